@@ -1,0 +1,18 @@
+"""What every other room and every other service shares: messages, codec, settings, state tree, follower."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anabranch.follower import Follower as Follower
+    from anabranch.follower import follow as follow
+
+__all__ = ["Follower", "follow"]
+
+
+def __getattr__(name: str) -> Any:
+    # The follower brings River and librdkafka (a second of imports); messages and settings do not need them.
+    if name in __all__:
+        from anabranch import follower
+
+        return getattr(follower, name)
+    raise AttributeError(f"module 'anabranch' has no attribute {name!r}")

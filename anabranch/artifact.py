@@ -1,0 +1,74 @@
+"""The bytes of a published model: the model, what it was fed, and canary rows with the predictions they must give."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from anabranch import statetree
+from anabranch.errors import ArtifactError
+
+CHUNK_BYTES = 512 * 1024
+
+
+class Artifact(NamedTuple):
+    """A published model, decoded and proven on its canary rows."""
+
+    model: Any
+    task: str
+    positive: str | None
+    features: frozenset[str]
+
+
+def pack(
+    model: Any,
+    *,
+    task: str,
+    positive: str | None,
+    features: Iterable[str],
+    canary: Iterable[Mapping[str, object]],
+    trusted: tuple[str, ...] = (),
+) -> bytes:
+    """The model as bytes.
+
+    Raises:
+        StateTreeError: the model holds something that cannot be restored faithfully.
+    """
+    rows = [(dict(x), predict(model, dict(x))) for x in canary]
+    table = {"model": model, "task": task, "positive": positive, "features": sorted(features), "canary": rows}
+    return statetree.encode(table, trusted=trusted)
+
+
+def unpack(data: bytes, *, sha256: str, trusted: tuple[str, ...] = ()) -> Artifact:
+    """The model in `data`, if its digest is right and its canary predictions are bit-equal.
+
+    Raises:
+        ArtifactError: saying which of the checks failed.
+        StateTreeError: the bytes are corrupt, of another River, or hold a class that is not trusted.
+    """
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise ArtifactError(f"its sha256 is {found[:12]}…, announced was {sha256[:12]}…")
+    table = statetree.decode(data, trusted=trusted)
+    for n, (x, expected) in enumerate(table["canary"]):
+        got = predict(table["model"], x)
+        if got != expected:
+            raise ArtifactError(f"canary row {n} gives {got!r} here, and gave {expected!r} at the learner")
+    return Artifact(table["model"], table["task"], table["positive"], frozenset(table["features"]))
+
+
+def predict(model: Any, x: dict[str, object]) -> Any:
+    """Probabilities where the model has them, else its label or number."""
+    try:
+        return model.predict_proba_one(x)
+    except (AttributeError, NotImplementedError):
+        return model.predict_one(x)
+
+
+def chunks(data: bytes) -> list[bytes]:
+    """The bytes in parts of at most 512 KiB: below every broker's default limit."""
+    return [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)]
+
+
+def chunk_key(model: str, scope: str, version: int, *, sha256: str) -> str:
+    """The key of an artifact's chunks, less the number that each ends in."""
+    return f"{model}/{scope}/{version}/{sha256[:12]}/"

@@ -1,0 +1,71 @@
+"""The exceptions of Anabranch: broken rules, for people to act on.
+
+Expected failures (a bad event, a disqualified shadow, a retraining job that died) are data, not exceptions.
+
+    AnabranchError
+    ├── ConfigError          the configuration cannot be used; says where and what to write instead
+    │   └── ModelSpecError   the model in it cannot be built
+    ├── LearnError           the champion raised while predicting or learning; carries the event's place
+    ├── OwnershipLost        another process owns the model now; this one must stop (exit code 75)
+    ├── CheckpointError      no checkpoint can be restored, or it was written by something incompatible
+    ├── LogTruncated         the log no longer holds offsets that are needed
+    ├── KafkaUnavailable     the brokers do not answer, or a topic does not exist
+    ├── ArtifactError        a published model cannot be used; the follower keeps the one it has
+    └── NoChampionYet        a follower was asked before the first model came
+"""
+
+
+class AnabranchError(Exception):
+    """The root of every exception that Anabranch raises on purpose."""
+
+
+class ConfigError(AnabranchError):
+    """The configuration cannot be used."""
+
+
+class ModelSpecError(ConfigError):
+    """The configured model cannot be built."""
+
+
+class LearnError(AnabranchError):
+    """The champion raised on an event, so its state can no longer be trusted.
+
+    Args:
+        partition: of the event.
+        offset: of the event.
+        cause: what the model raised.
+    """
+
+    def __init__(self, *, partition: int, offset: int, cause: BaseException) -> None:
+        super().__init__(
+            f"the champion raised {type(cause).__name__}: {cause} on partition {partition} offset {offset}"
+        )
+        self.partition = partition
+        self.offset = offset
+        self.cause = cause
+
+
+class OwnershipLost(AnabranchError):
+    """Another process owns the model now; nothing this one holds may be written any more."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h; supervisors are told not to restart on it
+
+
+class CheckpointError(AnabranchError):
+    """No checkpoint can be restored."""
+
+
+class LogTruncated(AnabranchError):
+    """The log no longer holds offsets that are needed."""
+
+
+class KafkaUnavailable(AnabranchError):
+    """The brokers do not answer, or a topic does not exist."""
+
+
+class ArtifactError(AnabranchError):
+    """A published model cannot be used."""
+
+
+class NoChampionYet(AnabranchError):
+    """A prediction was asked for before the first model came."""

@@ -1,0 +1,166 @@
+"""The messages on the topics: what producers send, and what Anabranch says.
+
+Each is a frozen pydantic model; `anabranch schema` prints their JSON Schemas. Numbers on the wire are finite.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+FeatureValue = bool | int | Number | str | None
+LabelValue = bool | int | Number | str
+UpdateKind = Literal["first", "refresh", "swap", "rollback"]
+
+
+class Message(BaseModel):
+    """What all messages share: immutable, and no key that nobody knows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Event(Message):
+    """Something that happened, with its features, and with its label if that is already known.
+
+    The Kafka key is the entity (a customer, a station). A null feature is a missing one.
+    """
+
+    id: str = Field(min_length=1, description="unique; a repeated id within the window is a duplicate")
+    ts: datetime | Number = Field(description="when it happened: RFC 3339 or epoch seconds")
+    features: dict[str, FeatureValue]
+    label: LabelValue | None = Field(default=None, description="absent or null: it comes later")
+
+
+class Label(Message):
+    """The label of an event that was published without one."""
+
+    id: str = Field(min_length=1, description="the event's id")
+    ts: datetime | Number = Field(description="when the label became known")
+    label: LabelValue
+    revision: int = Field(default=0, ge=0)
+
+
+class LogRange(Message):
+    """A contiguous part of one partition: offsets `start` (included) to `end` (excluded)."""
+
+    partition: int = Field(ge=0)
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+
+class TrainedOn(Message):
+    """What a model learned before it entered the arena (a recruit) or before it served (a first champion)."""
+
+    ranges: tuple[LogRange, ...] = ()
+    events: int = Field(default=0, description="accepted events in the ranges, the gap included")
+    note: str = ""
+
+
+class DriftSignal(Message):
+    """A detector fired: something changed. (Whether to retrain is the trigger's decision.)"""
+
+    id: str
+    model: str
+    detector: str
+    partition: int
+    offset: int = Field(description="of the event on which it fired")
+    event: int = Field(description="that event's place among all accepted events, from 1")
+    statistic: float
+    threshold: float
+    change_point: int = Field(description="estimated first accepted event after the change, from 1")
+    window_events: int = Field(description="accepted events since the change point")
+    triggered: bool = Field(description="whether retraining was decided on it")
+
+
+class Verdict(Message):
+    """What the arena found between a shadow and the champion it met."""
+
+    events: int = Field(description="contested events")
+    gain: float = Field(description="mean loss of the champion less that of the shadow, in [-1, 1]")
+    low: float = Field(description="lower end of the 95 % confidence sequence of the gain")
+    high: float
+    evidence: float = Field(description="the e-detector's value, as a share of what a win needs")
+
+
+class ArtifactPointer(Message):
+    """Where the bytes of a model lie."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    chunks: int
+    sha256: str
+    size_bytes: int
+
+
+class ModelUpdate(Message):
+    """A model goes live. Readers order updates by (epoch, seq) and use the highest."""
+
+    model: str
+    scope: str = "global"
+    version: int
+    kind: UpdateKind
+    epoch: int
+    seq: int
+    event: int = Field(description="accepted events when it was decided")
+    partition: int
+    offset: int
+    event_ts: float = Field(description="event time of that event, epoch seconds")
+    announced_ts: float = Field(description="when it was checkpointed, epoch seconds")
+    reason: str
+    member: str = Field(description="which member won: its name in the arena")
+    displaced_version: int | None = None
+    restores: int | None = Field(default=None, description="a rollback: the version that is better after all")
+    trained_on: TrainedOn = TrainedOn()
+    verdict: Verdict | None = None
+    constraints: dict[str, float] = Field(default_factory=dict, description="measured values that passed")
+    scores: dict[str, float] = Field(default_factory=dict, description="the served scores so far")
+    artifact: ArtifactPointer
+    river: str
+    python: str
+    numpy: str
+
+
+class MemberReport(Message):
+    """How one member of the arena does."""
+
+    name: str
+    kind: Literal["champion", "recruit", "displaced"]
+    loss: float = Field(description="mean bounded loss over the scores' window")
+    verdict: Verdict | None = None
+
+
+class ModelReport(Message):
+    """How the learner does, every so many events."""
+
+    id: str
+    model: str
+    version: int
+    event: int
+    partition: int
+    offset: int
+    event_ts: float
+    scores: dict[str, float]
+    windowed: dict[str, float]
+    members: tuple[MemberReport, ...]
+    pending: int = 0
+    jobs: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class DeadLetter(Message):
+    """A record that was refused, and why. The learning state is as if it had never been."""
+
+    id: str
+    topic: str
+    partition: int
+    offset: int
+    stage: Literal["decode", "schema", "limits", "type", "label", "time", "learn"]
+    reason: str
+    value_base64: str = Field(description="the record's bytes, cut at a bound")
+    value_bytes: int = Field(description="their number before the cut")
+
+
+PUBLISHED: tuple[type[Message], ...] = (Event, Label, DriftSignal, ModelUpdate, ModelReport, DeadLetter)

@@ -1,0 +1,270 @@
+"""The configuration: one TOML file, validated; environment variables `ANABRANCH__SECTION__KEY` override it."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+Task = Literal["binary", "multiclass", "regression"]
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{value!r} is not a duration; write for example 500ms, 10s, 10m, 2h or 7d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+
+
+class Section(BaseModel):
+    """What all sections share: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelSpec(Section):
+    """The model: a factory, or River steps.
+
+    `steps = [{use = "preprocessing.StandardScaler"}, {use = "linear_model.LogisticRegression", l2 = 0.1}]`;
+    wherever a parameter is a model or an optimizer, write a table with `use` again.
+    """
+
+    factory: str | None = Field(None, description="`module:factory`, called without arguments")
+    steps: tuple[dict[str, Any], ...] | None = None
+    trusted: tuple[str, ...] = Field((), description="classes outside River that artifacts may hold")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "ModelSpec":
+        if (self.factory is None) == (self.steps is None):
+            raise ValueError("write either `factory` or `steps`")
+        return self
+
+
+class Topics(Section):
+    """Names of the topics; `prefix` goes before each."""
+
+    prefix: str = ""
+    events: str = "events"
+    labels: str = "labels"
+    updates: str = "model-updates"
+    artifacts: str = "model-artifacts"
+    signals: str = "drift-signals"
+    reports: str = "model-reports"
+    dead_letters: str = "dead-letters"
+    partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")
+    replication: int = Field(1, ge=1)
+
+    def name(self, which: str) -> str:
+        """The full name of the topic that the field `which` names."""
+        return self.prefix + str(getattr(self, which))
+
+
+class Guard(Section):
+    """What an event may be. Anything beyond goes to dead-letters."""
+
+    features_max: int = Field(1000, ge=1)
+    event_max_bytes: int = Field(262_144, ge=64)
+    string_max: int = Field(1024, ge=1, description="characters of a string feature, an id or a label")
+    shapes_max: int = Field(10_000, ge=1, description="distinct feature names over the model's life")
+    classes_max: int = Field(1000, ge=2, description="distinct labels over the model's life")
+    dedup_window: int = Field(30_000, ge=0, description="how many of the last ids are remembered, at least")
+    ts_ahead_max: Seconds = Field(86_400.0, description="how far `ts` may lie after the broker's timestamp")
+    ts_behind_max: Seconds = Field(100 * 365.25 * 86_400.0, description="how far before it")
+    dead_letter_max_bytes: int = Field(16_384, ge=0, description="of a refused record that are kept")
+
+
+class Scores(Section):
+    """What is measured on the predictions that were served, running and windowed."""
+
+    metrics: tuple[str, ...] | None = Field(None, description="names in river.metrics; the task has a default")
+    window: int = Field(1000, ge=1, description="events of the windowed scores")
+
+
+class Detector(Section):
+    """A drift detector on the champion's loss: a class of river.drift and its parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    use: Literal["drift.ADWIN", "drift.PageHinkley"]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters for the class."""
+        return dict(self.model_extra or {})
+
+
+def default_detectors() -> dict[str, Detector]:
+    """ADWIN and Page-Hinkley, set to notice sooner than River's defaults at no more false alarms."""
+    return {
+        "adwin": Detector.model_validate({"use": "drift.ADWIN", "delta": 0.02}),
+        "page_hinkley": Detector.model_validate(
+            {"use": "drift.PageHinkley", "threshold": 25.0, "delta": 0.02, "alpha": 1.0}
+        ),
+    }
+
+
+class Trigger(Section):
+    """When signals become the decision to retrain."""
+
+    when: Literal["any", "all"] = "any"
+    debounce_events: int = Field(500, ge=0, description="at most one trigger, and one signal a detector, in so many")
+
+
+class Recruit(Section):
+    """A model to retrain on a trigger: fresh, on the detector's window or on the last N accepted events."""
+
+    on: Literal["detector-window", "last"] = "last"
+    events: int = Field(1000, ge=1, description="N for `last`; the least for `detector-window`")
+
+
+class Retrain(Section):
+    """What is retrained on a trigger, and within which bounds."""
+
+    recruits: tuple[Recruit, ...] = (
+        Recruit(on="detector-window", events=30),
+        Recruit(on="last", events=1000),
+    )
+    history_max: int = Field(20_000, ge=1, description="accepted events a recruit may be trained on")
+    gap_max: int = Field(20_000, ge=1, description="accepted events a retraining job may take")
+    jobs_max: int = Field(2, ge=1, description="jobs under way at once; further triggers are reported only")
+    admit_after_events: int = Field(200, ge=0, description="backtest and simulation: when a job counts as done")
+    job_timeout: Seconds = Field(600.0, description="a retraining process that takes longer is ended")
+
+
+class Arena(Section):
+    """How shadows are compared with the champion, and when one wins."""
+
+    loss: Literal["zero-one", "brier", "log", "absolute", "squared"] | None = None
+    min_gain: float = Field(0.0, ge=0, lt=1, description="a smaller gain in mean loss is not worth a swap")
+    false_swap_every: float = Field(10_000.0, gt=1, description="events to a false swap between equals, on average")
+    shadows_max: int = Field(6, ge=1)
+    contest_events: int = Field(10_000, ge=1, description="a recruit that has not won by then leaves")
+    probation_events: int = Field(2_000, ge=0, description="how long the displaced champion can come back")
+
+
+class Constraints(Section):
+    """What a winner must measure up to before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    window: int = Field(1000, ge=1, description="events over which they are measured, at most")
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The absolute bounds, `min_…` and `max_…`."""
+        return dict(self.model_extra or {})
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_number(cls, value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("a bound is a number")
+        return value
+
+    @model_validator(mode="after")
+    def _named_min_or_max(self) -> "Constraints":
+        for name in self.bounds:
+            if not re.fullmatch(r"(min|max)_[a-z0-9_]+", name):
+                raise ValueError(f"`{name}`: write min_ or max_ and the name of a metric, as in min_accuracy")
+        return self
+
+
+class Publish(Section):
+    """When the champion is announced besides at swaps."""
+
+    warm_up_events: int = Field(200, ge=1, description="accepted events before the first champion is announced")
+    refresh_events: int = Field(10_000, ge=0, description="announce what it has learned since; 0 = never")
+    report_events: int = Field(1_000, ge=1, description="accepted events between two reports")
+    canary_rows: int = Field(8, ge=1, le=100)
+
+
+class Checkpoint(Section):
+    """Where and when the state is kept."""
+
+    store: str = Field("checkpoints", description="a folder, relative to the working directory, or file:///…")
+    every_events: int = Field(50_000, ge=1)
+    every: Seconds = 10.0
+    keep: int = Field(5, ge=2, description="blobs kept")
+
+
+_OURS = {
+    "enable.auto.commit": "commits go with checkpoints",
+    "enable.auto.offset.store": "commits go with checkpoints",
+    "auto.offset.reset": "write `start` at the top of the file instead",
+    "isolation.level": "only committed records are read",
+    "group.protocol": "ownership relies on static members of the classic protocol",
+    "partition.assignment.strategy": "one process owns all partitions",
+    "group.id": "it is made from `name`",
+    "group.instance.id": "it is made from `name`, so that a newcomer takes over",
+    "enable.idempotence": "the producer is always idempotent",
+}
+
+
+class Settings(BaseSettings):
+    """The whole configuration of one model."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="ANABRANCH__",
+        env_nested_delimiter="__",
+        protected_namespaces=(),
+    )
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="of the model")
+    task: Task
+    positive: str | None = Field(None, description="the positive class of string labels (binary)")
+    seed: int = 1
+    scope: Literal["global"] = "global"
+    start: Literal["earliest", "latest"] = Field("earliest", description="where the very first start begins")
+    model: ModelSpec
+    kafka: dict[str, str | int | float | bool] = Field({}, description="passed to librdkafka as it stands")
+    topics: Topics = Topics()
+    guard: Guard = Guard()
+    pending_max: int = Field(100_000, ge=1, description="events that wait for their label")
+    scores: Scores = Scores()
+    detectors: dict[str, Detector] = Field(default_factory=default_detectors)
+    trigger: Trigger = Trigger()
+    retrain: Retrain = Retrain()
+    arena: Arena = Arena()
+    constraints: Constraints = Constraints()
+    publish: Publish = Publish()
+    checkpoint: Checkpoint = Checkpoint()
+
+    @field_validator("kafka")
+    @classmethod
+    def _not_ours(cls, value: dict[str, object]) -> dict[str, object]:
+        for key in value:
+            if key in _OURS:
+                raise ValueError(f"`{key}` is not yours to set: {_OURS[key]}")
+        return value
+
+    @model_validator(mode="after")
+    def _positive_is_for_binary(self) -> "Settings":
+        if self.positive is not None and self.task != "binary":
+            raise ValueError(f'`positive` is for task = "binary", not "{self.task}"')
+        return self
+
+    @property
+    def store_path(self) -> Path:
+        """The folder of the checkpoints."""
+        return Path(self.checkpoint.store.removeprefix("file://"))
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before the file (which comes in as arguments)."""
+        return env_settings, init_settings

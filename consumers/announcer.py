@@ -1,0 +1,79 @@
+"""Gives a promotion its bytes and its place on the log: artifact chunks first, then the update that names them."""
+
+import hashlib
+import platform
+
+import numpy
+import river
+
+from anabranch import artifact
+from anabranch.messages import ArtifactPointer, ModelUpdate
+from anabranch.ports import Clock, Outlet
+from anabranch.settings import Settings
+from learners.promotion import Promotion
+
+
+class Announcer:
+    """Publishes artifacts and writes the updates for them. (The outbox publishes the updates.)"""
+
+    def __init__(self, settings: Settings, *, outlet: Outlet, clock: Clock) -> None:
+        self.settings = settings
+        self.outlet = outlet
+        self.clock = clock
+
+    def prepare(self, promotion: Promotion, *, epoch: int, seq: int, features: list[str]) -> ModelUpdate:
+        """Publish the bytes of the promoted model and wait; the update to announce once the checkpoint is safe."""
+        data = artifact.pack(
+            promotion.model,
+            task=self.settings.task,
+            positive=self.settings.positive,
+            features=features,
+            canary=promotion.canary,
+            trusted=self.settings.model.trusted,
+        )
+        return ModelUpdate(
+            model=self.settings.name,
+            scope=self.settings.scope,
+            version=promotion.version,
+            kind=promotion.kind,
+            epoch=epoch,
+            seq=seq,
+            event=promotion.event,
+            partition=promotion.partition,
+            offset=promotion.offset,
+            event_ts=promotion.event_ts,
+            announced_ts=self.clock.time_s(),
+            reason=promotion.reason,
+            member=promotion.member,
+            displaced_version=promotion.displaced_version,
+            restores=promotion.restores,
+            trained_on=promotion.trained_on,
+            verdict=promotion.verdict,
+            constraints=promotion.constraints,
+            scores=promotion.scores,
+            artifact=self._publish(data, promotion.version),
+            river=river.__version__,
+            python=platform.python_version(),
+            numpy=numpy.__version__,
+        )
+
+    def _publish(self, data: bytes, version: int) -> ArtifactPointer:
+        sha256 = hashlib.sha256(data).hexdigest()
+        topic = self.settings.topics.name("artifacts")
+        key = artifact.chunk_key(self.settings.name, self.settings.scope, version, sha256=sha256)
+        chunks = artifact.chunks(data)
+        sent = self.outlet.send_all(topic, key=key, values=chunks)
+        return ArtifactPointer(
+            topic=topic,
+            partition=sent[0].partition,
+            first_offset=sent[0].offset,
+            last_offset=sent[-1].offset,
+            chunks=len(chunks),
+            sha256=sha256,
+            size_bytes=len(data),
+        )
+
+
+def update_key(update: ModelUpdate) -> str:
+    """The key of an update on its compacted topic."""
+    return f"{update.model}/{update.scope}/{update.version}"

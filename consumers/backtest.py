@@ -1,0 +1,120 @@
+"""A backtest: the learning loop over a file, without Kafka, and what came of it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from river import base
+
+from anabranch.messages import DriftSignal, Message, ModelUpdate, TrainedOn
+from anabranch.ports import Clock, Sent
+from anabranch.settings import Settings
+from consumers.checkpoints import MemoryStore
+from consumers.file_source import FileSource
+from consumers.learning_loop import LearningLoop
+from consumers.recruiting import InlineRecruiter
+
+
+class NoOutlet:
+    """Where messages go that nobody reads: numbered, and dropped."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def send(self, topic: str, *, key: str, value: bytes) -> None:
+        """Count it."""
+        self.sent += 1
+
+    def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
+        """Count them."""
+        landed = []
+        for _ in values:
+            landed.append(Sent(0, self.sent))
+            self.sent += 1
+        return landed
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+class Backtest:
+    """Runs a model over a file and gathers what it said.
+
+    Args:
+        first: makes the first champion.
+        values: opens the file anew: the encoded events from the first.
+        timestamp_s: stands for the broker's timestamp.
+        listener: is shown every message, as it comes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        first: Callable[[], tuple[base.Estimator, TrainedOn]],
+        values: Callable[[], Iterator[bytes]],
+        timestamp_s: float,
+        clock: Clock,
+        limit: int | None = None,
+        listener: Callable[[Message], None] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.listener = listener
+        self.said: list[Message] = []
+        source = FileSource(
+            values, timestamp_s=timestamp_s, limit=limit, history_max=2 * settings.retrain.history_max + 1000
+        )
+        self.loop = LearningLoop(
+            settings,
+            first=first,
+            source=source,
+            outlet=NoOutlet(),
+            store=MemoryStore(),
+            recruiter=InlineRecruiter(settings, reader=source),
+            clock=clock,
+            listener=self._hear,
+        )
+        self.seconds = 0.0
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, DriftSignal | ModelUpdate):
+            self.said.append(message)
+        if self.listener is not None:
+            self.listener(message)
+
+    def run(self) -> dict[str, Any]:
+        """Run to the end of the file; the result as one object of plain values."""
+        began_s = self.clock.monotonic_s()
+        self.loop.run(until_end=True)
+        self.seconds = self.clock.monotonic_s() - began_s
+        return self.result()
+
+    def result(self) -> dict[str, Any]:
+        """What came of it."""
+        lane, guard = self.loop.lane, self.loop.guard
+        signals = [said for said in self.said if isinstance(said, DriftSignal)]
+        updates = [said for said in self.said if isinstance(said, ModelUpdate)]
+        return {
+            "model": lane.settings.name,
+            "events": lane.events,
+            "scores": lane.scores.values(),
+            "signals": [{"offset": said.offset, "detector": said.detector} for said in signals],
+            "swaps": [_swap(said) for said in updates if said.kind in ("swap", "rollback")],
+            "dead_letters": guard.refused,
+            "duplicates": guard.duplicates,
+            "waiting_for_label": len(lane.pending),
+            "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,
+            "state_hash": self.loop.learning_state_hash(),
+        }
+
+
+def _swap(update: ModelUpdate) -> dict[str, Any]:
+    verdict = update.verdict
+    return {
+        "offset": update.offset,
+        "version": update.version,
+        "kind": update.kind,
+        "arena_events": verdict.events if verdict else 0,
+        "gain": [verdict.low, verdict.gain, verdict.high] if verdict else [],
+        "trained_on": update.trained_on.model_dump(mode="json"),
+        "member": update.member,
+    }

@@ -1,0 +1,72 @@
+"""Publishes messages; every acknowledgement is checked."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from anabranch.errors import KafkaUnavailable
+from anabranch.ports import Sent
+from anabranch.settings import Settings
+from consumers.kafka_clients import producer
+
+FLUSH_S = 60.0
+
+
+class KafkaOutlet:
+    """An idempotent producer whose failures are raised at the next flush."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.producer = Producer(producer(settings))
+        self.failure: str | None = None
+
+    def send(self, topic: str, *, key: str, value: bytes) -> None:
+        """Publish at some time; `flush` makes sure."""
+        self._produce(topic, key=key, value=value, on_delivery=self._delivered)
+
+    def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
+        """Publish in order to one partition, under keys numbered from 0, and wait; where each landed."""
+        landed: dict[int, Sent] = {}
+
+        def note(number: int) -> Any:
+            def delivered(error: KafkaError | None, message: Message) -> None:
+                self._delivered(error, message)
+                if error is None:
+                    landed[number] = Sent(message.partition(), message.offset())
+
+            return delivered
+
+        for number, value in enumerate(values):
+            # The first chunk goes where its key says, the others after it.
+            where = {"partition": landed[0].partition} if landed else {}
+            self._produce(topic, key=f"{key}{number}", value=value, on_delivery=note(number), **where)
+            if not number:
+                self.flush()
+        self.flush()
+        return [landed[number] for number in sorted(landed)]
+
+    def _produce(self, topic: str, **record: Any) -> None:
+        while True:
+            try:
+                self.producer.produce(topic, **record)
+                break
+            except BufferError:  # the queue is full: let it drain
+                self.producer.poll(0.1)
+        self.producer.poll(0)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and self.failure is None:
+            self.failure = f"{message.topic()}: {error.str()}"
+
+    def flush(self) -> None:
+        """Wait until everything sent is acknowledged.
+
+        Raises:
+            KafkaUnavailable: something was not.
+        """
+        left = self.producer.flush(FLUSH_S)
+        if left or self.failure:
+            raise KafkaUnavailable(
+                f"messages were not delivered: {self.failure or f'{left} are still waiting'}; "
+                "check that the topics exist (`anabranch topics create`) and the brokers answer"
+            )

@@ -1,0 +1,79 @@
+"""Reads ranges of the log again, outside any group: Kafka is the replay buffer."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from confluent_kafka import Consumer, KafkaError, Message
+
+from anabranch.errors import KafkaUnavailable, LogTruncated
+from anabranch.ports import Record
+from anabranch.settings import Settings
+from consumers.kafka_clients import TIMEOUT_S, at, reader
+
+
+def record_of(message: Message) -> Record:
+    """A message as the loop sees it. A message without a timestamp counts as of the epoch's start."""
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1] / 1000,
+        message.key(),
+        message.value(),
+    )
+
+
+class KafkaLogReader:
+    """Reads runs of the events topic, in the runs' order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.topic = settings.topics.name("events")
+
+    def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterator[Record]:
+        """The records of the runs (partition, start, end).
+
+        Raises:
+            LogTruncated: retention has taken some of them.
+            KafkaUnavailable: nothing came for a while.
+        """
+        starts: dict[int, int] = {}
+        for partition, start, _ in runs:
+            starts[partition] = min(start, starts.get(partition, start))
+        consumer = Consumer(reader(self.settings))
+        try:
+            consumer.assign(at(self.topic, starts))
+            yield from _in_order(consumer, runs)
+        finally:
+            consumer.close()
+
+
+def _in_order(consumer: Consumer, runs: Sequence[tuple[int, int, int]]) -> Iterator[Record]:
+    """Partitions arrive as they like: what comes early waits for its turn."""
+    waiting: dict[int, deque[Record]] = {}
+    for partition, start, end in runs:
+        queue = waiting.setdefault(partition, deque())
+        expected = start
+        while expected < end:
+            while not queue:
+                _fetch(consumer, waiting)
+            record = queue.popleft()
+            if record.offset > expected:
+                raise LogTruncated(f"partition {partition}: offsets {expected} to {record.offset - 1} are gone")
+            if record.offset == expected:
+                expected += 1
+                yield record
+
+
+def _fetch(consumer: Consumer, waiting: dict[int, deque[Record]]) -> None:
+    messages = consumer.consume(1000, timeout=TIMEOUT_S)
+    if not messages:
+        raise KafkaUnavailable(f"no record came for {TIMEOUT_S:.0f} s")
+    for message in messages:
+        error = message.error()
+        if error is None:
+            waiting.setdefault(message.partition(), deque()).append(record_of(message))
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise LogTruncated(f"partition {message.partition()}: {error.str()}")
+        elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
+            raise KafkaUnavailable(error.str())

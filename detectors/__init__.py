@@ -1,0 +1,1 @@
+"""What says "something changed": signals on the champion's error, and the trigger that decides on them."""

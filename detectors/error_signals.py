@@ -1,0 +1,144 @@
+"""Drift signals on the champion's loss: River's detectors, heeded only when the error *rises*.
+
+>>> import random
+>>> rng = random.Random(7)
+>>> errors = [rng.random() < 0.1 for _ in range(1000)] + [rng.random() < 0.4 for _ in range(1000)]
+>>> signal = ErrorSignal("adwin", adwin(delta=0.02))
+>>> fired = [(n, shift) for n, error in enumerate(errors, 1) if (shift := signal.update(error))]
+>>> [(n, shift.window_events) for n, shift in fired]
+[(1056, 288)]
+
+An improvement changes the mean as well, but is nobody's reason to retrain:
+
+>>> signal = ErrorSignal("adwin", adwin(delta=0.02))
+>>> [n for n, error in enumerate(reversed(errors), 1) if signal.update(error)]
+[]
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from river import drift
+
+
+class Shift(NamedTuple):
+    """What a detector found when it fired."""
+
+    statistic: float
+    threshold: float
+    window_events: int
+    """Events since the estimated change, the firing one included."""
+
+
+class Watch(Protocol):
+    """A River detector together with what its alarm means: feed `update` one loss in [0, 1] an event."""
+
+    detector: Any
+
+    def update(self, loss: float) -> Shift | None:
+        """The shift, when the detector fired on a rise of the mean."""
+
+
+class AdwinWatch:
+    """ADWIN (Bifet and Gavaldà, 2007) and the two sides of its cut."""
+
+    def __init__(self, detector: drift.ADWIN) -> None:
+        self.detector = detector
+
+    def update(self, loss: float) -> Shift | None:
+        """The shift, when ADWIN cut its window and kept the side with the higher mean."""
+        detector = self.detector
+        stale = detector.drift_detected  # River's ADWIN starts over after an alarm
+        total, width = (0.0, 0) if stale else (detector.total, detector.width)
+        detector.update(loss)
+        if not detector.drift_detected:
+            return None
+        kept = int(detector.width)
+        dropped = int(width) + 1 - kept
+        if not kept or not dropped:
+            return None
+        before = (total + loss - detector.total) / dropped
+        rise = detector.total / kept - before
+        if rise <= 0:
+            return None
+        return Shift(rise, _cut_threshold(dropped, kept, before, delta=detector.delta), kept)
+
+
+def _cut_threshold(dropped: int, kept: int, mean: float, *, delta: float) -> float:
+    """ADWIN's ε_cut for two windows of these widths (the paper's Theorem 3.1), at Bernoulli variance."""
+    harmonic = 1 / (1 / dropped + 1 / kept)
+    confidence = math.log(2 * math.log(dropped + kept) / delta)
+    variance = mean * (1 - mean)
+    return math.sqrt(2 / harmonic * variance * confidence) + 2 / (3 * harmonic) * confidence
+
+
+class PageHinkleyWatch:
+    """Page-Hinkley (Page, 1954), upwards only, and where its sum was lowest: the estimated change."""
+
+    def __init__(self, detector: drift.PageHinkley) -> None:
+        self.detector = detector
+        self.since_low = 0
+
+    def update(self, loss: float) -> Shift | None:
+        """The shift, when the sum of deviations rose by more than the threshold above its minimum."""
+        detector = self.detector
+        detector.update(loss)
+        # River keeps the statistic in private attributes only.
+        if detector._sum_increase == detector._min_increase:
+            self.since_low = 0
+        else:
+            self.since_low += 1
+        if not detector.drift_detected:
+            return None
+        statistic = detector._sum_increase - detector._min_increase
+        return Shift(statistic, detector.threshold, max(1, self.since_low))
+
+
+def adwin(**parameters: Any) -> AdwinWatch:
+    """ADWIN; an error that falls is not reported."""
+    return AdwinWatch(drift.ADWIN(**parameters))
+
+
+def page_hinkley(**parameters: Any) -> PageHinkleyWatch:
+    """Page-Hinkley on a rise of the mean, whatever `mode` says elsewhere."""
+    return PageHinkleyWatch(drift.PageHinkley(**{**parameters, "mode": "up"}))
+
+
+WATCHES: dict[str, Callable[..., Watch]] = {"drift.ADWIN": adwin, "drift.PageHinkley": page_hinkley}
+
+
+class ErrorSignal:
+    """One detector under its configured name, silent for `debounce_events` after it has fired."""
+
+    def __init__(self, name: str, watch: Watch, *, debounce_events: int = 0) -> None:
+        self.name = name
+        self.watch = watch
+        self.debounce_events = debounce_events
+        self.quiet = 0
+
+    def update(self, loss: float) -> Shift | None:
+        """Feed one loss in [0, 1]; the shift if the detector fired on a rise and is not debounced."""
+        shift = self.watch.update(loss)
+        if self.quiet:
+            self.quiet -= 1
+            return None
+        if shift is not None:
+            self.quiet = self.debounce_events
+        return shift
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "name": self.name,
+            "detector": self.watch.detector,
+            "since_low": getattr(self.watch, "since_low", 0),
+            "quiet": self.quiet,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.watch.detector = state["detector"]
+        if isinstance(self.watch, PageHinkleyWatch):
+            self.watch.since_low = state["since_low"]
+        self.quiet = state["quiet"]

@@ -1,0 +1,1 @@
+"""What learns: champion, shadows, the arena between them, and the lane that an event goes through."""

@@ -1,0 +1,128 @@
+"""The arena: whether a shadow is better than the champion, judged on live events by a Shiryaev–Roberts e-detector.
+
+Each event gives a paired difference d = loss(champion) − loss(shadow) in [−1, 1]. With the least useful gain ε,
+x = (d − ε)/(1 + ε), and for λ = 2⁻¹ … 2⁻⁷ the statistic M ← (M + 1)(1 + λ·x). With C shadows one wins when the mean of
+its M reaches A·C: under any dependence, models that are no better win at most once in A events on average.
+
+Sources: Shin, Ramdas and Rinaldo, "E-detectors" (2023); for the interval, Waudby-Smith and Ramdas, "Estimating means
+of bounded random variables by betting" (2023), the predictable plug-in empirical-Bernstein confidence sequence.
+
+A shadow that is right on 5 % more of the events than the champion:
+
+>>> import random
+>>> rng = random.Random(5)
+>>> contest = Contest()
+>>> wins = (n for n in range(1, 10_000)
+...     if contest.update(rng.choices([1.0, -1.0, 0.0], [0.075, 0.025, 0.9])[0]) >= 10_000)
+>>> next(wins)
+323
+
+A tie never wins, however long it lasts:
+
+>>> tie = Contest()
+>>> max(tie.update(0.0) for _ in range(9_000))
+9000.0
+"""
+
+import math
+from typing import Any
+
+LAMBDAS = tuple(2.0**-k for k in range(1, 8))
+CONFIDENCE_ALPHA = 0.05
+EVIDENCE_MAX = 1e300
+"""A winner that a hard constraint holds back goes on gathering evidence; it stays finite."""
+
+
+class Interval:
+    """A confidence sequence for the mean of differences in [−1, 1]: valid at every event at once, O(1) an event."""
+
+    __slots__ = ("bound", "count", "square", "total", "weight", "weighted")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.5
+        self.square = 0.25
+        self.weight = 0.0
+        self.weighted = 0.0
+        self.bound = math.log(2 / CONFIDENCE_ALPHA)
+
+    def update(self, d: float) -> None:
+        """Take in one difference."""
+        x = (d + 1) / 2
+        self.count = t = self.count + 1
+        mean_before = self.total / t
+        variance = self.square / t
+        lam = min(0.5, math.sqrt(2 * math.log(2 / CONFIDENCE_ALPHA) / (variance * t * math.log(1 + t))))
+        self.weight += lam
+        self.weighted += lam * x
+        self.bound += (x - mean_before) ** 2 * (-math.log1p(-lam) - lam)
+        self.total += x
+        self.square += (x - self.total / (t + 1)) ** 2
+
+    def ends(self) -> tuple[float, float]:
+        """The interval's lower and upper end, within [−1, 1]."""
+        if not self.count:
+            return -1.0, 1.0
+        centre, radius = self.weighted / self.weight, self.bound / self.weight
+        return max(-1.0, 2 * (centre - radius) - 1), min(1.0, 2 * (centre + radius) - 1)
+
+
+class Contest:
+    """One shadow against the champion, since it entered or since the last swap."""
+
+    __slots__ = ("interval", "min_gain", "powers", "total", "ties")
+
+    def __init__(self, *, min_gain: float = 0.0) -> None:
+        self.min_gain = min_gain
+        self.powers = [0.0] * len(LAMBDAS)
+        self.ties = 0  # with ε = 0 a tie only adds 1 to every M: counted here, added when next needed
+        self.total = 0.0
+        self.interval = Interval()
+
+    @property
+    def events(self) -> int:
+        """Contested events."""
+        return self.interval.count
+
+    @property
+    def gain(self) -> float:
+        """The mean difference so far."""
+        return self.total / self.events if self.events else 0.0
+
+    @property
+    def evidence(self) -> float:
+        """The mean of the M."""
+        return sum(self.powers) / len(LAMBDAS) + self.ties
+
+    def update(self, d: float) -> float:
+        """Take in one difference, loss of the champion less loss of the shadow; the evidence after it."""
+        self.interval.update(d)
+        self.total += d
+        if d == 0.0 and not self.min_gain:
+            self.ties += 1
+        else:
+            x = (d - self.min_gain) / (1 + self.min_gain)
+            plus = 1 + self.ties
+            self.powers = [
+                min((m + plus) * (1 + lam * x), EVIDENCE_MAX) for m, lam in zip(self.powers, LAMBDAS, strict=True)
+            ]
+            self.ties = 0
+        return self.evidence
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        interval = self.interval
+        return {
+            "powers": list(self.powers),
+            "ties": self.ties,
+            "total": self.total,
+            "interval": {name: getattr(interval, name) for name in interval.__slots__},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.powers = list(state["powers"])
+        self.ties = state["ties"]
+        self.total = state["total"]
+        for name, value in state["interval"].items():
+            setattr(self.interval, name, value)

@@ -1,0 +1,388 @@
+"""The lane: one event's way through the champion, its shadows, the detectors and the arena, as a pure fold.
+
+It reads no clock, no network and no random source: the same records in the same order, with the same inputs
+(`admit`, `abandon`) between them, give the same state and the same messages.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from river import base
+
+from anabranch.errors import LearnError
+from anabranch.messages import DriftSignal, LogRange, Message, ModelReport, TrainedOn
+from anabranch.ports import AcceptedEvent
+from anabranch.settings import Settings
+from detectors.error_signals import WATCHES, ErrorSignal, Shift
+from detectors.trigger import Trigger
+from learners.lineage import Lineage, count, merged
+from learners.members import Member, Shadows, paired, revived
+from learners.promotion import Promotion
+from learners.retraining import Job, JobUnderWay, Plan, Recruited
+from learners.scores import Scores, fits, metric_classes, wants_proba
+from learners.tasks import Answer, Task
+
+Said = Message | Promotion | Job
+"""What a lane yields: messages, models that go live, and jobs to carry out."""
+
+SILENCE: tuple[Said, ...] = ()
+
+
+class Lane:
+    """One model's fold over its records.
+
+    Args:
+        settings: of the model.
+        champion: the first one, fresh or already trained.
+        trained_on: what it has learned before.
+
+    Raises:
+        ConfigError: the champion does not fit the task, or a metric does not fit the champion.
+    """
+
+    def __init__(self, settings: Settings, champion: base.Estimator, *, trained_on: TrainedOn | None = None) -> None:
+        kinds = metric_classes(settings)
+        self.settings = settings
+        self.task = Task(settings, wants_proba=wants_proba(kinds))
+        self.task.check(champion)
+        fits(kinds, champion)
+        self.scores = Scores(kinds, window=settings.scores.window)
+        self.shadows = Shadows(settings.arena, settings.constraints, task=self.task)
+        self.champion = Member(
+            "first", champion, kind="champion", task=self.task, trained_on=trained_on or TrainedOn(), since=0
+        )
+        self.signals = self._fresh_signals()
+        self.trigger = Trigger(
+            settings.trigger.when,
+            names=tuple(settings.detectors),
+            debounce_events=settings.trigger.debounce_events,
+        )
+        self.lineage = Lineage(events_max=settings.retrain.history_max)
+        self.jobs: dict[str, JobUnderWay] = {}
+        self.pending: dict[str, tuple[AcceptedEvent, Answer, dict[str, Answer]]] = {}
+        self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
+        self.events = 0
+        self.version = 0
+        self.notes: list[str] = []
+
+    # ── the fold ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def asked(self, event: AcceptedEvent) -> Sequence[Said]:
+        """Every member predicts; if the event brings its label, every member is scored and learns too.
+
+        Raises:
+            LearnError: the champion raised; the lane must be restored from before the event.
+        """
+        try:
+            answer = self.champion.ask(event.x)
+        except Exception as error:
+            raise LearnError(partition=event.partition, offset=event.offset, cause=error) from error
+        answers = {self.champion.name: answer}
+        if self.shadows.members:
+            self._ask_shadows(event, answers)
+        if event.y is not None:
+            return self._learn(event, answer, answers)
+        self._wait_for_label(event, answer, answers)
+        return SILENCE
+
+    def labelled(self, id: str, y: Any) -> Sequence[Said]:
+        """The label of an event asked before: members are scored on what they predicted then, and learn.
+
+        A label that no pending event waits for is passed over.
+
+        Raises:
+            LearnError: the champion raised; the lane must be restored from before the label.
+        """
+        waiting = self.pending.pop(id, None)
+        if waiting is None:
+            return SILENCE
+        event, served, answers = waiting
+        return self._learn(event._replace(y=y), served, answers)
+
+    def admit(self, recruited: Recruited) -> Sequence[Said]:
+        """A retraining job came back: its recruits learn the gap and enter the arena; or it failed."""
+        under_way = self.jobs.pop(recruited.job_id, None)
+        if under_way is None:
+            return SILENCE
+        if recruited.failure:
+            self.notes.append(f"job {recruited.job_id}: {recruited.failure}")
+        for plan, model in zip(under_way.job.plans, recruited.models, strict=False):
+            self._enter(plan, model, under_way)
+        return SILENCE
+
+    # ── one labelled event ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _learn(self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
+        """Score and teach every member; `answers` are those given when the event was asked, by member."""
+        self.events += 1
+        self.lineage.append(event.partition, event.offset)
+        self.scores.update(event.y, served)
+        own = answers.get(self.champion.name)  # none, if the champion entered after the question
+        loss = None if own is None else self.task.loss(event.y, own)
+        if loss is not None:
+            self.champion.note_loss(loss, window=self.settings.scores.window)
+        try:
+            self.champion.learn(event.x, event.y)
+        except Exception as error:
+            raise LearnError(partition=event.partition, offset=event.offset, cause=error) from error
+        self.canary.append(event.x)
+        if self.shadows.members:
+            self._judge_shadows(event, loss, answers)
+        self.task.judged(event.y, served)
+        for under_way in list(self.jobs.values()):
+            self._remember_gap(under_way, event)
+        said = [] if loss is None else self._watch(event, loss)
+        said += self._promote(event)
+        if self.events % self.settings.publish.report_events == 0:
+            said.append(self._report(event))
+        return said
+
+    def _ask_shadows(self, event: AcceptedEvent, answers: dict[str, Answer]) -> None:
+        for member in list(self.shadows.members):
+            try:
+                answers[member.name] = member.ask(event.x)
+            except Exception as error:
+                self._disqualify(member, error)
+
+    def _judge_shadows(self, event: AcceptedEvent, loss: float | None, answers: dict[str, Answer]) -> None:
+        window = self.settings.scores.window
+        for member in list(self.shadows.members):
+            answer = answers.get(member.name)
+            if loss is not None and answer is not None:
+                paired(loss, event.y, member, answer, task=self.task, window=window)
+            try:
+                member.learn(event.x, event.y)
+            except Exception as error:
+                self._disqualify(member, error)
+
+    def _disqualify(self, member: Member, error: Exception) -> None:
+        """A shadow that raises never costs an event: it leaves."""
+        self.shadows.members.remove(member)
+        self.notes.append(f"{member.name} disqualified: {type(error).__name__}: {error}")
+
+    def _wait_for_label(self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer]) -> None:
+        self.pending[event.id] = (event, served, answers)
+        if len(self.pending) > self.settings.pending_max:
+            del self.pending[next(iter(self.pending))]
+
+    # ── drift and retraining ────────────────────────────────────────────────────────────────────────────────────
+
+    def _fresh_signals(self) -> list[ErrorSignal]:
+        debounce = self.settings.trigger.debounce_events
+        return [
+            ErrorSignal(name, WATCHES[detector.use](**detector.parameters), debounce_events=debounce)
+            for name, detector in self.settings.detectors.items()
+        ]
+
+    def _watch(self, event: AcceptedEvent, loss: float) -> list[Said]:
+        """Feed the detectors; signals, and the job if they add up to a trigger."""
+        fired = [(signal.name, shift) for signal in self.signals if (shift := signal.update(loss)) is not None]
+        if not fired:
+            return []
+        triggered = self.trigger.decide({name for name, _ in fired}, event=self.events)
+        said: list[Said] = [self._signal(event, name, shift, triggered=triggered) for name, shift in fired]
+        if triggered and len(self.jobs) >= self.settings.retrain.jobs_max:
+            self.notes.append(f"trigger at event {self.events} passed over: {len(self.jobs)} jobs under way")
+        elif triggered:
+            said.append(self._recruit(fired))
+        return said
+
+    def _signal(self, event: AcceptedEvent, name: str, shift: Shift, *, triggered: bool) -> DriftSignal:
+        return DriftSignal(
+            id=f"{self.settings.name}/{event.partition}/{event.offset}/{name}",
+            model=self.settings.name,
+            detector=name,
+            partition=event.partition,
+            offset=event.offset,
+            event=self.events,
+            statistic=shift.statistic,
+            threshold=shift.threshold,
+            change_point=max(1, self.events - shift.window_events + 1),
+            window_events=shift.window_events,
+            triggered=triggered,
+        )
+
+    def _recruit(self, fired: list[tuple[str, Shift]]) -> Job:
+        """The job that retrains the configured recruits, one for each distinct range."""
+        window = max(shift.window_events for _, shift in fired)
+        spans: dict[int, str] = {}
+        for recruit in self.settings.retrain.recruits:
+            events = max(window, recruit.events) if recruit.on == "detector-window" else recruit.events
+            spans.setdefault(min(events, self.events, self.settings.retrain.history_max), recruit.on)
+        plans = tuple(Plan(f"r{self.events}-{on}-{span}", tuple(self.lineage.last(span))) for span, on in spans.items())
+        job = Job(
+            id=f"{self.settings.name}-{self.events}",
+            event=self.events,
+            reason="drift: " + ", ".join(name for name, _ in fired),
+            seed=self.settings.seed,
+            plans=plans,
+        )
+        self.jobs[job.id] = JobUnderWay(job)
+        return job
+
+    def _remember_gap(self, under_way: JobUnderWay, event: AcceptedEvent) -> None:
+        if under_way.job.event == self.events:
+            return
+        under_way.gap.append(event)
+        if len(under_way.gap) > self.settings.retrain.gap_max:
+            del self.jobs[under_way.job.id]
+            self.notes.append(f"job {under_way.job.id} given up: {len(under_way.gap) - 1} events passed without it")
+
+    def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay) -> None:
+        member = Member(
+            plan.name,
+            model,
+            kind="recruit",
+            task=self.task,
+            trained_on=_trained_on(plan, gap=len(under_way.gap), reason=under_way.job.reason),
+            since=self.events,
+        )
+        try:
+            for event in under_way.gap:
+                member.learn(event.x, event.y)
+        except Exception as error:
+            self.notes.append(f"{member.name} disqualified: {type(error).__name__}: {error}")
+            return
+        self.notes += [f"{name} left for {member.name}" for name in self.shadows.enter(member)]
+
+    # ── going live ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _promote(self, event: AcceptedEvent) -> list[Said]:
+        """The first champion, a refresh, a swap or a rollback, if one is due on this event."""
+        said: list[Said] = []
+        if self.shadows.members:
+            winner = self.shadows.winner()
+            if winner is not None:
+                said.append(self._swap(winner, event))
+            for member in self.shadows.expire(event=self.events):
+                self.notes.append(f"{member.name} left: no win in its time")
+        if said:
+            return said
+        publish = self.settings.publish
+        if self.version == 0 and self.events >= publish.warm_up_events:
+            said.append(self._publish("first", event, reason=f"{self.events} events learned"))
+        elif self.version and publish.refresh_events and self.events % publish.refresh_events == 0:
+            said.append(self._publish("refresh", event, reason=f"{publish.refresh_events} events more"))
+        return said
+
+    def _swap(self, winner: Member, event: AcceptedEvent) -> Promotion:
+        """Exchange champion and winner; the displaced champion stays for its probation."""
+        displaced = self.champion
+        verdict = winner.verdict(wins_at=self.shadows.wins_at)
+        measured = self.shadows.measure(winner)
+        rollback = winner.kind == "displaced"
+        self.shadows.members.remove(winner)
+        winner.kind, winner.since = "champion", self.events
+        displaced.kind, displaced.since = "displaced", self.events
+        former = winner.version
+        self.champion = winner
+        self.shadows.start_over()
+        if self.settings.arena.probation_events and displaced.version is not None:
+            self.shadows.enter(displaced)
+        self.signals = self._fresh_signals()  # they watched the displaced one
+        reason = (
+            f"version {former} is better after all" if rollback else f"{winner.name} wins after {verdict.events} events"
+        )
+        promotion = self._publish("rollback" if rollback else "swap", event, reason=reason)
+        return promotion._replace(
+            verdict=verdict, constraints=measured, displaced_version=displaced.version, restores=former
+        )
+
+    def _publish(self, kind: Any, event: AcceptedEvent, *, reason: str) -> Promotion:
+        self.version += 1
+        self.champion.version = self.version
+        return Promotion(
+            kind=kind,
+            version=self.version,
+            event=self.events,
+            partition=event.partition,
+            offset=event.offset,
+            event_ts=event.ts,
+            member=self.champion.name,
+            model=self.champion.model,
+            trained_on=self.champion.trained_on,
+            reason=reason,
+            scores=self.scores.values(),
+            canary=tuple(self.canary),
+        )
+
+    # ── for people and checkpoints ──────────────────────────────────────────────────────────────────────────────
+
+    def _report(self, event: AcceptedEvent) -> ModelReport:
+        wins_at = self.shadows.wins_at
+        notes, self.notes = tuple(self.notes), []
+        return ModelReport(
+            id=f"{self.settings.name}/{event.partition}/{event.offset}/report",
+            model=self.settings.name,
+            version=self.version,
+            event=self.events,
+            partition=event.partition,
+            offset=event.offset,
+            event_ts=event.ts,
+            scores=self.scores.values(),
+            windowed=self.scores.windowed_values(),
+            members=tuple(member.report(wins_at=wins_at) for member in [self.champion, *self.shadows.members]),
+            pending=len(self.pending),
+            jobs=len(self.jobs),
+            notes=notes,
+        )
+
+    def learning_state(self) -> dict[str, Any]:
+        """What the learning state hash is taken of: models, contests, detectors, scores."""
+        return {
+            "events": self.events,
+            "version": self.version,
+            "champion": self.champion.state(),
+            "shadows": [member.state() for member in self.shadows.members],
+            "signals": [signal.state() for signal in self.signals],
+            "trigger": self.trigger.state(),
+            "scores": self.scores.state(),
+            "scale": (self.task.scale.count, self.task.scale.mean),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the learning state and what is under way."""
+        return {
+            **self.learning_state(),
+            "lineage": self.lineage.state(),
+            "jobs": [
+                {"job": each.job.state(), "gap": [tuple(event) for event in each.gap]} for each in self.jobs.values()
+            ],
+            "pending": [
+                (tuple(event), tuple(served), {name: tuple(each) for name, each in answers.items()})
+                for event, served, answers in self.pending.values()
+            ],
+            "canary": list(self.canary),
+            "notes": list(self.notes),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of a lane with the same settings."""
+        self.events, self.version = state["events"], state["version"]
+        self.champion = revived(state["champion"], task=self.task)
+        self.shadows.restore(state["shadows"])
+        kept = {each["name"]: each for each in state["signals"]}
+        for signal in self.signals:
+            if signal.name in kept:  # one that the configuration added since begins afresh
+                signal.restore(kept[signal.name])
+        self.trigger.restore(state["trigger"])
+        self.scores.restore(state["scores"])
+        self.task.scale.count, self.task.scale.mean = state["scale"]
+        self.lineage.restore(state["lineage"])
+        self.jobs = {}
+        for each in state["jobs"]:
+            job = Job.from_state(each["job"])
+            self.jobs[job.id] = JobUnderWay(job, [AcceptedEvent(*event) for event in each["gap"]])
+        self.pending = {
+            event[0]: (AcceptedEvent(*event), Answer(*served), {name: Answer(*each) for name, each in answers.items()})
+            for event, served, answers in state["pending"]
+        }
+        self.canary.clear()
+        self.canary.extend(state["canary"])
+        self.notes = list(state["notes"])
+
+
+def _trained_on(plan: Plan, *, gap: int, reason: str) -> TrainedOn:
+    ranges = tuple(LogRange(partition=p, start=start, end=end) for p, start, end in merged(plan.runs))
+    return TrainedOn(ranges=ranges, events=count(plan.runs) + gap, note=reason)

@@ -1,0 +1,93 @@
+"""Which records were learned, in which order: run lengths, so that the last N events can be read from the log again.
+
+>>> lineage = Lineage(events_max=100)
+>>> for partition, offset in [(0, 5), (0, 6), (1, 9), (0, 7), (0, 9)]:
+...     lineage.append(partition, offset)
+>>> lineage.last(4)
+[Run(partition=0, start=6, end=7), Run(partition=1, start=9, end=10), Run(partition=0, start=7, end=8), Run(partition=0, start=9, end=10)]
+>>> merged(lineage.last(4))
+[Run(partition=0, start=6, end=10), Run(partition=1, start=9, end=10)]
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+
+class Run(NamedTuple):
+    """Offsets `start` to `end` (excluded) of a partition, every one an accepted event."""
+
+    partition: int
+    start: int
+    end: int
+
+
+class Lineage:
+    """The order in which the last `events_max` accepted events were learned."""
+
+    def __init__(self, *, events_max: int) -> None:
+        self.events_max = events_max
+        self.runs: deque[Run] = deque()
+        self.events = 0
+        self._partition = -1
+        self._start = self._end = 0
+
+    def append(self, partition: int, offset: int) -> None:
+        """One more accepted event was learned."""
+        if partition == self._partition and offset == self._end:
+            self._end += 1
+        else:
+            self._close()
+            self._partition, self._start, self._end = partition, offset, offset + 1
+
+    def _close(self) -> None:
+        """Put the open run away, and forget the oldest that are no longer needed."""
+        if self._end == self._start:
+            return
+        self.runs.append(Run(self._partition, self._start, self._end))
+        self.events += self._end - self._start
+        while self.runs and self.events - _length(self.runs[0]) >= self.events_max:
+            self.events -= _length(self.runs.popleft())
+        self._start = self._end
+
+    def last(self, events: int) -> list[Run]:
+        """The runs that hold the last `events` accepted events (or all that are known), oldest first."""
+        runs = [*self.runs, Run(self._partition, self._start, self._end)]
+        taken: list[Run] = []
+        left = min(events, self.events_max)
+        for partition, start, end in reversed(runs):
+            if left <= 0:
+                break
+            if end > start:
+                taken.append(Run(partition, max(start, end - left), end))
+                left -= end - start
+        return taken[::-1]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        open_run = (self._partition, self._start, self._end)
+        return {"runs": [tuple(run) for run in self.runs], "open": open_run}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.runs = deque(Run(*run) for run in state["runs"])
+        self.events = sum(map(_length, self.runs))
+        self._partition, self._start, self._end = state["open"]
+
+
+def _length(run: Run) -> int:
+    return run.end - run.start
+
+
+def count(runs: Iterable[Run]) -> int:
+    """How many events the runs hold."""
+    return sum(map(_length, runs))
+
+
+def merged(runs: Iterable[Run]) -> list[Run]:
+    """One run a partition, from the first offset to the last: for people."""
+    spans: dict[int, tuple[int, int]] = {}
+    for partition, start, end in runs:
+        low, high = spans.get(partition, (start, end))
+        spans[partition] = min(low, start), max(high, end)
+    return [Run(partition, *spans[partition]) for partition in sorted(spans)]

@@ -1,0 +1,144 @@
+"""The scores of served predictions: River's metrics, running since the start and over a window."""
+
+import inspect
+import math
+from collections import deque
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from river import base, metrics
+
+from anabranch.errors import ConfigError
+from anabranch.settings import Settings
+from learners.tasks import Answer
+
+DEFAULTS = {
+    "binary": ("Accuracy", "F1", "LogLoss"),
+    "multiclass": ("Accuracy", "MacroF1", "CohenKappa"),
+    "regression": ("MAE", "RMSE", "R2"),
+}
+
+_KINDS = {
+    "binary": (metrics.base.BinaryMetric, metrics.base.MultiClassMetric),
+    "multiclass": (metrics.base.MultiClassMetric,),
+    "regression": (metrics.base.RegressionMetric,),
+}
+
+
+def metric_classes(settings: Settings) -> list[type[metrics.base.Metric]]:
+    """The configured metrics, or the task's usual ones.
+
+    Raises:
+        ConfigError: naming the nearest metric that exists, or the task that one does not fit.
+    """
+    names = settings.scores.metrics if settings.scores.metrics is not None else DEFAULTS[settings.task]
+    return [metric_class(name, task=settings.task) for name in names]
+
+
+def metric_class(name: str, *, task: str) -> type[metrics.base.Metric]:
+    """The class in river.metrics with this name, in any case."""
+    known = {each.lower(): each for each in metrics.__all__ if inspect.isclass(getattr(metrics, each, None))}
+    if name.lower() not in known:
+        near = get_close_matches(name.lower(), list(known), n=1)
+        raise ConfigError(
+            f"no metric {name!r} in river.metrics" + (f"; did you mean {known[near[0]]}?" if near else "")
+        )
+    kind: type[metrics.base.Metric] = getattr(metrics, known[name.lower()])
+    if not issubclass(kind, _KINDS[task]):
+        raise ConfigError(f"the metric {kind.__name__} does not fit task = {task!r}")
+    return kind
+
+
+def wants_proba(kinds: Iterable[type[metrics.base.Metric]]) -> bool:
+    """Whether one of the metrics is computed on probabilities."""
+    return any(_on_proba(kind()) for kind in kinds)
+
+
+def _on_proba(metric: Any) -> bool:
+    return isinstance(metric, metrics.base.ClassificationMetric) and not metric.requires_labels
+
+
+class Scores:
+    """Running and windowed values of several metrics on the same predictions.
+
+    The running ones see exactly what `river.evaluate.progressive_val_score` shows them, so they equal it to the last
+    digit: an empty prediction is passed over, a metric on probabilities gets the probabilities. The windowed ones are
+    computed anew from the last `window` answers when asked for: that is less work than adding and taking back on every
+    event, leaves no rounding behind, and needs no metric that can take back.
+    """
+
+    def __init__(self, kinds: Iterable[type[metrics.base.Metric]], *, window: int) -> None:
+        self.running: list[Any] = [kind() for kind in kinds]
+        self.recent: deque[tuple[Any, Answer]] = deque(maxlen=window)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Sort the update methods by what they take: done once, since it runs on every event."""
+        self._on_labels, self._on_probas = _updates(self.running)
+
+    def update(self, y: Any, answer: Answer) -> None:
+        """Take in one label and the answer that was served for it."""
+        self.recent.append((y, answer))
+        if answer.value is not None:
+            for update in self._on_labels:
+                update(y, answer.value)
+        if answer.proba:
+            for update in self._on_probas:
+                update(y, answer.proba)
+
+    def values(self) -> dict[str, float]:
+        """The running values, by lower-case name."""
+        return {_name(metric): _finite(metric.get()) for metric in self.running}
+
+    def windowed_values(self) -> dict[str, float]:
+        """The values over the window, by lower-case name."""
+        fresh = [type(metric)() for metric in self.running]
+        on_labels, on_probas = _updates(fresh)
+        for y, answer in self.recent:
+            if answer.value is not None:
+                for update in on_labels:
+                    update(y, answer.value)
+            if answer.proba:
+                for update in on_probas:
+                    update(y, answer.proba)
+        return {_name(metric): _finite(metric.get()) for metric in fresh}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"running": self.running, "recent": [(y, answer.value, answer.proba) for y, answer in self.recent]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint; metrics that the configuration changed since begin afresh."""
+        if list(map(type, state["running"])) != list(map(type, self.running)):
+            return
+        self.running = state["running"]
+        self.recent.clear()
+        self.recent.extend((y, Answer(value, proba)) for y, value, proba in state["recent"])
+        self._bind()
+
+
+def _updates(several: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The update methods of metrics on labels (or numbers), and of metrics on probabilities."""
+    labels = [metric.update for metric in several if not _on_proba(metric)]
+    return labels, [metric.update for metric in several if _on_proba(metric)]
+
+
+def _finite(value: float) -> float:
+    """Some of River's metrics are infinite or undefined before the first answers; messages hold finite numbers."""
+    return float(value) if math.isfinite(value) else 0.0
+
+
+def _name(metric: Any) -> str:
+    return type(metric).__name__.lower()
+
+
+def fits(kinds: Iterable[type[metrics.base.Metric]], model: base.Estimator) -> None:
+    """Refuse metrics that do not work with the model.
+
+    Raises:
+        ConfigError: naming the metric.
+    """
+    for kind in kinds:
+        if not kind().works_with(model):
+            raise ConfigError(f"the metric {kind.__name__} does not work with {model}")

@@ -1,0 +1,149 @@
+"""Tasks: how a model is asked, what its answer costs, and how a label looks inside.
+
+An *answer* is what a member predicted: a label with its probabilities, or a number.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from river import base, compose
+
+from anabranch.errors import ModelSpecError
+from anabranch.settings import Settings
+
+Asker = Callable[[dict[str, object]], "Answer"]
+
+
+class Answer(NamedTuple):
+    """A prediction: the label or number, and the probabilities where the task wants them."""
+
+    value: Any
+    proba: dict[Any, float] | None = None
+
+
+NOTHING = Answer(None)
+"""What a model that cannot predict yet answers, and what stands for a missing answer."""
+
+LOG_LOSS_CAP = math.log(100)
+
+
+def zero_one(y: Any, answer: Answer) -> float:
+    """1 for a wrong label, 0 for the right one; no answer is wrong."""
+    return 0.0 if answer.value == y else 1.0
+
+
+def brier(y: Any, answer: Answer) -> float:
+    """Half the squared distance of the probabilities from the truth, in [0, 1] (Brier, 1950)."""
+    proba = answer.proba
+    if not proba:
+        return 1.0
+    squares = sum(p * p for p in proba.values())
+    right = proba.get(y, 0.0)
+    return min(1.0, 0.5 * (squares - right * right + (1 - right) ** 2))
+
+
+def log(y: Any, answer: Answer) -> float:
+    """The negative logarithm of the true label's probability, capped at 1 % and scaled to [0, 1]."""
+    right = (answer.proba or {}).get(y, 0.0)
+    return min(-math.log(right), LOG_LOSS_CAP) / LOG_LOSS_CAP if right > 0 else 1.0
+
+
+class RunningScale:
+    """Bounds a regressor's error to [0, 1]: by four times the champion's mean absolute error so far.
+
+    It forgets over some 5,000 events, so that a rise stays visible to the detectors; it is only moved after the
+    event has been judged, so that both sides of a contest share a scale that neither could foresee.
+    """
+
+    FORGETTING = 1 / 5000
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+
+    def bounded(self, error: float) -> float:
+        """The absolute error as a loss in [0, 1]."""
+        if self.mean == 0.0:
+            return 0.0 if error == 0.0 else 1.0
+        return min(1.0, abs(error) / (4 * self.mean))
+
+    def update(self, error: float) -> None:
+        """Take in the champion's error."""
+        self.count += 1
+        self.mean += (abs(error) - self.mean) * max(1 / self.count, self.FORGETTING)
+
+
+class Task:
+    """What the lane needs to know of the task, made from the settings."""
+
+    def __init__(self, settings: Settings, *, wants_proba: bool) -> None:
+        self.kind = settings.task
+        self.loss_name = settings.arena.loss or ("absolute" if self.kind == "regression" else "zero-one")
+        self.scale = RunningScale()
+        self.wants_proba = wants_proba or self.loss_name in ("brier", "log")
+        self.loss: Callable[[Any, Answer], float] = {
+            "zero-one": zero_one,
+            "brier": brier,
+            "log": log,
+            "absolute": self._absolute,
+            "squared": self._squared,
+        }[self.loss_name]
+        if (self.loss_name in ("absolute", "squared")) != (self.kind == "regression"):
+            raise ModelSpecError(f"arena.loss = {self.loss_name!r} does not fit task = {self.kind!r}")
+
+    def _absolute(self, y: float, answer: Answer) -> float:
+        return 1.0 if answer.value is None else self.scale.bounded(answer.value - y)
+
+    def _squared(self, y: float, answer: Answer) -> float:
+        return self._absolute(y, answer) ** 2
+
+    def judged(self, y: Any, champion: Answer) -> None:
+        """To be called after all members were scored on an event."""
+        if self.kind == "regression" and champion.value is not None:
+            self.scale.update(champion.value - y)
+
+    def check(self, model: base.Estimator) -> None:
+        """Refuse a model that is not of this task.
+
+        Raises:
+            ModelSpecError: saying what the model is.
+        """
+        last = last_step(model)
+        wanted = base.Regressor if self.kind == "regression" else base.Classifier
+        if not isinstance(last, wanted):
+            raise ModelSpecError(
+                f"task = {self.kind!r} needs a {wanted.__name__.lower()}; the model ends in {type(last).__name__}"
+            )
+        if self.kind == "multiclass" and not model._multiclass:
+            raise ModelSpecError(
+                f"{type(last).__name__} knows two classes only; wrap it: "
+                '{use = "multiclass.OneVsRestClassifier", classifier = {use = …}}'
+            )
+
+    def asker(self, model: Any) -> Asker:
+        """A function that asks `model`, with no more predictions than the task needs."""
+        if not self.wants_proba:
+            predict = model.predict_one
+            return lambda x: Answer(predict(x))
+        predict_proba = model.predict_proba_one
+        if derives_label(model):
+            return lambda x: _with_label(predict_proba(x))
+        predict = model.predict_one
+        return lambda x: Answer(predict(x), predict_proba(x))
+
+
+def _with_label(proba: dict[Any, float]) -> Answer:
+    return Answer(max(proba, key=proba.__getitem__), proba) if proba else NOTHING
+
+
+def last_step(model: Any) -> Any:
+    """The estimator that answers: the end of a pipeline, or the model itself."""
+    while isinstance(model, compose.Pipeline):
+        model = model._last_step
+    return model
+
+
+def derives_label(model: Any) -> bool:
+    """Whether `predict_one` is the likeliest label of `predict_proba_one`, so that one call serves both."""
+    return type(last_step(model)).predict_one is base.Classifier.predict_one
