@@ -1,7 +1,7 @@
 """The seams to the world, as small protocols: the log, the store, the outlet, retraining, the clock."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 Positions = dict[int, int]
 """The next offset to read, by partition of the events topic."""
@@ -27,6 +27,38 @@ class AcceptedEvent(NamedTuple):
     ts: float
     partition: int
     offset: int
+
+
+class Shift(NamedTuple):
+    """What a detector found when it fired."""
+
+    statistic: float
+    threshold: float
+    window_events: int
+    """Events since the estimated change, the firing one included."""
+
+
+class Findings(NamedTuple):
+    """The detectors that fired on one event, and whether that is reason to retrain."""
+
+    fired: tuple[tuple[str, Shift], ...]
+    triggered: bool
+
+
+class Watcher(Protocol):
+    """Watches the champion's loss for drift; part of the lane's fold, so it is deterministic."""
+
+    def update(self, loss: float, *, event: int) -> Findings | None:
+        """Called once for each labelled event with its loss in [0, 1] and its number; None when nothing fired."""
+
+    def start_over(self) -> None:
+        """Forget the losses seen: they were those of a champion that has been displaced."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
 
 
 class Committed(NamedTuple):

@@ -85,7 +85,9 @@ class Guard(Section):
 class Scores(Section):
     """What is measured on the predictions that were served, running and windowed."""
 
-    metrics: tuple[str, ...] | None = Field(None, description="names in river.metrics; the task has a default")
+    metrics: tuple[str | dict[str, Any], ...] | None = Field(
+        None, description="names in river.metrics, or tables with `use` and parameters; the task has a default"
+    )
     window: int = Field(1000, ge=1, description="events of the windowed scores")
 
 

@@ -1,17 +1,21 @@
 """A backtest: the learning loop over a file, without Kafka, and what came of it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from river import base
 
-from anabranch.messages import DriftSignal, Message, ModelUpdate, TrainedOn
+from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
 from anabranch.ports import Clock, Sent
 from anabranch.settings import Settings
 from consumers.checkpoints import MemoryStore
 from consumers.file_source import FileSource
 from consumers.learning_loop import LearningLoop
 from consumers.recruiting import InlineRecruiter
+
+REASONS_MAX = 20
+"""Distinct reasons of refusal that a result names."""
 
 
 class NoOutlet:
@@ -60,6 +64,7 @@ class Backtest:
         self.clock = clock
         self.listener = listener
         self.said: list[Message] = []
+        self.refusals: Counter[str] = Counter()
         source = FileSource(
             values, timestamp_s=timestamp_s, limit=limit, history_max=2 * settings.retrain.history_max + 1000
         )
@@ -78,6 +83,8 @@ class Backtest:
     def _hear(self, message: Message) -> None:
         if isinstance(message, DriftSignal | ModelUpdate):
             self.said.append(message)
+        elif isinstance(message, DeadLetter) and (message.reason in self.refusals or len(self.refusals) < REASONS_MAX):
+            self.refusals[message.reason] += 1
         if self.listener is not None:
             self.listener(message)
 
@@ -100,6 +107,7 @@ class Backtest:
             "signals": [{"offset": said.offset, "detector": said.detector} for said in signals],
             "swaps": [_swap(said) for said in updates if said.kind in ("swap", "rollback")],
             "dead_letters": guard.refused,
+            "refusals": dict(self.refusals.most_common()),
             "duplicates": guard.duplicates,
             "waiting_for_label": len(lane.pending),
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,

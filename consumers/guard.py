@@ -199,7 +199,7 @@ class RecentIds:
     """The last `window` to 2·`window` ids, in two generations: bounded, and as cheap as two look-ups.
 
     >>> ids = RecentIds(2)
-    >>> [ids.add(id) for id in "abacda"]
+    >>> [ids.add(each) for each in "abacda"]
     [True, True, False, True, True, True]
     """
 
@@ -208,14 +208,14 @@ class RecentIds:
         self.young: dict[str, None] = {}
         self.old: dict[str, None] = {}
 
-    def add(self, id: str) -> bool:
+    def add(self, event_id: str) -> bool:
         """Remember an id; False if it was there already."""
-        if id in self.young or id in self.old:
+        if event_id in self.young or event_id in self.old:
             return False
         if len(self.young) >= self.window:
             self.old, self.young = self.young, {}
         if self.window:
-            self.young[id] = None
+            self.young[event_id] = None
         return True
 
     def state(self) -> bytes:

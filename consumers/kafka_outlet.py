@@ -7,22 +7,24 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from anabranch.errors import KafkaUnavailable
 from anabranch.ports import Sent
-from anabranch.settings import Settings
-from consumers.kafka_clients import producer
 
 FLUSH_S = 60.0
 
 
 class KafkaOutlet:
-    """An idempotent producer whose failures are raised at the next flush."""
+    """An idempotent producer whose failures are raised at the next flush.
 
-    def __init__(self, settings: Settings) -> None:
-        self.producer = Producer(producer(settings))
+    Args:
+        configured: librdkafka's settings, from `kafka_clients.producer`.
+    """
+
+    def __init__(self, configured: dict[str, Any]) -> None:
+        self.producer = Producer(configured)
         self.failure: str | None = None
 
-    def send(self, topic: str, *, key: str, value: bytes) -> None:
-        """Publish at some time; `flush` makes sure."""
-        self._produce(topic, key=key, value=value, on_delivery=self._delivered)
+    def send(self, topic: str, *, key: str, value: bytes, **where: int) -> None:
+        """Publish at some time (`partition=` chooses where); `flush` makes sure."""
+        self._produce(topic, key=key, value=value, on_delivery=self._delivered, **where)
 
     def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
         """Publish in order to one partition, under keys numbered from 0, and wait; where each landed."""
@@ -32,7 +34,7 @@ class KafkaOutlet:
             def delivered(error: KafkaError | None, message: Message) -> None:
                 self._delivered(error, message)
                 if error is None:
-                    landed[number] = Sent(message.partition(), message.offset())
+                    landed[number] = Sent(message.partition() or 0, message.offset() or 0)
 
             return delivered
 

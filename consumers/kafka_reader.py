@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 from confluent_kafka import Consumer, KafkaError, Message
 
 from anabranch.errors import KafkaUnavailable, LogTruncated
+from anabranch.kafka_clients import TIMEOUT_S, at, batch, reader
 from anabranch.ports import Record
 from anabranch.settings import Settings
-from consumers.kafka_clients import TIMEOUT_S, at, reader
 
 
 def record_of(message: Message) -> Record:
-    """A message as the loop sees it. A message without a timestamp counts as of the epoch's start."""
+    """A fetched message as the loop sees it. (The types allow for one that was never fetched.)"""
     return Record(
-        message.topic(),
-        message.partition(),
-        message.offset(),
+        message.topic() or "",
+        message.partition() or 0,
+        message.offset() or 0,
         message.timestamp()[1] / 1000,
-        message.key(),
-        message.value(),
+        message.key(),  # type: ignore[arg-type]  # bytes: no client of ours deserializes
+        message.value(),  # type: ignore[arg-type]  # likewise
     )
 
 
@@ -40,7 +40,7 @@ class KafkaLogReader:
         starts: dict[int, int] = {}
         for partition, start, _ in runs:
             starts[partition] = min(start, starts.get(partition, start))
-        consumer = Consumer(reader(self.settings))
+        consumer = Consumer(reader(self.settings.kafka))
         try:
             consumer.assign(at(self.topic, starts))
             yield from _in_order(consumer, runs)
@@ -66,13 +66,13 @@ def _in_order(consumer: Consumer, runs: Sequence[tuple[int, int, int]]) -> Itera
 
 
 def _fetch(consumer: Consumer, waiting: dict[int, deque[Record]]) -> None:
-    messages = consumer.consume(1000, timeout=TIMEOUT_S)
+    messages = batch(consumer, 1000, timeout_s=TIMEOUT_S)
     if not messages:
         raise KafkaUnavailable(f"no record came for {TIMEOUT_S:.0f} s")
     for message in messages:
         error = message.error()
         if error is None:
-            waiting.setdefault(message.partition(), deque()).append(record_of(message))
+            waiting.setdefault(message.partition() or 0, deque()).append(record_of(message))
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise LogTruncated(f"partition {message.partition()}: {error.str()}")
         elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from anabranch.errors import KafkaUnavailable, LogTruncated, OwnershipLost
+from anabranch.kafka_clients import LOST, TIMEOUT_S, at, batch, member, partitions
 from anabranch.ports import Committed, Positions, Record
 from anabranch.settings import Settings
-from consumers.kafka_clients import LOST, TIMEOUT_S, at, member, partitions
 from consumers.kafka_reader import record_of
 
 Owned = Callable[[Committed | None], Positions]
@@ -19,8 +19,11 @@ class KafkaSource:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.topic = settings.topics.name("events")
-        self.all = partitions(settings, self.topic)
-        self.consumer = Consumer(member(settings))
+        self.all = partitions(settings.kafka, self.topic)
+        configured = member(settings.kafka, model=settings.name)
+        self.group = configured["group.id"]
+        self.consumer = Consumer(configured)
+        self.begun: Positions = {}
         self.ends: Positions | None = None
 
     def start(self, on_owned: Owned) -> None:
@@ -29,8 +32,7 @@ class KafkaSource:
         def on_assign(consumer: Consumer, assigned: list[TopicPartition]) -> None:
             self._all_or_nothing(assigned)
             positions = on_owned(_committed(consumer.committed(assigned, timeout=TIMEOUT_S)))
-            # Not seek(): inside this callback it answers _STATE.
-            consumer.assign(at(self.topic, positions))
+            self.rewind(positions)  # assign(), not seek(): inside this callback that answers _STATE
             self.ends = self._ends()
 
         self.consumer.subscribe([self.topic], on_assign=on_assign, on_lost=_on_lost)
@@ -39,7 +41,7 @@ class KafkaSource:
         if len(assigned) != len(self.all):
             raise OwnershipLost(
                 f"{len(assigned)} of {len(self.all)} partitions of {self.topic} are assigned to this process: "
-                f"something else is in its group {member(self.settings)['group.id']}; a global model owns them all"
+                f"something else is in its group {self.group}; a global model owns them all"
             )
 
     def first_positions(self, start: str) -> Positions:
@@ -58,21 +60,22 @@ class KafkaSource:
 
     def rewind(self, positions: Positions) -> None:
         """Read on from `positions`."""
+        self.begun = dict(positions)
         self.consumer.assign(at(self.topic, positions))
 
     def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
         """The next records."""
         try:
-            messages = self.consumer.consume(max_records, timeout=timeout_s)
+            messages = batch(self.consumer, max_records, timeout_s=timeout_s)
         except KafkaException as error:
             raise OwnershipLost(f"{self.topic}: {error.args[0].str()}") from error
         records = []
         for message in messages:
-            error = message.error()
-            if error is None:
+            fault = message.error()
+            if fault is None:
                 records.append(record_of(message))
             else:
-                _raise_if_final(error, self.topic, message.partition())
+                _raise_if_final(fault, self.topic, message.partition())
         return records
 
     def commit(self, positions: Positions, metadata: str) -> None:
@@ -90,8 +93,9 @@ class KafkaSource:
         if self.ends is None:
             return False
         # position() and not the last record's offset: the end may be a control record, which nobody sees.
+        # It is negative until something has been read.
         here = self.consumer.position([TopicPartition(self.topic, partition) for partition in self.ends])
-        return all(each.offset >= self.ends[each.partition] or not self.ends[each.partition] for each in here)
+        return all(max(each.offset, self.begun[each.partition]) >= self.ends[each.partition] for each in here)
 
     def close(self) -> None:
         """Leave, without giving up the place in the group: a static member that comes back finds it."""

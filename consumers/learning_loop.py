@@ -21,6 +21,7 @@ from consumers.announcer import Announcer, update_key
 from consumers.checkpoints import digest
 from consumers.guard import Guard
 from consumers.recruiting import Recruiter
+from detectors.watch import Watch
 from learners.lane import Lane, Said
 from learners.promotion import Promotion
 from learners.retraining import Job
@@ -70,7 +71,7 @@ class LearningLoop:
     def _start_afresh(self) -> None:
         """The state before the first event. Made at once, so that a mistaken configuration shows at start."""
         model, trained_on = self.first()
-        self.lane = Lane(self.settings, model, trained_on=trained_on)
+        self.lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on)
         self.guard = Guard(self.settings)
         self.positions: Positions = {}
         self.quarantine: set[tuple[int, int]] = set()

@@ -132,7 +132,7 @@ class ProcessRecruiter:
         with Path(folder.name, "log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "consumers.retraining_process", folder.name],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

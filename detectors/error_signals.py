@@ -17,21 +17,14 @@ An improvement changes the mean as well, but is nobody's reason to retrain:
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from river import drift
 
-
-class Shift(NamedTuple):
-    """What a detector found when it fired."""
-
-    statistic: float
-    threshold: float
-    window_events: int
-    """Events since the estimated change, the firing one included."""
+from anabranch.ports import Shift
 
 
-class Watch(Protocol):
+class Gauge(Protocol):
     """A River detector together with what its alarm means: feed `update` one loss in [0, 1] an event."""
 
     detector: Any
@@ -40,7 +33,7 @@ class Watch(Protocol):
         """The shift, when the detector fired on a rise of the mean."""
 
 
-class AdwinWatch:
+class AdwinGauge:
     """ADWIN (Bifet and Gavaldà, 2007) and the two sides of its cut."""
 
     def __init__(self, detector: drift.ADWIN) -> None:
@@ -73,7 +66,7 @@ def _cut_threshold(dropped: int, kept: int, mean: float, *, delta: float) -> flo
     return math.sqrt(2 / harmonic * variance * confidence) + 2 / (3 * harmonic) * confidence
 
 
-class PageHinkleyWatch:
+class PageHinkleyGauge:
     """Page-Hinkley (Page, 1954), upwards only, and where its sum was lowest: the estimated change."""
 
     def __init__(self, detector: drift.PageHinkley) -> None:
@@ -95,31 +88,31 @@ class PageHinkleyWatch:
         return Shift(statistic, detector.threshold, max(1, self.since_low))
 
 
-def adwin(**parameters: Any) -> AdwinWatch:
+def adwin(**parameters: Any) -> AdwinGauge:
     """ADWIN; an error that falls is not reported."""
-    return AdwinWatch(drift.ADWIN(**parameters))
+    return AdwinGauge(drift.ADWIN(**parameters))
 
 
-def page_hinkley(**parameters: Any) -> PageHinkleyWatch:
+def page_hinkley(**parameters: Any) -> PageHinkleyGauge:
     """Page-Hinkley on a rise of the mean, whatever `mode` says elsewhere."""
-    return PageHinkleyWatch(drift.PageHinkley(**{**parameters, "mode": "up"}))
+    return PageHinkleyGauge(drift.PageHinkley(**{**parameters, "mode": "up"}))
 
 
-WATCHES: dict[str, Callable[..., Watch]] = {"drift.ADWIN": adwin, "drift.PageHinkley": page_hinkley}
+GAUGES: dict[str, Callable[..., Gauge]] = {"drift.ADWIN": adwin, "drift.PageHinkley": page_hinkley}
 
 
 class ErrorSignal:
     """One detector under its configured name, silent for `debounce_events` after it has fired."""
 
-    def __init__(self, name: str, watch: Watch, *, debounce_events: int = 0) -> None:
+    def __init__(self, name: str, gauge: Gauge, *, debounce_events: int = 0) -> None:
         self.name = name
-        self.watch = watch
+        self.gauge = gauge
         self.debounce_events = debounce_events
         self.quiet = 0
 
     def update(self, loss: float) -> Shift | None:
         """Feed one loss in [0, 1]; the shift if the detector fired on a rise and is not debounced."""
-        shift = self.watch.update(loss)
+        shift = self.gauge.update(loss)
         if self.quiet:
             self.quiet -= 1
             return None
@@ -131,14 +124,14 @@ class ErrorSignal:
         """What a checkpoint keeps."""
         return {
             "name": self.name,
-            "detector": self.watch.detector,
-            "since_low": getattr(self.watch, "since_low", 0),
+            "detector": self.gauge.detector,
+            "since_low": getattr(self.gauge, "since_low", 0),
             "quiet": self.quiet,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.watch.detector = state["detector"]
-        if isinstance(self.watch, PageHinkleyWatch):
-            self.watch.since_low = state["since_low"]
+        self.gauge.detector = state["detector"]
+        if isinstance(self.gauge, PageHinkleyGauge):
+            self.gauge.since_low = state["since_low"]
         self.quiet = state["quiet"]

@@ -70,7 +70,7 @@ class Interval:
 class Contest:
     """One shadow against the champion, since it entered or since the last swap."""
 
-    __slots__ = ("interval", "min_gain", "powers", "total", "ties")
+    __slots__ = ("interval", "min_gain", "powers", "ties", "total")
 
     def __init__(self, *, min_gain: float = 0.0) -> None:
         self.min_gain = min_gain

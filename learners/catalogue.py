@@ -17,14 +17,48 @@ from typing import Any
 
 from river import base, compose
 
+from anabranch import statetree
 from anabranch.errors import ModelSpecError
 from anabranch.settings import ModelSpec
 
-_ROOMS_OF_RIVER = (
-    "active anomaly bandit cluster compose conf covariance drift dummy ensemble facto feature_extraction "
-    "feature_selection forest imblearn linear_model metrics misc model_selection multiclass multioutput "
-    "naive_bayes neighbors neural_net optim preprocessing proba reco rules sketch stats time_series tree utils"
-).split()
+_ROOMS_OF_RIVER = frozenset(
+    {
+        "active",
+        "anomaly",
+        "bandit",
+        "cluster",
+        "compose",
+        "conf",
+        "covariance",
+        "drift",
+        "dummy",
+        "ensemble",
+        "facto",
+        "feature_extraction",
+        "feature_selection",
+        "forest",
+        "imblearn",
+        "linear_model",
+        "metrics",
+        "misc",
+        "model_selection",
+        "multiclass",
+        "multioutput",
+        "naive_bayes",
+        "neighbors",
+        "neural_net",
+        "optim",
+        "preprocessing",
+        "proba",
+        "reco",
+        "rules",
+        "sketch",
+        "stats",
+        "time_series",
+        "tree",
+        "utils",
+    }
+)
 
 
 def build(spec: ModelSpec, *, seed: int) -> base.Estimator:
@@ -32,6 +66,7 @@ def build(spec: ModelSpec, *, seed: int) -> base.Estimator:
 
     Raises:
         ModelSpecError: naming the class or parameter, and the nearest that exists.
+        StateTreeError: the model holds something that a checkpoint could not bring back.
     """
     model = _from_factory(spec.factory) if spec.factory else _from_steps(spec.steps or (), seed=seed)
     unseeded = list(_unseeded(model))
@@ -40,7 +75,9 @@ def build(spec: ModelSpec, *, seed: int) -> base.Estimator:
             f"factory {spec.factory}: {', '.join(unseeded)} without a seed: "
             "two models retrained from the same log would differ; pass seed=… in the factory"
         )
-    return model
+    # As a restored one would be: sets inside it (Select's keys) then have an order that does not hang on the process.
+    fresh: base.Estimator = statetree.decode(statetree.encode(model, trusted=spec.trusted), trusted=spec.trusted)
+    return fresh
 
 
 def _from_factory(path: str) -> base.Estimator:
@@ -114,7 +151,7 @@ def _river_class(path: str, *, where: str) -> type:
     room, _, name = path.rpartition(".")
     top = room.partition(".")[0]
     if top not in _ROOMS_OF_RIVER:
-        near = difflib.get_close_matches(top, _ROOMS_OF_RIVER, n=1)
+        near = difflib.get_close_matches(top, sorted(_ROOMS_OF_RIVER), n=1)
         raise ModelSpecError(
             f"{where}: use = {path!r}: River has no module {top!r}" + (f"; did you mean {near[0]!r}?" if near else "")
         )

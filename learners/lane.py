@@ -12,15 +12,13 @@ from river import base
 
 from anabranch.errors import LearnError
 from anabranch.messages import DriftSignal, LogRange, Message, ModelReport, TrainedOn
-from anabranch.ports import AcceptedEvent
+from anabranch.ports import AcceptedEvent, Shift, Watcher
 from anabranch.settings import Settings
-from detectors.error_signals import WATCHES, ErrorSignal, Shift
-from detectors.trigger import Trigger
 from learners.lineage import Lineage, count, merged
 from learners.members import Member, Shadows, paired, revived
 from learners.promotion import Promotion
 from learners.retraining import Job, JobUnderWay, Plan, Recruited
-from learners.scores import Scores, fits, metric_classes, wants_proba
+from learners.scores import Scores, fits, metrics_of, wants_proba
 from learners.tasks import Answer, Task
 
 Said = Message | Promotion | Job
@@ -35,29 +33,32 @@ class Lane:
     Args:
         settings: of the model.
         champion: the first one, fresh or already trained.
+        watch: the drift detectors on the champion's loss.
         trained_on: what it has learned before.
 
     Raises:
         ConfigError: the champion does not fit the task, or a metric does not fit the champion.
     """
 
-    def __init__(self, settings: Settings, champion: base.Estimator, *, trained_on: TrainedOn | None = None) -> None:
-        kinds = metric_classes(settings)
+    def __init__(
+        self,
+        settings: Settings,
+        champion: base.Estimator,
+        *,
+        watch: Watcher,
+        trained_on: TrainedOn | None = None,
+    ) -> None:
+        metrics = metrics_of(settings)
         self.settings = settings
-        self.task = Task(settings, wants_proba=wants_proba(kinds))
+        self.task = Task(settings, wants_proba=wants_proba(metrics))
         self.task.check(champion)
-        fits(kinds, champion)
-        self.scores = Scores(kinds, window=settings.scores.window)
+        fits(metrics, champion)
+        self.scores = Scores(metrics, window=settings.scores.window)
         self.shadows = Shadows(settings.arena, settings.constraints, task=self.task)
         self.champion = Member(
             "first", champion, kind="champion", task=self.task, trained_on=trained_on or TrainedOn(), since=0
         )
-        self.signals = self._fresh_signals()
-        self.trigger = Trigger(
-            settings.trigger.when,
-            names=tuple(settings.detectors),
-            debounce_events=settings.trigger.debounce_events,
-        )
+        self.watch = watch
         self.lineage = Lineage(events_max=settings.retrain.history_max)
         self.jobs: dict[str, JobUnderWay] = {}
         self.pending: dict[str, tuple[AcceptedEvent, Answer, dict[str, Answer]]] = {}
@@ -86,7 +87,7 @@ class Lane:
         self._wait_for_label(event, answer, answers)
         return SILENCE
 
-    def labelled(self, id: str, y: Any) -> Sequence[Said]:
+    def labelled(self, event_id: str, y: Any) -> Sequence[Said]:
         """The label of an event asked before: members are scored on what they predicted then, and learn.
 
         A label that no pending event waits for is passed over.
@@ -94,7 +95,7 @@ class Lane:
         Raises:
             LearnError: the champion raised; the lane must be restored from before the label.
         """
-        waiting = self.pending.pop(id, None)
+        waiting = self.pending.pop(event_id, None)
         if waiting is None:
             return SILENCE
         event, served, answers = waiting
@@ -168,19 +169,12 @@ class Lane:
 
     # ── drift and retraining ────────────────────────────────────────────────────────────────────────────────────
 
-    def _fresh_signals(self) -> list[ErrorSignal]:
-        debounce = self.settings.trigger.debounce_events
-        return [
-            ErrorSignal(name, WATCHES[detector.use](**detector.parameters), debounce_events=debounce)
-            for name, detector in self.settings.detectors.items()
-        ]
-
     def _watch(self, event: AcceptedEvent, loss: float) -> list[Said]:
-        """Feed the detectors; signals, and the job if they add up to a trigger."""
-        fired = [(signal.name, shift) for signal in self.signals if (shift := signal.update(loss)) is not None]
-        if not fired:
+        """Show the detectors the loss; signals, and the job if they add up to a trigger."""
+        findings = self.watch.update(loss, event=self.events)
+        if findings is None:
             return []
-        triggered = self.trigger.decide({name for name, _ in fired}, event=self.events)
+        fired, triggered = findings
         said: list[Said] = [self._signal(event, name, shift, triggered=triggered) for name, shift in fired]
         if triggered and len(self.jobs) >= self.settings.retrain.jobs_max:
             self.notes.append(f"trigger at event {self.events} passed over: {len(self.jobs)} jobs under way")
@@ -203,7 +197,7 @@ class Lane:
             triggered=triggered,
         )
 
-    def _recruit(self, fired: list[tuple[str, Shift]]) -> Job:
+    def _recruit(self, fired: tuple[tuple[str, Shift], ...]) -> Job:
         """The job that retrains the configured recruits, one for each distinct range."""
         window = max(shift.window_events for _, shift in fired)
         spans: dict[int, str] = {}
@@ -280,7 +274,7 @@ class Lane:
         self.shadows.start_over()
         if self.settings.arena.probation_events and displaced.version is not None:
             self.shadows.enter(displaced)
-        self.signals = self._fresh_signals()  # they watched the displaced one
+        self.watch.start_over()
         reason = (
             f"version {former} is better after all" if rollback else f"{winner.name} wins after {verdict.events} events"
         )
@@ -335,8 +329,7 @@ class Lane:
             "version": self.version,
             "champion": self.champion.state(),
             "shadows": [member.state() for member in self.shadows.members],
-            "signals": [signal.state() for signal in self.signals],
-            "trigger": self.trigger.state(),
+            "watch": self.watch.state(),
             "scores": self.scores.state(),
             "scale": (self.task.scale.count, self.task.scale.mean),
         }
@@ -362,11 +355,7 @@ class Lane:
         self.events, self.version = state["events"], state["version"]
         self.champion = revived(state["champion"], task=self.task)
         self.shadows.restore(state["shadows"])
-        kept = {each["name"]: each for each in state["signals"]}
-        for signal in self.signals:
-            if signal.name in kept:  # one that the configuration added since begins afresh
-                signal.restore(kept[signal.name])
-        self.trigger.restore(state["trigger"])
+        self.watch.restore(state["watch"])
         self.scores.restore(state["scores"])
         self.task.scale.count, self.task.scale.mean = state["scale"]
         self.lineage.restore(state["lineage"])

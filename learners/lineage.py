@@ -3,10 +3,10 @@
 >>> lineage = Lineage(events_max=100)
 >>> for partition, offset in [(0, 5), (0, 6), (1, 9), (0, 7), (0, 9)]:
 ...     lineage.append(partition, offset)
->>> lineage.last(4)
-[Run(partition=0, start=6, end=7), Run(partition=1, start=9, end=10), Run(partition=0, start=7, end=8), Run(partition=0, start=9, end=10)]
->>> merged(lineage.last(4))
-[Run(partition=0, start=6, end=10), Run(partition=1, start=9, end=10)]
+>>> [tuple(run) for run in lineage.last(4)]
+[(0, 6, 7), (1, 9, 10), (0, 7, 8), (0, 9, 10)]
+>>> [tuple(run) for run in merged(lineage.last(4))]
+[(0, 6, 10), (1, 9, 10)]
 """
 
 from collections import deque

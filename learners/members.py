@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from river import metrics
+
 from anabranch.messages import MemberReport, TrainedOn, Verdict
 from anabranch.settings import Arena, Constraints
 from learners.arena import Contest
-from learners.scores import Scores, metric_class
+from learners.scores import Scores, metric_class, wants_proba
 from learners.tasks import Answer, Task
 
 MemberKind = Literal["champion", "recruit", "displaced"]
@@ -102,9 +104,10 @@ class Shadows:
         self._metrics = {
             name: metric_class(name.partition("_")[2], task=task.kind) for name in sorted(constraints.bounds)
         }
-        task.wants_proba = task.wants_proba or any(
-            not getattr(metric(), "requires_labels", True) for metric in self._metrics.values()
-        )
+        task.wants_proba = task.wants_proba or wants_proba(self._fresh_metrics())
+
+    def _fresh_metrics(self) -> list[metrics.base.Metric]:
+        return [kind() for kind in self._metrics.values()]
 
     @property
     def wins_at(self) -> float:
@@ -114,7 +117,8 @@ class Shadows:
     def enter(self, member: Member) -> list[str]:
         """Let a shadow in; the names of those that left for it."""
         member.contest = Contest(min_gain=self.arena.min_gain)
-        member.measured = Scores(self._metrics.values(), window=self.constraints.window) if self._metrics else None
+        if self._metrics:
+            member.measured = Scores(self._fresh_metrics(), window=self.constraints.window)
         self.members.append(member)
         left = []
         while len(self.members) > self.arena.shadows_max:

@@ -26,18 +26,33 @@ _KINDS = {
 }
 
 
-def metric_classes(settings: Settings) -> list[type[metrics.base.Metric]]:
+def metrics_of(settings: Settings) -> list[metrics.base.Metric]:
     """The configured metrics, or the task's usual ones.
 
     Raises:
         ConfigError: naming the nearest metric that exists, or the task that one does not fit.
     """
-    names = settings.scores.metrics if settings.scores.metrics is not None else DEFAULTS[settings.task]
-    return [metric_class(name, task=settings.task) for name in names]
+    wanted = settings.scores.metrics if settings.scores.metrics is not None else DEFAULTS[settings.task]
+    return [_metric(each, task=settings.task) for each in wanted]
+
+
+def _metric(wanted: str | dict[str, Any], *, task: str) -> metrics.base.Metric:
+    if isinstance(wanted, str):
+        return metric_class(wanted, task=task)()
+    parameters = dict(wanted)
+    kind = metric_class(str(parameters.pop("use", "")).removeprefix("metrics."), task=task)
+    try:
+        return kind(**parameters)
+    except TypeError as error:
+        raise ConfigError(f"the metric {kind.__name__} refuses its parameters: {error}") from error
 
 
 def metric_class(name: str, *, task: str) -> type[metrics.base.Metric]:
-    """The class in river.metrics with this name, in any case."""
+    """The class in river.metrics with this name, in any case.
+
+    Raises:
+        ConfigError: naming the nearest that exists, or the task that it does not fit.
+    """
     known = {each.lower(): each for each in metrics.__all__ if inspect.isclass(getattr(metrics, each, None))}
     if name.lower() not in known:
         near = get_close_matches(name.lower(), list(known), n=1)
@@ -50,13 +65,24 @@ def metric_class(name: str, *, task: str) -> type[metrics.base.Metric]:
     return kind
 
 
-def wants_proba(kinds: Iterable[type[metrics.base.Metric]]) -> bool:
+def wants_proba(several: Iterable[metrics.base.Metric]) -> bool:
     """Whether one of the metrics is computed on probabilities."""
-    return any(_on_proba(kind()) for kind in kinds)
+    return any(map(_on_proba, several))
 
 
 def _on_proba(metric: Any) -> bool:
     return isinstance(metric, metrics.base.ClassificationMetric) and not metric.requires_labels
+
+
+def fits(several: Iterable[metrics.base.Metric], model: base.Estimator) -> None:
+    """Refuse metrics that do not work with the model.
+
+    Raises:
+        ConfigError: naming the metric.
+    """
+    for metric in several:
+        if not metric.works_with(model):
+            raise ConfigError(f"the metric {type(metric).__name__} does not work with {model}")
 
 
 class Scores:
@@ -68,8 +94,8 @@ class Scores:
     event, leaves no rounding behind, and needs no metric that can take back.
     """
 
-    def __init__(self, kinds: Iterable[type[metrics.base.Metric]], *, window: int) -> None:
-        self.running: list[Any] = [kind() for kind in kinds]
+    def __init__(self, fresh: Iterable[metrics.base.Metric], *, window: int) -> None:
+        self.running: list[Any] = list(fresh)
         self.recent: deque[tuple[Any, Answer]] = deque(maxlen=window)
         self._bind()
 
@@ -93,7 +119,7 @@ class Scores:
 
     def windowed_values(self) -> dict[str, float]:
         """The values over the window, by lower-case name."""
-        fresh = [type(metric)() for metric in self.running]
+        fresh = [metric.clone() for metric in self.running]
         on_labels, on_probas = _updates(fresh)
         for y, answer in self.recent:
             if answer.value is not None:
@@ -131,14 +157,3 @@ def _finite(value: float) -> float:
 
 def _name(metric: Any) -> str:
     return type(metric).__name__.lower()
-
-
-def fits(kinds: Iterable[type[metrics.base.Metric]], model: base.Estimator) -> None:
-    """Refuse metrics that do not work with the model.
-
-    Raises:
-        ConfigError: naming the metric.
-    """
-    for kind in kinds:
-        if not kind().works_with(model):
-            raise ConfigError(f"the metric {kind.__name__} does not work with {model}")

@@ -115,7 +115,7 @@ class Task:
             raise ModelSpecError(
                 f"task = {self.kind!r} needs a {wanted.__name__.lower()}; the model ends in {type(last).__name__}"
             )
-        if self.kind == "multiclass" and not model._multiclass:
+        if self.kind == "multiclass" and not getattr(model, "_multiclass", False):
             raise ModelSpecError(
                 f"{type(last).__name__} knows two classes only; wrap it: "
                 '{use = "multiclass.OneVsRestClassifier", classifier = {use = …}}'

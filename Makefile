@@ -1,0 +1,59 @@
+# `make` alone prints the targets. Each makes .venv by itself, once, and again when the dependencies change.
+# More words for the command come in ARGS: make test ARGS="tests/test_lane.py -x", make demo ARGS=--help
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+ROOMS := anabranch detectors learners consumers commands
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint bench kafka client lock clean
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(READY) ## run the demo: a stream that drifts, a swap, a follower; no server needed
+	@$(BIN)/anabranch demo $(ARGS)
+
+test: $(READY) ## run the tests
+	@$(BIN)/pytest $(ARGS)
+
+check: lint test ## run what CI runs: lint, then the tests
+
+lint: $(READY) ## check format, lint, types and the imports between the rooms
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(READY) ## measure the throughput
+	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+kafka: $(READY) ## run a real Apache Kafka in the foreground; needs Java and Maven
+	@exec $(BIN)/python -m anabranch.kafka_local $(ARGS)
+
+client: $(READY) ## build the client's wheel into client/dist
+	@$(BIN)/python -m build --wheel --no-isolation --outdir client/dist client
+
+lock: ## resolve the dependencies anew into constraints.txt; ARGS=--upgrade takes the newest
+	@python3 -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q "uv>=0.13,<1"
+	@$(VENV)-lock/bin/uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		-o constraints.txt $(ARGS)
+	@rm -rf $(VENV)-lock
+
+clean: ## remove .venv, caches and built files
+	@rm -rf $(VENV) $(VENV)-lock dist client/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Every file is checked against its hash; the build backend is among them, so nothing is fetched unpinned.
+$(READY): pyproject.toml constraints.txt
+	@python=$$(for p in python3.11 python3; do \
+		$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done); \
+	test -n "$$python" || { echo "make: Python 3.11 or newer is needed (Debian: python3.11-venv)" >&2; exit 1; }; \
+	echo "making $(VENV) with $$($$python --version), about a minute"; \
+	$$python -m venv --clear $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,118 @@
+"""The settings of every librdkafka client that Anabranch makes, and what their errors mean."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from anabranch.errors import KafkaUnavailable
+
+Kafka = Mapping[str, Any]
+"""The `[kafka]` table: librdkafka's own names."""
+
+TIMEOUT_S = 15.0
+
+LOST = frozenset(
+    {
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError._FENCED,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+    }
+)
+"""Answers that mean: another process owns the partitions now."""
+
+
+_CONSUMER_ONLY = frozenset(
+    {
+        "session.timeout.ms",
+        "heartbeat.interval.ms",
+        "max.poll.interval.ms",
+        "fetch.min.bytes",
+        "fetch.wait.max.ms",
+        "queued.min.messages",
+        "queued.max.messages.kbytes",
+    }
+)
+_PRODUCER_ONLY = frozenset({"compression.type", "linger.ms", "batch.size", "acks", "message.timeout.ms"})
+
+
+def common(kafka: Kafka) -> dict[str, Any]:
+    """What all clients share: the user's own settings, and quiet logs."""
+    return {"bootstrap.servers": "localhost:9092", "log_level": 3, "log.connection.close": False, **kafka}
+
+
+def reader(kafka: Kafka) -> dict[str, Any]:
+    """Settings of a consumer outside any group, which never commits."""
+    return {
+        **_without(common(kafka), _PRODUCER_ONLY),
+        "group.id": "anabranch-reader",  # librdkafka wants one; nothing joins it
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "isolation.level": "read_committed",
+    }
+
+
+def member(kafka: Kafka, *, model: str) -> dict[str, Any]:
+    """Settings of the one consumer that owns a global model.
+
+    The group's instance id is the same for every process of the model, so that a newcomer takes over at once and the
+    broker fences the one before it.
+    """
+    group = f"anabranch-{model}"
+    return {
+        **reader(kafka),
+        "group.id": group,
+        "group.instance.id": group,
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "range",
+    }
+
+
+def producer(kafka: Kafka) -> dict[str, Any]:
+    """Settings of a producer: idempotent, so that a retry neither doubles nor reorders."""
+    shared = _without(common(kafka), _CONSUMER_ONLY)
+    return {"linger.ms": 5, "message.timeout.ms": 60_000, **shared, "enable.idempotence": True}
+
+
+def _without(settings: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in keys}
+
+
+def partitions(kafka: Kafka, topic: str) -> list[int]:
+    """The partitions of a topic.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+    admin = AdminClient(_without(common(kafka), _CONSUMER_ONLY | _PRODUCER_ONLY))
+    try:
+        listed = admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    except KafkaException as error:
+        raise KafkaUnavailable(
+            f"no answer from {common(kafka)['bootstrap.servers']}: {error.args[0].str()}; "
+            "check `bootstrap.servers` under [kafka]"
+        ) from error
+    if listed.error is not None:
+        raise KafkaUnavailable(f"topic {topic!r}: {listed.error.str()}; create it with `anabranch topics create`")
+    return sorted(listed.partitions)
+
+
+def at(topic: str, positions: dict[int, int], metadata: str = "") -> list[TopicPartition]:
+    """Positions in librdkafka's words."""
+    return [
+        TopicPartition(topic, partition, offset, metadata) if metadata else TopicPartition(topic, partition, offset)
+        for partition, offset in sorted(positions.items())
+    ]
+
+
+def batch(consumer: Consumer, max_messages: int, *, timeout_s: float) -> list[Message]:
+    """What is there, or the first that comes: `Consumer.consume` alone would wait for the batch to fill."""
+    messages = consumer.consume(max_messages, timeout=0)
+    if messages:
+        return messages
+    first = consumer.poll(timeout_s)
+    return [] if first is None else [first]

@@ -1,0 +1,128 @@
+"""Published models on Kafka: the updates of a model, and the bytes that an update points to."""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from anabranch import codec
+from anabranch.artifact import chunk_key
+from anabranch.errors import ArtifactError, KafkaUnavailable
+from anabranch.kafka_clients import TIMEOUT_S, Kafka, at, batch, partitions, reader
+from anabranch.messages import ModelUpdate
+
+_QUIET = (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+
+
+class Updates:
+    """Reads the updates of one model from the beginning of the topic, all partitions, for as long as it is asked.
+
+    Args:
+        kafka: librdkafka's settings.
+        topic: the topic of the updates.
+        model: only updates of this model are given.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+
+    def __init__(self, kafka: Kafka, *, topic: str, model: str, scope: str = "global") -> None:
+        self.model = model
+        self.scope = scope
+        every = partitions(kafka, topic)
+        self.unread = set(every)
+        self.consumer = Consumer({**reader(kafka), "auto.offset.reset": "earliest", "enable.partition.eof": True})
+        self.consumer.assign([TopicPartition(topic, partition, 0) for partition in every])
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything that was there at the start has been given."""
+        return not self.unread
+
+    def poll(self, timeout_s: float) -> list[ModelUpdate]:
+        """The updates that came, in no order across partitions: sort by (epoch, seq).
+
+        Raises:
+            UnreadableMessage: a record of this model's is not an update.
+            KafkaUnavailable: the topic is gone.
+        """
+        found = []
+        for message in batch(self.consumer, 100, timeout_s=timeout_s):
+            error = message.error()
+            if error is None:
+                found += self._mine(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self.unread.discard(message.partition() or 0)
+            elif error.code() not in _QUIET and not error.retriable():
+                raise KafkaUnavailable(error.str())
+        return found
+
+    def _mine(self, message: Message) -> list[ModelUpdate]:
+        key, value = message.key() or b"", message.value()
+        if value is None or not bytes(key).startswith(f"{self.model}/{self.scope}/".encode()):
+            return []  # a tombstone, or another model's
+        return [codec.decode(ModelUpdate, bytes(value))]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.consumer.close()
+
+
+def all_updates(kafka: Kafka, *, topic: str, model: str) -> list[ModelUpdate]:
+    """What has been announced of a model so far, oldest first."""
+    with Updates(kafka, topic=topic, model=model) as updates:
+        found: list[ModelUpdate] = []
+        while not updates.caught_up:
+            found += updates.poll(1.0)
+    return sorted(found, key=order)
+
+
+def order(update: ModelUpdate) -> tuple[int, int]:
+    """What updates are ordered by."""
+    return update.epoch, update.seq
+
+
+def fetch(kafka: Kafka, update: ModelUpdate) -> bytes:
+    """The bytes of an announced model. (Whether they are right, `artifact.unpack` says.)
+
+    Raises:
+        ArtifactError: chunks are missing.
+    """
+    pointer = update.artifact
+    wanted = chunk_key(update.model, update.scope, update.version, sha256=pointer.sha256)
+    found: dict[int, bytes] = {}
+    consumer = Consumer(reader(kafka))
+    try:
+        consumer.assign(at(pointer.topic, {pointer.partition: pointer.first_offset}))
+        for key, value in _until(consumer, pointer.last_offset):
+            if key.startswith(wanted):
+                found[int(key.removeprefix(wanted))] = value
+    finally:
+        consumer.close()
+    if len(found) != pointer.chunks:
+        raise ArtifactError(f"{len(found)} of {pointer.chunks} chunks are on {pointer.topic}")
+    return b"".join(found[number] for number in range(pointer.chunks))
+
+
+def _until(consumer: Consumer, last_offset: int) -> Iterator[tuple[str, bytes]]:
+    """Keys and values up to `last_offset`."""
+    while True:
+        messages = batch(consumer, 100, timeout_s=TIMEOUT_S)
+        if not messages:
+            raise ArtifactError(f"no chunk came for {TIMEOUT_S:.0f} s")
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                if error.code() in _QUIET or error.retriable():
+                    continue
+                raise ArtifactError(f"its chunks cannot be read: {error.str()}")
+            offset = message.offset() or 0
+            if offset <= last_offset:
+                yield bytes(message.key() or b"").decode(), bytes(message.value() or b"")
+            if offset >= last_offset:
+                return

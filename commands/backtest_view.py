@@ -1,0 +1,68 @@
+"""How a backtest looks to a person: progress while it runs, then tables."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from anabranch.messages import Message, ModelReport
+from consumers.backtest import Backtest
+
+
+@contextmanager
+def progress(run: Backtest, *, quiet: bool) -> Iterator[None]:
+    """Shows how far it is, on standard error."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as bar:
+        task = bar.add_task("starting")
+
+        def note(message: Message) -> None:
+            if isinstance(message, ModelReport):
+                scores = "  ".join(f"{name} {value:.4f}" for name, value in message.windowed.items())
+                bar.update(task, description=f"{message.event:,} events  version {message.version}  {scores}")
+
+        run.listener = note
+        yield
+
+
+def show(result: dict[str, Any]) -> None:
+    """The result as tables."""
+    console = Console()
+    scores = "  ".join(f"{name} {value:.4f}" for name, value in result["scores"].items())
+    console.print(
+        f"[bold]{result['model']}[/]: {result['events']:,} events, {result['events_per_second']:,.0f} a second"
+    )
+    console.print(scores)
+    if result["dead_letters"] or result["duplicates"]:
+        console.print(f"refused {result['dead_letters']}, duplicates {result['duplicates']}")
+        for reason, number in result["refusals"].items():
+            console.print(f"  {number} × {reason}")
+    signals = ", ".join(f"{each['detector']} at {each['offset']:,}" for each in result["signals"])
+    console.print(f"signals: {signals or 'none'}")
+    if result["swaps"]:
+        console.print(_swaps(result["swaps"]))
+    else:
+        console.print("swaps: none")
+    console.print(f"learning state hash {result['state_hash']}")
+
+
+def _swaps(swaps: list[dict[str, Any]]) -> Table:
+    table = Table("offset", "version", "kind", "gain in the arena", "events", "trained on")
+    for swap in swaps:
+        low, gain, high = (100 * each for each in swap["gain"])
+        ranges = ", ".join(f"{each['start']:,}–{each['end']:,}" for each in swap["trained_on"]["ranges"])
+        table.add_row(
+            f"{swap['offset']:,}",
+            str(swap["version"]),
+            swap["kind"],
+            f"{gain:+.1f} % \\[{low:.1f}, {high:.1f}]",
+            f"{swap['arena_events']:,}",
+            ranges or "all before",
+        )
+    return table

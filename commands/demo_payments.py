@@ -1,0 +1,119 @@
+"""The little world of the demo: customers who pay by card at terminals, and what fraudsters do, one tactic at a time."""
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+CUSTOMERS = 400
+TERMINALS = 120
+COUNTRY_KM = 100.0
+COMPROMISED = 3
+"""Terminals at which cards are copied."""
+
+LAST_CUSTOMERS = 5
+"""Cards used just now, which the cloning tactic copies."""
+
+
+class Customer(NamedTuple):
+    """Who somebody is when nobody cheats."""
+
+    id: int
+    x_km: float
+    y_km: float
+    usual_amount: float
+    usual_hour: float
+
+
+class Terminal(NamedTuple):
+    """A shop's card reader."""
+
+    id: int
+    x_km: float
+    y_km: float
+
+
+class Payment(NamedTuple):
+    """A payment as it is known to whoever makes it."""
+
+    at_s: float
+    customer: Customer
+    terminal: Terminal
+    amount: float
+    fraud: bool
+
+
+class World:
+    """Customers and terminals, the same for the same seed, and the payments they make."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.customers = [self._customer(number) for number in range(CUSTOMERS)]
+        self.terminals = [Terminal(number, self._km(), self._km()) for number in range(TERMINALS)]
+        self.compromised = rng.sample(self.terminals, COMPROMISED)
+        self.near = [self._by_distance(customer) for customer in self.customers]
+        self.last_customers: deque[Customer] = deque([self.customers[0]], maxlen=LAST_CUSTOMERS)
+
+    def _km(self) -> float:
+        return self.rng.uniform(0.0, COUNTRY_KM)
+
+    def _customer(self, number: int) -> Customer:
+        usual_hour = self.rng.gauss(14.0, 3.5) % 24
+        return Customer(number, self._km(), self._km(), self.rng.lognormvariate(3.4, 0.5), usual_hour)
+
+    def _by_distance(self, customer: Customer) -> list[Terminal]:
+        """The terminals, nearest to the customer's home first."""
+        return sorted(self.terminals, key=lambda each: math.hypot(each.x_km - customer.x_km, each.y_km - customer.y_km))
+
+    def ordinary(self, at_s: float) -> Payment:
+        """What customers do: mostly near home, at their usual hours, about their usual amount."""
+        rng = self.rng
+        customer = self._somebody_awake(at_s)
+        travels = rng.random() < 0.03
+        terminal = rng.choice(self.near[customer.id][30:] if travels else self.near[customer.id][:6])
+        self.last_customers.append(customer)
+        return Payment(at_s, customer, terminal, customer.usual_amount * rng.lognormvariate(0.0, 0.5), fraud=False)
+
+    def _somebody_awake(self, at_s: float) -> Customer:
+        hour = hour_of(at_s)
+        while True:
+            customer = self.rng.choice(self.customers)
+            apart = abs(hour - customer.usual_hour)
+            if self.rng.random() < 0.02 + math.exp(-((min(apart, 24 - apart) / 4.0) ** 2)):
+                return customer
+
+
+Tactic = Callable[[World, float], Payment]
+
+
+def large_at_compromised_terminals(world: World, at_s: float) -> Payment:
+    """Copied cards are emptied where they were copied."""
+    customer = world.rng.choice(world.customers)
+    amount = customer.usual_amount * world.rng.uniform(3.0, 8.0)
+    return Payment(at_s, customer, world.rng.choice(world.compromised), amount, fraud=True)
+
+
+def small_at_night(world: World, at_s: float) -> Payment:
+    """Stolen numbers are tried out with amounts that nobody notices."""
+    customer = world.rng.choice(world.customers)
+    return Payment(at_s, customer, world.rng.choice(world.near[customer.id][:40]), world.rng.uniform(1.0, 5.0), fraud=True)
+
+
+def cloned_far_away(world: World, at_s: float) -> Payment:
+    """A card that was just used at home pays an ordinary amount at the other end of the country."""
+    customer = world.rng.choice(world.last_customers)
+    amount = customer.usual_amount * world.rng.lognormvariate(0.0, 0.4)
+    return Payment(at_s, customer, world.rng.choice(world.near[customer.id][70:]), amount, fraud=True)
+
+
+def doubled_near_home(world: World, at_s: float) -> Payment:
+    """A shop near the customer's home charges a second time, and more."""
+    customer = world.rng.choice(world.last_customers)
+    amount = customer.usual_amount * world.rng.uniform(1.5, 3.0)
+    return Payment(at_s, customer, world.rng.choice(world.near[customer.id][:6]), amount, fraud=True)
+
+
+def hour_of(at_s: float) -> float:
+    """The hour of the day, 0 to 24."""
+    return at_s / 3600 % 24

@@ -1,0 +1,39 @@
+"""`anabranch learn`: the learning loop on Kafka."""
+
+import gc
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def learn(
+    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
+    until_end: Annotated[bool, typer.Option(help="stop when everything that is there now is learned")] = False,
+    warm_up: Annotated[Path | None, typer.Option(help="train the first champion on this file")] = None,
+    published: Annotated[
+        str | None, typer.Option("--from", help="begin with a published model: models:/name/7, models:/name@champion")
+    ] = None,
+    target: Annotated[str, typer.Option(help="the label's column in --warm-up")] = "target",
+    json: Annotated[bool, typer.Option(help="print every message as a line of JSON")] = False,
+) -> None:
+    """Learn from the events topic; signals, reports, updates and dead letters go to theirs.
+
+    It goes on from the last checkpoint; --warm-up and --from count at the very first start only. SIGTERM and Ctrl-C
+    end it after a checkpoint. Exit code 75: another process has taken the model over.
+    """
+    from commands import wiring
+
+    settings = wiring.settings_at(config)
+    first = wiring.first_champion(settings, warm_up=warm_up, published=published, target=target)
+    loop = wiring.learning_loop(settings, first=first, listener=wiring.print_message if json else None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.stop())
+    gc.freeze()  # what is there now stays: the collector need not look at it again
+    gc.set_threshold(50_000, 20, 50)
+    loop.run(until_end=until_end)
+    if not json:
+        lane = loop.lane
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in lane.scores.values().items())
+        print(f"{lane.events} events learned; version {lane.version}; {scores}")

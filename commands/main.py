@@ -1,0 +1,56 @@
+"""The `anabranch` command: its verbs, and what a person sees when something is wrong."""
+
+import sys
+
+import structlog
+import typer
+
+from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
+from commands import backtest, check, demo, follow, learn, produce, schema, state, topics
+
+app = typer.Typer(
+    name="anabranch",
+    help="Continual learning on Kafka: learn from every event, notice drift, retrain, swap in what proves better.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.command("learn")(learn.learn)
+app.command("follow")(follow.follow)
+app.command("produce")(produce.produce)
+app.command("backtest")(backtest.backtest)
+app.command("state")(state.state)
+app.command("schema")(schema.schema)
+app.command("check")(check.check)
+app.add_typer(topics.app, name="topics")
+
+
+def main() -> None:
+    """Run the command; an expected failure is a message and an exit code, never a traceback."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        app()
+    except AnabranchError as error:
+        print(f"anabranch: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def exit_code(error: AnabranchError) -> int:
+    """2 for the configuration, 75 when another process has taken over, 1 for anything else."""
+    if isinstance(error, OwnershipLost):
+        return OwnershipLost.exit_code
+    return 2 if isinstance(error, ConfigError) else 1
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""`anabranch state`: what the last checkpoint holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def state(
+    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
+    json: Annotated[bool, typer.Option(help="print one JSON object")] = False,
+) -> None:
+    """Show the last checkpoint of this machine's store: events, positions, scores, and the learning state's hash."""
+    import orjson
+
+    from commands import wiring
+    from consumers.checkpoints import FileStore
+    from consumers.inspection import inspect
+
+    settings = wiring.settings_at(config)
+    store = FileStore(settings.store_path / settings.name, keep=settings.checkpoint.keep)
+    found = inspect(settings, store)
+    if json:
+        print(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS).decode())
+        return
+    for name, value in found.items():
+        print(f"{name}: {value}")

@@ -1,0 +1,24 @@
+"""`anabranch topics create`: the topics of a model, with the settings they need."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The topics of a model.", no_args_is_help=True)
+
+
+@app.callback()
+def topics() -> None:
+    """The topics of a model."""
+
+
+@app.command()
+def create(config: Annotated[Path, typer.Argument(help="the TOML file of the model")]) -> None:
+    """Create the topics that are not there yet; those that are stay as they are."""
+    from anabranch import settings_file
+    from consumers.topics import create as create_topics
+
+    settings = settings_file.load(config)
+    for name, answer in create_topics(settings).items():
+        print(f"{name}: {answer}")

@@ -1,0 +1,118 @@
+"""What several verbs need to put together: the settings, the first champion, the loop on Kafka."""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from river import base
+
+from anabranch import artifact, codec, kafka_models, settings_file
+from anabranch.clock import SystemClock
+from anabranch.errors import ConfigError
+from anabranch.kafka_clients import producer
+from anabranch.messages import Message, TrainedOn
+from anabranch.ports import AcceptedEvent, Record
+from anabranch.settings import Settings
+from consumers import files
+from consumers.checkpoints import FileStore
+from consumers.file_source import TOPIC
+from consumers.guard import Guard
+from consumers.kafka_outlet import KafkaOutlet
+from consumers.kafka_source import KafkaSource
+from consumers.learning_loop import First, LearningLoop
+from consumers.recruiting import ProcessRecruiter
+from learners import catalogue
+
+_PUBLISHED = re.compile(r"models:/(?P<name>[a-z0-9._-]+)(?:/(?P<version>\d+)|@champion)")
+
+
+def settings_at(config: Path) -> Settings:
+    """The settings; modules beside the file can be named in `factory`."""
+    settings = settings_file.load(config)
+    sys.path.insert(0, str(config.resolve().parent))
+    return settings
+
+
+def first_champion(settings: Settings, *, warm_up: Path | None, published: str | None, target: str) -> First:
+    """How the first champion is made: from nothing, from a file, or from a published version."""
+    if warm_up is not None and published is not None:
+        raise ConfigError("give either --warm-up or --from: a published version has been trained already")
+    if published is not None:
+        return lambda: _from_published(settings, published)
+    if warm_up is not None:
+        return lambda: _warmed_up(settings, warm_up, target=target)
+    return lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn())
+
+
+def _warmed_up(settings: Settings, path: Path, *, target: str) -> tuple[base.Estimator, TrainedOn]:
+    """A fresh model that has learned a file, through the same guard as everything."""
+    model = catalogue.build(settings.model, seed=settings.seed)
+    guard = Guard(settings)
+    learned = 0
+    for record in records(path, target=target):
+        event = guard.check(record)
+        if isinstance(event, AcceptedEvent) and event.y is not None:
+            model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the lane refuses what cannot learn
+            learned += 1
+    return model, TrainedOn(events=learned, note=f"warmed up on {path.name}, {guard.refused} rows refused")
+
+
+def _from_published(settings: Settings, published: str) -> tuple[base.Estimator, TrainedOn]:
+    """The model of a version on `model-updates`."""
+    named = _PUBLISHED.fullmatch(published)
+    if named is None:
+        raise ConfigError(f"{published!r} names no published model; write models:/name/7 or models:/name@champion")
+    topic = settings.topics.name("updates")
+    known = kafka_models.all_updates(settings.kafka, topic=topic, model=named["name"])
+    wanted = [each for each in known if named["version"] is None or each.version == int(named["version"])]
+    if not wanted:
+        versions = ", ".join(str(each.version) for each in known) or "none"
+        raise ConfigError(f"{published}: not on {topic}; versions there: {versions}")
+    update = wanted[-1]
+    data = kafka_models.fetch(settings.kafka, update)
+    unpacked = artifact.unpack(data, sha256=update.artifact.sha256, trusted=settings.model.trusted)
+    return unpacked.model, TrainedOn(events=update.event, note=f"models:/{update.model}/{update.version}")
+
+
+def records(path: Path, *, target: str) -> Iterator[Record]:
+    """The records of a file, as a log would hold them."""
+    at_s = timestamp_s(path)
+    values = files.events(path, target=target)
+    return (Record(TOPIC, 0, number, at_s, None, value) for number, value in enumerate(values))
+
+
+def timestamp_s(path: Path) -> float:
+    """What stands for the broker's timestamp: when the file was written, or the rows' own time for a table."""
+    return files.TIME_OF_ROW_0 if ".csv" in path.suffixes else path.stat().st_mtime
+
+
+def learning_loop(
+    settings: Settings, *, first: First, listener: Callable[[Message], None] | None = None
+) -> LearningLoop:
+    """The loop on Kafka."""
+    clock = SystemClock()
+    return LearningLoop(
+        settings,
+        first=first,
+        source=KafkaSource(settings),
+        outlet=KafkaOutlet(producer(settings.kafka)),
+        store=FileStore(settings.store_path / settings.name, keep=settings.checkpoint.keep),
+        recruiter=ProcessRecruiter(settings, clock=clock),
+        clock=clock,
+        listener=listener,
+    )
+
+
+def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, object]:
+    """librdkafka's settings from a configuration file or an address."""
+    if config is not None:
+        return dict(settings_file.load(config).kafka)
+    address = bootstrap or os.environ.get("ANABRANCH_BOOTSTRAP", "localhost:9092")
+    return {"bootstrap.servers": address}
+
+
+def print_message(message: Message) -> None:
+    """One message as one line of JSON, as it is on its topic."""
+    print(codec.encode(message).decode(), flush=True)

@@ -1,0 +1,45 @@
+"""Looks into a checkpoint without going on from it."""
+
+from typing import Any
+
+from anabranch import statetree
+from anabranch.errors import CheckpointError
+from anabranch.ports import Store
+from anabranch.settings import Settings
+from detectors.watch import Watch
+from learners import catalogue
+from learners.lane import Lane
+
+
+def inspect(settings: Settings, store: Store) -> dict[str, Any]:
+    """What the newest checkpoint holds, as plain values.
+
+    Raises:
+        CheckpointError: there is none, or it cannot be read.
+    """
+    manifest = store.manifest()
+    if not manifest:
+        raise CheckpointError(
+            f"no checkpoint of {settings.name} in {settings.checkpoint.store!r}; `anabranch learn` writes the first"
+        )
+    sha = str(manifest[-1]["sha"])
+    state = statetree.decode(store.get(sha), trusted=settings.model.trusted)
+    lane = Lane(settings, catalogue.build(settings.model, seed=settings.seed), watch=Watch(settings))
+    lane.restore(state["lane"])
+    accepted, refused, duplicates = state["guard"]["counts"]
+    return {
+        "model": settings.name,
+        "checkpoint": sha,
+        "epoch": state["epoch"],
+        "seq": state["seq"],
+        "events": lane.events,
+        "accepted": accepted,
+        "refused": refused,
+        "duplicates": duplicates,
+        "positions": state["positions"],
+        "quarantine": state["quarantine"],
+        "version": lane.version,
+        "scores": lane.scores.values(),
+        "shadows": [member.name for member in lane.shadows.members],
+        "state_hash": statetree.digest(lane.learning_state(), trusted=settings.model.trusted),
+    }

@@ -1,0 +1,53 @@
+"""The topics of a model and the settings they need. Only `anabranch topics create` makes them, never a consumer."""
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from anabranch.errors import KafkaUnavailable
+from anabranch.kafka_clients import TIMEOUT_S, common
+from anabranch.settings import Settings
+
+_KEPT = {"cleanup.policy": "compact", "retention.ms": "-1"}
+_DAYS_7 = {"cleanup.policy": "delete", "retention.ms": str(7 * 86_400_000)}
+_DAYS_30 = {"cleanup.policy": "delete", "retention.ms": str(30 * 86_400_000)}
+
+_CONFIGS: dict[str, dict[str, str]] = {
+    "events": _DAYS_7,
+    "labels": _DAYS_7,
+    "updates": _KEPT,
+    "artifacts": _KEPT,
+    "signals": _DAYS_30,
+    "reports": _DAYS_7,
+    "dead_letters": _DAYS_30,
+}
+
+
+def create(settings: Settings) -> dict[str, str]:
+    """Create what is missing; by topic, what came of it.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or one refuses.
+    """
+    names = settings.topics
+    wanted = [
+        NewTopic(
+            names.name(which),
+            num_partitions=names.partitions if which in ("events", "labels") else 1,
+            replication_factor=names.replication,
+            config=config,
+        )
+        for which, config in _CONFIGS.items()
+    ]
+    admin = AdminClient(common(settings.kafka))
+    answers = admin.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
+    return {name: _answer(name, future) for name, future in answers.items()}
+
+
+def _answer(name: str, future: object) -> str:
+    try:
+        future.result()  # type: ignore[attr-defined]  # confluent_kafka's stubs name no type for it
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return "was there"
+        raise KafkaUnavailable(f"{name}: {error.args[0].str()}") from error
+    return "created"

@@ -1,0 +1,196 @@
+"""Where the tests get their Kafka from, and the fixtures they share."""
+
+import gc
+import os
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+import venv
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+import docker
+import pytest
+from docker.errors import DockerException
+from hypothesis import settings
+from testcontainers.community.kafka import KafkaContainer
+
+from anabranch.errors import KafkaUnavailable
+from anabranch.kafka_embedded import EmbeddedKafka
+from anabranch.kafka_local import LocalKafka, create_topic
+
+ROOT = Path(__file__).resolve().parent.parent
+WHICH = "ANABRANCH_TEST_KAFKA"  # an address, or the word jars, which passes a Docker engine by
+
+# No deadline: two cores are shared with a broker. In CI the examples are always the same ones.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+GOT = pytest.StashKey[str]()
+
+
+class RealKafka:
+    """A real broker: its address, and what it is."""
+
+    def __init__(self, bootstrap: str, *, kind: str) -> None:
+        self.bootstrap = bootstrap
+        self.kind = kind
+
+    def create_topic(self, topic: str, *, partitions: int = 4) -> int:
+        """Creates the topic and returns how many partitions it has."""
+        return create_topic(self.bootstrap, topic, partitions=partitions)
+
+
+def a_real_kafka(stack: ExitStack) -> RealKafka:
+    """In this order: the address given, a Docker engine, Kafka's own jars."""
+    which = os.environ.get(WHICH)
+    if which and which != "jars":
+        return RealKafka(which, kind=f"the one that {WHICH} names")
+    if not which and docker_engine_answers():
+        # An engine that cannot get the image is as good as none.
+        with suppress(DockerException):
+            return stack.enter_context(in_docker())
+    broker = stack.enter_context(LocalKafka())
+    return RealKafka(broker.bootstrap, kind=broker.kind)
+
+
+@contextmanager
+def in_docker() -> Iterator[RealKafka]:
+    container = KafkaContainer().with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
+    with container:
+        yield RealKafka(container.get_bootstrap_server(), kind=f"testcontainers, {container.image}")
+
+
+@cache
+def docker_engine_answers() -> bool:
+    """The command `docker` alone is no engine; only one that answers a ping is."""
+    with warnings.catch_warnings():
+        # docker-py leaves its socket open when nobody answers; it is collected here, not in the middle of a test.
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            with closing(docker.from_env(timeout=3)) as client:
+                return bool(client.ping())
+        except DockerException:
+            return False
+        finally:
+            gc.collect()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[GOT] = "not asked for"
+
+
+def pytest_report_header() -> str:
+    if which := os.environ.get(WHICH):
+        return f"kafka: {WHICH}={which}"
+    if docker_engine_answers():
+        return "kafka: a Docker engine answers, testcontainers will be used"
+    found = ", ".join(f"{name}: {shutil.which(name) or 'MISSING'}" for name in ("java", "mvn"))
+    return f"kafka: no {WHICH}, no Docker engine; Apache Kafka's own jars will be used ({found})"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    terminalreporter.write_line(f"kafka: {config.stash[GOT]}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"kafka", "local_kafka"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("kafka")
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> Iterator[RealKafka]:
+    """A real broker. Where none can be had the test is skipped, but in CI that is a failure."""
+    with ExitStack() as stack:
+        try:
+            broker = a_real_kafka(stack)
+        except KafkaUnavailable as error:
+            pytestconfig.stash[GOT] = f"NONE: {error}"
+            no_kafka(error)
+        pytestconfig.stash[GOT] = f"{broker.kind}, {broker.bootstrap}"
+        yield broker
+
+
+@pytest.fixture
+def local_kafka(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A real broker of the test's own, which it may stop, kill and start again (3 s, 400 MB)."""
+    with ExitStack() as stack:
+        try:
+            broker = stack.enter_context(LocalKafka(tmp_path / "kafka"))
+        except KafkaUnavailable as error:
+            no_kafka(error)
+        yield broker
+
+
+def no_kafka(error: KafkaUnavailable) -> NoReturn:
+    """Skips the test; in CI, where a skip would go unseen, fails it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI needs a real Kafka: {error}")
+    pytest.skip(f"no real Kafka: {error}")
+
+
+@pytest.fixture
+def embedded() -> Iterator[EmbeddedKafka]:
+    """A fresh embedded broker."""
+    with EmbeddedKafka() as broker:
+        yield broker
+
+
+@pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.kafka)])
+def any_kafka(request: pytest.FixtureRequest) -> EmbeddedKafka | RealKafka:
+    """The embedded broker and the real one, in turn."""
+    broker: EmbeddedKafka | RealKafka = request.getfixturevalue("embedded" if request.param == "embedded" else "kafka")
+    return broker
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix for topics and groups that no other test has."""
+    return f"t-{uuid.uuid4().hex[:8]}-"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the real data sets, beside the checkout."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no ../shared/data beside the checkout: the real data sets are not part of it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of anabranch-client, built from client/."""
+    out = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT / "client")
+    return next(out.glob("anabranch_client-*.whl"))
+
+
+@pytest.fixture(scope="session")
+def client_python(client_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment in which only anabranch-client is installed."""
+    home = tmp_path_factory.mktemp("client")
+    # pip refuses a wheel of ours, which has no hash in it, beside constraints that have.
+    pins = re.sub(r" \\\n +--hash=\S+", "", (ROOT / "constraints.txt").read_text())
+    (home / "pins.txt").write_text(pins)
+    venv.create(home / "venv", with_pip=True)
+    python = home / "venv" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", "-c", home / "pins.txt", client_wheel)
+    return python
+
+
+def run(*command: str | Path) -> str:
+    """Runs the command; what it printed is in the failure when it fails."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, f"{command}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
