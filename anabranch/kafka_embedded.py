@@ -21,16 +21,16 @@ class EmbeddedKafka:
         - Every topic has 4 partitions and appears by itself when a producer or `create_topic` asks for it; the
           number cannot be chosen. CreateTopics, DeleteTopics and DescribeConfigs time out. A consumer that
           subscribes to an absent topic gets UNKNOWN_TOPIC_OR_PART.
-        - A partition keeps its last 5 MB (as sent, compressed) or 100,000 batches; then its start moves on.
-          Compaction and time retention do not exist.
+        - A partition keeps its last 5 MB of batches as sent: 5,000 records of 1 kB, far more when compressed, 76,000
+          of one byte when each is a batch of its own. Then its start moves on. There is no compaction.
         - Joining a group takes 3 s. Joining one that was left just before, in order or not, waits for
           `session.timeout.ms` as well (at 6000: up to 5 s, with `group.instance.id` 11 s; at librdkafka's 45000
-          half a minute and more). Below 4000 a join never ends.
+          half a minute and more). Below 3000 a join never ends.
         - No fencing: two members with one `group.instance.id` share the partitions as if it were not set,
-          a commit for partitions of another member is accepted, OWNERSHIP IS NOT PROTECTED.
-        - Metadata of any length is accepted with a commit (Kafka refuses 4,096 bytes).
+          and a commit for partitions of another member is accepted. Ownership is not protected.
+        - Metadata of any length is accepted with a commit (Kafka refuses 4,096 bytes and more).
         - Transactions can be made but mean nothing: aborted records are read under `read_committed`.
-        - `offsets_for_times` always answers "end".
+        - `offsets_for_times` answers "end" whatever the time.
 
     Example:
         with EmbeddedKafka() as kafka:

@@ -84,30 +84,58 @@ class World:
                 return customer
 
 
-Tactic = Callable[[World, float], Payment]
+Habit = Callable[[World, float], Payment]
+"""A way in which payments come about."""
 
 
-def large_at_compromised_terminals(world: World, at_s: float) -> Payment:
-    """Copied cards are emptied where they were copied."""
+def emptied_where_copied(world: World, at_s: float) -> Payment:
+    """Copied cards are emptied at the terminals where they were copied."""
+    return _large_at_three_terminals(world, at_s, fraud=True)
+
+
+def clearance_sale(world: World, at_s: float) -> Payment:
+    """The shops that were compromised sell everything off: large amounts there are ordinary now."""
+    return _large_at_three_terminals(world, at_s, fraud=False)
+
+
+def _large_at_three_terminals(world: World, at_s: float, *, fraud: bool) -> Payment:
     customer = world.rng.choice(world.customers)
     amount = customer.usual_amount * world.rng.uniform(3.0, 8.0)
-    return Payment(at_s, customer, world.rng.choice(world.compromised), amount, fraud=True)
+    return Payment(at_s, customer, world.rng.choice(world.compromised), amount, fraud)
 
 
-def small_at_night(world: World, at_s: float) -> Payment:
+def tried_out_at_night(world: World, at_s: float) -> Payment:
     """Stolen numbers are tried out with amounts that nobody notices."""
+    return _small(world, at_s, fraud=True)
+
+
+def night_buses(world: World, at_s: float) -> Payment:
+    """Night buses begin to take cards: small amounts at night are ordinary now."""
+    return _small(world, at_s, fraud=False)
+
+
+def _small(world: World, at_s: float, *, fraud: bool) -> Payment:
     customer = world.rng.choice(world.customers)
-    return Payment(at_s, customer, world.rng.choice(world.near[customer.id][:40]), world.rng.uniform(1.0, 5.0), fraud=True)
+    terminal = world.rng.choice(world.near[customer.id][:40])
+    return Payment(at_s, customer, terminal, world.rng.uniform(1.0, 5.0), fraud)
 
 
-def cloned_far_away(world: World, at_s: float) -> Payment:
+def cloned(world: World, at_s: float) -> Payment:
     """A card that was just used at home pays an ordinary amount at the other end of the country."""
-    customer = world.rng.choice(world.last_customers)
+    return _far_away(world, at_s, world.rng.choice(world.last_customers), fraud=True)
+
+
+def holidays(world: World, at_s: float) -> Payment:
+    """Families travel, and share a card: far from home, soon after the last payment, and ordinary."""
+    return _far_away(world, at_s, world.rng.choice(world.last_customers), fraud=False)
+
+
+def _far_away(world: World, at_s: float, customer: Customer, *, fraud: bool) -> Payment:
     amount = customer.usual_amount * world.rng.lognormvariate(0.0, 0.4)
-    return Payment(at_s, customer, world.rng.choice(world.near[customer.id][70:]), amount, fraud=True)
+    return Payment(at_s, customer, world.rng.choice(world.near[customer.id][70:]), amount, fraud)
 
 
-def doubled_near_home(world: World, at_s: float) -> Payment:
+def charged_again(world: World, at_s: float) -> Payment:
     """A shop near the customer's home charges a second time, and more."""
     customer = world.rng.choice(world.last_customers)
     amount = customer.usual_amount * world.rng.uniform(1.5, 3.0)

@@ -15,6 +15,7 @@ from commands import demo_payments as payments
 from commands.demo_features import Features
 
 FRAUD_SHARE = 0.12
+NEW_HABIT_SHARE = 0.12
 BEGIN_S = 1_750_000_000.0
 """Event time of the first payment."""
 
@@ -22,17 +23,14 @@ SECONDS_BETWEEN = 200.0
 """Mean time from one payment to the next: some 430 a day."""
 
 NIGHT_ENDS_HOUR = 6.0
-NIGHT_SHARE = 0.40
-"""Of the night's payments that are fraud while it is done by night: as many a day as otherwise."""
-
 
 class Phase(NamedTuple):
-    """A tactic, in words too, and where it begins, as a part of the stream."""
+    """What fraudsters do from a part of the stream on, and what everybody else begins to do as well."""
 
     begins: float
-    tactic: payments.Tactic
     words: str
-    at_night: bool = False
+    fraud: payments.Habit
+    new_habit: payments.Habit | None = None
 
 
 class Change(NamedTuple):
@@ -43,11 +41,12 @@ class Change(NamedTuple):
 
 
 PHASES = (
-    Phase(0.0, payments.large_at_compromised_terminals, "large amounts at compromised terminals"),
-    Phase(1 / 6, payments.small_at_night, "small amounts at night", at_night=True),
-    Phase(4 / 9, payments.cloned_far_away, "cloned cards, far from home"),
-    Phase(13 / 18, payments.doubled_near_home, "charged twice near home"),
+    Phase(0.0, "large amounts at compromised terminals", payments.emptied_where_copied),
+    Phase(1 / 6, "small amounts at night", payments.tried_out_at_night, payments.clearance_sale),
+    Phase(4 / 9, "cloned cards, far from home", payments.cloned, payments.night_buses),
+    Phase(13 / 18, "charged twice near home", payments.charged_again, payments.holidays),
 )
+BY_NIGHT = (payments.tried_out_at_night, payments.night_buses)
 
 SPOILT = (
     lambda event: orjson.dumps(event)[:-1],
@@ -97,13 +96,17 @@ class Stream:
         return PHASES[sum(change.offset <= offset for change in self.changes)]
 
     def _payment(self, world: payments.World, offset: int, at_s: float) -> payments.Payment:
-        phase = self.phase(offset)
-        if world.rng.random() < _fraud_share(phase, at_s):
-            return phase.tactic(world, at_s)
+        phase, luck = self.phase(offset), world.rng.random()
+        fraud = _share(phase.fraud, FRAUD_SHARE, at_s)
+        if luck < fraud:
+            return phase.fraud(world, at_s)
+        if phase.new_habit is not None and luck < fraud + _share(phase.new_habit, NEW_HABIT_SHARE, at_s):
+            return phase.new_habit(world, at_s)
         return world.ordinary(at_s)
 
 
-def _fraud_share(phase: Phase, at_s: float) -> float:
-    if not phase.at_night:
-        return FRAUD_SHARE
-    return NIGHT_SHARE if payments.hour_of(at_s) < NIGHT_ENDS_HOUR else 0.0
+def _share(habit: payments.Habit, share: float, at_s: float) -> float:
+    """What is done by night only is done the more then: as often a day as otherwise."""
+    if habit not in BY_NIGHT:
+        return share
+    return share * 24 / NIGHT_ENDS_HOUR if payments.hour_of(at_s) < NIGHT_ENDS_HOUR else 0.0

@@ -200,7 +200,7 @@ class RecentIds:
 
     >>> ids = RecentIds(2)
     >>> [ids.add(each) for each in "abacda"]
-    [True, True, False, True, True, True]
+    [True, True, False, True, True, False]
     """
 
     def __init__(self, window: int) -> None:

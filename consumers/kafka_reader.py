@@ -18,8 +18,8 @@ def record_of(message: Message) -> Record:
         message.partition() or 0,
         message.offset() or 0,
         message.timestamp()[1] / 1000,
-        message.key(),  # type: ignore[arg-type]  # bytes: no client of ours deserializes
-        message.value(),  # type: ignore[arg-type]  # likewise
+        message.key(),
+        message.value(),
     )
 
 

@@ -19,7 +19,7 @@ from learners.members import Member, Shadows, paired, revived
 from learners.promotion import Promotion
 from learners.retraining import Job, JobUnderWay, Plan, Recruited
 from learners.scores import Scores, fits, metrics_of, wants_proba
-from learners.tasks import Answer, Task
+from learners.tasks import Answer, Task, is_fault
 
 Said = Message | Promotion | Job
 """What a lane yields: messages, models that go live, and jobs to carry out."""
@@ -77,7 +77,9 @@ class Lane:
         """
         try:
             answer = self.champion.ask(event.x)
-        except Exception as error:
+        except BaseException as error:
+            if not is_fault(error):
+                raise
             raise LearnError(partition=event.partition, offset=event.offset, cause=error) from error
         answers = {self.champion.name: answer}
         if self.shadows.members:
@@ -125,7 +127,9 @@ class Lane:
             self.champion.note_loss(loss, window=self.settings.scores.window)
         try:
             self.champion.learn(event.x, event.y)
-        except Exception as error:
+        except BaseException as error:
+            if not is_fault(error):
+                raise
             raise LearnError(partition=event.partition, offset=event.offset, cause=error) from error
         self.canary.append(event.x)
         if self.shadows.members:
@@ -143,7 +147,9 @@ class Lane:
         for member in list(self.shadows.members):
             try:
                 answers[member.name] = member.ask(event.x)
-            except Exception as error:
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
                 self._disqualify(member, error)
 
     def _judge_shadows(self, event: AcceptedEvent, loss: float | None, answers: dict[str, Answer]) -> None:
@@ -154,10 +160,12 @@ class Lane:
                 paired(loss, event.y, member, answer, task=self.task, window=window)
             try:
                 member.learn(event.x, event.y)
-            except Exception as error:
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
                 self._disqualify(member, error)
 
-    def _disqualify(self, member: Member, error: Exception) -> None:
+    def _disqualify(self, member: Member, error: BaseException) -> None:
         """A shadow that raises never costs an event: it leaves."""
         self.shadows.members.remove(member)
         self.notes.append(f"{member.name} disqualified: {type(error).__name__}: {error}")
@@ -235,7 +243,9 @@ class Lane:
         try:
             for event in under_way.gap:
                 member.learn(event.x, event.y)
-        except Exception as error:
+        except BaseException as error:
+            if not is_fault(error):
+                raise
             self.notes.append(f"{member.name} disqualified: {type(error).__name__}: {error}")
             return
         self.notes += [f"{name} left for {member.name}" for name in self.shadows.enter(member)]
@@ -267,8 +277,8 @@ class Lane:
         measured = self.shadows.measure(winner)
         rollback = winner.kind == "displaced"
         self.shadows.members.remove(winner)
-        winner.kind, winner.since = "champion", self.events
-        displaced.kind, displaced.since = "displaced", self.events
+        winner.take_role("champion", since=self.events)
+        displaced.take_role("displaced", since=self.events)
         former = winner.version
         self.champion = winner
         self.shadows.start_over()

@@ -62,6 +62,13 @@ class Member:
         self.losses = 0
         self.loss_mean = 0.0
 
+    def take_role(self, kind: MemberKind, *, since: int) -> None:
+        """From now on it is champion, or displaced: what it contested before is over."""
+        self.kind = kind
+        self.since = since
+        self.contest = Contest()
+        self.measured = None
+
     def note_loss(self, loss: float, *, window: int) -> None:
         """Keep an exponentially weighted mean of the loss over some `window` events."""
         self.losses += 1

@@ -147,3 +147,8 @@ def last_step(model: Any) -> Any:
 def derives_label(model: Any) -> bool:
     """Whether `predict_one` is the likeliest label of `predict_proba_one`, so that one call serves both."""
     return type(last_step(model)).predict_one is base.Classifier.predict_one
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether a model is to blame for an exception; a panic of River's Rust parts is a BaseException."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

@@ -77,18 +77,18 @@ def test_a_record_makes_the_round_trip(any_kafka: RealKafka, topic_prefix: str) 
 
 
 def test_the_metadata_of_a_commit_is_read_back(any_kafka: RealKafka, topic_prefix: str) -> None:
-    """A commit carries 3,999 bytes of metadata and gives them back."""
+    """A commit carries 4,095 bytes of metadata and gives them back."""
     topic = topic_prefix + "events"
     any_kafka.create_topic(topic)
-    found = committed(any_kafka.bootstrap, topic, "m" * 3_999)
-    assert (found.offset, found.metadata) == (1, "m" * 3_999)
+    found = committed(any_kafka.bootstrap, topic, "m" * 4_095)
+    assert (found.offset, found.metadata) == (1, "m" * 4_095)
 
 
 def test_too_much_metadata_is_refused(kafka: RealKafka, topic_prefix: str) -> None:
-    """4,097 bytes are refused by a real broker, so a checkpoint's metadata must stay below."""
+    """4,096 bytes are refused by a real broker, so a checkpoint's metadata must stay below."""
     kafka.create_topic(topic_prefix + "events")
     with pytest.raises(KafkaException, match="OFFSET_METADATA_TOO_LARGE"):
-        committed(kafka.bootstrap, topic_prefix + "events", "m" * 4_097)
+        committed(kafka.bootstrap, topic_prefix + "events", "m" * 4_096)
 
 
 def test_the_real_broker_does_not_make_topics_up(kafka: RealKafka, topic_prefix: str) -> None:

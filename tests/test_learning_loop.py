@@ -1,0 +1,254 @@
+"""The learning loop over a log in memory: checkpoints, crashes, takeovers, poison."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from river import base, linear_model, preprocessing
+from river.datasets import synth
+
+from anabranch import codec
+from anabranch.errors import CheckpointError, LogTruncated, OwnershipLost
+from anabranch.messages import DeadLetter, ModelUpdate, TrainedOn
+from anabranch.settings import Settings
+from anabranch.settings_file import build
+from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from consumers.checkpoints import MemoryStore
+from consumers.learning_loop import LearningLoop
+from consumers.recruiting import InlineRecruiter
+from learners import catalogue
+
+
+def settings_of(**changes: Any) -> Settings:
+    table = {
+        "name": "m",
+        "task": "binary",
+        "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
+        "publish": {"warm_up_events": 50, "refresh_events": 400, "report_events": 100},
+        "trigger": {"debounce_events": 100},
+        "retrain": {"admit_after_events": 20},
+        "arena": {"false_swap_every": 1000, "probation_events": 300},
+        "checkpoint": {"every_events": 130},
+    }
+    return build({**table, **changes})
+
+
+def filled(events: int = 2000, *, partitions: int = 1) -> MemoryLog:
+    """A log with a stream whose concept changes half way."""
+    log = MemoryLog(partitions=partitions)
+    before, after = synth.SEA(variant=0, seed=3), synth.SEA(variant=2, seed=4)
+    rows = itertools.chain(itertools.islice(before, events // 2), itertools.islice(after, events // 2))
+    for n, (x, y) in enumerate(rows):
+        features = {str(name): value for name, value in x.items()}
+        label = y if n < events // 2 else not y
+        value = orjson.dumps({"id": f"e{n}", "ts": 1.6e9, "features": features, "label": label})
+        log.append("events", value, partition=n % partitions)
+    return log
+
+
+def loop_on(
+    log: MemoryLog, store: MemoryStore, settings: Settings | None = None, *, clock: FrozenClock | None = None
+) -> LearningLoop:
+    settings = settings or settings_of()
+    source = MemorySource(log, "events")
+    return LearningLoop(
+        settings,
+        first=lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn()),
+        source=source,
+        outlet=MemoryOutlet(log),
+        store=store,
+        recruiter=InlineRecruiter(settings, reader=source),
+        clock=clock or FrozenClock(),
+    )
+
+
+def straight(log: MemoryLog, settings: Settings | None = None) -> LearningLoop:
+    loop = loop_on(log, MemoryStore(), settings)
+    loop.run(until_end=True)
+    return loop
+
+
+def updates_in(log: MemoryLog) -> list[ModelUpdate]:
+    return [codec.decode(ModelUpdate, value) for value in log.values("model-updates")]
+
+
+class Crash(Exception):
+    """A process that ends here and now."""
+
+
+def test_a_drift_ends_in_a_swap_that_is_announced() -> None:
+    """From labelled events to a validated swap, in one run."""
+    log = filled()
+    straight(log)
+    kinds = [update.kind for update in updates_in(log)]
+    swap = next(update for update in updates_in(log) if update.kind == "swap")
+    assert kinds[0] == "first"
+    assert 1000 < swap.offset < 1400
+    assert swap.verdict is not None
+    assert swap.verdict.low > 0
+    assert swap.trained_on.ranges[0].end <= swap.offset
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_crashes_anywhere_change_nothing_that_was_learned(seed: int) -> None:
+    """P1: after any crashes, the learning state is that of the run without them, and updates are without gap."""
+    expected = straight(filled()).learning_state_hash()
+    log, store, rng = filled(), MemoryStore(), random.Random(seed)
+    crashes = 0
+    while True:
+        loop = loop_on(log, store)
+        left = itertools.count(rng.randrange(4, 25), -1)
+        loop.source, loop.outlet, loop.store = (Dying(port, left) for port in (loop.source, loop.outlet, loop.store))
+        try:
+            loop.run(until_end=True)
+            break
+        except Crash:
+            crashes += 1
+    assert crashes > 3
+    assert loop.learning_state_hash() == expected
+    assert sorted({(each.epoch, each.seq) for each in updates_in(log)}) == [(1, n + 1) for n in range(loop.seq)]
+
+
+class Dying:
+    """A port of a process that ends just before the n-th thing that it does to the world."""
+
+    def __init__(self, port: Any, left: Iterator[int]) -> None:
+        self.port = port
+        self.left = left
+
+    def __getattr__(self, name: str) -> Any:
+        act = getattr(self.port, name)
+
+        def step(*args: Any, **named: Any) -> Any:
+            if name != "close" and next(self.left) <= 0:
+                raise Crash
+            return act(*args, **named)
+
+        return step
+
+
+def test_whoever_was_taken_over_commits_and_announces_nothing() -> None:
+    """P3: the broker fences the old owner; what it did since its last commit is dropped."""
+    log, store = filled(), MemoryStore()
+    old = loop_on(log, store, settings_of(checkpoint={"every_events": 10_000}))
+    old.source.start(old._owned)
+    old._turn()
+    announced = len(updates_in(log))
+    loop_on(log, store).source.start(lambda committed: {0: 0})
+    with pytest.raises(OwnershipLost, match="another"):
+        old.checkpoint()
+    assert len(updates_in(log)) == announced
+
+
+def test_an_update_whose_announcement_was_lost_is_announced_after_the_restart() -> None:
+    """P5: no announcement outruns durable state, and none is lost."""
+    log, store = filled(), MemoryStore()
+    loop = loop_on(log, store)
+    loop._publish_outbox = lambda: (_ for _ in ()).throw(Crash)  # type: ignore[method-assign]  # dies between commit and outbox
+    with pytest.raises(Crash):
+        loop.run(until_end=True)
+    assert not updates_in(log)
+    loop_on(log, store).run(until_end=True)
+    assert [update.seq for update in updates_in(log)][:2] == [1, 2]
+
+
+def test_a_missing_blob_falls_back_to_its_parent() -> None:
+    """A torn or lost blob costs the work since its parent, never an event."""
+    expected = straight(filled()).learning_state_hash()
+    log, store = filled(), MemoryStore(keep=3)
+    loop = loop_on(log, store)
+    loop.run(until_end=True)
+    del store.blobs[loop.sha]
+    again = loop_on(log, store)
+    again.run(until_end=True)
+    assert again.learning_state_hash() == expected
+
+
+def test_without_any_readable_blob_the_start_is_refused() -> None:
+    """P9: a loud stop instead of silent loss."""
+    log, store = filled(300), MemoryStore()
+    straight_loop = loop_on(log, store)
+    straight_loop.run(until_end=True)
+    store.blobs.clear()
+    with pytest.raises(CheckpointError, match="no blob"):
+        loop_on(log, store).run(until_end=True)
+
+
+def test_records_that_retention_took_before_they_were_learned_stop_the_loop() -> None:
+    """P9: it says which offsets are gone."""
+    log, store = filled(600), MemoryStore()
+    loop = loop_on(log, store)
+    loop.source.start(loop._owned)
+    loop.checkpoint()
+    log.trim("events", before=300)
+    with pytest.raises(LogTruncated, match="offsets 0 to 299 are gone"):
+        loop_on(log, store).run(until_end=True)
+
+
+def test_refused_records_leave_the_learning_state_alone() -> None:
+    """P7: the hash is as if they had never been."""
+    clean, dirty = filled(800), MemoryLog()
+    bad = [b"{", b'{"id":"x","ts":1600000000,"features":{"0":NaN},"label":true}', b'{"id":"y"}', b"[1]"]
+    for n, record in enumerate(clean.records["events", 0]):
+        dirty.append("events", record.value or b"")
+        if n % 7 == 0:
+            dirty.append("events", bad[n % len(bad)])
+    assert straight(dirty).lane.scores.values() == straight(clean).lane.scores.values()
+    letters = [codec.decode(DeadLetter, value) for value in dirty.values("dead-letters")]
+    assert len(letters) == 115
+    assert {letter.stage for letter in letters} == {"decode", "schema"}
+
+
+class Choking(base.Classifier):
+    """A linear model that raises half way through learning one marked row."""
+
+    def __init__(self) -> None:
+        self.inner = preprocessing.StandardScaler() | linear_model.LogisticRegression()
+
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+        self.inner.learn_one(x, y)
+        if x["0"] == 666.0:
+            raise ArithmeticError("choked")
+
+    def predict_proba_one(self, x: dict[Any, Any], **named: Any) -> Any:
+        return self.inner.predict_proba_one(x)
+
+
+def test_an_event_that_the_champion_chokes_on_is_left_out() -> None:
+    """The half-learned event is undone, becomes a dead letter, and the rest is learned as if it had never been."""
+    choking = {"factory": f"{__name__}:Choking", "trusted": [f"{__name__}:Choking"]}
+    settings = settings_of(model=choking, detectors={})
+    clean, poisoned = filled(600), MemoryLog()
+    for n, record in enumerate(clean.records["events", 0]):
+        if n == 333:
+            poisoned.append("events", b'{"id":"bad","ts":1.6e9,"features":{"0":666.0,"1":1.0,"2":1.0},"label":true}')
+        poisoned.append("events", record.value or b"")
+    loop = straight(poisoned, settings)
+    assert loop.lane.champion.model.inner["LogisticRegression"].weights == (
+        straight(clean, settings).lane.champion.model.inner["LogisticRegression"].weights
+    )
+    letter = codec.decode(DeadLetter, poisoned.values("dead-letters")[-1])
+    assert (letter.stage, letter.offset) == ("learn", 333)
+
+
+def test_offsets_with_gaps_are_normal() -> None:
+    """Transactions and compaction leave holes; ranges are replayed across them."""
+    log = MemoryLog()
+    for record in filled().records["events", 0]:
+        log.append("events", record.value or b"")
+        if record.offset % 50 == 0:
+            log.skip("events")
+    straight(log)
+    assert "swap" in [update.kind for update in updates_in(log)]
+
+
+def test_several_partitions_are_replayed_in_the_order_they_were_learned() -> None:
+    """A recruit on many partitions is the same model whether it is trained before or after a restart."""
+    log = filled(4000, partitions=3)
+    loop = straight(log)
+    again = straight(filled(4000, partitions=3))
+    assert "swap" in [update.kind for update in updates_in(log)]
+    assert loop.learning_state_hash() == again.learning_state_hash()
