@@ -17,6 +17,8 @@ class Artifact(NamedTuple):
     task: str
     positive: str | None
     features: frozenset[str]
+    canary: tuple[tuple[dict[str, object], Any], ...]
+    """Rows, and what the model at the learner predicted for them."""
 
 
 def pack(
@@ -53,7 +55,8 @@ def unpack(data: bytes, *, sha256: str, trusted: tuple[str, ...] = ()) -> Artifa
         got = predict(table["model"], x)
         if got != expected:
             raise ArtifactError(f"canary row {n} gives {got!r} here, and gave {expected!r} at the learner")
-    return Artifact(table["model"], table["task"], table["positive"], frozenset(table["features"]))
+    features = frozenset(table["features"])
+    return Artifact(table["model"], table["task"], table["positive"], features, tuple(table["canary"]))
 
 
 def predict(model: Any, x: dict[str, object]) -> Any:

@@ -1,4 +1,4 @@
-"""The little world of the demo: customers who pay by card at terminals, and what fraudsters do, one tactic at a time."""
+"""The little world of the demo: customers who pay by card at terminals, and what fraudsters do."""
 
 import math
 import random

@@ -6,8 +6,8 @@
 """
 
 import random
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,6 +23,7 @@ SECONDS_BETWEEN = 200.0
 """Mean time from one payment to the next: some 430 a day."""
 
 NIGHT_ENDS_HOUR = 6.0
+
 
 class Phase(NamedTuple):
     """What fraudsters do from a part of the stream on, and what everybody else begins to do as well."""
@@ -48,7 +49,7 @@ PHASES = (
 )
 BY_NIGHT = (payments.tried_out_at_night, payments.night_buses)
 
-SPOILT = (
+SPOILT: tuple[Callable[[dict[str, Any]], bytes], ...] = (
     lambda event: orjson.dumps(event)[:-1],
     lambda event: orjson.dumps(event).replace(b'"amount":', b'"amount":NaN,"was":', 1),
     lambda event: orjson.dumps({key: event[key] for key in event if key != "ts"}),

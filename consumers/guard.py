@@ -4,6 +4,7 @@ What it refuses becomes a dead letter; a duplicate is only counted. Neither chan
 """
 
 import base64
+import re
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,13 @@ _KINDS: dict[type, str] = {float: "number", int: "number", str: "string", bool: 
 _KEYS = {"id", "ts", "features", "label"}
 SHAPES_MAX = 256
 """Combinations of names and types that are recognised at a glance."""
+
+NUMBER_MAX = 1e100
+"""The largest magnitude of a number. Beyond 1e150 its square is infinite: a scaler then answers NaN for ever, and a
+regression tree raises on every later event."""
+
+# What Python reads and RFC 3339 does not know (weeks, days of the year, no dashes) would not be an Event for others.
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII).fullmatch
 
 
 class Refused(Exception):
@@ -50,13 +58,17 @@ class Guard:
     def check(self, record: Record) -> AcceptedEvent | DeadLetter | None:
         """The event, or the dead letter that says what is wrong with it, or None for a duplicate."""
         try:
-            event = self._read(record)
+            event, new_kinds, label = self._read(record)
         except Refused as refused:
             self.refused += 1
             return self.dead_letter(record, stage=refused.stage, reason=refused.reason)
         if not self.ids.add(event.id):
             self.duplicates += 1
             return None
+        if new_kinds:  # only now: neither a refused event nor a duplicate leaves a trace
+            self.kinds.update(new_kinds)
+        if label is not None and self.labels_max and label not in self.labels:
+            self.labels[label] = None
         self.accepted += 1
         return event
 
@@ -74,7 +86,8 @@ class Guard:
             value_bytes=len(value),
         )
 
-    def _read(self, record: Record) -> AcceptedEvent:
+    def _read(self, record: Record) -> tuple[AcceptedEvent, dict[str, str], Any]:
+        """The event, and what is to be remembered if it is no duplicate: new feature types, and its label."""
         table = self._decode(record.value)
         try:
             id_, ts, features = table["id"], table["ts"], table["features"]
@@ -91,11 +104,7 @@ class Guard:
         x, new_kinds = self._features(features)
         label = table.get("label")
         y = None if label is None else self._label(label)
-        if new_kinds:  # only now: a refused event leaves no trace
-            self.kinds.update(new_kinds)
-        if y is not None and self.labels_max and label not in self.labels:
-            self.labels[label] = None
-        return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset)
+        return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset), new_kinds, label
 
     def _decode(self, value: bytes | None) -> dict[str, Any]:
         if value is None:
@@ -126,6 +135,8 @@ class Guard:
         """The features without the missing ones, and the kinds of those never seen before."""
         shape = (*features, *map(type, features.values()))
         if shape in self._plain_shapes:  # the usual case: numbers and booleans that were all seen before
+            if features and not -NUMBER_MAX <= min(features.values()) <= max(features.values()) <= NUMBER_MAX:
+                self._name_too_large(features)
             return features, {}
         if len(features) > self.limits.features_max:
             raise Refused("limits", f"{len(features)} features; at most {self.limits.features_max}")
@@ -142,8 +153,14 @@ class Guard:
             raise Refused("type", f"feature {name[:100]!r} is {_named(value)}")
         if kind == "string":
             self._check_string(name, value)
+        elif kind == "number":
+            _check_size(f"feature {name[:100]!r}", value)
         if kind is not None and self.kinds.get(name) != kind:
             self._new_kind(name, kind, new)
+
+    def _name_too_large(self, features: dict[str, Any]) -> None:
+        for name, value in features.items():
+            _check_size(f"feature {name[:100]!r}", value)
 
     def _remember_shape(self, shape: tuple[Any, ...]) -> None:
         if len(self._plain_shapes) >= SHAPES_MAX:
@@ -174,7 +191,7 @@ class Guard:
         ahead = time_s - broker_s
         if not -self.limits.ts_behind_max <= ahead <= self.limits.ts_ahead_max:
             side = "after" if ahead > 0 else "before"
-            raise Refused("time", f"ts {str(ts)[:40]} lies {abs(ahead):.0f} s {side} the record's timestamp")
+            raise Refused("time", f"ts {str(ts)[:40]} lies {abs(ahead):.12g} s {side} the record's timestamp")
         return float(time_s)
 
     def state(self) -> dict[str, Any]:
@@ -240,8 +257,14 @@ def _label_reader(settings: Settings) -> Any:
 
 def _number(label: Any) -> float:
     if type(label) in (float, int):
+        _check_size("label", label)
         return float(label)
     raise Refused("label", f"label is {_named(label)}, not a number")
+
+
+def _check_size(what: str, number: float) -> None:
+    if not -NUMBER_MAX <= number <= NUMBER_MAX:
+        raise Refused("limits", f"{what} is {number:g}; numbers up to ±{NUMBER_MAX:g} are taken")
 
 
 def _category(label: Any) -> Any:
@@ -267,7 +290,9 @@ def _parsed(ts: Any) -> float:
     if type(ts) is not str:
         raise Refused("time", f"'ts' is {_named(ts)}, not RFC 3339 or epoch seconds")
     try:
-        parsed = datetime.fromisoformat(ts)
+        if not _RFC_3339(ts):
+            raise ValueError(ts)
+        parsed = datetime.fromisoformat(ts.upper())
     except ValueError:
         raise Refused("time", f"'ts' {ts[:40]!r} is not RFC 3339") from None
     if parsed.tzinfo is None:

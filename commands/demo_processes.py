@@ -1,0 +1,91 @@
+"""The demo's other processes: started, watched, and ended whatever happens."""
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from anabranch.errors import AnabranchError
+
+END_S = 10.0
+TAIL_LINES = 12
+LINES_MAX = 10_000
+
+
+class ProcessEnded(AnabranchError):
+    """A process of the demo ended by itself; carries the end of its log."""
+
+
+class Child:
+    """A Python module as a process of its own; a context manager that ends it.
+
+    Args:
+        name: for people.
+        command: the module and its arguments.
+        log: where its standard error goes, and its standard output unless `listen`.
+        listen: keep the lines of its standard output for `lines`.
+    """
+
+    def __init__(self, name: str, *command: str, log: Path, listen: bool = False) -> None:
+        self.name = name
+        self.command = [sys.executable, "-m", *command]
+        self.log = log
+        self.listen = listen
+        self._lines: queue.Queue[bytes] = queue.Queue(LINES_MAX)
+
+    def __enter__(self) -> Self:
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if self.listen else output,
+                stderr=output,
+            )
+        if self.process.stdout is not None:
+            threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
+        return self
+
+    def _read(self, output: IO[bytes]) -> None:
+        for line in output:
+            self._lines.put(line)
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines that came since."""
+        while not self._lines.empty():
+            yield self._lines.get()
+
+    def check(self) -> None:
+        """Do nothing while it runs.
+
+        Raises:
+            ProcessEnded: it does not run any more.
+        """
+        code = self.process.poll()
+        if code is not None:
+            raise ProcessEnded(f"the {self.name} ended by itself with exit code {code}; {self.tail()}")
+
+    def tail(self) -> str:
+        """The end of its log, for an error message."""
+        said = self.log.read_text("utf-8", errors="replace").strip().splitlines()[-TAIL_LINES:]
+        return "the end of its log:\n  " + "\n  ".join(said) if said else "it left no log"
+
+    def end(self) -> None:
+        """Ask it to end, wait, and insist if it does not."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()

@@ -1,0 +1,132 @@
+"""One run of the demo: broker, learner and follower, the stream, and what is seen of them."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from anabranch.clock import SystemClock
+from anabranch.kafka_embedded import EmbeddedKafka
+from anabranch.messages import Message, TrainedOn
+from anabranch.settings import Settings
+from commands import demo_setup
+from commands.demo_processes import Child, ProcessEnded
+from commands.demo_story import Story
+from commands.demo_stream import Stream
+from commands.demo_summary import summary
+from commands.demo_topics import Hearing, PacedEvents
+from consumers.backtest import Backtest
+from learners import catalogue
+
+TICK_S = 0.04
+STALL_S = 45.0
+"""Without a word from the learner for so long, something is wrong."""
+
+LAST_WORDS_S = 3.0
+"""How long the follower may take to use the last version."""
+
+
+class Demo:
+    """Everything that one run consists of.
+
+    Args:
+        show: called some 25 times a second with the story so far.
+    """
+
+    def __init__(self, *, seed: int, events: int, rate: float, show: Callable[[Story], None]) -> None:
+        self.stream = Stream(seed=seed, events=events)
+        self.story = Story(self.stream)
+        self.seed = seed
+        self.rate = rate
+        self.show = show
+        self.heard_s = 0.0
+
+    def run(self) -> dict[str, Any]:
+        """Run it to the end; the summary.
+
+        Raises:
+            ProcessEnded: the learner or the follower ended by itself, or the learner fell silent.
+        """
+        began_s = time.monotonic()
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anabranch-demo-")))
+            broker = stack.enter_context(EmbeddedKafka())
+            config = folder / "fraud.toml"
+            settings = demo_setup.write_config(
+                config, bootstrap=broker.bootstrap, seed=self.seed, events=self.stream.events
+            )
+            demo_setup.make_topics(broker, settings)
+            hearing = stack.enter_context(Hearing(settings))
+            self.learner = stack.enter_context(_learner(config))
+            self.follower = stack.enter_context(_follower(config))
+            values = list(self.stream.values())
+            without = self._unadapted(settings, values)
+            self._stream(hearing, stack.enter_context(PacedEvents(settings, values, rate=self.rate)))
+        return summary(self.story, without_adaptation=without, seconds=time.monotonic() - began_s)
+
+    def _unadapted(self, settings: Settings, values: list[bytes]) -> dict[str, float]:
+        """The scores of the same model on the same events without detectors, while the others start up."""
+        plain = settings.model_copy(update={"detectors": {}})
+        test = Backtest(
+            plain,
+            first=lambda: (catalogue.build(plain.model, seed=plain.seed), TrainedOn()),
+            values=lambda: iter(values),
+            timestamp_s=time.time(),
+            clock=SystemClock(),
+            listener=self._hear_unadapted,
+        )
+        scores: dict[str, float] = test.run()["scores"]
+        return scores
+
+    def _hear_unadapted(self, message: Message) -> None:
+        self.story.hear_unadapted(message)
+        self.show(self.story)
+        self.learner.check()
+
+    def _stream(self, hearing: Hearing, events: PacedEvents) -> None:
+        self.heard_s = time.monotonic()
+        for now_s in _ticks():
+            events.send_due(now_s, learned=self.story.learned)
+            self.story.sent_to(events.sent)
+            self._hear(hearing)
+            self.show(self.story)
+            if self._done(now_s):
+                return
+
+    def _hear(self, hearing: Hearing) -> None:
+        """Take in what was said; notice who says nothing any more."""
+        for message in hearing.messages(timeout_s=TICK_S):
+            self.story.hear(message)
+            self.heard_s = time.monotonic()
+        for line in self.follower.lines():
+            self.story.hear_follower(line)
+        self.learner.check()
+        self.follower.check()
+
+    def _done(self, now_s: float) -> bool:
+        """Whether everything is learned and the follower has had its time to use the last version."""
+        quiet_s = now_s - self.heard_s
+        if self.story.learned >= self.stream.events:
+            return self.story.followed >= self.story.version or quiet_s > LAST_WORDS_S
+        if quiet_s > STALL_S:
+            raise ProcessEnded(
+                f"the learner has said nothing for {STALL_S:.0f} s, after {self.story.learned} of"
+                f" {self.stream.events} events; {self.learner.tail()}"
+            )
+        return False
+
+
+def _ticks() -> Iterator[float]:
+    while True:
+        yield time.monotonic()
+
+
+def _learner(config: Path) -> Child:
+    return Child("learner", "commands.main", "learn", str(config), log=config.with_name("learner.log"))
+
+
+def _follower(config: Path) -> Child:
+    log = config.with_name("follower.log")
+    return Child("follower", "commands.demo_follower", str(config), log=log, listen=True)

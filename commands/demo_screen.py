@@ -1,0 +1,162 @@
+"""The demo's live view: errors over the whole stream, the shadows, and what happened last."""
+
+import math
+from collections import deque
+
+from rich.console import ConsoleDimensions, Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from anabranch.messages import MemberReport
+from commands.demo_chart import Chart, bar, column, columns, sparkline
+from commands.demo_story import Story
+
+RATE_S = 3.0
+SCALE_CHARS = 6
+STYLES = {
+    "planted": "yellow",
+    "signal": "magenta",
+    "first": "green",
+    "swap": "bold green",
+    "rollback": "bold red",
+    "dead letter": "red",
+}
+MARKS = (("swap", "⇄"), ("rollback", "↺"), ("signal", "!"), ("dead letter", "×"))
+
+
+class Screen:
+    """Draws the story to fit a terminal, from 80×24 upwards."""
+
+    def __init__(self, *, rate: float) -> None:
+        self.rate = rate
+        self.sent: deque[tuple[float, int]] = deque(maxlen=50)
+
+    def render(self, story: Story, size: ConsoleDimensions, *, now_s: float) -> RenderableType:
+        """The whole screen."""
+        low = size.height < 28
+        shadows, told = (2, 3) if low else (3, 7)
+        chart = max(3, size.height - 2 - 4 - (shadows + 2) - (told + 2))
+        frame = Table.grid(expand=True)  # keeps each part on lines of its own
+        for part in (
+            self._head(story, now_s),
+            ProgressBar(total=story.stream.events, completed=story.learned),
+            _errors(story, width=size.width - 4, height=chart),
+            _shadows(story, rows=shadows),
+            _told(story, rows=told),
+        ):
+            frame.add_row(part)
+        return frame
+
+    def _head(self, story: Story, now_s: float) -> RenderableType:
+        self.sent.append((now_s, story.sent))
+        while now_s - self.sent[0][0] > RATE_S:
+            self.sent.popleft()
+        elapsed_s, sent = now_s - self.sent[0][0], story.sent - self.sent[0][1]
+        left_s = max(0.0, (story.stream.records - story.sent) / self.rate)
+        head = Table.grid(expand=True)
+        head.add_column(no_wrap=True)
+        head.add_column(justify="right", no_wrap=True)
+        rate = sent / elapsed_s if elapsed_s else 0.0
+        head.add_row(
+            f"[bold]anabranch[/] [bold green]v{story.version}[/]"
+            f"  follower [bold green]v{story.followed}[/] {story.scored:,} scored",
+            f"{story.learned:,}/{story.stream.events:,}  {rate:,.0f}/s  {left_s:.0f} s left"
+            if story.sent
+            else "[yellow]starting, and measuring the model without adaptation[/]",
+        )
+        return head
+
+
+# ── the panels ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _errors(story: Story, *, width: int, height: int) -> Panel:
+    """The champion's error as an area, that of the model without adaptation and those of shadows as lines over it."""
+    inner, end = width - SCALE_CHARS - 1, story.stream.records
+    unadapted = [point for point in story.unadapted if point.offset <= story.at]
+    top = max(0.05, *(loss for _, loss in [*story.champion, *unadapted, (0, 0.0)])) * 1.05
+    chart = Chart(width=inner, height=height, top=top)
+    chart.area(columns(story.champion, width=inner, end=end), style="cyan")
+    for change in story.stream.changes[: story.planted]:
+        chart.upright(column(change.offset, width=inner, end=end), "┊", style="yellow")
+    chart.line(columns(unadapted, width=inner, end=end), "─", style="red")
+    for points in story.shadows.values():
+        chart.line(columns(points, width=inner, end=end), "•", style="bold bright_white")
+    rows = chart.rows()
+    scale = [f"{top:.3f}", *[""] * (height - 2), "0"]
+    body = [Text.assemble(f"{label:>{SCALE_CHARS}}", ("│", "dim"), row) for label, row in zip(scale, rows, strict=True)]
+    legend = "error: [cyan]█ champion[/]  [red]─ without adaptation[/]  [bold]•[/] shadows"
+    body += _axis(story, width=inner)
+    return Panel(
+        Group(*body), title=legend, subtitle=_key(), title_align="left", subtitle_align="left", border_style="dim"
+    )
+
+
+def _axis(story: Story, *, width: int) -> list[Text]:
+    """Two rows below the chart: the planted changes, and what came of them."""
+    end, margin = story.stream.records, " " * SCALE_CHARS
+    planted, said = [("─", "dim")] * width, [(" ", "")] * width
+    for change in story.stream.changes[: story.planted]:
+        planted[column(change.offset, width=width, end=end)] = ("▲", STYLES["planted"])
+    for kind, mark in reversed(MARKS):
+        for happening in story.happenings:
+            if happening.kind == kind:
+                said[column(happening.offset, width=width, end=end)] = (mark, STYLES[kind])
+    return [Text.assemble(margin, ("└", "dim"), *planted), Text.assemble(margin, " ", *said)]
+
+
+def _key() -> str:
+    marks = " ".join(f"[{STYLES[kind]}]{mark}[/] {kind}" for kind, mark in MARKS)
+    return f"[yellow]▲[/] planted change {marks}"
+
+
+def _shadows(story: Story, *, rows: int) -> Panel:
+    """The shadows in the arena: error, gain with its interval, evidence."""
+    table = Table.grid(padding=(0, 2), expand=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    members = story.report.members[1:] if story.report else ()
+    for member in members[:rows]:
+        table.add_row(*_shadow(story, member))
+    for _ in range(rows - len(members)):
+        table.add_row("", "", "", "")
+    more = f", {len(members) - rows} more" if len(members) > rows else ""
+    jobs = f", {story.report.jobs} in training" if story.report and story.report.jobs else ""
+    title = f"arena: {len(members)} shadows{jobs}{more}"
+    return Panel(table, title=title, title_align="left", border_style="dim", height=rows + 2)
+
+
+def _shadow(story: Story, member: MemberReport) -> tuple[RenderableType, ...]:
+    recent = [loss for _, loss in story.shadows.get(member.name, [])][-12:]
+    top = max([*recent, *(loss for _, loss in story.champion[-12:]), 0.01])
+    verdict = member.verdict
+    gain = f"{verdict.gain:+.3f} [{verdict.low:+.3f}, {verdict.high:+.3f}]" if verdict else ""
+    return (
+        Text(member.name),
+        Text(f"{sparkline(recent, top=top):>12} {member.loss:.3f}", style="cyan"),
+        Text(gain),
+        Text.assemble(("evidence ", "dim"), (bar(_towards(verdict.evidence if verdict else 0.0), width=8), "green")),
+    )
+
+
+def _towards(evidence: float) -> float:
+    """How much of the way to a win is gone. Evidence grows by factors, so this is by the logarithm: 1e-4 is nothing."""
+    return 1 + math.log10(max(evidence, 1e-4)) / 4
+
+
+def _told(story: Story, *, rows: int) -> Panel:
+    """The last happenings, newest below."""
+    lines = [
+        Text.assemble(
+            (f"{each.offset:>7,}  ", "dim"),
+            (f"{each.kind}: ", STYLES.get(each.kind, "dim")),
+            each.words,
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+        for each in story.happenings[-rows:]
+    ]
+    return Panel(Group(*lines), title="what happened", title_align="left", border_style="dim", height=rows + 2)
