@@ -156,19 +156,13 @@ class Constraints(Section):
     """What a winner must measure up to before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
     window: int = Field(1000, ge=1, description="events over which they are measured, at most")
 
     @property
     def bounds(self) -> dict[str, float]:
         """The absolute bounds, `min_…` and `max_…`."""
         return dict(self.model_extra or {})
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _a_number(cls, value: object) -> object:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError("a bound is a number")
-        return value
 
     @model_validator(mode="after")
     def _named_min_or_max(self) -> "Constraints":

@@ -4,16 +4,18 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError
 
 from anabranch.errors import ConfigError
 from anabranch.settings import Settings
 
+PREFIX = Settings.model_config["env_prefix"]
 _SECRET = re.compile(r"\$\{(env|file):([^}]+)\}")
 
 
@@ -24,33 +26,61 @@ def load(path: Path) -> Settings:
         ConfigError: the file cannot be read, or something in it is wrong; every fault is named.
     """
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     return build(_with_secrets(table), where=str(path))
 
 
 def build(table: Mapping[str, Any], *, where: str = "config") -> Settings:
-    """The settings in a table of keys, as TOML would give it."""
+    """The settings in a table of keys, as TOML would give it, overridden by the environment.
+
+    Raises:
+        ConfigError: something is wrong; every fault is named.
+    """
+    # pydantic passes over a variable that names no section, and takes keys that begin with _ for its own options.
+    faults = [f"environment: {_unknown([name], said=variable)}" for variable, name in _misnamed_variables()]
+    faults += [f"{where}: {_unknown([key])}" for key in table if key.startswith("_")]
     try:
-        return Settings(**table)
+        settings = Settings(**{key: value for key, value in table.items() if not key.startswith("_")})
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}: {error.__cause__}") from error
     except ValidationError as error:
-        faults = [_explain(fault) for fault in error.errors()]
-        raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults)) from error
+        faults = [f"{where}: {_explain(fault)}" for fault in error.errors()] + faults
+        raise ConfigError("\n".join(faults)) from error
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return settings
+
+
+def _misnamed_variables() -> list[tuple[str, str]]:
+    """The environment variables with our prefix that name no section or key at the top, and what they name."""
+    found = [(variable, variable[len(PREFIX) :].partition("__")[0].lower()) for variable in _ours(os.environ)]
+    return [(variable, name) for variable, name in found if name not in Settings.model_fields]
+
+
+def _ours(environment: Iterable[str]) -> list[str]:
+    return sorted(variable for variable in environment if variable.upper().startswith(PREFIX))
 
 
 def _explain(fault: Any) -> str:
     names = [str(part) for part in fault["loc"]]
     if fault["type"] != "extra_forbidden":
-        return f"{'.'.join(names)}: {fault['msg'].removeprefix('Value error, ')}" if names else fault["msg"]
+        said: str = fault["msg"].removeprefix("Value error, ")
+        return f"{'.'.join(names)}: {said}" if names else said
+    return _unknown(names)
+
+
+def _unknown(names: list[str], *, said: str = "") -> str:
+    """What to write instead of the key at `names`, which the user wrote as `said`."""
     known = _keys_at(Settings, names[:-1])
     near = difflib.get_close_matches(names[-1], known, n=1, cutoff=0.4)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(known))}"
-    return f"unknown key `{'.'.join(names)}`; {hint}"
+    return f"unknown key `{said or '.'.join(names)}`; {hint}"
 
 
 def _keys_at(kind: Any, path: list[str]) -> list[str]:
@@ -93,6 +123,8 @@ def _secret(match: re.Match[str]) -> str:
             raise ConfigError(f"${{env:{name}}}: the environment has no {name}")
         return os.environ[name]
     try:
-        return Path(name).read_text("utf-8").strip()
+        return Path(name).read_bytes().decode("utf-8").strip()
     except OSError as error:
         raise ConfigError(f"${{file:{name}}}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"${{file:{name}}}: is not text") from error

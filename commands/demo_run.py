@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -51,20 +51,25 @@ class Demo:
         """
         began_s = time.monotonic()
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anabranch-demo-")))
-            broker = stack.enter_context(EmbeddedKafka())
-            config = folder / "fraud.toml"
-            settings = demo_setup.write_config(
-                config, bootstrap=broker.bootstrap, seed=self.seed, events=self.stream.events
-            )
-            demo_setup.make_topics(broker, settings)
+            config, settings = self._set_up(stack)
             hearing = stack.enter_context(Hearing(settings))
             self.learner = stack.enter_context(_learner(config))
             self.follower = stack.enter_context(_follower(config))
             values = list(self.stream.values())
             without = self._unadapted(settings, values)
-            self._stream(hearing, stack.enter_context(PacedEvents(settings, values, rate=self.rate)))
+            self._stream(hearing, PacedEvents(settings, values, rate=self.rate))
         return summary(self.story, without_adaptation=without, seconds=time.monotonic() - began_s)
+
+    def _set_up(self, stack: ExitStack) -> tuple[Path, Settings]:
+        """The broker with its topics, and the configuration, in a folder that goes with the run."""
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anabranch-demo-")))
+        broker = stack.enter_context(EmbeddedKafka())
+        config = folder / "fraud.toml"
+        settings = demo_setup.write_config(
+            config, bootstrap=broker.bootstrap, seed=self.seed, events=self.stream.events
+        )
+        demo_setup.make_topics(broker, settings)
+        return config, settings
 
     def _unadapted(self, settings: Settings, values: list[bytes]) -> dict[str, float]:
         """The scores of the same model on the same events without detectors, while the others start up."""
@@ -87,13 +92,11 @@ class Demo:
 
     def _stream(self, hearing: Hearing, events: PacedEvents) -> None:
         self.heard_s = time.monotonic()
-        for now_s in _ticks():
-            events.send_due(now_s, learned=self.story.learned)
+        while not self._done():
+            events.send_due(time.monotonic(), learned=self.story.learned)
             self.story.sent_to(events.sent)
             self._hear(hearing)
             self.show(self.story)
-            if self._done(now_s):
-                return
 
     def _hear(self, hearing: Hearing) -> None:
         """Take in what was said; notice who says nothing any more."""
@@ -105,9 +108,9 @@ class Demo:
         self.learner.check()
         self.follower.check()
 
-    def _done(self, now_s: float) -> bool:
+    def _done(self) -> bool:
         """Whether everything is learned and the follower has had its time to use the last version."""
-        quiet_s = now_s - self.heard_s
+        quiet_s = time.monotonic() - self.heard_s
         if self.story.learned >= self.stream.events:
             return self.story.followed >= self.story.version or quiet_s > LAST_WORDS_S
         if quiet_s > STALL_S:
@@ -116,11 +119,6 @@ class Demo:
                 f" {self.stream.events} events; {self.learner.tail()}"
             )
         return False
-
-
-def _ticks() -> Iterator[float]:
-    while True:
-        yield time.monotonic()
 
 
 def _learner(config: Path) -> Child:

@@ -114,7 +114,7 @@ def _key() -> str:
 
 def _shadows(story: Story, *, rows: int) -> Panel:
     """The shadows in the arena: error, gain with its interval, evidence."""
-    table = Table.grid(padding=(0, 2), expand=True)
+    table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     for _ in range(3):
         table.add_column(no_wrap=True)
@@ -125,7 +125,7 @@ def _shadows(story: Story, *, rows: int) -> Panel:
         table.add_row("", "", "", "")
     more = f", {len(members) - rows} more" if len(members) > rows else ""
     jobs = f", {story.report.jobs} in training" if story.report and story.report.jobs else ""
-    title = f"arena: {len(members)} shadows{jobs}{more}"
+    title = f"arena: {len(members)} in it{more}{jobs}; error, gain with its interval, evidence"
     return Panel(table, title=title, title_align="left", border_style="dim", height=rows + 2)
 
 
@@ -133,18 +133,19 @@ def _shadow(story: Story, member: MemberReport) -> tuple[RenderableType, ...]:
     recent = [loss for _, loss in story.shadows.get(member.name, [])][-12:]
     top = max([*recent, *(loss for _, loss in story.champion[-12:]), 0.01])
     verdict = member.verdict
+    evidence = verdict.evidence if verdict else 0.0
     gain = f"{verdict.gain:+.3f} [{verdict.low:+.3f}, {verdict.high:+.3f}]" if verdict else ""
     return (
         Text(member.name),
         Text(f"{sparkline(recent, top=top):>12} {member.loss:.3f}", style="cyan"),
         Text(gain),
-        Text.assemble(("evidence ", "dim"), (bar(_towards(verdict.evidence if verdict else 0.0), width=8), "green")),
+        Text.assemble((bar(_towards(evidence), width=6), "green"), f"{min(evidence, 1):>4.0%}"),
     )
 
 
 def _towards(evidence: float) -> float:
-    """How much of the way to a win is gone. Evidence grows by factors, so this is by the logarithm: 1e-4 is nothing."""
-    return 1 + math.log10(max(evidence, 1e-4)) / 4
+    """How much of the bar to fill: evidence grows by factors, and an equal soon has 1 % of what a win needs."""
+    return 1 + math.log10(max(evidence, 0.01)) / 2
 
 
 def _told(story: Story, *, rows: int) -> Panel:

@@ -6,7 +6,7 @@ What it refuses becomes a dead letter; a duplicate is only counted. Neither chan
 import base64
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import msgpack
 import orjson
@@ -136,7 +136,7 @@ class Guard:
         shape = (*features, *map(type, features.values()))
         if shape in self._plain_shapes:  # the usual case: numbers and booleans that were all seen before
             if features and not -NUMBER_MAX <= min(features.values()) <= max(features.values()) <= NUMBER_MAX:
-                self._name_too_large(features)
+                self._refuse_too_large(features)
             return features, {}
         if len(features) > self.limits.features_max:
             raise Refused("limits", f"{len(features)} features; at most {self.limits.features_max}")
@@ -153,14 +153,14 @@ class Guard:
             raise Refused("type", f"feature {name[:100]!r} is {_named(value)}")
         if kind == "string":
             self._check_string(name, value)
-        elif kind == "number":
-            _check_size(f"feature {name[:100]!r}", value)
+        elif kind == "number" and not -NUMBER_MAX <= value <= NUMBER_MAX:
+            raise _too_large(f"feature {name[:100]!r}", value)
         if kind is not None and self.kinds.get(name) != kind:
             self._new_kind(name, kind, new)
 
-    def _name_too_large(self, features: dict[str, Any]) -> None:
-        for name, value in features.items():
-            _check_size(f"feature {name[:100]!r}", value)
+    def _refuse_too_large(self, features: dict[str, Any]) -> NoReturn:
+        name, value = max(features.items(), key=lambda each: abs(each[1]))
+        raise _too_large(f"feature {name[:100]!r}", value)
 
     def _remember_shape(self, shape: tuple[Any, ...]) -> None:
         if len(self._plain_shapes) >= SHAPES_MAX:
@@ -257,14 +257,14 @@ def _label_reader(settings: Settings) -> Any:
 
 def _number(label: Any) -> float:
     if type(label) in (float, int):
-        _check_size("label", label)
+        if not -NUMBER_MAX <= label <= NUMBER_MAX:
+            raise _too_large("label", label)
         return float(label)
     raise Refused("label", f"label is {_named(label)}, not a number")
 
 
-def _check_size(what: str, number: float) -> None:
-    if not -NUMBER_MAX <= number <= NUMBER_MAX:
-        raise Refused("limits", f"{what} is {number:g}; numbers up to ±{NUMBER_MAX:g} are taken")
+def _too_large(what: str, number: float) -> Refused:
+    return Refused("limits", f"{what} is {number:g}; numbers up to ±{NUMBER_MAX:g} are taken")
 
 
 def _category(label: Any) -> Any:

@@ -15,13 +15,17 @@ An improvement changes the mean as well, but is nobody's reason to retrain:
 []
 """
 
+import difflib
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from river import drift
 
+from anabranch.errors import ConfigError
 from anabranch.ports import Shift
+from anabranch.settings import Detector
 
 
 class Gauge(Protocol):
@@ -99,6 +103,24 @@ def page_hinkley(**parameters: Any) -> PageHinkleyGauge:
 
 
 GAUGES: dict[str, Callable[..., Gauge]] = {"drift.ADWIN": adwin, "drift.PageHinkley": page_hinkley}
+
+
+def gauge_of(detector: Detector, *, name: str) -> Gauge:
+    """The gauge that `[detectors.NAME]` describes.
+
+    Raises:
+        ConfigError: the detector has no such parameter, or refuses its value.
+    """
+    known = list(inspect.signature(getattr(drift, detector.use.removeprefix("drift."))).parameters)
+    for parameter in detector.parameters:
+        if parameter not in known:
+            near = difflib.get_close_matches(parameter, known, n=1, cutoff=0.4)
+            hint = f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known)}"
+            raise ConfigError(f"detectors.{name}: {detector.use} has no parameter `{parameter}`; {hint}")
+    try:
+        return GAUGES[detector.use](**detector.parameters)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"detectors.{name}: {detector.use} refuses its parameters: {error}") from error
 
 
 class ErrorSignal:

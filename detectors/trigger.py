@@ -35,6 +35,10 @@ class Trigger:
         self.fired = {}
         return True
 
+    def start_over(self) -> None:
+        """Forget the signals that have not led to a decision; the silence after the last decision goes on."""
+        self.fired = {}
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"last": self.last, "fired": dict(self.fired)}

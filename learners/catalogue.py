@@ -46,7 +46,6 @@ _ROOMS_OF_RIVER = frozenset(
         "multioutput",
         "naive_bayes",
         "neighbors",
-        "neural_net",
         "optim",
         "preprocessing",
         "proba",
@@ -88,6 +87,8 @@ def _from_factory(path: str) -> base.Estimator:
         raise ModelSpecError(
             f"factory {path!r} cannot be imported: {error}; write module:function, the module beside the configuration"
         ) from error
+    if not callable(factory):
+        raise ModelSpecError(f"factory {path!r} is a {type(factory).__name__}, not a function")
     model = factory()
     if not isinstance(model, base.Estimator):
         raise ModelSpecError(f"factory {path!r} gave a {type(model).__name__}, not a River model")
@@ -103,7 +104,7 @@ def _from_steps(steps: tuple[dict[str, Any], ...], *, seed: int) -> base.Estimat
 
 def _instance(table: Mapping[str, Any], *, seed: int, where: str) -> Any:
     """What a table with `use` describes."""
-    if "use" not in table:
+    if not isinstance(table.get("use"), str):
         raise ModelSpecError(f'{where}: no `use`; write for example use = "linear_model.LogisticRegression"')
     kind = _river_class(table["use"], where=where)
     known = inspect.signature(kind).parameters
@@ -118,12 +119,19 @@ def _instance(table: Mapping[str, Any], *, seed: int, where: str) -> Any:
         value
         for name in known
         if known[name].kind is inspect.Parameter.VAR_POSITIONAL
-        for value in parameters.pop(name, ())
+        for value in _listed(parameters.pop(name, ()), where=f"{where}.{name}")
     ]
     try:
         return kind(*spread, **parameters)
     except Exception as error:
         raise ModelSpecError(f"{where}: {table['use']} refuses its parameters: {error}") from error
+
+
+def _listed(value: Any, *, where: str) -> list[Any]:
+    """A word would be taken apart into its letters."""
+    if not isinstance(value, list | tuple):
+        raise ModelSpecError(f"{where} is a list; write [{value!r}]")
+    return list(value)
 
 
 def _refuse_unknown(parameters: Mapping[str, Any], known: Mapping[str, inspect.Parameter], *, where: str) -> None:
@@ -147,13 +155,14 @@ def _value(value: Any, *, seed: int, where: str) -> Any:
 
 
 def _river_class(path: str, *, where: str) -> type:
-    """The public class of River that `path` names, as in "tree.HoeffdingTreeClassifier"."""
+    """The public class of River that `path` names, as in "tree.HoeffdingTreeClassifier"; data sets are none of them."""
     room, _, name = path.rpartition(".")
     top = room.partition(".")[0]
-    if top not in _ROOMS_OF_RIVER:
+    if top not in _ROOMS_OF_RIVER or "datasets" in room.split("."):
         near = difflib.get_close_matches(top, sorted(_ROOMS_OF_RIVER), n=1)
         raise ModelSpecError(
-            f"{where}: use = {path!r}: River has no module {top!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            f"{where}: use = {path!r}: River has no models in {room!r}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
         )
     module = _module(room, where=where, path=path)
     public = [each for each in getattr(module, "__all__", ()) if inspect.isclass(getattr(module, each, None))]

@@ -14,7 +14,7 @@ from anabranch.errors import LearnError
 from anabranch.messages import DriftSignal, LogRange, Message, ModelReport, TrainedOn
 from anabranch.ports import AcceptedEvent, Shift, Watcher
 from anabranch.settings import Settings
-from learners.lineage import Lineage, count, merged
+from learners.lineage import Lineage, Run, count, merged
 from learners.members import Member, Shadows, paired, revived
 from learners.promotion import Promotion
 from learners.retraining import Job, JobUnderWay, Plan, Recruited
@@ -237,7 +237,7 @@ class Lane:
             model,
             kind="recruit",
             task=self.task,
-            trained_on=_trained_on(plan, gap=len(under_way.gap), reason=under_way.job.reason),
+            trained_on=_trained_on(plan, under_way),
             since=self.events,
         )
         try:
@@ -283,7 +283,7 @@ class Lane:
         self.champion = winner
         self.shadows.start_over()
         if self.settings.arena.probation_events and displaced.version is not None:
-            self.shadows.enter(displaced)
+            self.notes += [f"{name} left for {displaced.name}" for name in self.shadows.enter(displaced)]
         self.watch.start_over()
         reason = (
             f"version {former} is better after all" if rollback else f"{winner.name} wins after {verdict.events} events"
@@ -382,6 +382,8 @@ class Lane:
         self.notes = list(state["notes"])
 
 
-def _trained_on(plan: Plan, *, gap: int, reason: str) -> TrainedOn:
-    ranges = tuple(LogRange(partition=p, start=start, end=end) for p, start, end in merged(plan.runs))
-    return TrainedOn(ranges=ranges, events=count(plan.runs) + gap, note=reason)
+def _trained_on(plan: Plan, under_way: JobUnderWay) -> TrainedOn:
+    """What was replayed and the gap, as one range a partition."""
+    gap = [Run(event.partition, event.offset, event.offset + 1) for event in under_way.gap]
+    ranges = tuple(LogRange(partition=p, start=start, end=end) for p, start, end in merged([*plan.runs, *gap]))
+    return TrainedOn(ranges=ranges, events=count(plan.runs) + len(gap), note=under_way.job.reason)

@@ -8,7 +8,7 @@ from river import metrics
 from anabranch.messages import MemberReport, TrainedOn, Verdict
 from anabranch.settings import Arena, Constraints
 from learners.arena import Contest
-from learners.scores import Scores, metric_class, wants_proba
+from learners.scores import Scores, metric_of, wants_proba
 from learners.tasks import Answer, Task
 
 MemberKind = Literal["champion", "recruit", "displaced"]
@@ -109,12 +109,12 @@ class Shadows:
         self.task = task
         self.members: list[Member] = []
         self._metrics = {
-            name: metric_class(name.partition("_")[2], task=task.kind) for name in sorted(constraints.bounds)
+            name: metric_of(name.partition("_")[2], task=task.kind) for name in sorted(constraints.bounds)
         }
-        task.wants_proba = task.wants_proba or wants_proba(self._fresh_metrics())
+        task.wants_proba = task.wants_proba or wants_proba(self._metrics.values())
 
     def _fresh_metrics(self) -> list[metrics.base.Metric]:
-        return [kind() for kind in self._metrics.values()]
+        return [metric.clone() for metric in self._metrics.values()]
 
     @property
     def wins_at(self) -> float:
@@ -149,13 +149,14 @@ class Shadows:
     def measures_up(self, member: Member) -> bool:
         """Whether the member passes every hard constraint."""
         measured = self.measure(member)
+        # No comparison with NaN is true, so what cannot be measured does not measure up.
         return all(_within(name, measured[name], bound) for name, bound in self.constraints.bounds.items())
 
     def measure(self, member: Member) -> dict[str, float]:
         """The constrained metrics of a member, over the constraints' window, by constraint."""
         if member.measured is None:
             return {}
-        return dict(zip(self._metrics, member.measured.windowed_values().values(), strict=True))
+        return dict(zip(self._metrics, member.measured.measured(), strict=True))
 
     def expire(self, *, event: int) -> list[Member]:
         """Remove and return those whose time is up: recruits without a win, former champions after probation."""

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -33,26 +33,33 @@ def metrics_of(settings: Settings) -> list[metrics.base.Metric]:
         ConfigError: naming the nearest metric that exists, or the task that one does not fit.
     """
     wanted = settings.scores.metrics if settings.scores.metrics is not None else DEFAULTS[settings.task]
-    return [_metric(each, task=settings.task) for each in wanted]
+    several = [metric_of(each, task=settings.task) for each in wanted]
+    twice = {name for name, times in Counter(map(_name, several)).items() if times > 1}
+    if twice:
+        raise ConfigError(f"the metric {min(twice)} is given twice; values are published by name")
+    return several
 
 
-def _metric(wanted: str | dict[str, Any], *, task: str) -> metrics.base.Metric:
-    if isinstance(wanted, str):
-        return metric_class(wanted, task=task)()
-    parameters = dict(wanted)
-    kind = metric_class(str(parameters.pop("use", "")).removeprefix("metrics."), task=task)
-    try:
-        return kind(**parameters)
-    except TypeError as error:
-        raise ConfigError(f"the metric {kind.__name__} refuses its parameters: {error}") from error
-
-
-def metric_class(name: str, *, task: str) -> type[metrics.base.Metric]:
-    """The class in river.metrics with this name, in any case.
+def metric_of(wanted: str | dict[str, Any], *, task: str) -> metrics.base.Metric:
+    """A fresh metric by its name, or by a table with `use` and parameters.
 
     Raises:
-        ConfigError: naming the nearest that exists, or the task that it does not fit.
+        ConfigError: naming the nearest that exists, the task that it does not fit, or the parameter that it lacks.
     """
+    parameters = {"use": wanted} if isinstance(wanted, str) else dict(wanted)
+    kind = _class(str(parameters.pop("use", "")).removeprefix("metrics."), task=task)
+    try:
+        metric = kind(**parameters)
+        metric.get()
+    except TypeError as error:
+        raise ConfigError(f"the metric {kind.__name__} refuses its parameters: {error}") from error
+    except NotImplementedError as error:
+        raise ConfigError(f"the metric {kind.__name__} is not one number") from error
+    return metric
+
+
+def _class(name: str, *, task: str) -> type[metrics.base.Metric]:
+    """The class in river.metrics with this name, in any case."""
     known = {each.lower(): each for each in metrics.__all__ if inspect.isclass(getattr(metrics, each, None))}
     if name.lower() not in known:
         near = get_close_matches(name.lower(), list(known), n=1)
@@ -114,11 +121,18 @@ class Scores:
                 update(y, answer.proba)
 
     def values(self) -> dict[str, float]:
-        """The running values, by lower-case name."""
-        return {_name(metric): _finite(metric.get()) for metric in self.running}
+        """The running values, by lower-case name; those that are undefined or infinite are left out."""
+        return _finite(self.running)
 
     def windowed_values(self) -> dict[str, float]:
-        """The values over the window, by lower-case name."""
+        """The values over the window, by lower-case name; those that are undefined or infinite are left out."""
+        return _finite(self._over_window())
+
+    def measured(self) -> list[float]:
+        """The values over the window as they are, in the order of the metrics: NaN or infinite, too."""
+        return [float(metric.get()) for metric in self._over_window()]
+
+    def _over_window(self) -> list[Any]:
         fresh = [metric.clone() for metric in self.running]
         on_labels, on_probas = _updates(fresh)
         for y, answer in self.recent:
@@ -128,7 +142,7 @@ class Scores:
             if answer.proba:
                 for update in on_probas:
                     update(y, answer.proba)
-        return {_name(metric): _finite(metric.get()) for metric in fresh}
+        return fresh
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -150,9 +164,10 @@ def _updates(several: list[Any]) -> tuple[list[Any], list[Any]]:
     return labels, [metric.update for metric in several if _on_proba(metric)]
 
 
-def _finite(value: float) -> float:
-    """Some of River's metrics are infinite or undefined before the first answers; messages hold finite numbers."""
-    return float(value) if math.isfinite(value) else 0.0
+def _finite(several: Iterable[Any]) -> dict[str, float]:
+    """Messages hold finite numbers, and no number in place of NaN would be true: an error of 0 is a perfect one."""
+    values = {_name(metric): float(metric.get()) for metric in several}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _name(metric: Any) -> str:

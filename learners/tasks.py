@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from river import base, compose
+from river import active, base, compose
 
 from anabranch.errors import ModelSpecError
 from anabranch.settings import Settings
@@ -26,6 +26,9 @@ NOTHING = Answer(None)
 """What a model that cannot predict yet answers, and what stands for a missing answer."""
 
 LOG_LOSS_CAP = math.log(100)
+
+_ANSWERS_OTHERWISE = (active.base.ActiveLearningClassifier, base.MultiTargetRegressor)
+"""Classifiers and regressors whose answer is not one label or number."""
 
 
 def zero_one(y: Any, answer: Answer) -> float:
@@ -100,7 +103,7 @@ class Task:
 
     def judged(self, y: Any, champion: Answer) -> None:
         """To be called after all members were scored on an event."""
-        if self.kind == "regression" and champion.value is not None:
+        if self.kind == "regression" and champion.value is not None and math.isfinite(champion.value):
             self.scale.update(champion.value - y)
 
     def check(self, model: base.Estimator) -> None:
@@ -111,7 +114,7 @@ class Task:
         """
         last = last_step(model)
         wanted = base.Regressor if self.kind == "regression" else base.Classifier
-        if not isinstance(last, wanted):
+        if not isinstance(last, wanted) or isinstance(last, _ANSWERS_OTHERWISE):
             raise ModelSpecError(
                 f"task = {self.kind!r} needs a {wanted.__name__.lower()}; the model ends in {type(last).__name__}"
             )
@@ -122,10 +125,20 @@ class Task:
             )
 
     def asker(self, model: Any) -> Asker:
-        """A function that asks `model`, with no more predictions than the task needs."""
+        """A function that asks `model`, with no more predictions than the task needs.
+
+        Raises:
+            ModelSpecError: a loss or a metric needs probabilities, and the model gives none.
+        """
         if not self.wants_proba:
             predict = model.predict_one
             return lambda x: Answer(predict(x))
+        last = type(last_step(model))
+        if last.predict_proba_one is base.Classifier.predict_proba_one:
+            raise ModelSpecError(
+                f"{last.__name__} gives no probabilities, which a metric or the arena's loss needs: "
+                'set scores.metrics to some on labels, as in ["Accuracy", "F1"], and arena.loss to "zero-one"'
+            )
         predict_proba = model.predict_proba_one
         if derives_label(model):
             return lambda x: _with_label(predict_proba(x))

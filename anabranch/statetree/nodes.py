@@ -8,14 +8,17 @@ mutable object, `[layout, attribute values…]` or `[tag, …]`. A value is a pl
 import functools
 import operator
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType, MemberDescriptorType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from river import proba
 
+from anabranch.statetree.attributes import peek
 from anabranch.statetree.leaves import OBJECTS, VALUES, Leaf
 from anabranch.statetree.rust import RUST
+
+_HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 
 # Values in place.
 TUPLE: Final = -20
@@ -92,16 +95,24 @@ def refers(written: Any) -> bool:
     return (len(written) == 1 and type(written[0]) is int and written[0] >= 0) or any(map(refers, written))
 
 
-def attribute_names(thing: Any, kind: type) -> tuple[str, ...]:
-    """The attributes that an instance has now and that are part of its state."""
-    held = getattr(thing, "__dict__", None)
+def attributes(thing: Any, kind: type) -> tuple[tuple[str, ...], Sequence[Any]]:
+    """The attributes that an instance has now and that are part of its state: names, and values in their order."""
     if slots_of(kind):
-        return (*_filled_slots(thing, kind), *(held or ()))
-    if held is None:
-        return ()
-    if forgets_rng(kind) and held.get("seed") is None and type(held.get("_rng")) is random.Random:
-        return tuple(name for name in held if name != "_rng")
-    return tuple(held)
+        named = {name: slots_of(kind)[name].__get__(thing) for name in _filled_slots(thing, kind)}
+        named.update(getattr(thing, "__dict__", {}))
+        return tuple(named), tuple(named.values())
+    found = peek(thing, kind)
+    if found is None:
+        held = getattr(thing, "__dict__", {})
+        found = tuple(held), tuple(held.values())
+    return _without_rng(*found) if forgets_rng(kind) else found
+
+
+def _without_rng(names: tuple[str, ...], values: Sequence[Any]) -> tuple[tuple[str, ...], Sequence[Any]]:
+    held = dict(zip(names, values, strict=True))
+    if held.get("seed") is None and type(held.get("_rng")) is random.Random:
+        del held["_rng"]
+    return tuple(held), tuple(held.values())
 
 
 def _filled_slots(thing: Any, kind: type) -> Iterable[str]:
@@ -113,31 +124,20 @@ def _filled_slots(thing: Any, kind: type) -> Iterable[str]:
         yield name
 
 
-class Shape:
-    """One class with one set of attributes, and how to read them off an instance in sorted order.
+class Shape(NamedTuple):
+    """One class with one set of attributes, and the places of these attributes in sorted order.
 
     The order in which attributes were first set is no part of the state.
     """
 
-    __slots__ = ("_pick", "_slots", "is_deque", "layout", "names")
-
-    def __init__(self, layout: int, kind: type, names: list[str], *, is_deque: bool) -> None:
-        self.layout = layout
-        self.names = names
-        self.is_deque = is_deque
-        self._slots = {name: slot for name, slot in slots_of(kind).items() if name in names}
-        # With one name an itemgetter returns the bare value.
-        self._pick = operator.itemgetter(*names) if len(names) > 1 and not self._slots else None
-
-    def read(self, thing: Any) -> Iterable[Any]:
-        """The attribute values, in the order of `names`."""
-        if self._pick is not None:
-            return self._pick(thing.__dict__)  # type: ignore[no-any-return]  # a tuple, by the line that made it
-        return [self._one(thing, name) for name in self.names]
-
-    def _one(self, thing: Any, name: str) -> Any:
-        slot = self._slots.get(name)
-        return vars(thing)[name] if slot is None else slot.__get__(thing)
+    layout: int
+    order: Callable[[Sequence[Any]], Iterable[Any]]
+    is_deque: bool
 
 
-_HEAP_TYPE: Final = 1 << 9
+def ordered(names: tuple[str, ...]) -> Callable[[Sequence[Any]], Iterable[Any]]:
+    """Puts values that stand in the order of `names` into the order of the sorted names."""
+    places = sorted(range(len(names)), key=names.__getitem__)
+    if places == list(range(len(names))):
+        return iter
+    return lambda values: [values[place] for place in places]

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from river.utils import VectorDict
 
+from anabranch.statetree.attributes import is_of_class, put
 from anabranch.statetree.leaves import demand
 from anabranch.statetree.nodes import (
     COUNTER,
@@ -38,6 +39,8 @@ class _Layout(NamedTuple):
     names: tuple[str, ...]
     slots: tuple[tuple[int, Any], ...]
     lacks_rng: bool
+    runs_code: bool
+    """Whether setting one of the attributes could call something: a property, a descriptor."""
 
 
 class Reader(ValueReader):
@@ -79,7 +82,8 @@ class Reader(ValueReader):
         demand(not any(name.startswith("__") for name in names), "an attribute starts with two underscores")
         slots = tuple((place, slots_of(kind)[name]) for place, name in enumerate(names) if name in slots_of(kind))
         demand(len(slots) == len(names) or kind.__dictoffset__ != 0, "an attribute has no place to go")
-        return _Layout(kind, tuple(names), slots, forgets_rng(kind) and "_rng" not in names)
+        runs_code = any(is_of_class(kind, name) for name in names)
+        return _Layout(kind, tuple(names), slots, forgets_rng(kind) and "_rng" not in names, runs_code)
 
     def _make(self, nodes: list[Any]) -> None:
         late: list[int] = []
@@ -107,14 +111,14 @@ class Reader(ValueReader):
         return leaf.read(*node[1:])  # type: ignore[union-attr]  # not None, by the line above
 
     def _instance(self, layout: int, values: int) -> Any:
-        kind, names, _, _ = self._layouts[layout]
+        kind, names, *_ = self._layouts[layout]
         demand(len(names) == values and not issubclass(kind, deque), f"a {kind.__name__} with {values} attributes")
         return object.__new__(kind)
 
     def _river_deque(self, node: list[Any]) -> Any:
         _, held, maxlen, *_ = node
         demand(type(held) is list and type(held[0]) is int and held[0] >= 0, "a deque without its attributes")
-        kind, names, slots, _ = self._layouts[held[0]]
+        kind, names, slots, *_ = self._layouts[held[0]]
         demand(issubclass(kind, deque) and len(names) == len(held) - 1 and not slots, f"{kind.__name__} is no deque")
         made = deque.__new__(kind)
         deque.__init__(made, (), maxlen)
@@ -139,14 +143,16 @@ class Reader(ValueReader):
                 fill(self, self._made[place], node)
 
     def _fill_instance(self, made: Any, node: list[Any]) -> None:
-        _, names, slots, lacks_rng = self._layouts[node[0]]
+        _, names, slots, lacks_rng, runs_code = self._layouts[node[0]]
         values = [part if type(part) in PLAIN else self._value(part) for part in node[1:]]
         if slots:
             self._fill_slots(made, names, slots, values)
+        elif runs_code:
+            vars(made).update(zip(names, values, strict=True))
         else:
-            vars(made).update(zip(names, values, strict=True)) if names else None
+            put(made, names, values)
         if lacks_rng:
-            vars(made)["_rng"] = self._spare_rng
+            put(made, ("_rng",), (self._spare_rng,))
 
     def _fill_slots(self, made: Any, names: tuple[str, ...], slots: Any, values: list[Any]) -> None:
         for place, slot in slots:

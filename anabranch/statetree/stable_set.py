@@ -27,6 +27,12 @@ class StableSet(set[Any]):
             self._order = sorted(super().__iter__(), key=_order_key)
         return iter(self._order or ())
 
+    def add(self, member: Any, /) -> None:
+        """Add a member; one that is there already, as on every event in a tree's classes, leaves the order known."""
+        if member not in self:
+            self._order = None
+            super().add(member)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return StableSet, (list(self),)
 
@@ -51,7 +57,7 @@ def _forgetting_order(name: str) -> Any:
 
 
 _CHANGES: Final = (
-    "add clear difference_update discard intersection_update pop remove symmetric_difference_update update "
+    "clear difference_update discard intersection_update pop remove symmetric_difference_update update "
     "__iand__ __ior__ __isub__ __ixor__"
 )
 for _name in _CHANGES.split():

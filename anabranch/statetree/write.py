@@ -33,9 +33,10 @@ from anabranch.statetree.nodes import (
     TUPLE,
     VECTOR_DICT,
     Shape,
-    attribute_names,
+    attributes,
     is_plain_class,
     item_getter_items,
+    ordered,
     refers,
 )
 from anabranch.statetree.paths import path_to
@@ -150,9 +151,10 @@ class Writer:
             return None
 
     def _instance(self, thing: Any) -> list[Any]:
-        shape = self._shape(thing)
+        names, values = attributes(thing, type(thing))
+        shape = self._shape(type(thing), names)
         written: list[Any] = [shape.layout]
-        for value in shape.read(thing):
+        for value in shape.order(values):
             kind = type(value)
             if kind in SCALARS or (kind is int and _INT_MIN <= value <= _INT_MAX):
                 written.append(value)
@@ -162,12 +164,10 @@ class Writer:
             return [RIVER_DEQUE, written, thing.maxlen, *self._values(thing)]
         return written
 
-    def _shape(self, thing: Any) -> Shape:
-        kind = type(thing)
+    def _shape(self, kind: type, names: tuple[str, ...]) -> Shape:
         shapes = self._shapes.get(kind)
         if shapes is None:
             shapes = self._shapes[kind] = {}
-        names = attribute_names(thing, kind)
         shape = shapes.get(names)
         if shape is None:
             shape = shapes[names] = self._new_shape(kind, names)
@@ -178,11 +178,10 @@ class Writer:
         is_deque = deque in kind.__mro__
         if not (is_deque or is_plain_class(kind)):
             raise UnsupportedState(f"{class_name} is built on a type written in C; hold that in an attribute instead")
-        ordered = sorted(names)
-        for name in ordered:
+        for name in names:
             if type(name) is not str or name.startswith("__"):
                 raise UnsupportedState(f"{class_name} has an attribute {name!r}, which model bytes may not contain")
-        return Shape(self._layout(class_name, *ordered), kind, ordered, is_deque=is_deque)
+        return Shape(self._layout(class_name, *sorted(names)), ordered(names), is_deque)
 
     def _layout(self, *layout: str) -> int:
         """Attributes set in another order make another shape but the same layout."""

@@ -1,0 +1,210 @@
+"""The detectors and the trigger: what fires, when, how often, and what goes on after a restart."""
+
+import random
+import statistics
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anabranch import statetree
+from anabranch.ports import Shift
+from anabranch.settings_file import build
+from detectors.error_signals import ErrorSignal, Gauge, adwin, page_hinkley
+from detectors.trigger import Trigger
+from detectors.watch import Watch
+
+MAKE: dict[str, Callable[[], Gauge]] = {
+    "adwin": lambda: adwin(delta=0.02),
+    "page_hinkley": lambda: page_hinkley(threshold=25.0, delta=0.02, alpha=1.0),
+}
+every_detector = pytest.mark.parametrize("name", MAKE)
+
+
+def errors(*parts: tuple[int, float], seed: int) -> list[float]:
+    """Zeros and ones, so many at each rate of error."""
+    rng = random.Random(seed)
+    return [float(rng.random() < rate) for count, rate in parts for _ in range(count)]
+
+
+def fired(name: str, losses: Iterable[float], *, debounce_events: int = 0) -> list[tuple[int, Shift]]:
+    """Where the detector fires, from 1, and what it says."""
+    signal = ErrorSignal(name, MAKE[name](), debounce_events=debounce_events)
+    return [(n, shift) for n, loss in enumerate(losses, 1) if (shift := signal.update(loss)) is not None]
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "window_events"), [("adwin", 2080, 224), ("page_hinkley", 2099, 135)], ids=list(MAKE)
+)
+def test_a_rise_of_the_error_is_found(name: str, at: int, window_events: int) -> None:
+    """The error rises from .1 to .4 at event 2,001 (seed 0)."""
+    ((found_at, shift),) = fired(name, errors((2000, 0.1), (2000, 0.4), seed=0))
+    assert (found_at, shift.window_events) == (at, window_events)
+    assert shift.statistic > 0
+    assert shift.threshold > 0
+
+
+@every_detector
+def test_a_fall_of_the_error_is_no_signal(name: str) -> None:
+    """An improvement is nobody's reason to retrain, on any of the seeds 10 to 14."""
+    for seed in range(10, 15):
+        assert fired(name, errors((1000, 0.4), (3000, 0.1), seed=seed)) == []
+
+
+@every_detector
+def test_a_rise_after_a_fall_is_found(name: str) -> None:
+    """A detector that kept silent about an improvement has not gone deaf (seed 1)."""
+    found = fired(name, errors((2000, 0.4), (4000, 0.1), (2000, 0.4), seed=1))
+    assert [6000 < at <= 6600 for at, _ in found] == [True]
+
+
+@every_detector
+@pytest.mark.parametrize("loss", [0.0, 0.3, 1.0])
+def test_a_constant_is_no_drift(name: str, loss: float) -> None:
+    """A model that is always right, or always as wrong, sets nothing off."""
+    assert fired(name, [loss] * 20_000) == []
+
+
+@every_detector
+def test_noise_is_no_drift(name: str) -> None:
+    """At most one false alarm in 100,000 events of unchanging error .2 (seeds 20 to 23)."""
+    assert sum(len(fired(name, errors((25_000, 0.2), seed=seed))) for seed in range(20, 24)) <= 1
+
+
+@pytest.mark.parametrize(("name", "off_by_max"), [("adwin", 400), ("page_hinkley", 200)])
+def test_the_change_point_is_estimated(name: str, off_by_max: int) -> None:
+    """The median distance to the truth over seeds 0 to 20; ADWIN's window has the width of its buckets."""
+    off_by = []
+    for seed in range(21):
+        at, shift = fired(name, errors((2000, 0.1), (1000, 0.4), seed=seed))[0]
+        off_by.append(abs(at - shift.window_events + 1 - 2001))
+    assert statistics.median(off_by) <= off_by_max
+
+
+@every_detector
+def test_a_signal_is_debounced(name: str) -> None:
+    """Where the error rises again and again, one detector speaks at most once in `debounce_events` + 1 events."""
+    losses = errors(*[(400, 0.02 + 0.12 * step) for step in range(8)], seed=4)
+    often, seldom = (fired(name, losses, debounce_events=each) for each in (0, 1000))
+    assert len(often) > len(seldom) >= 2
+    assert all(later - at > 1000 for (at, _), (later, _) in zip(seldom, seldom[1:], strict=False))
+
+
+@every_detector
+@settings(max_examples=25)
+@given(at=st.integers(0, 2600))
+def test_a_signal_goes_on_from_its_state(name: str, at: int) -> None:
+    """Wherever it is interrupted: the same alarms at the same events with the same numbers."""
+    losses = errors((1000, 0.1), (800, 0.5), (800, 0.9), seed=5)
+    signal, twin = (ErrorSignal(name, MAKE[name](), debounce_events=300) for _ in range(2))
+    for loss in losses[:at]:
+        signal.update(loss)
+    twin.restore(statetree.decode(statetree.encode(signal.state())))
+    assert [signal.update(loss) for loss in losses[at:]] == [twin.update(loss) for loss in losses[at:]]
+    assert statetree.digest(signal.state()) == statetree.digest(twin.state())
+
+
+def test_page_hinkley_looks_upwards_whatever_its_mode() -> None:
+    """`mode` would make it fire on improvements."""
+    assert page_hinkley(mode="both").detector.mode == "up"
+
+
+# ── the trigger ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def decided(when: Any, fired_at: dict[int, str], *, debounce_events: int = 100) -> list[int]:
+    """The events on which a trigger on a and b decides to retrain."""
+    trigger = Trigger(when, names=("a", "b"), debounce_events=debounce_events)
+    return [event for event, names in fired_at.items() if trigger.decide(set(names), event=event)]
+
+
+def test_any_signal_triggers_and_then_not_for_a_while() -> None:
+    """At most one trigger in `debounce_events`; the bound itself is still silent."""
+    assert decided("any", {10: "a", 11: "b", 110: "a", 111: "b", 150: "ab"}) == [10, 111]
+
+
+def test_all_signals_must_come_within_the_window() -> None:
+    """Both within `debounce_events` of each other, in either order; one that was too long ago does not count."""
+    assert decided("all", {10: "a", 120: "b", 220: "a", 600: "ab", 1000: "b", 1001: "b"}) == [220, 600]
+
+
+def test_a_trigger_uses_its_signals_up() -> None:
+    """What led to one decision does not lead to the next."""
+    assert decided("all", {10: "a", 20: "b", 150: "a", 160: "b"}) == [20, 160]
+    assert decided("all", {10: "a", 20: "b", 150: "a"}) == [20]
+
+
+def test_a_trigger_goes_on_from_its_state() -> None:
+    """Half of a decision survives a restart, and so does the silence after one."""
+    trigger, twin = (Trigger("all", names=("a", "b"), debounce_events=100) for _ in range(2))
+    trigger.decide({"a"}, event=10)
+    twin.restore(statetree.decode(statetree.encode(trigger.state())))
+    assert twin.decide({"b"}, event=20)
+    trigger.restore(statetree.decode(statetree.encode(twin.state())))
+    assert not trigger.decide({"a", "b"}, event=120)
+
+
+# ── the watch ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def watch(**more: Any) -> Watch:
+    """The watch of a model with the default pair of detectors, unless told otherwise."""
+    return Watch(build({"name": "m", "task": "binary", "model": {"factory": "a:b"}, **more}))
+
+
+def seen(watch: Watch, losses: Iterable[float], *, after: int = 0) -> list[tuple[int, str, bool]]:
+    """What a watch finds: the event, the detector, and whether it is reason to retrain."""
+    found = ((n, watch.update(loss, event=n)) for n, loss in enumerate(losses, after + 1))
+    return [(n, name, each.triggered) for n, each in found if each is not None for name, _ in each.fired]
+
+
+def test_a_watch_reports_both_detectors_and_triggers_once() -> None:
+    """ADWIN fires first and triggers; Page-Hinkley's signal is published too, and passed over (seed 0)."""
+    assert seen(watch(), errors((2000, 0.1), (2000, 0.4), seed=0)) == [
+        (2080, "adwin", True),
+        (2099, "page_hinkley", False),
+    ]
+    both = seen(watch(trigger={"when": "all"}), errors((2000, 0.1), (2000, 0.4), seed=0))
+    assert both == [(2080, "adwin", False), (2099, "page_hinkley", True)]
+
+
+@settings(max_examples=15)
+@given(at=st.integers(1900, 2300))
+def test_a_watch_goes_on_from_its_state(at: int) -> None:
+    """Both detectors and the trigger, from any event around the drift."""
+    losses = errors((2000, 0.1), (1000, 0.4), seed=0)
+    whole, twin = watch(), watch()
+    seen(whole, losses[:at])
+    twin.restore(statetree.decode(statetree.encode(whole.state())))
+    assert seen(whole, losses[at:], after=at) == seen(twin, losses[at:], after=at)
+    assert statetree.digest(whole.state()) == statetree.digest(twin.state())
+
+
+def test_a_new_champion_is_watched_afresh() -> None:
+    """Its errors are not measured against those of the champion it displaced."""
+    started_over = watch()
+    seen(started_over, errors((2000, 0.1), seed=0))
+    started_over.start_over()
+    assert seen(started_over, errors((3000, 0.4), seed=5), after=2000) == []
+
+
+def test_signals_of_the_displaced_champion_do_not_count_for_the_new_one() -> None:
+    """Half of a decision taken on the old champion's errors is forgotten with them (seed 0)."""
+    both = watch(trigger={"when": "all"})
+    assert seen(both, errors((2000, 0.1), (2000, 0.4), seed=0)[:2090]) == [(2080, "adwin", False)]
+    both.start_over()
+    assert both.trigger.decide({"page_hinkley"}, event=2091) is False
+
+
+def test_a_detector_whose_settings_changed_begins_afresh() -> None:
+    """A checkpoint does not bring old parameters back; the detector that stayed as it was goes on."""
+    old = watch()
+    seen(old, errors((500, 0.1), seed=0))
+    table = {"adwin": {"use": "drift.ADWIN", "delta": 0.5}, "page_hinkley": dict(old.settings.detectors["page_hinkley"])}
+    changed = watch(detectors=table)
+    changed.restore(old.state())
+    adwin_signal, page_hinkley_signal = changed.signals
+    assert (adwin_signal.gauge.detector.delta, adwin_signal.gauge.detector.width) == (0.5, 0)
+    assert page_hinkley_signal.gauge.detector is old.signals[1].gauge.detector

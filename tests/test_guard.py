@@ -1,0 +1,338 @@
+"""The guard: what it refuses and says of it, what it lets through, and that a refusal leaves no trace."""
+
+import base64
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from anabranch import codec, statetree
+from anabranch.messages import DeadLetter, Event
+from anabranch.ports import AcceptedEvent, Record
+from anabranch.settings import Settings
+from anabranch.settings_file import build
+from consumers.guard import Guard
+from detectors.watch import Watch
+from learners import catalogue
+from learners.lane import Lane
+
+NOW_S = 1_700_000_000.0
+SMALL = {"features_max": 3, "event_max_bytes": 400, "string_max": 20, "shapes_max": 5, "classes_max": 3}
+
+
+def settings_of(task: str = "binary", *, positive: str | None = None, **guard: Any) -> Settings:
+    """Settings of a model with a cheap champion."""
+    use = "linear_model.LinearRegression" if task == "regression" else "naive_bayes.GaussianNB"
+    table: dict[str, Any] = {"name": "m", "task": task, "model": {"steps": [{"use": use}]}, "guard": guard}
+    return build({**table, "positive": positive} if positive else table)
+
+
+def record(value: bytes | None, *, offset: int = 0) -> Record:
+    """A record as it comes from the log."""
+    return Record("events", 2, offset, NOW_S, None, value)
+
+
+def event(**changes: Any) -> bytes:
+    """A good event with some of it changed; `...` takes a key away."""
+    table = {"id": "e", "ts": NOW_S, "features": {"a": 1.5, "b": True}, "label": True, **changes}
+    return json.dumps({key: value for key, value in table.items() if value is not ...}).encode()
+
+
+def accepted(guard: Guard, *values: bytes) -> list[AcceptedEvent]:
+    """Shows the guard values that it must take."""
+    checked = [guard.check(record(value, offset=n)) for n, value in enumerate(values)]
+    assert all(isinstance(each, AcceptedEvent) for each in checked), checked
+    return [each for each in checked if isinstance(each, AcceptedEvent)]
+
+
+NUMBER = b'{"id": "e", "ts": 1700000000, "features": {"a": %s}}'
+A_DAY_S, A_CENTURY_S = 86_400, 100 * 365.25 * 86_400
+
+REFUSALS = {
+    "bad JSON": (b'{"id": ', "decode", "not JSON"),
+    "not UTF-8": (event().replace(b'"e"', b'"\xff"'), "decode", "not JSON"),
+    "a tombstone": (None, "decode", "tombstone"),
+    "no bytes": (b"", "decode", "not JSON"),
+    "not an object": (b"[1, 2]", "schema", "the event is an array, not an object"),
+    "null": (b"null", "schema", "the event is null"),
+    "no id": (event(id=...), "schema", "no 'id'"),
+    "no ts": (event(ts=...), "schema", "no 'ts'"),
+    "no features": (event(features=...), "schema", "no 'features'"),
+    "an unknown key": (event(lable=1), "schema", "unknown key 'lable'"),
+    "NaN": (NUMBER % b"NaN", "decode", "not JSON"),
+    "Infinity": (NUMBER % b"Infinity", "decode", "not JSON"),
+    "1e999": (NUMBER % b"1e999", "decode", "infinity"),
+    "-1e999": (NUMBER % b"-1e999", "decode", "infinity"),
+    "a number of 400 digits": (NUMBER % (b"9" * 350), "decode", "infinity"),
+    "a number whose square is infinite": (event(features={"a": -1e155}), "limits", "feature 'a' is -1e+155"),
+    "a nested feature": (event(features={"a": {"b": 1}}), "type", "feature 'a' is an object"),
+    "a list as a feature": (event(features={"a": [1]}), "type", "feature 'a' is an array"),
+    "features that are a list": (event(features=[1]), "schema", "'features' is an array"),
+    "an id that is a number": (event(id=7), "schema", "'id' is a number, not a string"),
+    "an id that is null": (event(id=None), "schema", "'id' is null"),
+    "an empty id": (event(id=""), "schema", "'id' is empty"),
+    "a long id": (event(id="i" * 21), "limits", "'id' has 21 characters"),
+    "too many features": (event(features=dict.fromkeys("abcd", 1)), "limits", "4 features; at most 3"),
+    "a long string": (event(features={"a": "s" * 21}), "limits", "'a' has 21 characters"),
+    "a long feature name": (event(features={"n" * 21: 1}), "limits", "a feature's name"),
+    "a long label": (event(label="s" * 21), "limits", "'label' has 21 characters"),
+    "a large record": (event(features={"a": 1}) + b" " * 400, "limits", "at most 400 are taken"),
+    "a time far ahead": (event(ts=NOW_S + A_DAY_S + 1), "time", "86401 s after"),
+    "a time far behind": (event(ts=NOW_S - A_CENTURY_S - 1), "time", "s before the record's timestamp"),
+    "milliseconds": (event(ts=NOW_S * 1000), "time", "after the record's timestamp"),
+    "an absurd time": (event(ts=1e308), "time", "1e+308 s after"),
+    "a time without a zone": (event(ts="2023-11-14T22:13:20"), "time", "names no time zone"),
+    "a time that is a word": (event(ts="yesterday"), "time", "is not RFC 3339"),
+    "a time as a week": (event(ts="2023-W46-2T22:13:20Z"), "time", "is not RFC 3339"),
+    "a second that is not": (event(ts="2023-11-14T22:13:61Z"), "time", "is not RFC 3339"),
+    "a time that is a boolean": (event(ts=True), "time", "'ts' is a boolean"),
+    "a time that is null": (event(ts=None), "time", "'ts' is null"),
+    "a time that is an object": (event(ts={}), "time", "'ts' is an object"),
+}
+
+
+@pytest.mark.parametrize(("value", "stage", "reason"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_refused_becomes_a_dead_letter(value: bytes | None, stage: str, reason: str) -> None:
+    """A dead letter names stage, reason and place, and carries the record's very bytes."""
+    letter = Guard(settings_of(**SMALL)).check(record(value, offset=41))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.stage, letter.topic, letter.partition, letter.offset) == (stage, "events", 2, 41)
+    assert reason in letter.reason
+    assert base64.b64decode(letter.value_base64) == (value or b"")
+    assert (letter.id, letter.value_bytes) == ("m/events/2/41", len(value or b""))
+    assert codec.decode(DeadLetter, codec.encode(letter)) == letter
+
+
+LABELS = {
+    "binary: a word": (settings_of(), "yes", "name the positive class with `positive`"),
+    "binary: two": (settings_of(), 2, "is not true, false, 0 or 1"),
+    "binary: an array": (settings_of(), [1], "is not true, false, 0 or 1"),
+    "binary, named: a truth": (settings_of(positive="fraud"), True, "label is a boolean, not a string"),
+    "multiclass: a fraction": (settings_of("multiclass"), 0.5, "not a string, an integer or a boolean"),
+    "multiclass: an object": (settings_of("multiclass"), {}, "label is an object"),
+    "regression: a word": (settings_of("regression"), "7", "label is a string, not a number"),
+    "regression: a truth": (settings_of("regression"), True, "label is a boolean, not a number"),
+}
+
+
+@pytest.mark.parametrize(("settings", "label", "reason"), LABELS.values(), ids=LABELS)
+def test_a_label_must_fit_the_task(settings: Settings, label: Any, reason: str) -> None:
+    """Each task takes its own kind of label, and says what was wrong with another."""
+    letter = Guard(settings).check(record(event(label=label)))
+    assert isinstance(letter, DeadLetter)
+    assert letter.stage == "label"
+    assert reason in letter.reason
+
+
+def test_labels_reach_the_lane_as_the_task_wants_them() -> None:
+    """0 and 1 are truths, the positive word is true, numbers are floats, classes stay as they are."""
+    shown: list[tuple[Settings, Any, Any]] = [
+        (settings_of(), 1, True),
+        (settings_of(), False, False),
+        (settings_of(positive="fraud"), "fraud", True),
+        (settings_of(positive="fraud"), "fine", False),
+        (settings_of("regression"), 3, 3.0),
+        (settings_of("multiclass"), "red", "red"),
+        (settings_of("multiclass"), None, None),
+    ]
+    given_y = [accepted(Guard(settings), event(label=label))[0].y for settings, label, _ in shown]
+    assert [(type(y), y) for y in given_y] == [(type(y), y) for _, _, y in shown]
+
+
+def test_a_third_binary_label_is_refused_by_name() -> None:
+    """A task of two classes that meets a third one learns nothing from it."""
+    guard = Guard(settings_of(positive="fraud"))
+    accepted(guard, event(id="1", label="fraud"), event(id="2", label="fine"))
+    letter = guard.check(record(event(id="3", label="unclear")))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.stage, letter.reason) == ("label", "label 'unclear' is one too many beside 'fraud', 'fine'")
+
+
+def test_a_feature_keeps_the_type_it_was_first_seen_with() -> None:
+    """A word among numbers is refused; a missing value and an integer among fractions are not."""
+    guard = Guard(settings_of())
+    accepted(guard, event(id="1", features={"a": 1.5}), event(id="2", features={"a": 2}))
+    accepted(guard, event(id="3", features={"a": None}))
+    letters = [guard.check(record(event(features={"a": value}))) for value in ("2", True)]
+    assert [(letter.stage, letter.reason) for letter in letters if isinstance(letter, DeadLetter)] == [
+        ("type", "feature 'a' is a string; it was a number before"),
+        ("type", "feature 'a' is a boolean; it was a number before"),
+    ]
+
+
+def test_the_number_of_feature_names_is_bounded_over_time() -> None:
+    """Events that keep inventing names cannot fill the memory."""
+    guard = Guard(settings_of(shapes_max=2))
+    accepted(guard, event(id="1", features={"a": 1}), event(id="2", features={"b": 1}))
+    letter = guard.check(record(event(id="3", features={"c": 1})))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.stage, letter.reason) == ("limits", "feature 'c' is new, and 2 names are known already")
+
+
+def test_a_number_too_large_is_refused_in_a_shape_known_by_sight() -> None:
+    """The quick way for events like many before looks at the numbers too."""
+    guard = Guard(settings_of())
+    accepted(guard, event(id="1"), event(id="2"), event(id="3"))
+    letter = guard.check(record(event(id="4", features={"a": 1e200, "b": True})))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "feature 'a' is 1e+200; numbers up to ±1e+100 are taken"
+
+
+def test_a_regression_label_too_large_is_refused() -> None:
+    """Its square would be infinite, and the model's weights with it."""
+    letter = Guard(settings_of("regression")).check(record(event(label=-1e300)))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.stage, letter.reason) == ("limits", "label is -1e+300; numbers up to ±1e+100 are taken")
+
+
+def test_null_is_missing() -> None:
+    """A null feature does not reach the model, and does not settle the feature's type."""
+    guard = Guard(settings_of())
+    first, second = accepted(
+        guard, event(id="1", features={"a": None, "b": 1}), event(id="2", features={"a": "x", "b": None})
+    )
+    assert (first.x, second.x) == ({"b": 1}, {"a": "x"})
+    assert guard.kinds == {"b": "number", "a": "string"}
+
+
+def test_a_duplicate_is_counted_and_not_dead_lettered() -> None:
+    """At-least-once producers repeat themselves; that is nobody's mistake."""
+    guard = Guard(settings_of(dedup_window=2))
+    answers = [guard.check(record(event(id=each))) for each in ("1", "2", "1", "2")]
+    assert [type(answer) for answer in answers] == [AcceptedEvent, AcceptedEvent, type(None), type(None)]
+    assert (guard.accepted, guard.refused, guard.duplicates) == (2, 0, 2)
+
+
+def test_a_duplicate_leaves_no_trace() -> None:
+    """A feature or label that only a duplicate brings is not remembered."""
+    guard = Guard(settings_of("multiclass"))
+    accepted(guard, event(label="red"))
+    before = {**guard.state(), "counts": None}
+    assert guard.check(record(event(label="blue", features={"new": "x"}))) is None
+    assert {**guard.state(), "counts": None} == before
+
+
+def test_ids_are_forgotten_beyond_the_window() -> None:
+    """At least `dedup_window` ids are remembered, at most twice as many."""
+    guard = Guard(settings_of(dedup_window=3))
+    accepted(guard, *(event(id=str(n)) for n in range(7)))
+    assert [guard.check(record(event(id=str(n)))) is None for n in (6, 5, 4, 3)] == [True] * 4
+    assert isinstance(guard.check(record(event(id="0"))), AcceptedEvent)
+    assert len(guard.ids.young) + len(guard.ids.old) <= 6
+
+
+def test_time_is_taken_in_both_spellings() -> None:
+    """RFC 3339 with any zone and epoch seconds are the same moment."""
+    spellings = [NOW_S, int(NOW_S), "2023-11-14T22:13:20Z", "2023-11-14 17:13:20.000-05:00", "2023-11-14t22:13:20z"]
+    events = accepted(Guard(settings_of()), *(event(id=str(n), ts=ts) for n, ts in enumerate(spellings)))
+    assert {each.ts for each in events} == {NOW_S}
+
+
+def test_a_dead_letter_is_cut_at_a_bound() -> None:
+    """It holds the beginning of a large record, and its length."""
+    letter = Guard(settings_of(dead_letter_max_bytes=10)).check(record(b"x" * 5000))
+    assert isinstance(letter, DeadLetter)
+    assert (base64.b64decode(letter.value_base64), letter.value_bytes) == (b"x" * 10, 5000)
+
+
+def test_the_guard_goes_on_from_its_state() -> None:
+    """After a restart it knows the same types, labels and ids, and counts on."""
+    guard, twin = (Guard(settings_of("multiclass", classes_max=2)) for _ in range(2))
+    accepted(guard, event(id="1", label="red"), event(id="2", label="blue"))
+    twin.restore(statetree.decode(statetree.encode(guard.state())))
+    later = [
+        event(id="2", label="red"),
+        event(id="3", label="green"),
+        event(id="4", label="red", features={"a": "x"}),
+        b"{",
+    ]
+    assert [guard.check(record(each)) for each in later] == [twin.check(record(each)) for each in later]
+    assert (twin.state(), twin.refused, twin.duplicates) == (guard.state(), 3, 1)
+
+
+# ── properties ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**64 - 1)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+TIMES = st.datetimes(timezones=st.timezones()).map(lambda moment: moment.isoformat()) | st.floats(0, 2e9) | ANYTHING
+TABLES = st.fixed_dictionaries(
+    {
+        "id": st.text(max_size=25) | ANYTHING,
+        "ts": st.just(NOW_S) | TIMES,
+        "features": st.dictionaries(st.sampled_from("abc"), NUMBERS | st.sampled_from(["x", True, None]), max_size=3)
+        | ANYTHING,
+    },
+    optional={"label": st.sampled_from([True, 0, "x", 1.5]) | ANYTHING, "more": ANYTHING},
+)
+
+
+def taken_away(value: bytes, at: int, bytes_: bytes) -> bytes:
+    """Some bytes of a value replaced by others."""
+    at %= len(value)
+    return value[:at] + bytes_ + value[at + len(bytes_) :]
+
+
+MUTATED = st.builds(taken_away, st.just(event()), st.integers(0, 10_000), st.binary(min_size=1, max_size=4))
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200) | MUTATED | TABLES.map(orjson.dumps), st.sampled_from(["binary", "multiclass"]))
+@example(event(ts="0001-01-01T00:00:00+14:00"), "binary")
+@example(b"[" * 5000, "binary")
+def test_no_bytes_whatever_make_the_guard_raise(value: bytes, task: str) -> None:
+    """Whatever lies on the topic, the answer is an event or a dead letter that can be published."""
+    checked = Guard(settings_of(task)).check(record(value))
+    assert isinstance(checked, AcceptedEvent | DeadLetter)
+    if isinstance(checked, DeadLetter):
+        assert codec.decode(DeadLetter, codec.encode(checked)) == checked
+
+
+@settings(max_examples=300)
+@given(MUTATED | TABLES.map(orjson.dumps), st.sampled_from(["binary", "multiclass", "regression"]))
+@example(event(ts="2023-W46-2T22:13:20Z"), "binary")
+@example(event(ts="20231114T221320Z"), "binary")
+@example(event(ts="2023-11-14T22:13:20,5+00:00:07"), "binary")
+def test_what_the_guard_accepts_is_an_event_for_everybody(value: bytes, task: str) -> None:
+    """Other readers of the topic, who validate with the published model, accept it as well."""
+    checked = Guard(settings_of(task)).check(record(value))
+    if isinstance(checked, AcceptedEvent):
+        assert codec.decode(Event, value).id == checked.id
+
+
+GOOD = [event(id=f"g{n}", features={"a": n / 7, "b": n % 2 == 0}, label=n % 3 == 0) for n in range(12)]
+BAD = [value for value, _, _ in REFUSALS.values()] + [
+    event(id="bad", features={"a": "word"}),
+    event(id="bad", features={"new": 1, "a": "word"}),
+    event(id="bad", features={"new": 1}, label="third"),
+    event(id="bad", features={"new": 1}, ts=0, label=7),
+    event(id="g0", features={"newer": 1}, label=True),  # a duplicate, unless it comes before the first g0
+]
+
+
+def learned(values: list[bytes | None]) -> tuple[Any, str, int]:
+    """What guard and lane hold after the values; those refused are not expected to count."""
+    settings = settings_of(features_max=3, event_max_bytes=400, string_max=20)
+    guard = Guard(settings)
+    lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
+    for n, value in enumerate(values):
+        checked = guard.check(record(value, offset=n))
+        if isinstance(checked, AcceptedEvent):
+            lane.asked(checked)
+    return (guard.kinds, guard.labels, guard.ids.state()), statetree.digest(lane.learning_state()), guard.accepted
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(1, len(GOOD)), st.sampled_from(BAD))))
+def test_refused_records_leave_no_trace(places: list[tuple[int, bytes | None]]) -> None:
+    """However good and bad records mix, guard and models are as if the bad ones had never been."""
+    values: list[bytes | None] = list(GOOD)
+    for place, bad in places:
+        values.insert(place, bad)
+    assert learned(values) == learned(list(GOOD))
