@@ -181,17 +181,18 @@ def _module(room: str, *, where: str, path: str) -> Any:
         raise ModelSpecError(f"{where}: use = {path!r}: {error}") from error
 
 
-def _unseeded(model: Any) -> Iterator[str]:
+def _unseeded(model: base.Estimator) -> Iterator[str]:
     """The names of estimators inside `model` that draw random numbers without a seed."""
-    stack = [model]
+    stack: list[tuple[str, Any]] = [(type(model).__name__, model)]
     while stack:
-        item = stack.pop()
+        name, item = stack.pop()
         if isinstance(item, base.Base):
-            parameters = item._get_params()
-            if "seed" in parameters and parameters["seed"] is None:
-                yield type(item).__name__
-            stack.extend(parameters.values())
+            stack.append((type(item).__name__, item._get_params()))
         elif isinstance(item, Mapping):
-            stack.extend(item.values())
+            if "seed" in item and item["seed"] is None:
+                yield name
+            stack.extend(item.items())
+        elif isinstance(item, tuple) and item and isinstance(item[0], type):  # how River describes an inner estimator
+            stack.extend((item[0].__name__, each) for each in item[1:])
         elif isinstance(item, list | tuple):
-            stack.extend(item)
+            stack.extend((name, each) for each in item)

@@ -102,7 +102,7 @@ class Scores:
     """
 
     def __init__(self, fresh: Iterable[metrics.base.Metric], *, window: int) -> None:
-        self.running: list[Any] = list(fresh)
+        self.running: list[Any] = _sharing(fresh)
         self.recent: deque[tuple[Any, Answer]] = deque(maxlen=window)
         self._bind()
 
@@ -113,12 +113,13 @@ class Scores:
     def update(self, y: Any, answer: Answer) -> None:
         """Take in one label and the answer that was served for it."""
         self.recent.append((y, answer))
-        if answer.value is not None:
+        value, proba = answer
+        if value is not None:
             for update in self._on_labels:
-                update(y, answer.value)
-        if answer.proba:
+                update(y, value)
+        if proba:
             for update in self._on_probas:
-                update(y, answer.proba)
+                update(y, proba)
 
     def values(self) -> dict[str, float]:
         """The running values, by lower-case name; those that are undefined or infinite are left out."""
@@ -133,15 +134,15 @@ class Scores:
         return [float(metric.get()) for metric in self._over_window()]
 
     def _over_window(self) -> list[Any]:
-        fresh = [metric.clone() for metric in self.running]
+        fresh = _sharing(self.running)
         on_labels, on_probas = _updates(fresh)
-        for y, answer in self.recent:
-            if answer.value is not None:
+        for y, (value, proba) in self.recent:
+            if value is not None:
                 for update in on_labels:
-                    update(y, answer.value)
-            if answer.proba:
+                    update(y, value)
+            if proba:
                 for update in on_probas:
-                    update(y, answer.proba)
+                    update(y, proba)
         return fresh
 
     def state(self) -> dict[str, Any]:
@@ -158,10 +159,34 @@ class Scores:
         self._bind()
 
 
+def _sharing(several: Iterable[metrics.base.Metric]) -> list[Any]:
+    """Fresh metrics with one confusion matrix for all that are derived from one: it is updated once an event."""
+    shared = metrics.ConfusionMatrix()
+    return [_viewing(metric, shared) if _derived(metric) else metric.clone() for metric in several]
+
+
+def _viewing(metric: Any, matrix: metrics.ConfusionMatrix) -> Any:
+    """A fresh metric on a given matrix. (`clone` would copy the matrix.)"""
+    return type(metric)(**{**metric._get_params(), "cm": matrix})
+
+
+def _derived(metric: Any) -> bool:
+    """Whether a metric is nothing but a view of the confusion matrix of labels as they come."""
+    plain = (metrics.base.ClassificationMetric.update, metrics.base.BinaryMetric.update)
+    return (
+        isinstance(metric, metrics.base.ClassificationMetric)
+        and type(metric).update in plain
+        and metric.requires_labels
+        and getattr(metric, "pos_val", True) is True
+    )
+
+
 def _updates(several: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The update methods of metrics on labels (or numbers), and of metrics on probabilities."""
-    labels = [metric.update for metric in several if not _on_proba(metric)]
-    return labels, [metric.update for metric in several if _on_proba(metric)]
+    """The update methods of what takes labels (or numbers), and of metrics on probabilities."""
+    matrices = {id(metric.cm): metric.cm.update for metric in several if _derived(metric)}
+    others = [metric for metric in several if not _derived(metric)]
+    labels = [metric.update for metric in others if not _on_proba(metric)]
+    return [*matrices.values(), *labels], [metric.update for metric in others if _on_proba(metric)]
 
 
 def _finite(several: Iterable[Any]) -> dict[str, float]:
