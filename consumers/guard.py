@@ -49,6 +49,10 @@ class Guard:
         self.limits = settings.guard
         self.read_label = _label_reader(settings)
         self.labels_max = {"binary": 2, "multiclass": settings.guard.classes_max, "regression": 0}[settings.task]
+        # Read on every event, and reading a pydantic model costs more than an attribute.
+        self._event_max_bytes = self.limits.event_max_bytes
+        self._string_max = self.limits.string_max
+        self._ts_earliest, self._ts_latest = -self.limits.ts_behind_max, self.limits.ts_ahead_max
         self.kinds: dict[str, str] = {}
         self._plain_shapes: set[tuple[Any, ...]] = set()
         self.labels: dict[Any, None] = {}
@@ -109,8 +113,8 @@ class Guard:
     def _decode(self, value: bytes | None) -> dict[str, Any]:
         if value is None:
             raise Refused("decode", "the record is empty (a tombstone)")
-        if len(value) > self.limits.event_max_bytes:
-            raise Refused("limits", f"{len(value)} bytes; at most {self.limits.event_max_bytes} are taken")
+        if len(value) > self._event_max_bytes:
+            raise Refused("limits", f"{len(value)} bytes; at most {self._event_max_bytes} are taken")
         try:
             table = orjson.loads(value)
         except orjson.JSONDecodeError as error:
@@ -128,8 +132,8 @@ class Guard:
     def _check_string(self, name: str, value: Any) -> None:
         if type(value) is not str:
             raise Refused("schema", f"{name!r} is {_named(value)}, not a string")
-        if len(value) > self.limits.string_max:
-            raise Refused("limits", f"{name!r} has {len(value)} characters; at most {self.limits.string_max}")
+        if len(value) > self._string_max:
+            raise Refused("limits", f"{name!r} has {len(value)} characters; at most {self._string_max}")
 
     def _features(self, features: dict[str, Any]) -> tuple[dict[str, object], dict[str, str]]:
         """The features without the missing ones, and the kinds of those never seen before."""
@@ -189,7 +193,7 @@ class Guard:
         """Event time in epoch seconds, within bounds of the broker's timestamp."""
         time_s = ts if type(ts) in (float, int) else _parsed(ts)
         ahead = time_s - broker_s
-        if not -self.limits.ts_behind_max <= ahead <= self.limits.ts_ahead_max:
+        if not self._ts_earliest <= ahead <= self._ts_latest:
             side = "after" if ahead > 0 else "before"
             raise Refused("time", f"ts {str(ts)[:40]} lies {abs(ahead):.12g} s {side} the record's timestamp")
         return float(time_s)

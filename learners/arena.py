@@ -17,11 +17,13 @@ A shadow that is right on 5 % more of the events than the champion:
 >>> next(wins)
 323
 
-A tie never wins, however long it lasts:
+A tie adds 1 an event and nothing else, and never wins, however long it lasts:
 
 >>> tie = Contest()
->>> max(tie.update(0.0) for _ in range(9_000))
-9000.0
+>>> max(tie.update(0.0) for _ in range(20_000))
+20000.0
+>>> tie.won(10_000)
+False
 """
 
 import math
@@ -93,6 +95,11 @@ class Contest:
     def evidence(self) -> float:
         """The mean of the M."""
         return sum(self.powers) / len(LAMBDAS) + self.ties
+
+    def won(self, wins_at: float) -> bool:
+        """Whether the evidence suffices, and is more than as many ties would have added up to."""
+        evidence = self.evidence
+        return evidence >= wins_at and evidence > self.events
 
     def update(self, d: float) -> float:
         """Take in one difference, loss of the champion less loss of the shadow; the evidence after it."""

@@ -12,7 +12,7 @@ from river import base
 
 from anabranch.errors import LearnError
 from anabranch.messages import DriftSignal, LogRange, Message, ModelReport, TrainedOn
-from anabranch.ports import AcceptedEvent, Shift, Watcher
+from anabranch.ports import AcceptedEvent, Findings, Shift, Watcher
 from anabranch.settings import Settings
 from learners.lineage import Lineage, Run, count, merged
 from learners.members import Member, Shadows, paired, revived
@@ -65,6 +65,11 @@ class Lane:
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
         self.events = 0
         self.version = 0
+        # Read on every event, and reading a pydantic model costs more than an attribute.
+        self._window = settings.scores.window
+        self._report_events = settings.publish.report_events
+        self._refresh_events = settings.publish.refresh_events
+        self._warm_up_events = settings.publish.warm_up_events
         self.notes: list[str] = []
 
     # ── the fold ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -124,7 +129,7 @@ class Lane:
         own = answers.get(self.champion.name)  # none, if the champion entered after the question
         loss = None if own is None else self.task.loss(event.y, own)
         if loss is not None:
-            self.champion.note_loss(loss, window=self.settings.scores.window)
+            self.champion.note_loss(loss, window=self._window)
         try:
             self.champion.learn(event.x, event.y)
         except BaseException as error:
@@ -135,11 +140,22 @@ class Lane:
         if self.shadows.members:
             self._judge_shadows(event, loss, answers)
         self.task.judged(event.y, served)
-        for under_way in list(self.jobs.values()):
-            self._remember_gap(under_way, event)
-        said = [] if loss is None else self._watch(event, loss)
-        said += self._promote(event)
-        if self.events % self.settings.publish.report_events == 0:
+        if self.jobs:
+            self._remember_gap(event)
+        return self._conclude(event, loss)
+
+    def _conclude(self, event: AcceptedEvent, loss: float | None) -> Sequence[Said]:
+        """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
+        said: list[Said] = []
+        findings = None if loss is None else self.watch.update(loss, event=self.events)
+        if findings is not None:
+            said += self._drifted(event, findings)
+        promotion = self._contest(event) if self.shadows.members else None
+        if promotion is None and self._publication_due():
+            promotion = self._publish_as_it_is(event)
+        if promotion is not None:
+            said.append(promotion)
+        if self.events % self._report_events == 0:
             said.append(self._report(event))
         return said
 
@@ -153,7 +169,7 @@ class Lane:
                 self._disqualify(member, error)
 
     def _judge_shadows(self, event: AcceptedEvent, loss: float | None, answers: dict[str, Answer]) -> None:
-        window = self.settings.scores.window
+        window = self._window
         for member in list(self.shadows.members):
             answer = answers.get(member.name)
             if loss is not None and answer is not None:
@@ -177,11 +193,8 @@ class Lane:
 
     # ── drift and retraining ────────────────────────────────────────────────────────────────────────────────────
 
-    def _watch(self, event: AcceptedEvent, loss: float) -> list[Said]:
-        """Show the detectors the loss; signals, and the job if they add up to a trigger."""
-        findings = self.watch.update(loss, event=self.events)
-        if findings is None:
-            return []
+    def _drifted(self, event: AcceptedEvent, findings: Findings) -> list[Said]:
+        """The signals, and the job if they add up to a trigger."""
         fired, triggered = findings
         said: list[Said] = [self._signal(event, name, shift, triggered=triggered) for name, shift in fired]
         if triggered and len(self.jobs) >= self.settings.retrain.jobs_max:
@@ -223,13 +236,14 @@ class Lane:
         self.jobs[job.id] = JobUnderWay(job)
         return job
 
-    def _remember_gap(self, under_way: JobUnderWay, event: AcceptedEvent) -> None:
-        if under_way.job.event == self.events:
-            return
-        under_way.gap.append(event)
-        if len(under_way.gap) > self.settings.retrain.gap_max:
-            del self.jobs[under_way.job.id]
-            self.notes.append(f"job {under_way.job.id} given up: {len(under_way.gap) - 1} events passed without it")
+    def _remember_gap(self, event: AcceptedEvent) -> None:
+        """Keep the event for the recruits that are being trained; a job that takes too long is given up."""
+        for under_way in list(self.jobs.values()):
+            under_way.gap.append(event)
+            if len(under_way.gap) > self.settings.retrain.gap_max:
+                del self.jobs[under_way.job.id]
+                passed = len(under_way.gap) - 1
+                self.notes.append(f"job {under_way.job.id} given up: {passed} events passed without it")
 
     def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay) -> None:
         member = Member(
@@ -252,23 +266,24 @@ class Lane:
 
     # ── going live ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _promote(self, event: AcceptedEvent) -> list[Said]:
-        """The first champion, a refresh, a swap or a rollback, if one is due on this event."""
-        said: list[Said] = []
-        if self.shadows.members:
-            winner = self.shadows.winner()
-            if winner is not None:
-                said.append(self._swap(winner, event))
-            for member in self.shadows.expire(event=self.events):
-                self.notes.append(f"{member.name} left: no win in its time")
-        if said:
-            return said
-        publish = self.settings.publish
-        if self.version == 0 and self.events >= publish.warm_up_events:
-            said.append(self._publish("first", event, reason=f"{self.events} events learned"))
-        elif self.version and publish.refresh_events and self.events % publish.refresh_events == 0:
-            said.append(self._publish("refresh", event, reason=f"{publish.refresh_events} events more"))
-        return said
+    def _contest(self, event: AcceptedEvent) -> Promotion | None:
+        """The swap, if a shadow has won; those whose time is up leave."""
+        winner = self.shadows.winner()
+        promotion = None if winner is None else self._swap(winner, event)
+        for member in self.shadows.expire(event=self.events):
+            self.notes.append(f"{member.name} left: no win in its time")
+        return promotion
+
+    def _publication_due(self) -> bool:
+        if not self.version:
+            return self.events >= self._warm_up_events
+        return bool(self._refresh_events) and self.events % self._refresh_events == 0
+
+    def _publish_as_it_is(self, event: AcceptedEvent) -> Promotion:
+        """The champion once more, with what it has learned since; or for the first time."""
+        if self.version:
+            return self._publish("refresh", event, reason=f"{self._refresh_events} events more")
+        return self._publish("first", event, reason=f"{self.events} events learned")
 
     def _swap(self, winner: Member, event: AcceptedEvent) -> Promotion:
         """Exchange champion and winner; the displaced champion stays for its probation."""

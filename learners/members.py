@@ -142,7 +142,7 @@ class Shadows:
     def winner(self) -> Member | None:
         """The shadow with the most evidence, if that is enough and it measures up to the constraints."""
         wins_at = self.wins_at
-        ahead = [member for member in self.members if member.contest.evidence >= wins_at]
+        ahead = [member for member in self.members if member.contest.won(wins_at)]
         ahead = [member for member in ahead if self.measures_up(member)]
         return max(ahead, key=lambda member: member.contest.evidence) if ahead else None
 
