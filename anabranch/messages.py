@@ -77,6 +77,7 @@ class Verdict(Message):
     """What the arena found between a shadow and the champion it met."""
 
     events: int = Field(description="contested events")
+    gain_events: int = Field(description="those since the shadow was last behind, over which the gain is taken")
     gain: float = Field(description="mean loss of the champion less that of the shadow, in [-1, 1]")
     low: float = Field(description="lower end of the 95 % confidence sequence of the gain")
     high: float
@@ -108,7 +109,7 @@ class ModelUpdate(Message):
     partition: int
     offset: int
     event_ts: float = Field(description="event time of that event, epoch seconds")
-    announced_ts: float = Field(description="when it was checkpointed, epoch seconds")
+    announced_ts: float = Field(description="just before its bytes went out, epoch seconds")
     reason: str
     member: str = Field(description="which member won: its name in the arena")
     displaced_version: int | None = None

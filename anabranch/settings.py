@@ -148,7 +148,7 @@ class Arena(Section):
     min_gain: float = Field(0.0, ge=0, lt=1, description="a smaller gain in mean loss is not worth a swap")
     false_swap_every: float = Field(10_000.0, gt=1, description="events to a false swap between equals, on average")
     shadows_max: int = Field(6, ge=1)
-    contest_events: int = Field(10_000, ge=1, description="a recruit that has not won by then leaves")
+    contest_events: int = Field(5_000, ge=1, description="a recruit that has not won by then leaves")
     probation_events: int = Field(2_000, ge=0, description="how long the displaced champion can come back")
 
 

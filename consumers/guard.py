@@ -4,9 +4,11 @@ What it refuses becomes a dead letter; a duplicate is only counted. Neither chan
 """
 
 import base64
+import math
 import re
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import msgpack
 import orjson
@@ -125,9 +127,10 @@ class Guard:
         return table
 
     def _no_more_than_known(self, table: dict[str, Any]) -> None:
-        for key in table:
-            if key not in _KEYS:
-                raise Refused("schema", f"unknown key {key[:100]!r}")
+        if table.keys() <= _KEYS:
+            return
+        unknown = next(key for key in table if key not in _KEYS)
+        raise Refused("schema", f"unknown key {unknown[:100]!r}")
 
     def _check_string(self, name: str, value: Any) -> None:
         if type(value) is not str:
@@ -139,7 +142,7 @@ class Guard:
         """The features without the missing ones, and the kinds of those never seen before."""
         shape = (*features, *map(type, features.values()))
         if shape in self._plain_shapes:  # the usual case: numbers and booleans that were all seen before
-            if features and not -NUMBER_MAX <= min(features.values()) <= max(features.values()) <= NUMBER_MAX:
+            if not _all_within(features.values()):
                 self._refuse_too_large(features)
             return features, {}
         if len(features) > self.limits.features_max:
@@ -162,9 +165,10 @@ class Guard:
         if kind is not None and self.kinds.get(name) != kind:
             self._new_kind(name, kind, new)
 
-    def _refuse_too_large(self, features: dict[str, Any]) -> NoReturn:
+    def _refuse_too_large(self, features: dict[str, Any]) -> None:
         name, value = max(features.items(), key=lambda each: abs(each[1]))
-        raise _too_large(f"feature {name[:100]!r}", value)
+        if abs(value) > NUMBER_MAX:
+            raise _too_large(f"feature {name[:100]!r}", value)
 
     def _remember_shape(self, shape: tuple[Any, ...]) -> None:
         if len(self._plain_shapes) >= SHAPES_MAX:
@@ -314,3 +318,11 @@ def _named(value: Any) -> str:
         float: "a number",
     }
     return "null" if value is None else names[type(value)]
+
+
+def _all_within(numbers: Iterable[Any]) -> bool:
+    """Whether no number is beyond the bound; their length as a vector, which is computed in C, is larger than any."""
+    try:
+        return math.hypot(*numbers) <= NUMBER_MAX
+    except OverflowError:
+        return False

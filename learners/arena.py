@@ -72,7 +72,7 @@ class Interval:
 class Contest:
     """One shadow against the champion, since it entered or since the last swap."""
 
-    __slots__ = ("interval", "min_gain", "powers", "ties", "total")
+    __slots__ = ("events", "interval", "min_gain", "powers", "ties", "total")
 
     def __init__(self, *, min_gain: float = 0.0) -> None:
         self.min_gain = min_gain
@@ -80,16 +80,12 @@ class Contest:
         self.ties = 0  # with ε = 0 a tie only adds 1 to every M: counted here, added when next needed
         self.total = 0.0
         self.interval = Interval()
-
-    @property
-    def events(self) -> int:
-        """Contested events."""
-        return self.interval.count
+        self.events = 0
 
     @property
     def gain(self) -> float:
-        """The mean difference so far."""
-        return self.total / self.events if self.events else 0.0
+        """The mean difference over the interval's events."""
+        return self.total / self.interval.count if self.interval.count else 0.0
 
     @property
     def evidence(self) -> float:
@@ -103,8 +99,8 @@ class Contest:
 
     def update(self, d: float) -> float:
         """Take in one difference, loss of the champion less loss of the shadow; the evidence after it."""
-        self.interval.update(d)
-        self.total += d
+        self.events += 1
+        self._note_gain(d)
         if d == 0.0 and not self.min_gain:
             self.ties += 1
         else:
@@ -116,10 +112,23 @@ class Contest:
             self.ties = 0
         return self.evidence
 
+    def _note_gain(self, d: float) -> None:
+        """The gain and its interval begin anew when the shadow has fallen behind, as the e-detector itself does.
+
+        So they tell what the evidence rests on, and not what was before a drift. An interval holds from where it
+        begins; over all beginnings together its error is larger.
+        """
+        self.interval.update(d)
+        self.total += d
+        if self.total < 0:
+            self.total = 0.0
+            self.interval = Interval()
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         interval = self.interval
         return {
+            "events": self.events,
             "powers": list(self.powers),
             "ties": self.ties,
             "total": self.total,
@@ -128,6 +137,7 @@ class Contest:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
+        self.events = state["events"]
         self.powers = list(state["powers"])
         self.ties = state["ties"]
         self.total = state["total"]

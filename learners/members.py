@@ -78,7 +78,14 @@ class Member:
         """What the contest says so far."""
         low, high = self.contest.interval.ends()
         share = min(self.contest.evidence / wins_at, 1e9)
-        return Verdict(events=self.contest.events, gain=self.contest.gain, low=low, high=high, evidence=share)
+        return Verdict(
+            events=self.contest.events,
+            gain_events=self.contest.interval.count,
+            gain=self.contest.gain,
+            low=low,
+            high=high,
+            evidence=share,
+        )
 
     def report(self, *, wins_at: float) -> MemberReport:
         """How it does, for people."""
@@ -108,9 +115,7 @@ class Shadows:
         self.constraints = constraints
         self.task = task
         self.members: list[Member] = []
-        self._metrics = {
-            name: metric_of(name.partition("_")[2], task=task.kind) for name in sorted(constraints.bounds)
-        }
+        self._metrics = {name: metric_of(name.partition("_")[2], task=task.kind) for name in sorted(constraints.bounds)}
         task.wants_proba = task.wants_proba or wants_proba(self._metrics.values())
 
     def _fresh_metrics(self) -> list[metrics.base.Metric]:

@@ -1,5 +1,6 @@
 """The detectors and the trigger: what fires, when, how often, and what goes on after a restart."""
 
+import itertools
 import random
 import statistics
 from collections.abc import Callable, Iterable
@@ -89,7 +90,7 @@ def test_a_signal_is_debounced(name: str) -> None:
     losses = errors(*[(400, 0.02 + 0.12 * step) for step in range(8)], seed=4)
     often, seldom = (fired(name, losses, debounce_events=each) for each in (0, 1000))
     assert len(often) > len(seldom) >= 2
-    assert all(later - at > 1000 for (at, _), (later, _) in zip(seldom, seldom[1:], strict=False))
+    assert all(later - at > 1000 for (at, _), (later, _) in itertools.pairwise(seldom))
 
 
 @every_detector
@@ -202,8 +203,8 @@ def test_a_detector_whose_settings_changed_begins_afresh() -> None:
     """A checkpoint does not bring old parameters back; the detector that stayed as it was goes on."""
     old = watch()
     seen(old, errors((500, 0.1), seed=0))
-    table = {"adwin": {"use": "drift.ADWIN", "delta": 0.5}, "page_hinkley": dict(old.settings.detectors["page_hinkley"])}
-    changed = watch(detectors=table)
+    same = dict(old.settings.detectors["page_hinkley"])
+    changed = watch(detectors={"adwin": {"use": "drift.ADWIN", "delta": 0.5}, "page_hinkley": same})
     changed.restore(old.state())
     adwin_signal, page_hinkley_signal = changed.signals
     assert (adwin_signal.gauge.detector.delta, adwin_signal.gauge.detector.width) == (0.5, 0)
