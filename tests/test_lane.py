@@ -47,6 +47,20 @@ class Reads(base.Classifier):
         self.learned += 1
 
 
+class ReadsNumber(base.Regressor):
+    """A regressor whose answers stand in the events."""
+
+    def __init__(self, feature: str) -> None:
+        self.feature = feature
+
+    def predict_one(self, x: dict[str, Any], **kwargs: Any) -> Any:
+        """The feature's value."""
+        return x[self.feature]
+
+    def learn_one(self, x: dict[str, Any], y: Any) -> None:
+        """It learns nothing."""
+
+
 QUICK: dict[str, Any] = {
     "name": "m",
     "task": "binary",
@@ -399,6 +413,22 @@ def test_two_bounds_on_one_metric_hold_both() -> None:
     lane = contested(Reads("s"), constraints={"min_accuracy": 0.2, "max_accuracy": 0.9})
     assert not [each for each in shown(lane, 40, c=False) if isinstance(each, Promotion)]
     assert set(lane.shadows.measure(lane.shadows.members[0])) == {"min_accuracy", "max_accuracy"}
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), None])
+def test_a_regressor_that_answers_no_number_is_displaced(wrong: float | None) -> None:
+    """Diverged weights do not spoil the scale on which its successor is compared."""
+    settings = build({**QUICK, "task": "regression", "scores": {}, "constraints": {"max_mae": 0.5}})
+    lane = Lane(settings, ReadsNumber("c"), watch=Watch(settings))
+    said = []
+    for n in range(120):
+        x = {"c": 0.2 if n < 60 else wrong, "s": 0.2}
+        for each in lane.asked(AcceptedEvent(f"e{n}", x, 0.0, 0.0, 0, n)):
+            said.append(each)
+            if isinstance(each, Job):
+                lane.admit(Recruited(each.id, (ReadsNumber("s"),)))
+    assert [each.kind for each in said if isinstance(each, Promotion)] == ["first", "swap"]
+    assert lane.champion.model.feature == "s"
 
 
 # ── what raises ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,73 @@
+"""Backtests on real streams, by the command line: what is known of them comes out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from river import evaluate, linear_model, metrics, preprocessing, stream, tree
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = {
+    "tree": ('{ use = "tree.HoeffdingTreeClassifier" }', tree.HoeffdingTreeClassifier),
+    "linear": (
+        '{ use = "preprocessing.StandardScaler" }, { use = "linear_model.LogisticRegression" }',
+        lambda: preprocessing.StandardScaler() | linear_model.LogisticRegression(),
+    ),
+}
+
+
+def backtest(folder: Path, data: Path, *, steps: str, more: str = "") -> dict[str, Any]:
+    config = folder / "model.toml"
+    config.write_text(f'name = "m"\ntask = "binary"\n{more}\n[model]\nsteps = [{steps}]\n')
+    command = [sys.executable, "-m", "commands.main", "backtest", str(config), "--data", str(data), "--json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_with_detectors_off_elec2_gives_rivers_own_scores(model: str, shared_data: Path, tmp_path: Path) -> None:
+    """The scores equal `progressive_val_score` to the last digit."""
+    steps, make = MODELS[model]
+    path = shared_data / "elec2.csv.gz"
+    result = backtest(tmp_path, path, steps=steps, more="detectors = {}")
+    columns = ["date", "day", "period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"]
+    rows = stream.iter_csv(
+        str(path), target="target", converters={**dict.fromkeys(columns, float), "target": lambda cell: cell == "1"}
+    )
+    expected = evaluate.progressive_val_score(rows, make(), metrics.Accuracy() + metrics.F1())
+    assert result["events"] == 45_312
+    assert [result["scores"]["accuracy"], result["scores"]["f1"]] == [metric.get() for metric in expected]
+    assert result["signals"] == []
+
+
+@pytest.mark.slow
+def test_naive_bayes_on_sea_swaps_after_each_of_the_three_changes(shared_data: Path, tmp_path: Path) -> None:
+    """Abrupt changes at 12,500, 25,000 and 37,500: one swap after each, and no other."""
+    result = backtest(tmp_path, shared_data / "syn_sea_50k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
+    offsets = [swap["offset"] for swap in result["swaps"]]
+    assert len(offsets) == 3
+    assert all(change < at < change + 1500 for change, at in zip((12_500, 25_000, 37_500), offsets, strict=True))
+    assert result["scores"]["accuracy"] > 0.875
+
+
+@pytest.mark.slow
+def test_without_drift_nothing_is_swapped(shared_data: Path, tmp_path: Path) -> None:
+    """A stationary stream leaves the first champion in place."""
+    result = backtest(tmp_path, shared_data / "phishing_11k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
+    assert result["events"] == 11_055
+    assert result["swaps"] == []
+
+
+def test_two_runs_in_two_processes_give_the_same_hash(tmp_path: Path) -> None:
+    """P4: the same records, the same learning state."""
+    data = tmp_path / "sea.jsonl"
+    script = ROOT / "examples" / "sea_stream.py"
+    data.write_bytes(subprocess.run([sys.executable, str(script)], check=True, capture_output=True).stdout)
+    one, two = (backtest(tmp_path, data, steps=MODELS["tree"][0]) for _ in range(2))
+    assert one["events"] == 10_000
+    assert one["state_hash"] == two["state_hash"]

@@ -1,0 +1,145 @@
+"""The follower: the newest champion, exchanged under threads; anything wrong with an update keeps the one in use."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from river import dummy
+
+from anabranch import codec, follow
+from anabranch.clock import SystemClock
+from anabranch.errors import NoChampionYet
+from anabranch.kafka_clients import producer
+from anabranch.messages import ModelUpdate, TrainedOn
+from anabranch.settings_file import build
+from consumers.announcer import Announcer, update_key
+from consumers.kafka_outlet import KafkaOutlet
+from learners.promotion import Promotion
+
+
+class Publisher:
+    """Announces models that always answer the same number of True labels seen."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.kafka = {"bootstrap.servers": bootstrap}
+        self.settings = build(
+            {"name": "m", "task": "binary", "model": {"steps": [{"use": "dummy.PriorClassifier"}]}, "kafka": self.kafka}
+        )
+        self.outlet = KafkaOutlet(producer(self.kafka))
+        self.announcer = Announcer(self.settings, outlet=self.outlet, clock=SystemClock())
+
+    def announce(self, version: int, **changes: Any) -> ModelUpdate:
+        model = dummy.PriorClassifier()
+        for label in [True] * version + [False]:
+            model.learn_one({}, label)
+        promotion = Promotion(
+            kind="refresh", version=version, event=version, partition=0, offset=version, event_ts=0.0, member="first",
+            model=model, trained_on=TrainedOn(), reason="test", scores={}, canary=({"a": 1.0},),
+        )  # fmt: skip
+        update = self.announcer.prepare(promotion, epoch=1, seq=version, features=["a"])
+        update = update.model_copy(update=changes)
+        self.outlet.send("model-updates", key=update_key(update), value=codec.encode(update))
+        self.outlet.flush()
+        return update
+
+
+@pytest.fixture
+def publisher(embedded: Any) -> Publisher:
+    """A publisher on an embedded broker."""
+    made = Publisher(embedded.bootstrap)
+    made.outlet.send("model-updates", key="other/global/1", value=b"{}")
+    made.outlet.flush()
+    return made
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true within 20 s"
+        time.sleep(0.02)
+
+
+def test_predictions_are_made_by_whole_versions_while_threads_predict(publisher: Publisher) -> None:
+    """Whatever the moment of an exchange, a prediction is one version's, and versions only rise."""
+    expected = {version / (version + 1) for version in range(1, 9)}
+    seen: list[list[float]] = [[] for _ in range(4)]
+    done = threading.Event()
+    publisher.announce(1)
+    with follow("m", kafka=publisher.kafka) as model:
+        model.wait(timeout_s=20)
+
+        def predict(mine: list[float]) -> None:
+            while not done.is_set():
+                mine.append(model.predict_proba_one({"a": 1.0})[True])
+
+        threads = [threading.Thread(target=predict, args=(mine,)) for mine in seen]
+        for thread in threads:
+            thread.start()
+        for version in range(2, 9):
+            publisher.announce(version)
+            model.wait(version=version, timeout_s=20)
+        done.set()
+        for thread in threads:
+            thread.join()
+    for mine in seen:
+        assert set(mine) <= expected
+        assert mine == sorted(mine)
+        assert len(set(mine)) > 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"river": "0.1.0"}, "River 0.1.0"),
+        ({"artifact": {"sha256": "0" * 64}}, "chunks"),
+        ({"artifact": {"size_bytes": 2**40}}, "artifact_max_bytes"),
+    ],
+)
+def test_an_update_that_is_not_right_keeps_the_model_in_use(
+    publisher: Publisher, fault: dict[str, Any], reason: str
+) -> None:
+    """Other versions, missing or changed bytes, too large: the reason is told, predictions go on."""
+    good = publisher.announce(1)
+    if "artifact" in fault:
+        fault = {"artifact": good.artifact.model_copy(update=fault["artifact"])}
+    with follow("m", kafka=publisher.kafka) as model:
+        model.wait(timeout_s=20)
+        publisher.announce(2, **fault)
+        eventually(lambda: model.last_refusal is not None)
+        assert reason in str(model.last_refusal)
+        assert model.version == 1
+        publisher.announce(3)
+        model.wait(version=3, timeout_s=20)
+
+
+def test_a_late_follower_takes_the_newest_and_never_an_older_one(publisher: Publisher) -> None:
+    """Of many announced versions only the newest is loaded; one that comes late with a lower number is passed over."""
+    loaded: list[int] = []
+    for version in (1, 2, 5):
+        publisher.announce(version)
+    with follow("m", kafka=publisher.kafka, on_update=lambda update: loaded.append(update.version)) as model:
+        model.wait(timeout_s=20)
+        publisher.announce(4)
+        publisher.announce(6)
+        model.wait(version=6, timeout_s=20)
+    assert loaded == [5, 6]
+
+
+def test_unknown_and_missing_features_are_left_out(publisher: Publisher) -> None:
+    """Several River models change state when they see an unknown feature."""
+    publisher.announce(1)
+    with follow("m", kafka=publisher.kafka) as model:
+        model.wait(timeout_s=20)
+        assert model.predict_one({"a": None, "never seen": "x"}) in (True, False)
+        assert model.champion.artifact.features == {"a"}
+
+
+def test_before_the_first_model_there_is_a_clear_exception(publisher: Publisher) -> None:
+    """It names the model, the topic, and what to do."""
+    with (
+        follow("m", kafka=publisher.kafka) as model,
+        pytest.raises(NoChampionYet, match=r"'m' has been announced on 'model-updates' yet.*wait"),
+    ):
+        model.predict_proba_one({})

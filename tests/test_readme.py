@@ -1,0 +1,60 @@
+"""The README's examples run as they stand."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+from river.datasets import synth
+
+from anabranch import codec, settings_file
+from anabranch.messages import Event
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_event_is_one() -> None:
+    """The JSON in the README is what a producer may send."""
+    assert codec.decode(Event, blocks("json")[0].encode()).label is False
+
+
+def test_the_backtest_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    """All but the speed, which is the machine's."""
+    stream = subprocess.run([sys.executable, ROOT / "examples" / "sea_stream.py"], check=True, capture_output=True)
+    data = tmp_path / "sea.jsonl"
+    data.write_bytes(stream.stdout)
+    command = [sys.executable, "-m", "commands.main", "backtest", "examples/sea.toml", "--data", str(data)]
+    environment = {**os.environ, "COLUMNS": "120"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment)
+    shown = blocks("text")[0].splitlines()[1:]
+    assert [line.rstrip() for line in done.stdout.splitlines()[1 : len(shown) + 1]] == shown
+
+
+@pytest.mark.slow
+def test_the_configuration_learns_and_the_example_follows(tmp_path: Path, embedded: Any) -> None:
+    """The TOML and the Python of the README, on a broker of the test's."""
+    toml, python = (blocks(each)[0].replace("localhost:9092", embedded.bootstrap) for each in ("toml", "python"))
+    config = tmp_path / "fraud.toml"
+    config.write_text(toml + '"session.timeout.ms" = 6000\n')
+    assert settings_file.load(config).name == "fraud"
+    producer = Producer({"bootstrap.servers": embedded.bootstrap})
+    for number, (x, y) in enumerate(itertools.islice(synth.SEA(seed=1), 500)):
+        features = {"amount": x[0], "hour": x[1]}
+        producer.produce("events", orjson.dumps({"id": f"p{number}", "ts": 1.7e9, "features": features, "label": y}))
+    assert not producer.flush(20)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    learn = [sys.executable, "-m", "commands.main", "learn", str(config), "--until-end"]
+    subprocess.run(learn, check=True, capture_output=True, cwd=tmp_path, env=environment, timeout=90)
+    done = subprocess.run([sys.executable, "-c", python], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout.startswith("1 {False: ")
