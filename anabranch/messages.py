@@ -79,7 +79,7 @@ class Verdict(Message):
     events: int = Field(description="contested events")
     gain_events: int = Field(description="those since the shadow was last behind, over which the gain is taken")
     gain: float = Field(description="mean loss of the champion less that of the shadow, in [-1, 1]")
-    low: float = Field(description="lower end of the 95 % confidence sequence of the gain")
+    low: float = Field(description="lower end of its 95 % confidence interval, valid from where it begins")
     high: float
     evidence: float = Field(description="the e-detector's value, as a share of what a win needs")
 

@@ -6,7 +6,8 @@ import structlog
 import typer
 
 from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
-from commands import backtest, check, demo, follow, learn, produce, schema, state, topics
+from commands import backtest, check, follow, learn, produce, schema, state, topics
+from commands.demo import command as demo
 
 app = typer.Typer(
     name="anabranch",

@@ -277,7 +277,7 @@ class LearningLoop:
         self.outbox = [codec.decode(ModelUpdate, each) for each in state["outbox"]]
         self.guard.restore(state["guard"])
         self.lane.restore(state["lane"])
-        self.recruiter.reset([each.job for each in self.lane.jobs.values()])
+        self.recruiter.reset([each.job for each in self.lane.jobs.under_way.values()])
         self.checkpointed_at = (self.guard.accepted + self.guard.refused, self.clock.monotonic_s())
 
     def _leave_out(self, error: LearnError) -> None:

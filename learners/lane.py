@@ -11,13 +11,14 @@ from typing import Any
 from river import base
 
 from anabranch.errors import LearnError
-from anabranch.messages import DriftSignal, LogRange, Message, ModelReport, TrainedOn
+from anabranch.messages import DriftSignal, Message, ModelReport, TrainedOn
 from anabranch.ports import AcceptedEvent, Findings, Shift, Watcher
 from anabranch.settings import Settings
-from learners.lineage import Lineage, Run, count, merged
+from learners.lineage import Lineage
 from learners.members import Member, Shadows, paired, revived
+from learners.pending import Pending
 from learners.promotion import Promotion
-from learners.retraining import Job, JobUnderWay, Plan, Recruited
+from learners.retraining import Job, Jobs, JobUnderWay, Plan, Recruited
 from learners.scores import Scores, fits, metrics_of, wants_proba
 from learners.tasks import Answer, Task, is_fault
 
@@ -60,8 +61,8 @@ class Lane:
         )
         self.watch = watch
         self.lineage = Lineage(events_max=settings.retrain.history_max)
-        self.jobs: dict[str, JobUnderWay] = {}
-        self.pending: dict[str, tuple[AcceptedEvent, Answer, dict[str, Answer]]] = {}
+        self.jobs = Jobs(jobs_max=settings.retrain.jobs_max, gap_max=settings.retrain.gap_max)
+        self.pending = Pending(pending_max=settings.pending_max)
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
         self.events = 0
         self.version = 0
@@ -91,7 +92,7 @@ class Lane:
             self._ask_shadows(event, answers)
         if event.y is not None:
             return self._learn(event, answer, answers)
-        self._wait_for_label(event, answer, answers)
+        self.pending.wait(event, answer, answers)
         return SILENCE
 
     def labelled(self, event_id: str, y: Any) -> Sequence[Said]:
@@ -102,7 +103,7 @@ class Lane:
         Raises:
             LearnError: the champion raised; the lane must be restored from before the label.
         """
-        waiting = self.pending.pop(event_id, None)
+        waiting = self.pending.take(event_id)
         if waiting is None:
             return SILENCE
         event, served, answers = waiting
@@ -110,7 +111,7 @@ class Lane:
 
     def admit(self, recruited: Recruited) -> Sequence[Said]:
         """A retraining job came back: its recruits learn the gap and enter the arena; or it failed."""
-        under_way = self.jobs.pop(recruited.job_id, None)
+        under_way = self.jobs.come_back(recruited.job_id)
         if under_way is None:
             return SILENCE
         if recruited.failure:
@@ -140,8 +141,11 @@ class Lane:
         if self.shadows.members:
             self._judge_shadows(event, loss, answers)
         self.task.judged(event.y, served)
-        if self.jobs:
-            self._remember_gap(event)
+        if self.jobs.under_way:
+            self.notes += [
+                f"job {each} given up: {self.jobs.gap_max} events passed without it"
+                for each in self.jobs.remember(event)
+            ]
         return self._conclude(event, loss)
 
     def _conclude(self, event: AcceptedEvent, loss: float | None) -> Sequence[Said]:
@@ -186,18 +190,13 @@ class Lane:
         self.shadows.members.remove(member)
         self.notes.append(f"{member.name} disqualified: {type(error).__name__}: {error}")
 
-    def _wait_for_label(self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer]) -> None:
-        self.pending[event.id] = (event, served, answers)
-        if len(self.pending) > self.settings.pending_max:
-            del self.pending[next(iter(self.pending))]
-
     # ── drift and retraining ────────────────────────────────────────────────────────────────────────────────────
 
     def _drifted(self, event: AcceptedEvent, findings: Findings) -> list[Said]:
         """The signals, and the job if they add up to a trigger."""
         fired, triggered = findings
         said: list[Said] = [self._signal(event, name, shift, triggered=triggered) for name, shift in fired]
-        if triggered and len(self.jobs) >= self.settings.retrain.jobs_max:
+        if triggered and self.jobs.full:
             self.notes.append(f"trigger at event {self.events} passed over: {len(self.jobs)} jobs under way")
         elif triggered:
             said.append(self._recruit(fired))
@@ -233,17 +232,8 @@ class Lane:
             seed=self.settings.seed,
             plans=plans,
         )
-        self.jobs[job.id] = JobUnderWay(job)
+        self.jobs.begin(job)
         return job
-
-    def _remember_gap(self, event: AcceptedEvent) -> None:
-        """Keep the event for the recruits that are being trained; a job that takes too long is given up."""
-        for under_way in list(self.jobs.values()):
-            under_way.gap.append(event)
-            if len(under_way.gap) > self.settings.retrain.gap_max:
-                del self.jobs[under_way.job.id]
-                passed = len(under_way.gap) - 1
-                self.notes.append(f"job {under_way.job.id} given up: {passed} events passed without it")
 
     def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay) -> None:
         member = Member(
@@ -251,7 +241,7 @@ class Lane:
             model,
             kind="recruit",
             task=self.task,
-            trained_on=_trained_on(plan, under_way),
+            trained_on=under_way.trained_on(plan),
             since=self.events,
         )
         try:
@@ -364,13 +354,8 @@ class Lane:
         return {
             **self.learning_state(),
             "lineage": self.lineage.state(),
-            "jobs": [
-                {"job": each.job.state(), "gap": [tuple(event) for event in each.gap]} for each in self.jobs.values()
-            ],
-            "pending": [
-                (tuple(event), tuple(served), {name: tuple(each) for name, each in answers.items()})
-                for event, served, answers in self.pending.values()
-            ],
+            "jobs": self.jobs.state(),
+            "pending": self.pending.state(),
             "canary": list(self.canary),
             "notes": list(self.notes),
         }
@@ -384,21 +369,8 @@ class Lane:
         self.scores.restore(state["scores"])
         self.task.scale.count, self.task.scale.mean = state["scale"]
         self.lineage.restore(state["lineage"])
-        self.jobs = {}
-        for each in state["jobs"]:
-            job = Job.from_state(each["job"])
-            self.jobs[job.id] = JobUnderWay(job, [AcceptedEvent(*event) for event in each["gap"]])
-        self.pending = {
-            event[0]: (AcceptedEvent(*event), Answer(*served), {name: Answer(*each) for name, each in answers.items()})
-            for event, served, answers in state["pending"]
-        }
+        self.jobs.restore(state["jobs"])
+        self.pending.restore(state["pending"])
         self.canary.clear()
         self.canary.extend(state["canary"])
         self.notes = list(state["notes"])
-
-
-def _trained_on(plan: Plan, under_way: JobUnderWay) -> TrainedOn:
-    """What was replayed and the gap, as one range a partition."""
-    gap = [Run(event.partition, event.offset, event.offset + 1) for event in under_way.gap]
-    ranges = tuple(LogRange(partition=p, start=start, end=end) for p, start, end in merged([*plan.runs, *gap]))
-    return TrainedOn(ranges=ranges, events=count(plan.runs) + len(gap), note=under_way.job.reason)

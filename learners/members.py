@@ -134,7 +134,8 @@ class Shadows:
         self.members.append(member)
         left = []
         while len(self.members) > self.arena.shadows_max:
-            oldest = next((each for each in self.members if each.kind == "recruit"), self.members[0])
+            longest_there = self.members[:-1] or self.members
+            oldest = next((each for each in longest_there if each.kind == "recruit"), longest_there[0])
             self.members.remove(oldest)
             left.append(oldest.name)
         return left
@@ -145,11 +146,19 @@ class Shadows:
             member.contest = Contest(min_gain=self.arena.min_gain)
 
     def winner(self) -> Member | None:
-        """The shadow with the most evidence, if that is enough and it measures up to the constraints."""
+        """The shadow with the most evidence, if that is enough and it measures up to the constraints.
+
+        One that a constraint holds back begins its contest again: it may have become worse before it measures up.
+        """
         wins_at = self.wins_at
         ahead = [member for member in self.members if member.contest.won(wins_at)]
-        ahead = [member for member in ahead if self.measures_up(member)]
-        return max(ahead, key=lambda member: member.contest.evidence) if ahead else None
+        if not ahead:
+            return None
+        fit = [member for member in ahead if self.measures_up(member)]
+        for member in ahead:
+            if member not in fit:
+                member.contest = Contest(min_gain=self.arena.min_gain)
+        return max(fit, key=lambda member: member.contest.evidence) if fit else None
 
     def measures_up(self, member: Member) -> bool:
         """Whether the member passes every hard constraint."""

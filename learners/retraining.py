@@ -9,10 +9,11 @@ from typing import Any
 
 from river import base
 
+from anabranch.messages import LogRange, TrainedOn
 from anabranch.ports import AcceptedEvent
 from anabranch.settings import ModelSpec
 from learners.catalogue import build
-from learners.lineage import Run, count
+from learners.lineage import Run, count, merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,65 @@ class JobUnderWay:
 
     job: Job
     gap: list[AcceptedEvent] = field(default_factory=list)
+
+    def trained_on(self, plan: Plan) -> TrainedOn:
+        """What a recruit has learned when it enters: the replayed runs and the gap, as one range a partition."""
+        gap = [Run(event.partition, event.offset, event.offset + 1) for event in self.gap]
+        ranges = tuple(LogRange(partition=p, start=start, end=end) for p, start, end in merged([*plan.runs, *gap]))
+        return TrainedOn(ranges=ranges, events=count(plan.runs) + len(gap), note=self.job.reason)
+
+
+class Jobs:
+    """The jobs under way, by their id, each with its gap.
+
+    Args:
+        jobs_max: how many there may be at once.
+        gap_max: events that may pass without a job before it is given up.
+    """
+
+    def __init__(self, *, jobs_max: int, gap_max: int) -> None:
+        self.jobs_max = jobs_max
+        self.gap_max = gap_max
+        self.under_way: dict[str, JobUnderWay] = {}
+
+    def __len__(self) -> int:
+        return len(self.under_way)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further job may begin."""
+        return len(self.under_way) >= self.jobs_max
+
+    def begin(self, job: Job) -> None:
+        """Keep what passes without the job from now on."""
+        self.under_way[job.id] = JobUnderWay(job)
+
+    def remember(self, event: AcceptedEvent) -> list[str]:
+        """Keep the event for all recruits that are being trained; the jobs that are given up for it."""
+        given_up = []
+        for each in list(self.under_way.values()):
+            if len(each.gap) >= self.gap_max:
+                del self.under_way[each.job.id]
+                given_up.append(each.job.id)
+            each.gap.append(event)
+        return given_up
+
+    def come_back(self, job_id: str) -> JobUnderWay | None:
+        """The job, which is no longer under way; None if it was given up meanwhile."""
+        return self.under_way.pop(job_id, None)
+
+    def state(self) -> list[dict[str, Any]]:
+        """What a checkpoint keeps."""
+        return [
+            {"job": each.job.state(), "gap": [tuple(event) for event in each.gap]} for each in self.under_way.values()
+        ]
+
+    def restore(self, state: Iterable[dict[str, Any]]) -> None:
+        """Go on from a checkpoint."""
+        self.under_way = {}
+        for each in state:
+            job = Job.from_state(each["job"])
+            self.under_way[job.id] = JobUnderWay(job, [AcceptedEvent(*event) for event in each["gap"]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console, ConsoleDimensions
 
 from anabranch.errors import AnabranchError
-from commands.demo_chart import Chart, columns
-from commands.demo_processes import Child
-from commands.demo_screen import Screen
-from commands.demo_story import Story
-from commands.demo_stream import Stream
+from commands.demo.chart import Chart, columns
+from commands.demo.processes import Child
+from commands.demo.screen import Screen
+from commands.demo.story import Story
+from commands.demo.stream import Stream
 
 DEMO = [sys.executable, "-m", "commands.main", "demo"]
 EVENTS = 24_000

@@ -9,7 +9,7 @@ from river import metrics, tree
 from anabranch.clock import SystemClock
 from anabranch.messages import Event, TrainedOn
 from anabranch.settings import Settings
-from commands.demo_stream import BEGIN_S, NIGHT_ENDS_HOUR, SPOILT, Stream
+from commands.demo.stream import BEGIN_S, NIGHT_ENDS_HOUR, SPOILT, Stream
 from consumers.backtest import Backtest
 from learners import catalogue
 

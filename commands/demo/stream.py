@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from commands import demo_payments as payments
-from commands.demo_features import Features
+from commands.demo import payments
+from commands.demo.features import Features
 
 FRAUD_SHARE = 0.12
 NEW_HABIT_SHARE = 0.12

@@ -3,7 +3,7 @@
 import math
 from collections import deque
 
-from commands.demo_payments import Customer, Payment, Terminal, hour_of
+from commands.demo.payments import Customer, Payment, Terminal, hour_of
 
 DAY_S = 86_400.0
 RECENT_MAX = 200

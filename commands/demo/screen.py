@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from anabranch.messages import MemberReport
-from commands.demo_chart import Chart, bar, column, columns, sparkline
-from commands.demo_story import Story
+from commands.demo.chart import Chart, bar, column, columns, sparkline
+from commands.demo.story import Story
 
 RATE_S = 3.0
 SCALE_CHARS = 6

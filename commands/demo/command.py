@@ -21,16 +21,16 @@ def demo(
     import structlog
     from rich.console import Console
 
-    from commands import demo_setup, demo_summary, demo_view
-    from commands.demo_run import Demo
+    from commands.demo import setup, summary, view
+    from commands.demo.run import Demo
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # the view says it all
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # an end from outside ends the other processes too
-    whole = events // demo_setup.REPORT_EVENTS * demo_setup.REPORT_EVENTS
+    whole = events // setup.REPORT_EVENTS * setup.REPORT_EVENTS
     console = Console()
     try:
-        with demo_view.view(console, rate=rate, live=console.is_terminal and not json) as show:
+        with view.view(console, rate=rate, live=console.is_terminal and not json) as show:
             result = Demo(seed=seed, events=whole, rate=rate, show=show).run()
     except KeyboardInterrupt:
         typer.echo("stopped before the end", err=True)
@@ -38,4 +38,4 @@ def demo(
     if json:
         print(orjson.dumps(result).decode())
     else:
-        demo_summary.show(result, console)
+        summary.show(result, console)

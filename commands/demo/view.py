@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
-from commands.demo_screen import Screen
-from commands.demo_story import Story
+from commands.demo.screen import Screen
+from commands.demo.story import Story
 
 REFRESH_S = 0.25
 PROGRESS_S = 5.0

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from anabranch.messages import ModelUpdate
-from commands.demo_story import Story
-from commands.demo_stream import Change
+from commands.demo.story import Story
+from commands.demo.stream import Change
 
 
 def summary(story: Story, *, without_adaptation: dict[str, float], seconds: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import orjson
 
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate
-from commands.demo_stream import Change, Stream
+from commands.demo.stream import Change, Stream
 
 
 class Point(NamedTuple):

@@ -11,12 +11,12 @@ from anabranch.clock import SystemClock
 from anabranch.kafka_embedded import EmbeddedKafka
 from anabranch.messages import Message, TrainedOn
 from anabranch.settings import Settings
-from commands import demo_setup
-from commands.demo_processes import Child, ProcessEnded
-from commands.demo_story import Story
-from commands.demo_stream import Stream
-from commands.demo_summary import summary
-from commands.demo_topics import Hearing, PacedEvents
+from commands.demo import setup
+from commands.demo.processes import Child, ProcessEnded
+from commands.demo.story import Story
+from commands.demo.stream import Stream
+from commands.demo.summary import summary
+from commands.demo.topics import Hearing, PacedEvents
 from consumers.backtest import Backtest
 from learners import catalogue
 
@@ -65,10 +65,8 @@ class Demo:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="anabranch-demo-")))
         broker = stack.enter_context(EmbeddedKafka())
         config = folder / "fraud.toml"
-        settings = demo_setup.write_config(
-            config, bootstrap=broker.bootstrap, seed=self.seed, events=self.stream.events
-        )
-        demo_setup.make_topics(broker, settings)
+        settings = setup.write_config(config, bootstrap=broker.bootstrap, seed=self.seed, events=self.stream.events)
+        setup.make_topics(broker, settings)
         return config, settings
 
     def _unadapted(self, settings: Settings, values: list[bytes]) -> dict[str, float]:
@@ -127,4 +125,4 @@ def _learner(config: Path) -> Child:
 
 def _follower(config: Path) -> Child:
     log = config.with_name("follower.log")
-    return Child("follower", "commands.demo_follower", str(config), log=log, listen=True)
+    return Child("follower", "commands.demo.follower", str(config), log=log, listen=True)

@@ -1,0 +1,1 @@
+"""`anabranch demo`: a simulated stream that drifts, real processes on the embedded broker, a live view, a summary."""
