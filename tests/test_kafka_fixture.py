@@ -18,7 +18,8 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 
 from anabranch.errors import KafkaUnavailable
 from anabranch.kafka_embedded import EmbeddedKafka
-from anabranch.kafka_local import KAFKA_VERSION, LocalKafka, create_topic, kafka_jars, main
+from anabranch.kafka_jars import KAFKA_VERSION, kafka_jars
+from anabranch.kafka_local import LocalKafka, create_topic, main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -230,7 +231,7 @@ def path_with(folder: Path, script: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "file", ["constraints.txt", "anabranch/kafka_local.py", "pyproject.toml", "client/pyproject.toml"]
+    "file", ["constraints.txt", "anabranch/kafka_jars.py", "pyproject.toml", "client/pyproject.toml"]
 )
 def test_no_registry_is_named(file: str) -> None:
     """Where packages come from is the machine's business: names, versions and hashes only."""
