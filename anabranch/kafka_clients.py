@@ -11,6 +11,7 @@ from anabranch.errors import KafkaUnavailable
 Kafka = Mapping[str, Any]
 """The `[kafka]` table: librdkafka's own names."""
 
+DEFAULT_BOOTSTRAP = "localhost:9092"
 TIMEOUT_S = 15.0
 
 LOST = frozenset(
@@ -41,7 +42,7 @@ _PRODUCER_ONLY = frozenset({"compression.type", "linger.ms", "batch.size", "acks
 
 def common(kafka: Kafka) -> dict[str, Any]:
     """What all clients share: the user's own settings, and quiet logs."""
-    return {"bootstrap.servers": "localhost:9092", "log_level": 3, "log.connection.close": False, **kafka}
+    return {"bootstrap.servers": DEFAULT_BOOTSTRAP, "log_level": 3, "log.connection.close": False, **kafka}
 
 
 def reader(kafka: Kafka) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def follow(
     json: Annotated[bool, typer.Option(help="print each update as a line of JSON")] = False,
 ) -> None:
     """Load each champion as it is announced: bytes, digest and canary predictions are checked first."""
-    from anabranch import follower, settings_file
+    from anabranch import follower
     from anabranch.messages import ModelUpdate
     from commands import wiring
 
@@ -30,10 +30,13 @@ def follow(
                 f"{update.model} version {update.version} ({update.kind}, {size:.0f} KiB): {update.reason}", flush=True
             )
 
+    trusted: tuple[str, ...] = ()
     if config is not None:
-        topic = settings_file.load(config).topics.name("updates")
+        settings = wiring.settings_at(config)
+        topic, trusted = settings.topics.name("updates"), settings.model.trusted
     kafka = wiring.kafka_options(config, bootstrap)
-    with follower.follow(name, kafka=kafka, topic=topic, on_update=show) as model:
+    with follower.follow(name, kafka=kafka, topic=topic, trusted=trusted, on_update=show) as model:
+        typer.echo(f"waiting for models of {name} on {topic} at {kafka['bootstrap.servers']}", err=True)
         model.wait(timeout_s=timeout)
         while not once:
             threading.Event().wait(3600)

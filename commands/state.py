@@ -10,16 +10,15 @@ def state(
     config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
     json: Annotated[bool, typer.Option(help="print one JSON object")] = False,
 ) -> None:
-    """Show the last checkpoint of this machine's store: events, positions, scores, and the learning state's hash."""
+    """Show the last checkpoint in the store: events, positions, scores, and the learning state's hash."""
     import orjson
 
     from commands import wiring
-    from consumers.checkpoints import FileStore
+    from consumers.checkpoints import store_of
     from consumers.inspection import inspect
 
     settings = wiring.settings_at(config)
-    store = FileStore(settings.store_path / settings.name, keep=settings.checkpoint.keep)
-    found = inspect(settings, store)
+    found = inspect(settings, store_of(settings))
     if json:
         print(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS).decode())
         return

@@ -11,12 +11,12 @@ from river import base
 from anabranch import artifact, codec, kafka_models, settings_file
 from anabranch.clock import SystemClock
 from anabranch.errors import ConfigError
-from anabranch.kafka_clients import producer
+from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
 from anabranch.messages import Message, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
 from consumers import files
-from consumers.checkpoints import FileStore
+from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
 from consumers.guard import Guard
 from consumers.kafka_outlet import KafkaOutlet
@@ -98,7 +98,7 @@ def learning_loop(
         first=first,
         source=KafkaSource(settings),
         outlet=KafkaOutlet(producer(settings.kafka)),
-        store=FileStore(settings.store_path / settings.name, keep=settings.checkpoint.keep),
+        store=store_of(settings),
         recruiter=ProcessRecruiter(settings, clock=clock),
         clock=clock,
         listener=listener,
@@ -108,9 +108,8 @@ def learning_loop(
 def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, object]:
     """librdkafka's settings from a configuration file or an address."""
     if config is not None:
-        return dict(settings_file.load(config).kafka)
-    address = bootstrap or os.environ.get("ANABRANCH_BOOTSTRAP", "localhost:9092")
-    return {"bootstrap.servers": address}
+        return {"bootstrap.servers": DEFAULT_BOOTSTRAP, **settings_file.load(config).kafka}
+    return {"bootstrap.servers": bootstrap or os.environ.get("ANABRANCH_BOOTSTRAP", DEFAULT_BOOTSTRAP)}
 
 
 def print_message(message: Message) -> None:

@@ -1,0 +1,99 @@
+"""The command line: what people see, and the exit codes that scripts rely on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
+
+
+def anabranch(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "commands.main", *map(str, words)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=60)
+
+
+def config_in(folder: Path, text: str) -> Path:
+    path = folder / "anabranch.toml"
+    path.write_text(text)
+    return path
+
+
+def stream_in(folder: Path, name: str, *, events: int, flipped: bool = False) -> Path:
+    path = folder / name
+    rows = [
+        {"id": f"{name}-{n}", "ts": 1.6e9 + n, "features": {"a": float(n % 10)}, "label": (n % 10 > 4) != flipped}
+        for n in range(events)
+    ]
+    path.write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    return path
+
+
+def test_check_says_that_a_good_configuration_is_good(tmp_path: Path) -> None:
+    """And what it makes of it."""
+    done = anabranch("check", config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}'))
+    assert done.returncode == 0
+    assert "good. m: binary, loss zero-one, scores accuracy, f1, logloss" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'name = "m"\ntsk = "binary"\n{MODEL}', "unknown key `tsk`; did you mean `task`?"),
+        ('name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "tree.HoefdingTree" }]\n', "did you mean"),
+        ('name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "linear_model.LinearRegression" }]\n', "classifier"),
+        ("name = ", "not TOML"),
+    ],
+)
+def test_check_says_what_is_wrong_and_exits_with_2(tmp_path: Path, text: str, said: str) -> None:
+    """A message, not a traceback."""
+    done = anabranch("check", config_in(tmp_path, text))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_schema_prints_the_json_schema_of_every_message() -> None:
+    """Producers and subscribers in any language can check against it."""
+    schemas = json.loads(anabranch("schema").stdout)
+    assert set(schemas) == {"Event", "Label", "DriftSignal", "ModelUpdate", "ModelReport", "DeadLetter"}
+    assert schemas["Event"]["required"] == ["id", "ts", "features"]
+
+
+def test_state_without_a_checkpoint_says_how_to_get_one(tmp_path: Path) -> None:
+    """Exit code 1: nothing is wrong with the configuration."""
+    text = f'name = "m"\ntask = "binary"\n{MODEL}[checkpoint]\nstore = "{tmp_path}/none"\n'
+    done = anabranch("state", config_in(tmp_path, text))
+    assert done.returncode == 1
+    assert "anabranch learn" in done.stderr
+
+
+def test_a_warm_up_trains_the_first_champion(tmp_path: Path) -> None:
+    """It knows the concept from the first event on."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}')
+    old, new = stream_in(tmp_path, "old.jsonl", events=500), stream_in(tmp_path, "new.jsonl", events=100)
+    cold = json.loads(anabranch("backtest", config, "--data", new, "--json").stdout)
+    warm = json.loads(anabranch("backtest", config, "--data", new, "--warm-up", old, "--json").stdout)
+    assert warm["scores"]["accuracy"] == 1.0
+    assert cold["scores"]["accuracy"] < 1.0
+
+
+def test_a_file_of_which_nothing_can_be_learned_is_an_error(tmp_path: Path) -> None:
+    """It names the first reason, so that nobody takes zeros for a result."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\npositive = "yes"\n{MODEL}')
+    done = anabranch("backtest", config, "--data", stream_in(tmp_path, "a.jsonl", events=20), "--json")
+    assert done.returncode == 2
+    assert "every row was refused" in done.stderr
+    assert "label is a boolean, not a string" in done.stderr
+
+
+def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    """Exit code 1, the address, and where it stands."""
+    text = f'name = "m"\ntask = "binary"\n{MODEL}[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n'
+    done = anabranch("learn", config_in(tmp_path, text))
+    assert done.returncode == 1
+    assert "no answer from 127.0.0.1:1" in done.stderr
