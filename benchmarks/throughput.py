@@ -105,7 +105,7 @@ def _all(options: argparse.Namespace) -> None:
 def agrawal(events: int) -> Iterator[bytes]:
     """The encoded stream."""
     for number, (x, y) in enumerate(itertools.islice(synth.Agrawal(seed=42), events)):
-        yield orjson.dumps({"id": f"agrawal-{number}", "ts": 1_600_000_000 + number, "features": x, "label": y})
+        yield orjson.dumps({"id": f"agrawal-{number}", "ts": 1.6e9 + number / 1000, "features": x, "label": y})
 
 
 def _filled_kafka(stack: ExitStack, data: Path) -> str:
@@ -201,7 +201,7 @@ def _backtest(settings: Settings, values: list[bytes]) -> dict[str, float]:
         settings,
         first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
         values=lambda: iter(values),
-        timestamp_s=1.6e9,
+        timestamp_of=lambda number: 1.6e9,
         clock=SystemClock(),
     )
     run.run()
@@ -269,7 +269,7 @@ def _memory(settings: Settings, values: list[bytes]) -> dict[str, float]:
         settings,
         first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
         values=repeated,
-        timestamp_s=1.6e9,
+        timestamp_of=lambda number: 1.6e9,
         clock=SystemClock(),
     )
     run.run()

@@ -29,7 +29,7 @@ def backtest(
         settings,
         first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target),
         values=lambda: files.events(data, target=target),
-        timestamp_s=wiring.timestamp_s(data),
+        timestamp_of=wiring.timestamp_of(data),
         clock=SystemClock(),
         limit=limit,
     )
@@ -40,5 +40,5 @@ def backtest(
     else:
         backtest_view.show(result)
     if not result["events"] and result["dead_letters"]:
-        reason = next(iter(result["refusals"]))
+        reason = result["refusals"][0]["reason"]
         raise typer.BadParameter(f"every row was refused; the first for this reason: {reason}", param_hint="--data")

@@ -41,8 +41,8 @@ def show(result: dict[str, Any]) -> None:
     console.print(scores)
     if result["dead_letters"] or result["duplicates"]:
         console.print(f"refused {result['dead_letters']}, duplicates {result['duplicates']}")
-        for reason, number in result["refusals"].items():
-            console.print(f"  {number} × {reason}")
+        for each in result["refusals"]:
+            console.print(f"  {each['count']} × {each['stage']}, first at {each['offset']:,}: {each['reason']}")
     signals = ", ".join(f"{each['detector']} at {each['offset']:,}" for each in result["signals"])
     console.print(f"signals: {signals or 'none'}")
     if result["swaps"]:

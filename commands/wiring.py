@@ -78,14 +78,17 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
 
 def records(path: Path, *, target: str) -> Iterator[Record]:
     """The records of a file, as a log would hold them."""
-    at_s = timestamp_s(path)
+    timestamp = timestamp_of(path)
     values = files.events(path, target=target)
-    return (Record(TOPIC, 0, number, at_s, None, value) for number, value in enumerate(values))
+    return (Record(TOPIC, 0, number, timestamp(number), None, value) for number, value in enumerate(values))
 
 
-def timestamp_s(path: Path) -> float:
-    """What stands for the broker's timestamp: when the file was written, or the rows' own time for a table."""
-    return files.TIME_OF_ROW_0 if ".csv" in path.suffixes else path.stat().st_mtime
+def timestamp_of(path: Path) -> Callable[[int], float]:
+    """What stands for the broker's timestamp: a table's rows have the time they were given, events lie in a file."""
+    if ".csv" in path.suffixes:
+        return files.time_of_row
+    written_s = path.stat().st_mtime
+    return lambda number: written_s
 
 
 def learning_loop(

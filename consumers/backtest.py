@@ -1,6 +1,5 @@
 """A backtest: the learning loop over a file, without Kafka, and what came of it."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -14,8 +13,18 @@ from consumers.file_source import FileSource
 from consumers.learning_loop import LearningLoop
 from consumers.recruiting import InlineRecruiter
 
-REASONS_MAX = 20
-"""Distinct reasons of refusal that a result names."""
+
+class Refusals:
+    """The dead letters of one stage: how many, and the first."""
+
+    def __init__(self, first: DeadLetter) -> None:
+        self.first = first
+        self.count = 0
+
+    def result(self) -> dict[str, Any]:
+        """As plain values."""
+        first = self.first
+        return {"stage": first.stage, "count": self.count, "offset": first.offset, "reason": first.reason}
 
 
 class NoOutlet:
@@ -46,7 +55,7 @@ class Backtest:
     Args:
         first: makes the first champion.
         values: opens the file anew: the encoded events from the first.
-        timestamp_s: stands for the broker's timestamp.
+        timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number.
         listener: is shown every message, as it comes.
     """
 
@@ -56,7 +65,7 @@ class Backtest:
         *,
         first: Callable[[], tuple[base.Estimator, TrainedOn]],
         values: Callable[[], Iterator[bytes]],
-        timestamp_s: float,
+        timestamp_of: Callable[[int], float],
         clock: Clock,
         limit: int | None = None,
         listener: Callable[[Message], None] | None = None,
@@ -64,9 +73,9 @@ class Backtest:
         self.clock = clock
         self.listener = listener
         self.said: list[Message] = []
-        self.refusals: Counter[str] = Counter()
+        self.refusals: dict[str, Refusals] = {}
         source = FileSource(
-            values, timestamp_s=timestamp_s, limit=limit, history_max=2 * settings.retrain.history_max + 1000
+            values, timestamp_of=timestamp_of, limit=limit, history_max=2 * settings.retrain.history_max + 1000
         )
         self.loop = LearningLoop(
             settings,
@@ -83,8 +92,8 @@ class Backtest:
     def _hear(self, message: Message) -> None:
         if isinstance(message, DriftSignal | ModelUpdate):
             self.said.append(message)
-        elif isinstance(message, DeadLetter) and (message.reason in self.refusals or len(self.refusals) < REASONS_MAX):
-            self.refusals[message.reason] += 1
+        elif isinstance(message, DeadLetter):
+            self.refusals.setdefault(message.stage, Refusals(message)).count += 1
         if self.listener is not None:
             self.listener(message)
 
@@ -107,7 +116,7 @@ class Backtest:
             "signals": [{"offset": said.offset, "detector": said.detector} for said in signals],
             "swaps": [_swap(said) for said in updates if said.kind in ("swap", "rollback")],
             "dead_letters": guard.refused,
-            "refusals": dict(self.refusals.most_common()),
+            "refusals": [each.result() for each in self.refusals.values()],
             "duplicates": guard.duplicates,
             "waiting_for_label": len(lane.pending),
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,

@@ -15,19 +15,19 @@ class FileSource:
 
     Args:
         values: opens the file anew: each call gives the encoded events from the first.
-        timestamp_s: stands for the broker's timestamp of every record.
+        timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number.
     """
 
     def __init__(
         self,
         values: Callable[[], Iterator[bytes]],
         *,
-        timestamp_s: float,
+        timestamp_of: Callable[[int], float],
         history_max: int,
         limit: int | None = None,
     ) -> None:
         self.values = values
-        self.timestamp_s = timestamp_s
+        self.timestamp_of = timestamp_of
         self.limit = limit
         self.history: deque[Record] = deque(maxlen=history_max)
         self._ended = False
@@ -35,7 +35,10 @@ class FileSource:
 
     def _from(self, offset: int) -> Iterator[Record]:
         limited = itertools.islice(self.values(), offset, self.limit)
-        return (Record(TOPIC, 0, number, self.timestamp_s, None, value) for number, value in enumerate(limited, offset))
+        return (
+            Record(TOPIC, 0, number, self.timestamp_of(number), None, value)
+            for number, value in enumerate(limited, offset)
+        )
 
     def start(self, on_owned: Callable[[Committed | None], Positions]) -> None:
         """A file belongs to whoever reads it."""

@@ -78,7 +78,10 @@ def _rows_as_events(path: Path, *, target: str, ts: str | None, now_s: float | N
             if len(row) != len(header):
                 raise ConfigError(f"{path}: row {number} has {len(row)} cells, the header {len(header)}")
             values = {name: _cell(cell, read) for name, cell, read in zip(header, row, readers, strict=True)}
-            time = _time(values.pop(ts), where=f"{path}: row {number}") if ts else _default_time(number, now_s)
+            if ts:
+                time = _time(values.pop(ts), where=f"{path}: row {number}")
+            else:
+                time = time_of_row(number) if now_s is None else now_s
             label = values.pop(target)
             yield orjson.dumps({"id": f"{stem}-{number}", "ts": time, "features": values, "label": label})
 
@@ -93,8 +96,9 @@ def _check(header: Sequence[str], wanted: Iterable[str | None], *, path: Path) -
         raise ConfigError(f"{path}: two columns are called {twice[0]!r}; rename one")
 
 
-def _default_time(number: int, now_s: float | None) -> float:
-    return TIME_OF_ROW_0 + number if now_s is None else now_s
+def time_of_row(number: int) -> float:
+    """The event time of a row of a table that has no time, in epoch seconds."""
+    return TIME_OF_ROW_0 + number
 
 
 def _time(value: Any, *, where: str) -> Any:

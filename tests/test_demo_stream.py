@@ -45,7 +45,7 @@ def backtest(values: list[bytes], **settings: object) -> dict[str, object]:
         made,
         first=lambda: (catalogue.build(made.model, seed=1), TrainedOn()),
         values=lambda: iter(values),
-        timestamp_s=BEGIN_S + 1e8,  # after the last payment
+        timestamp_of=lambda number: BEGIN_S + 1e8,  # after the last payment
         clock=SystemClock(),
     )
     return test.run()

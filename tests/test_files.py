@@ -12,6 +12,7 @@ from anabranch.errors import ConfigError
 from anabranch.messages import DeadLetter
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings_file import build
+from commands import wiring
 from consumers.files import SAMPLE_ROWS, TIME_OF_ROW_0, events
 from consumers.guard import Guard
 
@@ -162,3 +163,12 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     for name in ("torn.csv.gz", "plain.csv.gz"):
         with pytest.raises(ConfigError, match=f"{name}: cannot be read: "):
             read(tmp_path / name)
+
+
+def test_a_table_of_more_rows_than_a_day_has_seconds_is_learned_to_its_end(tmp_path: Path) -> None:
+    """Rows without a time are a second apart; what stands for the broker's timestamp goes with them."""
+    path = tmp_path / "long.csv"
+    path.write_text("a,target\n" + "1,1\n" * 90_000)
+    guard = Guard(build({"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}))
+    checked = [guard.check(record) for record in wiring.records(path, target="target")]
+    assert (len(checked), guard.accepted, guard.refused) == (90_000, 90_000, 0)

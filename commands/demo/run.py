@@ -76,7 +76,7 @@ class Demo:
             plain,
             first=lambda: (catalogue.build(plain.model, seed=plain.seed), TrainedOn()),
             values=lambda: iter(values),
-            timestamp_s=time.time(),
+            timestamp_of=lambda number: time.time(),
             clock=SystemClock(),
             listener=self._hear_unadapted,
         )
