@@ -180,6 +180,7 @@ def _settings(model: str, *, bootstrap: str = "", name: str = "bench") -> Settin
             "model": {"steps": MODELS[model]},
             "scores": {"metrics": ["Accuracy", "F1", "LogLoss"]},
             # Retraining and shadows are work of their own: here they would only be noise.
+            "trigger": {"debounce_events": 10_000_000},
             "retrain": {"jobs_max": 1, "admit_after_events": 10_000_000, "history_max": 1, "gap_max": 1},
             "kafka": {"bootstrap.servers": bootstrap} if bootstrap else {},
         }

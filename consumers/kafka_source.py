@@ -69,14 +69,10 @@ class KafkaSource:
             messages = batch(self.consumer, max_records, timeout_s=timeout_s)
         except KafkaException as error:
             raise OwnershipLost(f"{self.topic}: {error.args[0].str()}") from error
-        records = []
         for message in messages:
-            fault = message.error()
-            if fault is None:
-                records.append(record_of(message))
-            else:
+            if (fault := message.error()) is not None:
                 _raise_if_final(fault, self.topic, message.partition())
-        return records
+        return [record_of(message) for message in messages if message.error() is None]
 
     def commit(self, positions: Positions, metadata: str) -> None:
         """Commit every partition's position with the same metadata, synchronously."""

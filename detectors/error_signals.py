@@ -32,6 +32,8 @@ class Gauge(Protocol):
     """A River detector together with what its alarm means: feed `update` one loss in [0, 1] an event."""
 
     detector: Any
+    beside: tuple[float, ...]
+    """What the gauge itself remembers, for a checkpoint."""
 
     def update(self, loss: float) -> Shift | None:
         """The shift, when the detector fired on a rise of the mean."""
@@ -42,20 +44,23 @@ class AdwinGauge:
 
     def __init__(self, detector: drift.ADWIN) -> None:
         self.detector = detector
+        self.beside: tuple[float, ...] = (0.0, 0)
 
     def update(self, loss: float) -> Shift | None:
         """The shift, when ADWIN cut its window and kept the side with the higher mean."""
         detector = self.detector
-        stale = detector.drift_detected  # River's ADWIN starts over after an alarm
-        total, width = (0.0, 0) if stale else (detector.total, detector.width)
         detector.update(loss)
+        # Counted here, since asking ADWIN on every event for what only an alarm needs costs more than the update.
+        total, width = self.beside
+        total, width = self.beside = (total + loss, width + 1)
         if not detector.drift_detected:
             return None
+        self.beside = (0.0, 0)  # River's ADWIN starts over after an alarm
         kept = int(detector.width)
-        dropped = int(width) + 1 - kept
+        dropped = int(width) - kept
         if not kept or not dropped:
             return None
-        before = (total + loss - detector.total) / dropped
+        before = (total - detector.total) / dropped
         rise = detector.total / kept - before
         if rise <= 0:
             return None
@@ -75,21 +80,18 @@ class PageHinkleyGauge:
 
     def __init__(self, detector: drift.PageHinkley) -> None:
         self.detector = detector
-        self.since_low = 0
+        self.beside: tuple[float, ...] = (0,)
 
     def update(self, loss: float) -> Shift | None:
         """The shift, when the sum of deviations rose by more than the threshold above its minimum."""
         detector = self.detector
         detector.update(loss)
         # River keeps the statistic in private attributes only.
-        if detector._sum_increase == detector._min_increase:
-            self.since_low = 0
-        else:
-            self.since_low += 1
+        self.beside = (0,) if detector._sum_increase == detector._min_increase else (self.beside[0] + 1,)
         if not detector.drift_detected:
             return None
         statistic = detector._sum_increase - detector._min_increase
-        return Shift(statistic, detector.threshold, max(1, self.since_low))
+        return Shift(statistic, detector.threshold, max(1, int(self.beside[0])))
 
 
 def adwin(**parameters: Any) -> AdwinGauge:
@@ -147,13 +149,12 @@ class ErrorSignal:
         return {
             "name": self.name,
             "detector": self.gauge.detector,
-            "since_low": getattr(self.gauge, "since_low", 0),
+            "beside": self.gauge.beside,
             "quiet": self.quiet,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.gauge.detector = state["detector"]
-        if isinstance(self.gauge, PageHinkleyGauge):
-            self.gauge.since_low = state["since_low"]
+        self.gauge.beside = state["beside"]
         self.quiet = state["quiet"]

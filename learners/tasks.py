@@ -103,7 +103,7 @@ class Task:
 
     def judged(self, y: Any, champion: Answer) -> None:
         """To be called after all members were scored on an event."""
-        if self.kind == "regression" and champion.value is not None and math.isfinite(champion.value):
+        if champion.value is not None and math.isfinite(champion.value):
             self.scale.update(champion.value - y)
 
     def check(self, model: base.Estimator) -> None:
