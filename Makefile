@@ -8,7 +8,7 @@ ROOMS := anabranch detectors learners consumers commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint bench kafka client lock clean
+.PHONY: help demo test check lint simulate bench kafka client lock clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ lint: $(READY) ## check format, lint, types and the imports between the rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEEDS=10000
+	@$(BIN)/anabranch simulate --seeds $(or $(SEEDS),3000) $(ARGS)
 
 bench: $(READY) ## measure the throughput
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)

@@ -6,6 +6,7 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── ConfigError          the configuration cannot be used; says where and what to write instead
     │   └── ModelSpecError   the model in it cannot be built
     ├── LearnError           the champion raised while predicting or learning; carries the event's place
+    ├── LearningFrozen       it raised on too many events in a row; what is not learned is still in the log
     ├── OwnershipLost        another process owns the model now; this one must stop (exit code 75)
     ├── CheckpointError      no checkpoint can be restored, or it was written by something incompatible
     ├── LogTruncated         the log no longer holds offsets that are needed
@@ -33,16 +34,22 @@ class LearnError(AnabranchError):
     Args:
         partition: of the event.
         offset: of the event.
+        learned: how many events were learned before it.
         cause: what the model raised.
     """
 
-    def __init__(self, *, partition: int, offset: int, cause: BaseException) -> None:
+    def __init__(self, *, partition: int, offset: int, learned: int, cause: BaseException) -> None:
         super().__init__(
             f"the champion raised {type(cause).__name__}: {cause} on partition {partition} offset {offset}"
         )
         self.partition = partition
         self.offset = offset
+        self.learned = learned
         self.cause = cause
+
+
+class LearningFrozen(AnabranchError):
+    """The champion raised on too many events in a row; says on which, and what to do."""
 
 
 class OwnershipLost(AnabranchError):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Number = Annotated[float, Field(allow_inf_nan=False)]
 FeatureValue = bool | int | Number | str | None
 LabelValue = bool | int | Number | str
-UpdateKind = Literal["first", "refresh", "swap", "rollback"]
+UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild"]
 
 
 class Message(BaseModel):
@@ -133,6 +133,13 @@ class MemberReport(Message):
     verdict: Verdict | None = None
 
 
+class CheckpointPause(Message):
+    """How long the learner stood still for checkpoints since its last report, in seconds."""
+
+    last: float
+    largest: float
+
+
 class ModelReport(Message):
     """How the learner does, every so many events."""
 
@@ -148,6 +155,7 @@ class ModelReport(Message):
     members: tuple[MemberReport, ...]
     pending: int = 0
     jobs: int = 0
+    checkpoint_pause_s: CheckpointPause | None = Field(default=None, description="null: no checkpoint since")
     notes: tuple[str, ...] = ()
 
 

@@ -1,7 +1,6 @@
 """The configuration: one TOML file, validated; environment variables `ANABRANCH__SECTION__KEY` override it."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -79,6 +78,7 @@ class Guard(Section):
     dedup_window: int = Field(30_000, ge=0, description="how many of the last ids are remembered, at least")
     ts_ahead_max: Seconds = Field(86_400.0, description="how far `ts` may lie after the broker's timestamp")
     ts_behind_max: Seconds = Field(100 * 365.25 * 86_400.0, description="how far before it")
+    poison_max: int = Field(10, ge=1, description="events in a row on which the model may raise before learning stops")
     dead_letter_max_bytes: int = Field(16_384, ge=0, description="of a refused record that are kept")
 
 
@@ -177,14 +177,14 @@ class Publish(Section):
 
     warm_up_events: int = Field(200, ge=1, description="accepted events before the first champion is announced")
     refresh_events: int = Field(10_000, ge=0, description="announce what it has learned since; 0 = never")
-    report_events: int = Field(1_000, ge=1, description="accepted events between two reports")
+    report_events: int = Field(2_000, ge=1, description="accepted events between two reports")
     canary_rows: int = Field(8, ge=1, le=100)
 
 
 class Checkpoint(Section):
     """Where and when the state is kept."""
 
-    store: str = Field("checkpoints", description="a folder, relative to the working directory, or file:///…")
+    store: str = Field("checkpoints", description="a folder, file:///folder, or s3://bucket/prefix with [s3]")
     every_events: int = Field(50_000, ge=1)
     every: Seconds = 10.0
     keep: int = Field(5, ge=2, description="blobs kept")
@@ -247,11 +247,6 @@ class Settings(BaseSettings):
         if self.positive is not None and self.task != "binary":
             raise ValueError(f'`positive` is for task = "binary", not "{self.task}"')
         return self
-
-    @property
-    def store_path(self) -> Path:
-        """The folder of the checkpoints."""
-        return Path(self.checkpoint.store.removeprefix("file://"))
 
     @classmethod
     def settings_customise_sources(

@@ -1,7 +1,5 @@
 """`anabranch learn`: the learning loop on Kafka."""
 
-import gc
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -28,11 +26,7 @@ def learn(
     settings = wiring.settings_at(config)
     first = wiring.first_champion(settings, warm_up=warm_up, published=published, target=target)
     loop = wiring.learning_loop(settings, first=first, listener=wiring.print_message if json else None)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.stop())
-    gc.freeze()  # what is there now stays: the collector need not look at it again
-    gc.set_threshold(50_000, 20, 50)
-    loop.run(until_end=until_end)
+    wiring.carry_out(loop, until_end=until_end)
     if not json:
         lane = loop.lane
         scores = ", ".join(f"{name} {value:.4f}" for name, value in lane.scores.values().items())

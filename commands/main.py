@@ -1,12 +1,13 @@
 """The `anabranch` command: its verbs, and what a person sees when something is wrong."""
 
+import os
 import sys
 
 import structlog
 import typer
 
 from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
-from commands import backtest, check, follow, learn, produce, schema, state, topics
+from commands import backtest, check, follow, learn, produce, rebuild, schema, simulate, state, topics
 from commands.demo import command as demo
 
 app = typer.Typer(
@@ -21,6 +22,8 @@ app.command("learn")(learn.learn)
 app.command("follow")(follow.follow)
 app.command("produce")(produce.produce)
 app.command("backtest")(backtest.backtest)
+app.command("simulate")(simulate.simulate)
+app.command("rebuild")(rebuild.rebuild)
 app.command("state")(state.state)
 app.command("schema")(schema.schema)
 app.command("check")(check.check)
@@ -35,6 +38,10 @@ def main() -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
         ],
+        # With ANABRANCH_LOG=debug, also how long each checkpoint took.
+        wrapper_class=structlog.make_filtering_bound_logger(
+            "debug" if os.environ.get("ANABRANCH_LOG") == "debug" else "info"
+        ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:

@@ -1,7 +1,9 @@
 """What several verbs need to put together: the settings, the first champion, the loop on Kafka."""
 
+import gc
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,7 +94,11 @@ def timestamp_of(path: Path) -> Callable[[int], float]:
 
 
 def learning_loop(
-    settings: Settings, *, first: First, listener: Callable[[Message], None] | None = None
+    settings: Settings,
+    *,
+    first: First,
+    rebuild: bool = False,
+    listener: Callable[[Message], None] | None = None,
 ) -> LearningLoop:
     """The loop on Kafka."""
     clock = SystemClock()
@@ -104,8 +110,18 @@ def learning_loop(
         store=store_of(settings),
         recruiter=ProcessRecruiter(settings, clock=clock),
         clock=clock,
+        rebuild=rebuild,
         listener=listener,
     )
+
+
+def carry_out(loop: LearningLoop, *, until_end: bool) -> None:
+    """Run the loop; SIGTERM and Ctrl-C end it after a checkpoint."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.stop())
+    gc.freeze()  # what is there now stays: the collector need not look at it again
+    gc.set_threshold(50_000, 20, 50)
+    loop.run(until_end=until_end)
 
 
 def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, object]:

@@ -1,13 +1,47 @@
-"""Checkpoints: immutable blobs under their sha256, in a folder, durable before anything refers to them."""
+"""Checkpoints: immutable blobs under their sha256, durable before anything refers to them, in a folder or on S3.
+
+checkpoint.store = "checkpoints" or "file:///var/lib/…"    a folder: `FileStore`
+checkpoint.store = "s3://bucket/prefix"                    an object store: `S3Store`, with the extra [s3]
+"""
 
 import hashlib
+import importlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import orjson
+from anabranch.errors import CheckpointError, ConfigError
+from anabranch.ports import Store
+from anabranch.settings import Settings
+from consumers.manifest import NAME, Entry, appended, packed, unpacked
 
-from anabranch.errors import CheckpointError
+
+def store_of(settings: Settings) -> Store:
+    """The store that `checkpoint.store` names, with a folder of its own for the model.
+
+    Raises:
+        ConfigError: no store has such an address, or what it needs is not installed.
+    """
+    address, keep = settings.checkpoint.store, settings.checkpoint.keep
+    scheme = re.match(r"([A-Za-z0-9+.-]+)://", address)
+    if scheme is None or scheme[1] == "file":
+        return FileStore(Path(address.removeprefix("file://")) / settings.name, keep=keep)
+    if scheme[1] != "s3":
+        raise ConfigError(
+            f"checkpoint.store = {address!r}: {scheme[1]}:// is no store of ours; "
+            "write a folder, file:///folder or s3://bucket/prefix"
+        )
+    try:
+        s3_store = importlib.import_module("consumers.s3_store")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"checkpoint.store = {address!r} needs the extra [s3] ({error.name} is not installed): "
+            "pip install 'anabranch[s3]'"
+        ) from error
+    store: Store = s3_store.S3Store(f"{address.rstrip('/')}/{settings.name}", keep=keep)
+    return store
 
 
 def digest(data: bytes) -> str:
@@ -21,13 +55,17 @@ class FileStore:
     Args:
         folder: made if it does not exist.
         keep: how many manifest entries, and the blobs they name, are kept.
+
+    Raises:
+        CheckpointError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, *, keep: int) -> None:
         self.folder = folder
         self.keep = keep
         self.blobs = folder / "blobs"
-        self.blobs.mkdir(parents=True, exist_ok=True)
+        with _told(self.blobs, do="`checkpoint.store` must be a folder that this process may write"):
+            self.blobs.mkdir(parents=True, exist_ok=True)
 
     def put(self, sha256: str, data: bytes) -> None:
         """Durable when it returns."""
@@ -36,45 +74,39 @@ class FileStore:
     def get(self, sha256: str) -> bytes:
         """The verified bytes; raises CheckpointError when missing or corrupt."""
         path = self.blobs / sha256
-        try:
+        with _told(path):
             data = path.read_bytes()
-        except OSError as error:
-            raise CheckpointError(f"{path}: {error.strerror}") from error
         return verified(data, sha256, where=str(path))
 
-    def manifest(self) -> list[Mapping[str, object]]:
+    def manifest(self) -> list[Entry]:
         """The entries, newest last."""
-        try:
-            entries: list[Mapping[str, object]] = orjson.loads((self.folder / "manifest.json").read_bytes())
-        except FileNotFoundError:
-            return []
-        except (OSError, orjson.JSONDecodeError) as error:
-            raise CheckpointError(f"{self.folder / 'manifest.json'} cannot be read: {error}") from error
-        return entries
+        path = self.folder / NAME
+        with _told(path), suppress(FileNotFoundError):
+            return unpacked(path.read_bytes(), where=str(path))
+        return []
 
-    def record(self, entry: Mapping[str, object]) -> None:
+    def record(self, entry: Entry) -> None:
         """Append to the manifest, and drop blobs that no kept entry names."""
-        entries = [*self.manifest(), entry][-self.keep :]
-        _write(self.folder / "manifest.json", orjson.dumps(entries, option=orjson.OPT_INDENT_2))
-        named = {str(kept[name]) for kept in entries for name in ("sha", "parent")}
-        for path in self.blobs.iterdir():
-            if path.name not in named:
-                path.unlink(missing_ok=True)
+        kept = appended(self.manifest(), entry, keep=self.keep)
+        _write(self.folder / NAME, packed(kept.entries))
+        now_s = (self.folder / NAME).stat().st_mtime
+        for path in (*self.blobs.iterdir(), *self.folder.glob(".*.tmp")):
+            with suppress(FileNotFoundError):  # another process may be tidying too
+                if kept.is_garbage(path.name, age_s=now_s - path.stat().st_mtime):
+                    path.unlink()
 
 
 class MemoryStore:
-    """The newest blobs, in memory: for backtests, and for tests."""
+    """The newest blob and its parent, in memory: for backtests, and for tests."""
 
-    def __init__(self, *, keep: int = 2) -> None:
+    def __init__(self, *, keep: int = 1) -> None:
         self.keep = keep
         self.blobs: dict[str, bytes] = {}
-        self.entries: list[Mapping[str, object]] = []
+        self.entries: list[Entry] = []
 
     def put(self, sha256: str, data: bytes) -> None:
-        """Keep it, and forget the oldest."""
+        """Keep it. What is older may still be the committed one, so nothing goes before `record`."""
         self.blobs[sha256] = data
-        while len(self.blobs) > self.keep:
-            del self.blobs[next(iter(self.blobs))]
 
     def get(self, sha256: str) -> bytes:
         """The verified bytes; raises CheckpointError when missing or corrupt."""
@@ -82,13 +114,15 @@ class MemoryStore:
             raise CheckpointError(f"no blob {sha256} in memory")
         return verified(self.blobs[sha256], sha256, where="memory")
 
-    def manifest(self) -> list[Mapping[str, object]]:
+    def manifest(self) -> list[Entry]:
         """The entries, newest last."""
         return list(self.entries)
 
-    def record(self, entry: Mapping[str, object]) -> None:
-        """Append to the manifest."""
-        self.entries = [*self.entries, entry][-self.keep :]
+    def record(self, entry: Entry) -> None:
+        """Append to the manifest, and drop blobs that no kept entry names."""
+        kept = appended(self.entries, entry, keep=self.keep)
+        self.entries = kept.entries
+        self.blobs = {name: blob for name, blob in self.blobs.items() if name in kept.named}
 
 
 def verified(data: bytes, sha256: str, *, where: str) -> bytes:
@@ -99,20 +133,35 @@ def verified(data: bytes, sha256: str, *, where: str) -> bytes:
     """
     found = digest(data)
     if found != sha256:
-        raise CheckpointError(f"{where}: corrupt: its sha256 is {found}, not {sha256}")
+        raise CheckpointError(f"{where}: corrupt: its {len(data)} bytes have the sha256 {found}")
     return data
 
 
 def _write(path: Path, data: bytes) -> None:
     """Atomic and durable: temporary file, fsync, rename, fsync of the folder."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    with _told(path, do="see that the disk has room and that this process may write there"):
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """A rename is durable once its folder is."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
+
+
+@contextmanager
+def _told(path: Path, *, do: str = "") -> Iterator[None]:
+    """What the system says of a path, as an error of ours that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}" + (f"; {do}" if do else "")) from error

@@ -6,6 +6,7 @@ from anabranch import statetree
 from anabranch.errors import CheckpointError
 from anabranch.ports import Store
 from anabranch.settings import Settings
+from consumers.restoring import state_of
 from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
@@ -23,7 +24,7 @@ def inspect(settings: Settings, store: Store) -> dict[str, Any]:
             f"no checkpoint of {settings.name} in {settings.checkpoint.store!r}; `anabranch learn` writes the first"
         )
     sha = str(manifest[-1]["sha"])
-    state = statetree.decode(store.get(sha), trusted=settings.model.trusted)
+    state, _ = state_of(settings, store, sha=sha)
     lane = Lane(settings, catalogue.build(settings.model, seed=settings.seed), watch=Watch(settings))
     lane.restore(state["lane"])
     accepted, refused, duplicates = state["guard"]["counts"]
@@ -37,7 +38,8 @@ def inspect(settings: Settings, store: Store) -> dict[str, Any]:
         "refused": refused,
         "duplicates": duplicates,
         "positions": state["positions"],
-        "quarantine": state["quarantine"],
+        "poison": state["poison"]["row"],
+        "rebuilding": state["rebuilding"],
         "version": lane.version,
         "scores": lane.scores.values(),
         "shadows": [member.name for member in lane.shadows.members],

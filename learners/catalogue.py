@@ -12,7 +12,8 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from river import base, compose
@@ -20,6 +21,7 @@ from river import base, compose
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
 from anabranch.settings import ModelSpec
+from learners.seeding import seeded, unseeded
 
 _ROOMS_OF_RIVER = frozenset(
     {
@@ -68,12 +70,8 @@ def build(spec: ModelSpec, *, seed: int) -> base.Estimator:
         StateTreeError: the model holds something that a checkpoint could not bring back.
     """
     model = _from_factory(spec.factory) if spec.factory else _from_steps(spec.steps or (), seed=seed)
-    unseeded = list(_unseeded(model))
-    if unseeded and spec.factory:
-        raise ModelSpecError(
-            f"factory {spec.factory}: {', '.join(unseeded)} without a seed: "
-            "two models retrained from the same log would differ; pass seed=… in the factory"
-        )
+    if spec.factory and any(unseeded(model)):
+        model = _seeded(model, spec, seed=seed)
     # As a restored one would be: sets inside it (Select's keys) then have an order that does not hang on the process.
     fresh: base.Estimator = statetree.decode(statetree.encode(model, trusted=spec.trusted), trusted=spec.trusted)
     return fresh
@@ -92,6 +90,18 @@ def _from_factory(path: str) -> base.Estimator:
     model = factory()
     if not isinstance(model, base.Estimator):
         raise ModelSpecError(f"factory {path!r} gave a {type(model).__name__}, not a River model")
+    return model
+
+
+def _seeded(model: base.Estimator, spec: ModelSpec, *, seed: int) -> base.Estimator:
+    with suppress(AttributeError, TypeError):  # a class that does not keep River's rules for parameters and clone()
+        model = seeded(model, seed=seed, trusted=spec.trusted)
+    left = ", ".join(unseeded(model))
+    if left:
+        raise ModelSpecError(
+            f"factory {spec.factory}: {left} without a seed: two models retrained from the same log would differ, and "
+            "made once more with the configuration's seed it would not be the same; pass seed=… in the factory"
+        )
     return model
 
 
@@ -179,20 +189,3 @@ def _module(room: str, *, where: str, path: str) -> Any:
         return importlib.import_module(f"river.{room}")
     except ImportError as error:
         raise ModelSpecError(f"{where}: use = {path!r}: {error}") from error
-
-
-def _unseeded(model: base.Estimator) -> Iterator[str]:
-    """The names of estimators inside `model` that draw random numbers without a seed."""
-    stack: list[tuple[str, Any]] = [(type(model).__name__, model)]
-    while stack:
-        name, item = stack.pop()
-        if isinstance(item, base.Base):
-            stack.append((type(item).__name__, item._get_params()))
-        elif isinstance(item, Mapping):
-            if "seed" in item and item["seed"] is None:
-                yield name
-            stack.extend(item.items())
-        elif isinstance(item, tuple) and item and isinstance(item[0], type):  # how River describes an inner estimator
-            stack.extend((item[0].__name__, each) for each in item[1:])
-        elif isinstance(item, list | tuple):
-            stack.extend((name, each) for each in item)

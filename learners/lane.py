@@ -64,9 +64,11 @@ class Lane:
         self.jobs = Jobs(jobs_max=settings.retrain.jobs_max, gap_max=settings.retrain.gap_max)
         self.pending = Pending(pending_max=settings.pending_max)
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
+        self.newest: AcceptedEvent | None = None
         self.events = 0
         self.version = 0
         # Read on every event, and reading a pydantic model costs more than an attribute.
+        self._is_regression = settings.task == "regression"
         self._window = settings.scores.window
         self._report_events = settings.publish.report_events
         self._refresh_events = settings.publish.refresh_events
@@ -86,7 +88,7 @@ class Lane:
         except BaseException as error:
             if not is_fault(error):
                 raise
-            raise LearnError(partition=event.partition, offset=event.offset, cause=error) from error
+            raise _choked(event, error, learned=self.events) from error
         answers = {self.champion.name: answer}
         if self.shadows.members:
             self._ask_shadows(event, answers)
@@ -120,6 +122,12 @@ class Lane:
             self._enter(plan, model, under_way)
         return SILENCE
 
+    def rebuilt(self, *, reason: str) -> Promotion | None:
+        """The champion goes live as it is, between two events; None before the warm-up is over."""
+        if self.newest is None or self.events < self._warm_up_events:
+            return None
+        return self._publish("rebuild", self.newest, reason=reason)
+
     # ── one labelled event ──────────────────────────────────────────────────────────────────────────────────────
 
     def _learn(self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
@@ -136,11 +144,13 @@ class Lane:
         except BaseException as error:
             if not is_fault(error):
                 raise
-            raise LearnError(partition=event.partition, offset=event.offset, cause=error) from error
+            raise _choked(event, error, learned=self.events - 1) from error
+        self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
             self._judge_shadows(event, loss, answers)
-        self.task.judged(event.y, served)
+        if self._is_regression:
+            self.task.judged(event.y, served)
         if self.jobs.under_way:
             self.notes += [
                 f"job {each} given up: {self.jobs.gap_max} events passed without it"
@@ -150,8 +160,11 @@ class Lane:
 
     def _conclude(self, event: AcceptedEvent, loss: float | None) -> Sequence[Said]:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
-        said: list[Said] = []
         findings = None if loss is None else self.watch.update(loss, event=self.events)
+        reports = self.events % self._report_events == 0
+        if findings is None and not self.shadows.members and not reports and not self._publication_due():
+            return SILENCE
+        said: list[Said] = []
         if findings is not None:
             said += self._drifted(event, findings)
         promotion = self._contest(event) if self.shadows.members else None
@@ -159,7 +172,7 @@ class Lane:
             promotion = self._publish_as_it_is(event)
         if promotion is not None:
             said.append(promotion)
-        if self.events % self._report_events == 0:
+        if reports:
             said.append(self._report(event))
         return said
 
@@ -265,13 +278,13 @@ class Lane:
         return promotion
 
     def _publication_due(self) -> bool:
-        if not self.version:
+        if self.champion.version is None:
             return self.events >= self._warm_up_events
         return bool(self._refresh_events) and self.events % self._refresh_events == 0
 
     def _publish_as_it_is(self, event: AcceptedEvent) -> Promotion:
         """The champion once more, with what it has learned since; or for the first time."""
-        if self.version:
+        if self.champion.version is not None:
             return self._publish("refresh", event, reason=f"{self._refresh_events} events more")
         return self._publish("first", event, reason=f"{self.events} events learned")
 
@@ -357,6 +370,7 @@ class Lane:
             "jobs": self.jobs.state(),
             "pending": self.pending.state(),
             "canary": list(self.canary),
+            "newest": None if self.newest is None else tuple(self.newest),
             "notes": list(self.notes),
         }
 
@@ -373,4 +387,9 @@ class Lane:
         self.pending.restore(state["pending"])
         self.canary.clear()
         self.canary.extend(state["canary"])
+        self.newest = None if state["newest"] is None else AcceptedEvent(*state["newest"])
         self.notes = list(state["notes"])
+
+
+def _choked(event: AcceptedEvent, error: BaseException, *, learned: int) -> LearnError:
+    return LearnError(partition=event.partition, offset=event.offset, learned=learned, cause=error)

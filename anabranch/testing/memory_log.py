@@ -1,32 +1,11 @@
-"""A log in memory and a frozen clock: drive a loop, or your own configuration, without a broker and without waiting.
+"""A log in memory with groups, fencing, gaps and retention: it does what a broker promises, at once."""
 
-The log has groups with fencing, gaps and retention; it does what a broker promises, at once.
-"""
-
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from anabranch.errors import LogTruncated, OwnershipLost
 from anabranch.ports import Committed, Positions, Record, Sent
-
-
-@dataclass
-class FrozenClock:
-    """A clock that stands until it is moved."""
-
-    now_s: float = 1_600_000_000.0
-
-    def time_s(self) -> float:
-        """Wall time in epoch seconds."""
-        return self.now_s
-
-    def monotonic_s(self) -> float:
-        """The same."""
-        return self.now_s
-
-    def advance(self, seconds: float) -> None:
-        """Move it."""
-        self.now_s += seconds
 
 
 @dataclass
@@ -36,6 +15,7 @@ class MemoryLog:
     partitions: int = 1
     records: dict[tuple[str, int], list[Record]] = field(default_factory=dict)
     next_offset: dict[tuple[str, int], int] = field(default_factory=dict)
+    starts: dict[tuple[str, int], int] = field(default_factory=dict)
     committed: Committed | None = None
     owner: int = 0
 
@@ -49,6 +29,10 @@ class MemoryLog:
         self.records.setdefault(place, []).append(Record(topic, partition, offset, timestamp_s, key, value))
         return Sent(partition, offset)
 
+    def commit(self, committed: Committed) -> None:
+        """What the group's next owner will find."""
+        self.committed = committed
+
     def skip(self, topic: str, *, partition: int = 0, offsets: int = 1) -> None:
         """Leave a gap, as transactions and compaction do."""
         self.next_offset[topic, partition] = self.next_offset.get((topic, partition), 0) + offsets
@@ -57,11 +41,11 @@ class MemoryLog:
         """Retention: forget the records before an offset."""
         kept = [record for record in self.records.get((topic, partition), []) if record.offset >= before]
         self.records[topic, partition] = kept
+        self.starts[topic, partition] = max(before, self.start_of(topic, partition))
 
     def start_of(self, topic: str, partition: int) -> int:
-        """The first offset that is still there, or the next one of an empty partition."""
-        records = self.records.get((topic, partition), [])
-        return records[0].offset if records else self.next_offset.get((topic, partition), 0)
+        """The first offset that retention has not taken; it may lie in a gap."""
+        return self.starts.get((topic, partition), 0)
 
     def values(self, topic: str) -> list[bytes]:
         """The values on a topic, by partition and offset."""
@@ -101,13 +85,18 @@ class MemorySource:
         del timeout_s
         taken: list[Record] = []
         for partition, position in sorted(self.positions.items()):
-            self._still_there(partition, position)
-            records = self.log.records.get((self.topic, partition), [])
-            fresh = [record for record in records if record.offset >= position][: max_records - len(taken)]
-            if fresh:
-                self.positions[partition] = fresh[-1].offset + 1
-                taken += fresh
+            taken += self._next(partition, position, max_records - len(taken))
         return taken
+
+    def _next(self, partition: int, position: int, most: int) -> Sequence[Record]:
+        """At most so many records of a partition from its position, which moves on."""
+        self._still_there(partition, position)
+        records = self.log.records.get((self.topic, partition), [])
+        start = bisect_left(records, position, key=lambda record: record.offset)
+        fresh = records[start : start + most]
+        if fresh:
+            self.positions[partition] = fresh[-1].offset + 1
+        return fresh
 
     def _still_there(self, partition: int, position: int) -> None:
         start = self.log.start_of(self.topic, partition)
@@ -118,7 +107,7 @@ class MemorySource:
         """Commit, unless a newer source has taken over."""
         if self.generation != self.log.owner:
             raise OwnershipLost("the commit was refused: another source has taken the topic over")
-        self.log.committed = Committed(dict(positions), metadata)
+        self.log.commit(Committed(dict(positions), metadata))
 
     def at_end(self) -> bool:
         """Whether nothing is left to read."""
@@ -128,7 +117,8 @@ class MemorySource:
         )
 
     def _left(self, partition: int, position: int) -> bool:
-        return any(record.offset >= position for record in self.log.records.get((self.topic, partition), []))
+        records = self.log.records.get((self.topic, partition), [])
+        return bool(records) and records[-1].offset >= position
 
     def close(self) -> None:
         """Leave."""

@@ -1,0 +1,140 @@
+"""The log in memory on a bad day: batches of any size, commits that fail or half succeed, messages that are lost."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NoReturn
+
+from anabranch.errors import KafkaUnavailable, OwnershipLost
+from anabranch.ports import Committed, Positions, Record, Sent
+from anabranch.testing.clock import FrozenClock
+from anabranch.testing.memory_log import MemoryLog, MemoryOutlet, MemorySource
+from anabranch.testing.processes import Process
+
+BATCH_MAX = 48
+"""Small batches: what happens between two of them then happens often."""
+
+
+class FaultySource(MemorySource):
+    """The topic as one process of a schedule sees it.
+
+    A process that was taken over goes on reading; only its commits are refused, and at times a poll tells it.
+
+    Args:
+        clock: is moved on by polls.
+    """
+
+    def __init__(self, log: MemoryLog, topic: str, *, process: Process, clock: FrozenClock) -> None:
+        super().__init__(log, topic)
+        self.process = process
+        self.clock = clock
+        self.rng = process.schedule.rng
+
+    def start(self, on_owned: Callable[[Committed | None], Positions]) -> None:
+        """Take over, read what was committed, and restore: each of them may take a while."""
+        self.process.act("join", self._join)
+        committed = self.process.act("read commits", lambda: self.log.committed)
+        self.positions = dict(on_owned(committed))
+
+    def _join(self) -> None:
+        self.log.owner += 1
+        self.generation = self.log.owner
+
+    @property
+    def owns(self) -> bool:
+        """Whether nobody has taken over since."""
+        return self.generation == self.log.owner
+
+    def rewind(self, positions: Positions) -> None:
+        """Read on from there."""
+        self.process.act("rewind", lambda: super(FaultySource, self).rewind(positions))
+
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        """Some of the next records: any number, of the partitions in any order."""
+        del timeout_s
+        self.clock.advance(self.rng.choice((0.0, 0.0, 0.2, 5.0)))
+        return self.process.act("poll", lambda: self._some(max_records), {"the broker is silent": list})
+
+    def _some(self, max_records: int) -> Sequence[Record]:
+        if not self.owns and self.rng.random() < 0.2:
+            raise OwnershipLost("the heartbeat was refused: another process has taken the topic over")
+        left = self.rng.randint(1, min(BATCH_MAX, max_records))
+        partitions = sorted(self.positions)
+        self.rng.shuffle(partitions)
+        taken: list[Record] = []
+        for partition in partitions:
+            taken += self._next(partition, self.positions[partition], left - len(taken))
+        return taken
+
+    def commit(self, positions: Positions, metadata: str) -> None:
+        """Commit; when it fails, nobody knows whether it took place."""
+        self.process.act(
+            "commit",
+            partial(super().commit, positions, metadata),
+            {
+                "the broker refuses": _unknown,
+                "the answer is lost": partial(self._commit_unheard, positions, metadata),
+                "some partitions fail": partial(self._commit_some, positions, metadata, _unknown),
+                "crash, some partitions committed": partial(self._commit_some, positions, metadata, self.process.crash),
+            },
+        )
+
+    def _commit_unheard(self, positions: Positions, metadata: str) -> None:
+        super().commit(positions, metadata)
+        _unknown()
+
+    def _commit_some(self, positions: Positions, metadata: str, end: Callable[[], NoReturn]) -> None:
+        """Who reads several metadata takes the newest."""
+        before = self.log.committed
+        some = {partition: at for partition, at in positions.items() if self.rng.random() < 0.5}
+        if some:
+            super().commit({**(before.positions if before else {}), **some}, metadata)
+        end()
+
+
+def _unknown() -> NoReturn:
+    raise OwnershipLost("the commit failed: whether this process still owns the model is unknown")
+
+
+class FaultyOutlet(MemoryOutlet):
+    """Messages wait until they are flushed; a crash loses the last of them, and the broker may be away."""
+
+    def __init__(self, log: MemoryLog, *, process: Process) -> None:
+        super().__init__(log)
+        self.process = process
+        self.rng = process.schedule.rng
+        self.waiting: list[tuple[str, str, bytes]] = []
+
+    def send(self, topic: str, *, key: str, value: bytes) -> None:
+        """Publish now, at the next flush, or at some time between."""
+        self.waiting.append((topic, key, value))
+        self.process.act(f"send to {topic}", lambda: self._deliver(self.rng.randint(0, len(self.waiting))))
+
+    def _deliver(self, messages: int) -> None:
+        for topic, key, value in self.waiting[:messages]:
+            super().send(topic, key=key, value=value)
+        del self.waiting[:messages]
+
+    def flush(self) -> None:
+        """Everything that waits, or with a fault some of it."""
+        everything = partial(self._deliver, len(self.waiting))
+        self.process.act("flush", everything, {"the broker is away": self._flush_some})
+
+    def _flush_some(self) -> NoReturn:
+        self._deliver(self.rng.randint(0, len(self.waiting)))
+        _away()
+
+    def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
+        """All of them, or with a fault some."""
+        send = partial(super().send_all, topic, key=key)
+        chunks = list(values)
+
+        def send_some() -> NoReturn:
+            send(values=chunks[: self.rng.randint(0, len(chunks))])
+            _away()
+
+        send_everything = partial(send, values=chunks)
+        return self.process.act(f"send all to {topic}", send_everything, {"the broker is away": send_some})
+
+
+def _away() -> NoReturn:
+    raise KafkaUnavailable("messages were not delivered: the broker is away")

@@ -1,0 +1,73 @@
+"""The fault campaign: every event learned exactly once, through every crash, on a real Kafka with real processes.
+
+    python -m benchmarks.faults [--seed N] [--only WORD]
+
+It prints a table, and exits with 1 unless every row of it is clean.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from anabranch.kafka_local import LocalKafka
+from benchmarks.faults_kills import kills, kills_over_partitions, kills_while_retraining
+from benchmarks.faults_outside import broker_outage, broker_restarts, dying_jobs, long_sleep
+from benchmarks.faults_owners import newcomers, strangers, zombies, zombies_with_a_letter
+from benchmarks.faults_stores import damages, damages_over_partitions, full_disk
+from benchmarks.faults_table import Row, table
+
+Part = Callable[[dict[str, Any], LocalKafka], Iterable[Row]]
+
+PARTS: dict[str, Part] = {
+    "kills": lambda where, kafka: kills(**where, times=2, randomly=20, events=45_000),
+    "partitions": lambda where, kafka: kills_over_partitions(**where, randomly=8, events=20_000),
+    "retraining": lambda where, kafka: kills_while_retraining(**where, times=3, swaps=False),
+    "swaps": lambda where, kafka: kills_while_retraining(**where, times=3, swaps=True),
+    "zombies": lambda where, kafka: zombies(**where),
+    "letters": lambda where, kafka: zombies_with_a_letter(**where),
+    "newcomers": lambda where, kafka: newcomers(**where, times=3),
+    "strangers": lambda where, kafka: strangers(**where, times=2),
+    "damages": lambda where, kafka: damages(**where, times=2),
+    "refork": lambda where, kafka: damages_over_partitions(**where, times=2),
+    "disk": lambda where, kafka: full_disk(**where),
+    "jobs": lambda where, kafka: dying_jobs(**where),
+    "sleep": lambda where, kafka: long_sleep(**where),
+    "broker": lambda where, kafka: broker_restarts(**where, times=2, kafka=kafka),
+    "outage": lambda where, kafka: broker_outage(**where, kafka=kafka),
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the campaign."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=tuple(PARTS), action="append", help="only this part; may be given again")
+    options = parser.parse_args(words)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))  # straight runs stay quiet
+    began_s = time.monotonic()
+    rows = list(campaign(options.only or list(PARTS), seed=options.seed))
+    unclean = [row for row in rows if not row.is_clean]
+    print(f"\n{table(rows)}\n\nseed {options.seed}, {time.monotonic() - began_s:.0f} s")
+    for row in unclean:
+        print(f"NOT CLEAN: {row.fault}: {'; '.join(row.complaints) or 'see the counts'}", file=sys.stderr)
+    return 1 if unclean or not rows else 0
+
+
+def campaign(parts: Iterable[str], *, seed: int, scope: str = "global") -> Iterator[Row]:
+    """Carry out the parts on a broker of their own."""
+    with tempfile.TemporaryDirectory(prefix="anabranch-faults-") as folder, LocalKafka() as kafka:
+        print(f"{kafka.kind}; seed {seed}, scope {scope}", flush=True)
+        where = {"folder": Path(folder), "seed": seed, "scope": scope, "bootstrap": kafka.bootstrap}
+        for part in parts:
+            print(f"{part}:", flush=True)
+            yield from PARTS[part](where, kafka)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

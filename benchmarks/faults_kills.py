@@ -1,0 +1,158 @@
+"""Kill -9: at random moments, and at every named fail point."""
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults_oracle import learned, refused, updates
+from benchmarks.faults_project import NO_SWAPS, Learner, Project, project
+from benchmarks.faults_table import Row, timed, to_the_end
+
+PACE = 5000.0
+AHEAD = 5000
+"""So many records wait for each life, at least: no learner runs dry before its fault."""
+
+POINTS: dict[str, tuple[str, ...]] = {
+    "kill -9 during restore": ("restore:before", "restore:read", "restore:after"),
+    "kill -9 in the middle of a batch": ("record",),
+    "kill -9 during artifact chunks": ("chunks:before", "chunks:between", "chunks:after"),
+    "kill -9 before the blob is written": ("blob:before",),
+    "kill -9 half way through the blob": ("blob:torn",),
+    "kill -9 after the blob, before the commit": ("blob:after", "commit:before"),
+    "kill -9 after the commit": ("commit:after", "manifest:after"),
+    "kill -9 before the outbox": ("outbox:before",),
+    "kill -9 in the outbox": ("outbox:sent",),
+    "kill -9 after the outbox": ("outbox:after",),
+}
+PASSINGS = {"record": 1200, "restore": 1, "chunks": 4, "outbox": 4, "blob": 12, "commit": 12, "manifest": 12, "job": 1}
+"""At which passing at most, by the first word of the point."""
+
+
+class Lives:
+    """The lives of one project's learners; a fault has recovered when the next learner owns the model again."""
+
+    def __init__(self, project: Project, rng: random.Random) -> None:
+        self.project = project
+        self.rng = rng
+        self.died: list[Row] = []
+
+    def at(self, row: Row, point: str) -> None:
+        """One that kills itself at a point."""
+        self._feed()
+        most = PASSINGS[point.partition(":")[0]]
+        learner = self.project.learn(pace=PACE, at=point, passing=self.rng.randint(1, most))
+        learner.wait_for("struck")
+        self._died(row, learner)
+
+    def random(self, row: Row) -> None:
+        """One that is killed from outside: sometimes while it starts, mostly while it learns."""
+        self._feed()
+        learner = self.project.learn(pace=PACE)
+        if self.rng.random() < 0.8:
+            learner.wait_for("owned")
+            time.sleep(self.rng.random() * 0.8)
+        else:
+            time.sleep(self.rng.random() * 2.5)
+        learner.kill()
+        self._died(row, learner)
+
+    def _feed(self) -> None:
+        state = self.project.state()
+        done = sum(state["positions"].values()) if state else 0
+        if (left := len(self.project.stream) - done) < AHEAD:
+            self.project.feed(AHEAD * 2 - left)
+
+    def _died(self, row: Row, learner: Learner) -> None:
+        code = learner.ended()
+        if learner.notes("owned"):
+            self.recovered()
+        if row.insist(code == -signal.SIGKILL, f"a learner ended with {code} by itself: {learner.said()}"):
+            row.times += 1
+            self.died.append(row)
+        row.count(learned(self.project, self.project.state()))
+
+    def recovered(self) -> None:
+        """All that have died so far have."""
+        for row in self.died:
+            row.recovered += 1
+        self.died = []
+
+
+def kills(folder: Path, *, seed: int, times: int, randomly: int, events: int, **given: Any) -> Iterator[Row]:
+    """One model, one log, one life after the other; at the end its state is that of a straight run.
+
+    Args:
+        times: at each fail point.
+        randomly: at random moments.
+        events: on the log, at least, in the end.
+    """
+    with project(folder, name="kills", seed=seed, **given) as here:
+        lives = Lives(here, random.Random(seed))
+        rows = {fault: Row(fault) for fault in POINTS}
+        moments = Row("kill -9 at random moments")
+        for fault, row in rows.items():
+            with timed(row):
+                for number in range(max(times, len(POINTS[fault]))):
+                    lives.at(row, POINTS[fault][number % len(POINTS[fault])])
+        with timed(moments):
+            for _ in range(randomly):
+                lives.random(moments)
+        if len(here.stream) < events:
+            here.feed(events - len(here.stream))
+        end = Row(f"… {len(here.stream):,} records in all: the state's hash is a straight run's", times=1)
+        with timed(end):
+            to_the_end(here, end, hashed=True)
+            lives.recovered()
+            end.recovered = int(not end.complaints)
+        yield from (*rows.values(), moments, end, *_among_them(here))
+
+
+def _among_them(here: Project) -> Iterator[Row]:
+    """What else was on that log, through all those kills."""
+    guard = here.shown()
+    bad, poison = here.stream.places("bad"), here.stream.places("poison")
+    for fault, wanted, got in (
+        ("bad records among them", bad, refused(here) - refused(here, stage="learn")),
+        ("poison events among them (the model raises half way)", poison, refused(here, stage="learn")),
+    ):
+        with timed(Row(fault, times=len(wanted), recovered=len(wanted & got))) as row:
+            row.insist(got == wanted, f"dead letters of {len(got - wanted)} other records")
+        yield row
+    with timed(Row("duplicates among them", times=here.stream.count("duplicate"))) as row:
+        row.recovered = guard["duplicates"]
+    yield row
+
+
+def kills_over_partitions(folder: Path, *, seed: int, randomly: int, events: int, **given: Any) -> Iterator[Row]:
+    """Four partitions: in which order they are read hangs on the moment, so the counts of every event are compared."""
+    with project(folder, name="parts", seed=seed, partitions=4, **given) as here:
+        lives, row = Lives(here, random.Random(seed + 1)), Row("kill -9 at random moments, four partitions")
+        with timed(row):
+            here.feed(events)
+            for _ in range(randomly):
+                lives.random(row)
+            to_the_end(here, row)
+            lives.recovered()
+        yield row
+
+
+def kills_while_retraining(folder: Path, *, seed: int, times: int, swaps: bool, **given: Any) -> Iterator[Row]:
+    """A stream that turns round again and again, and a learner killed around its retraining jobs."""
+    what = "and swapping" if swaps else ""
+    how: dict[str, Any] = {"sections": "[trigger]\ndebounce_events = 1000\n" if swaps else NO_SWAPS}
+    name = "swaps" if swaps else "retrain"
+    with project(folder, name=name, seed=seed, factory="bayes", flip_every=4000, **how, **given) as here:
+        lives, row = Lives(here, random.Random(seed + 2)), Row(f"kill -9 while retraining {what}".strip())
+        with timed(row):
+            for number in range(times):
+                lives.at(row, ("job:before", "job:after", "job:in")[number % 3])
+                lives.random(row)
+            to_the_end(here, row)
+            lives.recovered()
+            if swaps:
+                kinds = {each.kind for each in updates(here)}
+                row.insist("swap" in kinds, f"no swap happened, only {', '.join(sorted(kinds))}")
+        yield row

@@ -1,0 +1,121 @@
+"""What is around the learner: the broker, which is restarted, and the retraining processes, which stop and die."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from anabranch.errors import OwnershipLost
+from anabranch.kafka_local import LocalKafka
+from benchmarks.faults_oracle import learned, messages
+from benchmarks.faults_project import NO_SWAPS, SESSION_S, Learner, Project, children, project, until
+from benchmarks.faults_table import Row, timed, to_the_end
+
+PACE = 2000.0
+DOWN_S = 1.5
+KAFKA_SESSION_S = 45.0
+"""Kafka's own default."""
+
+NO_POISON = (0.01, 0.01, 0.0)
+"""Each poison event begins the jobs anew, since it goes back to a checkpoint."""
+
+ONE_TRIGGER = NO_SWAPS.replace("debounce_events = 1000", "debounce_events = 1000000")
+
+
+def broker_restarts(folder: Path, *, seed: int, times: int, kafka: LocalKafka, **given: Any) -> Iterator[Row]:
+    """The broker goes away and comes back: the learner goes on, or leaves with a code on which it is started again."""
+    how: dict[str, Callable[[], None]] = {"is stopped": kafka.stop, "is killed with -9": kafka.kill}
+    for number, (words, end) in enumerate(how.items()):
+        name = f"broker{number}"
+        with project(folder, name=name, seed=seed, session_s=KAFKA_SESSION_S, **given) as here:
+            with timed(Row(f"the broker {words} and started again")) as row:
+                for _ in range(times):
+                    _restarted(here, row, kafka, end, down_s=DOWN_S)
+                to_the_end(here, row, hashed=True)
+            yield row
+
+
+def broker_outage(folder: Path, *, seed: int, kafka: LocalKafka, **given: Any) -> Iterator[Row]:
+    """The broker is away for longer than a session lasts, and nobody else owns the model."""
+    with project(folder, name="outage", seed=seed, **given) as here:
+        with timed(Row("the broker is away for longer than the session lasts")) as row:
+            _restarted(here, row, kafka, kafka.kill, down_s=SESSION_S + 1)
+            to_the_end(here, row, hashed=True)
+        yield row
+
+
+def _restarted(here: Project, row: Row, kafka: LocalKafka, end: Callable[[], None], *, down_s: float) -> None:
+    row.times += 1
+    here.feed(24_000)
+    learner = here.learn(pace=PACE)
+    learner.wait_for("commit", more_than=3)
+    end()
+    time.sleep(down_s)
+    kafka.start()
+    learner.wait_for("commit", more_than=len(learner.notes("commit")) + 3)
+    row.recovered += int(outlived(row, learner))
+    row.count(learned(here, here.state()))
+
+
+def outlived(row: Row, learner: Learner) -> bool:
+    """Whether it goes on, or has left with a code on which a supervisor starts it again; it is ended in order."""
+    code = learner.process.poll()
+    if code is not None:
+        return row.insist(
+            code not in (0, OwnershipLost.exit_code), f"nobody would start it again: {code}: {learner.said()}"
+        )
+    learner.kill(signal.SIGTERM)
+    return row.insist(learner.ended() == 0, f"the learner ended with {learner.process.returncode}: {learner.said()}")
+
+
+def long_sleep(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
+    """The machine sleeps past the session's end, and nobody has taken over."""
+    with project(folder, name="sleeper", seed=seed, **given) as here:
+        with timed(Row("a learner sleeps past its session, nobody takes over", times=1)) as row:
+            here.feed(24_000)
+            learner = here.learn(pace=PACE)
+            learner.wait_for("commit", more_than=3)
+            learner.kill(signal.SIGSTOP)
+            time.sleep(SESSION_S + 1)
+            learner.kill(signal.SIGCONT)
+            learner.wait_for("commit", more_than=len(learner.notes("commit")) + 3)
+            row.recovered = int(outlived(row, learner))
+            to_the_end(here, row, hashed=True)
+        yield row
+
+
+def dying_jobs(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
+    """A retraining process that hangs and is killed: the champion goes on, one more try, then a report."""
+    rows = (
+        (1, "a retraining process hangs and is killed: tried once more"),
+        (2, "it hangs and is killed twice: reported"),
+    )
+    for deaths, fault in rows:
+        how: dict[str, Any] = {"factory": "bayes", "sections": ONE_TRIGGER, "flip_every": 3000, "spice": NO_POISON}
+        with project(folder, name=f"jobs{deaths}", seed=seed, **how, **given) as here, timed(Row(fault)) as row:
+            here.feed(30_000)
+            learner = here.learn(pace=PACE)
+            for _ in range(deaths):
+                row.times += 1
+                row.recovered += int(_hung_and_killed(row, learner))
+            learner.wait_for("recruited")
+            outlived(row, learner)
+            to_the_end(here, row)
+            told = [each for each in messages(here, "reports") if b"retraining ended with -9 twice" in each]
+            row.insist(bool(told) == (deaths == 2), f"{len(told)} reports name a job that died twice")
+        yield row
+
+
+def _hung_and_killed(row: Row, learner: Learner) -> bool:
+    """Stop the retraining process, see that the learner's lag falls, and kill it."""
+    until(lambda: children(learner.process.pid), "no retraining process was started")
+    child = children(learner.process.pid)[0]
+    os.kill(child, signal.SIGSTOP)
+    before = learner.progress()
+    time.sleep(1.5)
+    further = learner.progress() - before
+    os.kill(child, signal.SIGKILL)
+    until(lambda: child not in children(learner.process.pid), "the killed process was not collected")
+    return row.insist(further > PACE / 2, f"only {further} records were learned while the job hung")

@@ -1,0 +1,241 @@
+"""One model of the campaign: its configuration, its events on a real Kafka, and its learners as processes."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from anabranch.kafka_clients import producer
+from benchmarks import faults_witness
+from benchmarks.faults_stream import SPICE, Spice, Stream
+from commands import wiring
+from consumers.checkpoints import store_of
+from consumers.restoring import state_of
+from consumers.topics import create
+
+ROOT = Path(__file__).resolve().parent.parent
+WAIT_S = 60.0
+SESSION_S = 6.0
+
+NO_DETECTORS = "[detectors]\n"
+"""Nothing but the events then goes into the state, so that its hash is that of a straight run."""
+
+NO_SWAPS = """
+[trigger]
+debounce_events = 1000
+[arena]
+false_swap_every = 1e300
+[retrain]
+recruits = [{ on = "last", events = 3000 }]
+"""
+"""Retraining, but the first champion stays: so its counts are of every event."""
+
+_CONFIG = """
+name = "{name}"
+task = "binary"
+scope = "{scope}"
+[model]
+factory = "witness:{factory}"
+trusted = ["witness:Witness"]
+[topics]
+prefix = "{name}-"
+partitions = {partitions}
+[checkpoint]
+store = "{store}"
+every = "300ms"
+every_events = 250
+[publish]
+warm_up_events = 100
+refresh_events = 400
+{sections}
+[kafka]
+"bootstrap.servers" = "{bootstrap}"
+"session.timeout.ms" = {session_ms}
+"heartbeat.interval.ms" = 1000
+"reconnect.backoff.max.ms" = 1000
+"""
+
+
+class Learner:
+    """A learner as a process of its own, with its journal and its log."""
+
+    def __init__(self, project: "Project", number: int, words: list[str]) -> None:
+        self.journal = project.folder / f"{project.name}-{number}.journal"
+        self.log = project.folder / f"{project.name}-{number}.log"
+        self.journal.touch()
+        command = [sys.executable, "-m", "benchmarks.faults_learner", str(project.config)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--journal", str(self.journal), *words],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
+
+    def notes(self, word: str) -> list[str]:
+        """The journal's lines that begin with a word."""
+        return [line for line in self.journal.read_text().splitlines() if line.startswith(word)]
+
+    def wait_for(self, word: str, *, more_than: int = 0) -> None:
+        """Wait until the journal holds more such lines."""
+        until(lambda: len(self.notes(word)) > more_than or self.process.poll() is not None, f"{self.log}: no {word}")
+
+    def progress(self) -> int:
+        """How many records were committed, last."""
+        commits = self.notes("commit")
+        return int(commits[-1].split()[1]) if commits else 0
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal, if it still runs."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+
+    def ended(self) -> int:
+        """The exit code, once it has ended."""
+        return self.process.wait(WAIT_S)
+
+    def said(self) -> str:
+        """What it printed last, for complaints."""
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1][-300:] if lines else "no word"
+
+
+class Project:
+    """A model with topics of its own.
+
+    Args:
+        folder: of the whole campaign; `witness.py` is put there.
+        spice: the shares of bad records, duplicates and poison.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bootstrap: str,
+        name: str,
+        seed: int,
+        scope: str = "global",
+        partitions: int = 1,
+        factory: str = "linear",
+        sections: str = NO_DETECTORS,
+        store: Path | None = None,
+        spice: Spice = SPICE,
+        flip_every: int = 0,
+        session_s: float = SESSION_S,
+    ) -> None:
+        shutil.copy(faults_witness.__file__, folder / "witness.py")
+        self.folder = folder
+        self.name = name
+        self.config = folder / f"{name}.toml"
+        self.config.write_text(
+            _CONFIG.format(
+                name=name,
+                scope=scope,
+                factory=factory,
+                partitions=partitions,
+                store=store or folder / "checkpoints",
+                sections=sections,
+                bootstrap=bootstrap,
+                session_ms=int(session_s * 1000),
+            )
+        )
+        self.settings = wiring.settings_at(self.config)
+        create(self.settings)
+        self.stream = Stream(seed=f"{seed}/{name}", partitions=partitions, spice=spice, flip_every=flip_every)
+        self.learners: list[Learner] = []
+
+    @property
+    def blobs(self) -> Path:
+        """The folder of the checkpoints' blobs."""
+        return Path(self.settings.checkpoint.store) / self.name / "blobs"
+
+    def feed(self, count: int) -> None:
+        """Put the next records on the log."""
+        publisher = Producer(producer(self.settings.kafka))
+        topic = self.settings.topics.name("events")
+        for partition, value in self.stream.more(count):
+            publisher.produce(topic, value, partition=partition)
+            publisher.poll(0)
+        assert not publisher.flush(30), "the events could not be put on the log"
+
+    def learn(
+        self, *, pace: float = 0.0, at: str = "", passing: int = 1, how: str = "kill", end: bool = False
+    ) -> Learner:
+        """Start a learner."""
+        words = [f"--pace={pace}", f"--at={at}", f"--passing={passing}", f"--how={how}"]
+        learner = Learner(self, len(self.learners), [*words, "--until-end"] if end else words)
+        self.learners.append(learner)
+        return learner
+
+    def state(self) -> dict[str, Any]:
+        """The newest checkpoint in the store; that of the very beginning if there is none yet."""
+        store = store_of(self.settings)
+        entries = store.manifest()
+        if not entries:
+            return {}
+        return state_of(self.settings, store, sha=str(entries[-1]["sha"]))[0]
+
+    def shown(self) -> dict[str, Any]:
+        """What `anabranch state CONFIG --json` prints."""
+        command = [sys.executable, "-m", "commands.main", "state", str(self.config), "--json"]
+        shown: dict[str, Any] = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+        return shown
+
+    def close(self) -> None:
+        """End every process that is still there; a stopped one too."""
+        for learner in self.learners:
+            learner.kill()
+            learner.ended()
+
+
+@contextmanager
+def project(folder: Path, **given: Any) -> Iterator[Project]:
+    """A project whose processes do not outlive it."""
+    made = Project(folder, **given)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def until(true: Any, otherwise: str, *, within_s: float = WAIT_S) -> None:
+    """Wait until it is true.
+
+    Raises:
+        TimeoutError: saying `otherwise`.
+    """
+    deadline_s = time.monotonic() + within_s
+    while not true():
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(otherwise)
+        time.sleep(0.01)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(each) for each in listed.read_text().split()] if listed.exists() else []
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal."""
+    status = Path(f"/proc/{pid}/stat")
+    found = re.search(r"\) (\w) ", status.read_text()) if status.exists() else None
+    return found is not None and found[1] == "T"
+
+
+def wake(pid: int) -> None:
+    """Let a stopped process go on."""
+    os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,78 @@
+"""The campaign's rows, and the table of them."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from benchmarks.faults_oracle import Learned, announced_wrongly, learned, straight, unusable, updates
+from benchmarks.faults_project import Project
+
+
+@dataclass
+class Row:
+    """One kind of fault: how often it was done, and what came of it."""
+
+    fault: str
+    times: int = 0
+    recovered: int = 0
+    lost: int = 0
+    twice: int = 0
+    seconds: float = 0.0
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the fault was done, and nothing came of it."""
+        return 0 < self.times == self.recovered and not (self.lost or self.twice or self.complaints)
+
+    def count(self, found: Learned) -> None:
+        """Add what a checkpoint has lost or learned twice."""
+        self.lost += found.lost
+        self.twice += found.twice
+
+    def insist(self, true: bool, otherwise: str) -> bool:
+        """Complain unless it is true."""
+        if not true:
+            self.complaints.append(otherwise)
+        return true
+
+
+@contextmanager
+def timed(row: Row) -> Iterator[Row]:
+    """Add the seconds that it takes; whatever goes wrong is a complaint, and the campaign goes on."""
+    began_s = time.monotonic()
+    try:
+        yield row
+    except (AssertionError, OSError, ValueError, TimeoutError) as error:
+        row.complaints.append(f"{type(error).__name__}: {error}")
+    row.seconds += time.monotonic() - began_s
+    done = "clean" if row.is_clean else "NOT CLEAN: " + "; ".join(row.complaints or ["see the counts"])
+    print(f"  {row.fault}: {row.recovered} of {row.times} recovered, {row.seconds:.1f} s, {done}", flush=True)
+
+
+def to_the_end(project: Project, row: Row, *, late_repeats: bool = False, hashed: bool = False) -> None:
+    """Learn what is left, and judge the end: counts, announcements, and with `hashed` the state of a straight run."""
+    learner = project.learn(end=True)
+    row.insist(learner.ended() == 0, f"the last learner ended with {learner.process.returncode}: {learner.said()}")
+    state, shown, announced = project.state(), project.shown(), updates(project)
+    found = learned(project, state)
+    row.count(found)
+    good = project.stream.count("good")
+    row.insist(shown["events"] == good, f"{shown['events']} events are learned of {good}")
+    row.complaints += announced_wrongly(announced, last=(shown["epoch"], shown["seq"]), late_repeats=late_repeats)
+    row.complaints += unusable(project, announced)
+    if hashed:
+        row.insist(shown["state_hash"] == straight(project)["state_hash"], "the state is not that of a straight run")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a table in Markdown."""
+    lines = [
+        "| fault | times | recovered | lost | learned twice | seconds |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        numbers = f"{row.times} | {row.recovered} | {row.lost} | {row.twice} | {row.seconds:.1f}"
+        lines.append(f"| {row.fault}{'' if row.is_clean else ' (NOT CLEAN)'} | {numbers} |")
+    return "\n".join(lines)

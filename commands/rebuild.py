@@ -1,0 +1,28 @@
+"""`anabranch rebuild`: the model once more, from the log."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def rebuild(
+    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
+    json: Annotated[bool, typer.Option(help="print every message as a line of JSON")] = False,
+) -> None:
+    """Learn the whole log again: after an update of River, a lost checkpoint, or a change of the model.
+
+    A running learner is taken over and leaves with exit code 75. Followers keep their champion until the new one has
+    learned what is in the log now; it is announced under the next epoch, and version numbers go on. When that is done,
+    or when it is stopped before, `anabranch learn` goes on from there.
+    """
+    from commands import wiring
+
+    settings = wiring.settings_at(config)
+    first = wiring.first_champion(settings, warm_up=None, published=None, target="")
+    loop = wiring.learning_loop(settings, first=first, rebuild=True, listener=wiring.print_message if json else None)
+    wiring.carry_out(loop, until_end=True)
+    if not json:
+        lane = loop.lane
+        done = "not announced yet" if loop.rebuilding else f"announced as version {lane.version} of epoch {loop.epoch}"
+        print(f"{lane.events} events learned again; {done}; `anabranch learn` goes on from here")

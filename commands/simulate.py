@@ -1,0 +1,89 @@
+"""`anabranch simulate`: the learning loop through crashes, takeovers and faults, thousands of times."""
+
+import itertools
+import os
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+STEPS_SHOWN = 40
+
+
+def simulate(
+    config: Annotated[
+        Path | None, typer.Argument(help="the TOML file of the model; without one, models that ship, and poison")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="how many schedules", min=1)] = 1000,
+    begin: Annotated[int, typer.Option(help="the first of their seeds", min=0)] = 0,
+    seed: Annotated[int | None, typer.Option(help="replay this seed alone, and print its steps")] = None,
+    data: Annotated[Path | None, typer.Option(help="learn these events instead of synthetic ones")] = None,
+    target: Annotated[str, typer.Option(help="the label's column in --data")] = "target",
+    events: Annotated[int, typer.Option(help="of a schedule, when a configuration is given", min=1)] = 300,
+    processes: Annotated[int, typer.Option(help="how many at a time; 0 = one a core", min=0)] = 0,
+) -> None:
+    """Crash the learner anywhere, take it over, tear its blobs; then check that each event was learned exactly once.
+
+    Each seed is one schedule, over a log and a store in memory. A seed that fails is printed with its last steps and
+    the command that replays it; the exit code is then 1.
+    """
+    from commands import wiring
+    from consumers.campaign import MODELS, Campaign, configured, shipped
+
+    if data is not None and config is None:
+        raise typer.BadParameter("it needs a configuration", param_hint="--data")
+    if config is None:
+        campaign = Campaign(tuple(map(shipped, MODELS)))
+    else:
+        given = list(itertools.islice(_events(data, target=target), events)) if data else []
+        campaign = Campaign((configured(wiring.settings_at(config), events=events, given=given),))
+    if seed is not None:
+        _show(campaign, seed)
+    else:
+        again = _replay(config, data, target=target, events=events)
+        _run(campaign, range(begin, begin + seeds), processes=processes or os.cpu_count() or 1, again=again)
+
+
+def _show(campaign: Any, seed: int) -> None:
+    """One seed, with all its steps."""
+    (result,) = campaign.some([seed])
+    print(result.steps)
+    print(f"seed {seed} ({result.scenario}): {result.finding or 'all is well'}")
+    raise typer.Exit(1 if result.finding else 0)
+
+
+def _run(campaign: Any, seeds: range, *, processes: int, again: str) -> None:
+    """All seeds, until one fails."""
+    from consumers.campaign import many
+
+    began_s = time.monotonic()
+    for result in many(campaign, seeds, processes=processes):
+        if result.finding:
+            print("\n".join(["…", *result.steps.splitlines()[-STEPS_SHOWN:]]))
+            print(f"seed {result.seed} ({result.scenario}): {result.finding}")
+            print(f"replay it: {again} --seed {result.seed}")
+            raise typer.Exit(1)
+    seconds = time.monotonic() - began_s
+    print(f"{len(seeds)} schedules from seed {seeds.start} on, all well; {60 * len(seeds) / seconds:,.0f} a minute")
+
+
+def _events(path: Path, *, target: str) -> Iterator[tuple[float, bytes]]:
+    """The events in a file, each with what stands for the broker's timestamp."""
+    from commands import wiring
+    from consumers import files
+
+    at_s = wiring.timestamp_of(path)
+    return ((at_s(number), value) for number, value in enumerate(files.events(path, target=target)))
+
+
+def _replay(config: Path | None, data: Path | None, *, target: str, events: int) -> str:
+    """The command line that runs a seed again, less the seed."""
+    words = ["anabranch", "simulate"]
+    if config is not None:
+        words += [str(config), "--events", str(events)]
+    if data is not None:
+        words += ["--data", str(data), "--target", target]
+    return shlex.join(words)

@@ -1,0 +1,98 @@
+"""Many simulated runs: the scenarios that ship, all cores, and what to do about a run that failed."""
+
+import multiprocessing
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import structlog
+
+from anabranch.settings import Settings
+from anabranch.settings_file import build
+from consumers.simulated_stream import Given, Recipe, Stamped, Synthetic
+from consumers.simulation import Finding, Scenario, Simulation
+
+EVENTS = 160
+CHUNK_SEEDS = 20
+MODELS = ("linear", "hoeffding_tree", "linear", "hoeffding_tree", "linear", "hoeffding_tree", "linear", "bayes")
+"""The quick ones oftener."""
+
+_SMALL: dict[str, Any] = {
+    "task": "binary",
+    "scores": {"window": 50, "metrics": ["Accuracy"]},
+    "detectors": {
+        "adwin": {"use": "drift.ADWIN", "delta": 0.02},
+        "page_hinkley": {"use": "drift.PageHinkley", "threshold": 4.0, "delta": 0.02, "alpha": 1.0},
+    },
+    "trigger": {"debounce_events": 25},
+    "retrain": {"recruits": [{"on": "last", "events": 60}, {"on": "detector-window", "events": 15}]},
+    "arena": {"false_swap_every": 15, "probation_events": 60, "contest_events": 100, "shadows_max": 3},
+    "publish": {"warm_up_events": 25, "refresh_events": 60, "report_events": 50, "canary_rows": 2},
+    "checkpoint": {"every_events": 40, "keep": 3},
+}
+"""Windows so small that within a few hundred events everything happens that ever does."""
+
+
+def shipped(name: str) -> Scenario:
+    """One of `MODELS`, with poison in its events."""
+    model = {"factory": f"anabranch.testing.choking:{name}", "trusted": ["anabranch.testing.choking:Choking"]}
+    settings = build({**_SMALL, "name": name.replace("_", "-"), "model": model})
+    return Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
+
+
+def configured(settings: Settings, *, events: int, given: Sequence[Stamped] = ()) -> Scenario:
+    """A user's model, on given events or on so many synthetic ones.
+
+    Two settings are as a simulation must have them: the lineage remembers every event, and the log is read from its
+    start.
+    """
+    retrain = settings.retrain.model_copy(update={"history_max": max(settings.retrain.history_max, 2 * events)})
+    fitted = settings.model_copy(update={"retrain": retrain, "start": "earliest"})
+    return Scenario(settings.name, fitted, Recipe(Given(tuple(given)) if given else Synthetic(events)))
+
+
+class Result(NamedTuple):
+    """What came of one seed: an empty finding is that all is well."""
+
+    seed: int
+    scenario: str
+    finding: str
+    steps: str
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Runs seeds over scenarios: seed n has scenario n modulo their number, alone or with others."""
+
+    scenarios: Sequence[Scenario]
+
+    def one(self, seed: int) -> Result:
+        """One seed."""
+        scenario = self.scenarios[seed % len(self.scenarios)]
+        simulation = Simulation(scenario, seed=seed)
+        finding = ""
+        try:
+            simulation.run()
+        except Finding as found:
+            finding = str(found)
+        return Result(seed, scenario.name, finding, str(simulation.schedule))
+
+    def some(self, seeds: Iterable[int]) -> list[Result]:
+        """Some seeds, silently: a log line for every swap of every run would be many."""
+        configured = structlog.get_config()
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+        try:
+            return [self.one(seed) for seed in seeds]
+        finally:
+            structlog.configure(**configured)
+
+
+def many(campaign: Campaign, seeds: Sequence[int], *, processes: int) -> Iterator[Result]:
+    """The results as they come, from several processes."""
+    chunks = [seeds[start : start + CHUNK_SEEDS] for start in range(0, len(seeds), CHUNK_SEEDS)]
+    if processes <= 1 or len(chunks) <= 1:
+        yield from (result for chunk in chunks for result in campaign.some(chunk))
+        return
+    with multiprocessing.get_context("spawn").Pool(min(processes, len(chunks))) as pool:
+        for results in pool.imap_unordered(campaign.some, chunks):
+            yield from results

@@ -1,0 +1,195 @@
+"""What must hold after a simulated run, whatever went wrong in it: each event learned once, each update said once."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from anabranch import codec, statetree
+from anabranch.messages import DeadLetter, DriftSignal, ModelUpdate
+from anabranch.ports import AcceptedEvent, Positions, Record
+from anabranch.settings import Settings
+from anabranch.testing import MemoryLog
+from consumers.guard import Guard
+from consumers.learning_loop import First, LearningLoop
+from consumers.simulated_recruiting import Input, carried_out
+from consumers.simulated_stream import Stream
+from detectors.watch import Watch
+from learners.lane import Lane, Said
+from learners.promotion import Promotion
+from learners.retraining import Job
+
+Place = tuple[int, int]
+
+
+@dataclass
+class Straight:
+    """The lane on the recorded order with the recorded inputs, without a loop, a checkpoint or a crash."""
+
+    lane: Lane
+    guard: Guard
+    settings: Settings
+    stream: Stream
+    jobs: dict[str, Job] = field(default_factory=dict)
+    promotions: list[Promotion] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
+
+    def run(self, order: Iterable[Record], inputs: Sequence[Input]) -> None:
+        """Learn everything."""
+        waiting = list(inputs)[::-1]
+        for record in order:
+            event = self.guard.check(record)
+            assert isinstance(event, AcceptedEvent), f"{record} was learned, and is refused: {event}"
+            for said in self.lane.asked(event):
+                self._hear(said)
+            while waiting and waiting[-1].event == self.lane.events:
+                self._admit(waiting.pop())
+        assert not waiting, f"{waiting} came after the last event"
+
+    def _hear(self, said: Said) -> None:
+        if isinstance(said, Job):
+            self.jobs[said.id] = said
+        elif isinstance(said, Promotion):
+            self.promotions.append(said)
+        elif isinstance(said, DriftSignal):
+            self.signals.append(said.id)
+
+    def _admit(self, back: Input) -> None:
+        recruited = carried_out(self.jobs[back.job_id], self.settings, self)
+        if back.failure:
+            recruited = recruited.__class__(back.job_id, failure=back.failure)
+        assert back.failure or not recruited.failure, f"a shadow was admitted, and cannot be trained: {recruited}"
+        self.lane.admit(recruited)
+
+    def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterable[Record]:
+        """As a reader of the log before retention took anything."""
+        places = ((partition, offset) for partition, start, end in runs for offset in range(start, end))
+        return (self.stream.records[place] for place in places)
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Looks at what a run has left behind.
+
+    Args:
+        calm: no checkpoint rotted and the broker forgot nothing; otherwise epochs rise, and updates may come late.
+    """
+
+    settings: Settings
+    first: First
+    stream: Stream
+    log: MemoryLog
+    calm: bool
+
+    def findings(self, loop: LearningLoop, inputs: Sequence[Input]) -> Iterator[str]:
+        """What is wrong, in words."""
+        runs = loop.lane.lineage.last(loop.lane.events)
+        places = [(run.partition, offset) for run in runs for offset in range(run.start, run.end)]
+        yield from _once(places, self.stream, learned=loop.lane.events)
+        straight = self._straight()
+        try:
+            straight.run([self.stream.records[place] for place in places], inputs)
+        except Exception as error:  # whatever it is, the run cannot be told again
+            yield f"the recorded order cannot be learned again: {type(error).__name__}: {error}"
+            return
+        yield from self._same(straight, loop)
+        yield from self._complete(straight.guard, set(places))
+        updates = [codec.decode(ModelUpdate, value) for value in self.log.values(self._topic("updates"))]
+        yield from announced_once(updates, calm=self.calm)
+        yield from _all_announced(straight.promotions, updates)
+        yield from self._fetchable(updates)
+        yield from self._signals(straight.signals)
+
+    def _topic(self, which: str) -> str:
+        return self.settings.topics.name(which)
+
+    def _straight(self) -> Straight:
+        model, trained_on = self.first()
+        lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on)
+        return Straight(lane, Guard(self.settings), self.settings, self.stream)
+
+    def _same(self, straight: Straight, loop: LearningLoop) -> Iterator[str]:
+        expected = straight.lane.learning_state()
+        if statetree.digest(expected, trusted=self.settings.model.trusted) == loop.learning_state_hash():
+            return
+        found = loop.lane.learning_state()
+        trusted = self.settings.model.trusted
+        differing = [
+            name
+            for name in expected
+            if statetree.digest(expected[name], trusted=trusted) != statetree.digest(found[name], trusted=trusted)
+        ]
+        yield f"the learning state is not that of the straight run; they differ in {', '.join(differing)}"
+
+    def _complete(self, guard: Guard, learned: set[Place]) -> Iterator[str]:
+        """Every record was learned, or else the guard that has seen everything still refuses it, or it is poison."""
+        letters = {codec.decode(DeadLetter, value).id for value in self.log.values(self._topic("dead_letters"))}
+        for place, record in self.stream.records.items():
+            if place in learned:
+                continue
+            checked = guard.check(record)
+            letter = guard.dead_letter(record, stage="learn", reason="").id
+            if isinstance(checked, AcceptedEvent) and checked.y is not None and letter not in letters:
+                yield f"partition {place[0]} offset {place[1]} was neither learned nor refused: {record.value!r}"
+            elif isinstance(checked, DeadLetter) and letter not in letters:
+                yield f"partition {place[0]} offset {place[1]} was refused without a dead letter"
+
+    def _fetchable(self, updates: Iterable[ModelUpdate]) -> Iterator[str]:
+        """Every update's artifact is there when somebody reads the update."""
+        for update in updates:
+            at = update.artifact
+            chunks = self.log.records.get((at.topic, at.partition), [])[at.first_offset : at.last_offset + 1]
+            if hashlib.sha256(b"".join(chunk.value or b"" for chunk in chunks)).hexdigest() != at.sha256:
+                yield f"the artifact of version {update.version} is not where its update says"
+
+    def _signals(self, expected: Iterable[str]) -> Iterator[str]:
+        published = {codec.decode(DriftSignal, value).id for value in self.log.values(self._topic("signals"))}
+        for each in expected:
+            if each not in published:
+                yield f"signal {each} was never published"
+
+
+def _once(places: Sequence[Place], stream: Stream, *, learned: int) -> Iterator[str]:
+    """The recorded order names each event at most once, in the order of its partition, and all of them."""
+    if len(places) != learned:
+        yield f"{learned} events were learned, the lineage holds {len(places)}"
+    last: Positions = {}
+    for partition, offset in places:
+        if (partition, offset) not in stream.records:
+            yield f"partition {partition} offset {offset} was learned, and never was"
+        if offset <= last.get(partition, -1):
+            yield f"partition {partition} offset {offset} was learned after offset {last[partition]}"
+        last[partition] = offset
+
+
+def announced_once(updates: Sequence[ModelUpdate], *, calm: bool) -> Iterator[str]:
+    """An (epoch, seq) is always the same update, and for a reader of the topic they rise without a gap."""
+    known: dict[tuple[int, int], ModelUpdate] = {}
+    newest = (0, 0)
+    for update in updates:
+        at = (update.epoch, update.seq)
+        if known.setdefault(at, update) != update:
+            yield f"two updates are called epoch {at[0]} seq {at[1]}: {_brief(known[at])} and {_brief(update)}"
+        if known[at] is not update:
+            continue
+        if at < newest and calm:
+            yield f"epoch {at[0]} seq {at[1]} was first announced after epoch {newest[0]} seq {newest[1]}"
+        if at > newest:
+            if update.seq > newest[1] + 1 or (at[0] == newest[0] and update.seq != newest[1] + 1):
+                yield f"epoch {at[0]} seq {at[1]} follows epoch {newest[0]} seq {newest[1]}"
+            newest = at
+
+
+def _all_announced(promotions: Iterable[Promotion], updates: Iterable[ModelUpdate]) -> Iterator[str]:
+    """What a follower ends up with is what the straight run promotes."""
+    newest: Mapping[int, ModelUpdate] = {
+        each.version: each for each in sorted(updates, key=lambda each: (each.epoch, each.seq))
+    }
+    expected = {each.version: (each.kind, each.event, each.partition, each.offset) for each in promotions}
+    found = {each.version: (each.kind, each.event, each.partition, each.offset) for each in newest.values()}
+    for version in sorted(expected.keys() | found.keys()):
+        if expected.get(version) != found.get(version):
+            yield f"version {version} was announced as {found.get(version)}, and is {expected.get(version)}"
+
+
+def _brief(update: ModelUpdate) -> str:
+    return f"version {update.version} ({update.kind} at event {update.event}, {update.artifact.sha256[:8]})"

@@ -1,0 +1,129 @@
+"""Retraining as in life: jobs take their time, die, and come back between two batches; and a journal of those."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from anabranch.errors import AnabranchError
+from anabranch.ports import LogReader, Store
+from anabranch.settings import Settings
+from anabranch.testing import Process
+from anabranch.testing.faulty_store import Entry
+from consumers.recruiting import ATTEMPTS, replayed
+from learners.retraining import Job, Recruited, retrain
+
+TURNS_MAX = 6
+"""Batches that a job may take."""
+
+
+class Input(NamedTuple):
+    """A job that came back: after how many events, and why without recruits, if so."""
+
+    event: int
+    job_id: str
+    failure: str
+
+
+def carried_out(job: Job, settings: Settings, reader: LogReader) -> Recruited:
+    """The job's recruits, or why there are none."""
+    try:
+        return Recruited(job.id, retrain(job, replayed(reader, job, settings), settings.model))
+    except AnabranchError as error:
+        return Recruited(job.id, failure=str(error))
+
+
+@dataclass(slots=True)
+class _Run:
+    job: Job
+    turns_left: int
+    attempt: int = 1
+
+
+class SimulatedRecruiter:
+    """Carries jobs out after some turns, which the schedule draws; it also decides which of them die.
+
+    Args:
+        inputs: is told what came back; see `Journal`.
+    """
+
+    due = float("inf")
+
+    def __init__(self, settings: Settings, *, reader: LogReader, process: Process, inputs: list[Input]) -> None:
+        self.settings = settings
+        self.reader = reader
+        self.process = process
+        self.schedule = process.schedule
+        self.inputs = inputs
+        self.runs: list[_Run] = []
+
+    def submit(self, job: Job) -> None:
+        """Begin."""
+        self.process.act(f"submit {job.id}", lambda: self._start(job))
+
+    def _start(self, job: Job) -> None:
+        self.runs.append(_Run(job, turns_left=self.schedule.rng.randint(0, TURNS_MAX)))
+
+    def finished(self, event: int) -> list[Recruited]:
+        """Those whose turns are over, and those that have died twice."""
+        done: list[Recruited] = []
+        for run in list(self.runs):
+            run.turns_left -= 1
+            if run.turns_left < 0:
+                done += self._end(run)
+        self.inputs += [Input(event, recruited.job_id, recruited.failure) for recruited in done]
+        return done
+
+    def _end(self, run: _Run) -> list[Recruited]:
+        if self.schedule.rng.random() < 0.2 and self.schedule.take_fault():
+            return self._die(run)
+        self.runs.remove(run)
+        return [self.process.act(f"finish {run.job.id}", lambda: carried_out(run.job, self.settings, self.reader))]
+
+    def _die(self, run: _Run) -> list[Recruited]:
+        self.schedule.note(self.process.name, run.job.id, f"the job dies, attempt {run.attempt}")
+        run.attempt += 1
+        if run.attempt <= ATTEMPTS:
+            return []
+        self.runs.remove(run)
+        return [Recruited(run.job.id, failure="retraining ended twice")]
+
+    def reset(self, jobs: Sequence[Job]) -> None:
+        """Begin again."""
+        self.runs = []
+        for job in jobs:
+            self._start(job)
+
+    def close(self) -> None:
+        """End what is under way."""
+        self.runs = []
+
+
+class Journal:
+    """A store that also knows, for each checkpoint, which inputs had been let in by then.
+
+    Checkpoints do not say it, and the straight run needs it: inputs are no part of the log.
+    """
+
+    def __init__(self, store: Store, *, known: dict[str, tuple[Input, ...]], inputs: list[Input]) -> None:
+        self.store = store
+        self.known = known
+        self.inputs = inputs
+
+    def put(self, sha256: str, data: bytes) -> None:
+        """With the inputs so far."""
+        self.known[sha256] = tuple(self.inputs)
+        self.store.put(sha256, data)
+
+    def get(self, sha256: str) -> bytes:
+        """Whoever reads a checkpoint goes on from its inputs."""
+        data = self.store.get(sha256)
+        self.inputs[:] = self.known[sha256]
+        return data
+
+    def manifest(self) -> list[Entry]:
+        """As it is."""
+        return list(self.store.manifest())
+
+    def record(self, entry: Entry) -> None:
+        """As it is."""
+        self.store.record(entry)

@@ -1,0 +1,261 @@
+"""A simulated run: learning loops over faulty ports, as one seed has it, until everything is learned; then the oracle.
+
+Processes crash at any step, are stopped, taken over, and go on as zombies; the broker refuses, forgets, and drops old
+records; the disk fills up and rots; jobs die. The same seed gives the same run, step by step.
+"""
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from anabranch import statetree
+from anabranch.errors import CheckpointError, KafkaUnavailable, LogTruncated, OwnershipLost
+from anabranch.messages import TrainedOn
+from anabranch.ports import Committed, Positions
+from anabranch.settings import Settings
+from anabranch.testing import (
+    Crash,
+    Disk,
+    FaultyOutlet,
+    FaultySource,
+    FaultyStore,
+    FrozenClock,
+    MemoryLog,
+    Process,
+    Schedule,
+)
+from consumers.learning_loop import LearningLoop
+from consumers.oracle import Oracle
+from consumers.simulated_recruiting import Input, Journal, SimulatedRecruiter
+from consumers.simulated_stream import PARTITIONS_MAX, Recipe
+from learners import catalogue
+
+FAULTS_MAX = 8
+SLICES_MAX = 10_000
+SLICE_STEPS_MAX = 40
+ZOMBIES_MAX = 2
+
+Loop = Callable[..., LearningLoop]
+"""Makes a loop, from the arguments of `LearningLoop`."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is simulated."""
+
+    name: str
+    settings: Settings
+    recipe: Recipe
+    loop: Loop = LearningLoop
+    faults_max: int = FAULTS_MAX
+
+
+class Finding(Exception):
+    """A run has ended as none may."""
+
+
+@dataclass
+class WitnessedLog(MemoryLog):
+    """A log that looks at every commit: its blob must be durable, and it must follow the one before."""
+
+    disk: Disk = field(default_factory=Disk)
+    findings: list[str] = field(default_factory=list)
+    positions_of: dict[str, Positions] = field(default_factory=dict)
+
+    def commit(self, committed: Committed) -> None:
+        """Look, then commit."""
+        entry = orjson.loads(committed.metadata)
+        if not self.disk.holds(entry["sha"]):
+            self.findings.append(f"checkpoint {entry['number']} was committed before its blob was durable")
+        if self.committed is not None and self.committed.metadata:
+            self._follows(entry, orjson.loads(self.committed.metadata))
+        self.positions_of[entry["sha"]] = committed.positions
+        super().commit(committed)
+
+    def _follows(self, entry: dict[str, Any], before: dict[str, Any]) -> None:
+        """The parent is the checkpoint before, or the parent of that if that is torn."""
+        expected = before["sha"] if self.disk.holds(before["sha"]) else before["parent"]
+        if entry["parent"] not in (expected, before["sha"]):
+            self.findings.append(
+                f"checkpoint {entry['number']} was committed after {before['number']}, and does not go on from there"
+            )
+
+
+class Simulation:
+    """One run of a scenario.
+
+    Args:
+        seed: of everything that is left to chance.
+    """
+
+    def __init__(self, scenario: Scenario, *, seed: int) -> None:
+        self.scenario = scenario
+        self.schedule = Schedule(seed, faults_max=scenario.faults_max)
+        self.rng = self.schedule.rng
+        self.clock = FrozenClock()
+        self.disk = Disk(keep=scenario.settings.checkpoint.keep)
+        self.log = WitnessedLog(partitions=self.rng.randint(1, PARTITIONS_MAX), disk=self.disk)
+        self.stream = scenario.recipe.fill(self.log, scenario.settings, self.rng)
+        self.disaster = self.rng.choice(("", "", "", "rot", "amnesia"))
+        self.known: dict[str, tuple[Input, ...]] = {}
+        self.processes: list[Process] = []
+        self.loops: dict[str, LearningLoop] = {}
+        self.sources: dict[str, FaultySource] = {}
+        self.inputs: dict[str, list[Input]] = {}
+        self.disasters_at: dict[str, int] = {}
+        self.disasters = 0
+        self._fresh = b""
+        self.done = ""
+        """The name of the process that has learned everything."""
+
+    def run(self) -> None:
+        """Run to the end.
+
+        Raises:
+            Finding: something is wrong; it says what.
+        """
+        try:
+            self._run()
+            self._judge()
+        finally:
+            for process in self.processes:
+                process.kill()
+
+    def _run(self) -> None:
+        for _ in range(SLICES_MAX):
+            alive = [process for process in self.processes if not process.ended]
+            if not alive and self.done:
+                return
+            if not alive:
+                self._start()
+            else:
+                self._slice(alive)
+            if self.log.findings:
+                raise Finding(self.log.findings[0])
+        raise Finding(f"it does not end: {SLICES_MAX} slices")
+
+    def _judge(self) -> None:
+        oracle = Oracle(self.scenario.settings, self._first, self.stream, self.log, calm=not self.disasters)
+        for finding in oracle.findings(self.loops[self.done], self.inputs[self.done]):
+            raise Finding(finding)
+
+    # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _start(self) -> None:
+        name = f"p{len(self.processes) + 1}"
+        self.disasters_at[name] = self.disasters
+        self.processes.append(Process(name, self.schedule, self._work))
+
+    def _work(self, process: Process) -> None:
+        settings = self.scenario.settings
+        source = FaultySource(self.log, settings.topics.name("events"), process=process, clock=self.clock)
+        self.sources[process.name] = source
+        inputs = self.inputs[process.name] = []
+        loop = self.scenario.loop(
+            settings,
+            first=self._first,
+            source=source,
+            outlet=FaultyOutlet(self.log, process=process),
+            store=Journal(FaultyStore(self.disk, process=process), known=self.known, inputs=inputs),
+            recruiter=SimulatedRecruiter(settings, reader=source, process=process, inputs=inputs),
+            clock=self.clock,
+        )
+        self.loops[process.name] = loop
+        loop.run(until_end=True)
+
+    def _first(self) -> tuple[Any, TrainedOn]:
+        """A fresh model, built once: taking it out of bytes is quicker."""
+        settings = self.scenario.settings
+        if not self._fresh:
+            model = catalogue.build(settings.model, seed=settings.seed)
+            self._fresh = statetree.encode(model, trusted=settings.model.trusted)
+        return statetree.decode(self._fresh, trusted=settings.model.trusted), TrainedOn()
+
+    def _slice(self, alive: list[Process]) -> None:
+        """One process goes on for a while, mostly the newest; then the world may interfere."""
+        process = alive[-1] if self.rng.random() < 0.6 else self.rng.choice(alive)
+        process.resume(self.rng.randint(1, SLICE_STEPS_MAX))
+        if process.ended:
+            self._ended(process)
+        else:
+            self._interfere(process, zombies=len(alive) - 1)
+
+    def _ended(self, process: Process) -> None:
+        error = process.error
+        self.schedule.note(process.name, "ends", f"{type(error).__name__}: {error}" if error else "")
+        self.disk.power_fails(by=process.name, rng=self.rng)
+        if error is None:
+            self.done = "" if self.loops[process.name].stopping.is_set() else process.name
+        elif not self._expected(process, error):
+            raise Finding(f"a process ended with {_told(error)}")
+
+    def _expected(self, process: Process, error: BaseException) -> bool:
+        """Whether a process may end so: it crashed, something went wrong around it, or it was taken over."""
+        hit = process.faults > 0 or self.disasters > self.disasters_at[process.name]
+        taken_over = not self.sources[process.name].owns
+        match error:
+            case Crash():
+                return True
+            case OwnershipLost() | KafkaUnavailable() | CheckpointError():
+                return hit or taken_over
+            case LogTruncated():
+                return taken_over
+        return False
+
+    # ── the world ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _interfere(self, process: Process, *, zombies: int) -> None:
+        chance = self.rng.random()
+        if chance < 0.12 and zombies < ZOMBIES_MAX and self.schedule.take_fault():
+            self._start()
+            self.schedule.note("world", f"{self.processes[-1].name} is started beside {process.name}")
+        elif chance < 0.15 and process.name in self.loops and self.schedule.take_fault():
+            self.schedule.note("world", f"{process.name} is asked to stop")
+            self.loops[process.name].stop()
+        elif chance < 0.35 and self._striking() and self.schedule.take_fault():
+            self._strike()
+        elif chance < 0.40:
+            self._retain()
+
+    def _striking(self) -> bool:
+        """Whether a disaster is due, and would not be the end: two checkpoints are there, of which one may go."""
+        entry = self._committed_entry()
+        whole = entry is not None and all(self.disk.holds(entry[which]) for which in ("sha", "parent"))
+        return bool(self.disaster) and whole and bool(self.disk.entries)
+
+    def _strike(self) -> None:
+        entry, committed = self._committed_entry(), self.log.committed
+        assert entry is not None
+        assert committed is not None
+        self.disasters += 1
+        if self.disaster == "rot":
+            self.schedule.note("world", f"the blob of checkpoint {entry['number']} is torn")
+            self.disk.tear(entry["sha"], rng=self.rng)
+        else:
+            forgets_all = self.rng.random() < 0.5
+            self.schedule.note("world", f"the broker forgets the {'commits' if forgets_all else 'metadata'}")
+            self.log.committed = None if forgets_all else Committed(committed.positions, "")
+            self.disaster = ""
+
+    def _committed_entry(self) -> dict[str, Any] | None:
+        committed = self.log.committed
+        return orjson.loads(committed.metadata) if committed is not None and committed.metadata else None
+
+    def _retain(self) -> None:
+        """Retention takes records that nobody needs to learn any more, going by the last two checkpoints."""
+        entries = [entry for entry in (self._committed_entry(), *self.disk.entries[-1:]) if entry]
+        kept = [self.log.positions_of.get(str(entry[which])) for entry in entries for which in ("sha", "parent")]
+        topic = self.scenario.settings.topics.name("events")
+        for partition in range(self.log.partitions):
+            safe = min((each.get(partition, 0) if each else 0 for each in kept), default=0)
+            before = self.rng.randint(0, safe)
+            self.schedule.note("world", f"retention takes partition {partition} before offset {before}")
+            self.log.trim(topic, before=before, partition=partition)
+
+
+def _told(error: BaseException) -> str:
+    """The error and where it came from."""
+    return "".join(traceback.format_exception(error)).strip()

@@ -1,0 +1,213 @@
+"""The stores of checkpoints: a folder, and S3 as moto serves it on this machine."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
+
+from anabranch.errors import CheckpointError, ConfigError
+from anabranch.ports import Store
+from anabranch.settings_file import build
+from consumers.checkpoints import FileStore, digest, store_of
+from consumers.manifest import STRANGER_S
+from consumers.s3_store import S3Store
+
+BUCKET = "s3://checkpoints"
+
+
+def store_at(address: str, *, keep: int = 2) -> Store:
+    """The store of a model, as the commands make it."""
+    table = {"name": "m", "task": "binary", "model": {"factory": "a:b"}}
+    return store_of(build({**table, "checkpoint": {"store": address, "keep": keep}}))
+
+
+@pytest.fixture(scope="module")
+def s3_address() -> Iterator[str]:
+    """An S3 on a free port of the loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket."""
+    where = {"AWS_ENDPOINT_URL": s3_address, "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in {**where, "AWS_ACCESS_KEY_ID": "one", "AWS_SECRET_ACCESS_KEY": "two"}.items():
+        monkeypatch.setenv(name, value)
+    files = s3fs.S3FileSystem(skip_instance_cache=True)
+    files.mkdir(BUCKET)
+    yield BUCKET
+    files.rm(BUCKET, recursive=True)
+
+
+@pytest.fixture(params=["a folder", "file://", "s3://"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where each kind of store lies, in turn."""
+    if request.param == "s3://":
+        bucket: str = request.getfixturevalue("s3")
+        return f"{bucket}/some/prefix/"
+    return str(tmp_path / "store") if request.param == "a folder" else f"file://{tmp_path}/store"
+
+
+def overwrite(store: Store, name: str, change: Callable[[bytes], bytes]) -> None:
+    """Change what lies in the store, behind its back."""
+    if isinstance(store, S3Store):
+        store.files.pipe_file(f"{store.root}/{name}", change(store.files.cat_file(f"{store.root}/{name}")))
+    elif isinstance(store, FileStore):
+        path = store.folder / name
+        path.write_bytes(change(path.read_bytes()))
+
+
+def names(store: Store) -> set[str]:
+    """The blobs that lie in the store."""
+    if isinstance(store, S3Store):
+        return {path.rpartition("/")[2] for path in store.files.find(f"{store.root}/blobs")}
+    assert isinstance(store, FileStore)
+    return {path.name for path in store.blobs.iterdir()}
+
+
+def checkpointed(store: Store, *blobs: bytes) -> list[str]:
+    """Put and record them, each the parent of the next; their names."""
+    known = [digest(blob) for blob in blobs]
+    for n, blob in enumerate(blobs):
+        store.put(known[n], blob)
+        store.record({"sha": known[n], "parent": known[n - 1] if n else "", "number": n})
+    return known
+
+
+def test_what_was_put_is_got_by_another_process(address: str) -> None:
+    """Blobs and manifest are there for whoever opens the store next."""
+    (sha,) = checkpointed(store_at(address), b"state")
+    another = store_at(address)
+    assert another.get(sha) == b"state"
+    assert another.manifest() == [{"sha": sha, "parent": "", "number": 0}]
+
+
+def test_an_empty_store_has_an_empty_manifest(address: str) -> None:
+    """The very first start is no error."""
+    assert store_at(address).manifest() == []
+
+
+def test_blobs_that_no_kept_entry_names_go(address: str) -> None:
+    """The parent of the newest is always kept: it is what a torn blob falls back to."""
+    store = store_at(address, keep=2)
+    known = checkpointed(store, *(b"%d" % n for n in range(6)))
+    assert names(store) == set(known[3:])  # two entries, and the parent of the older one
+    assert [entry["number"] for entry in store.manifest()] == [4, 5]
+
+
+def test_a_blob_that_another_process_has_just_put_stays(address: str) -> None:
+    """Whoever takes over puts its blob before the owner that is fenced has tidied up."""
+    store = store_at(address)
+    newcomer = digest(b"newcomer")
+    store_at(address).put(newcomer, b"newcomer")
+    checkpointed(store, b"a", b"b", b"c", b"d")
+    assert newcomer in names(store)
+
+
+FAULTS: dict[str, Callable[[bytes], bytes]] = {
+    "torn": lambda data: data[:-7],
+    "empty": lambda data: b"",
+    "a flipped bit": lambda data: bytes([data[0] ^ 1]) + data[1:],
+}
+
+
+@pytest.mark.parametrize("change", FAULTS.values(), ids=FAULTS)
+def test_a_damaged_blob_is_named(change: Callable[[bytes], bytes], address: str) -> None:
+    """Nothing is restored from bytes that are not what their name says."""
+    store = store_at(address)
+    (sha,) = checkpointed(store, b"a model's state")
+    overwrite(store, f"blobs/{sha}", change)
+    with pytest.raises(CheckpointError, match=f"/m/blobs/{sha}: corrupt: its [0-9]+ bytes"):
+        store.get(sha)
+
+
+def test_a_missing_blob_is_named(address: str) -> None:
+    """With its path, so that a person can look."""
+    with pytest.raises(CheckpointError, match=f"/m/blobs/{'0' * 64}: "):
+        store_at(address).get("0" * 64)
+
+
+@pytest.mark.parametrize("found", [b"", b"[{", b"null", b'["a"]', b'[{"sha": "x"}]'])
+def test_an_unreadable_manifest_says_what_to_do(found: bytes, address: str) -> None:
+    """It can go: the committed offsets name the newest checkpoint too."""
+    store = store_at(address)
+    checkpointed(store, b"a")
+    overwrite(store, "manifest.json", lambda data: found)
+    with pytest.raises(CheckpointError, match=r"/m/manifest\.json: not a manifest: .*; remove it and start again"):
+        store.record({"sha": "b", "parent": "a"})
+
+
+def test_left_over_files_of_a_killed_process_go_in_time(tmp_path: Path) -> None:
+    """A temporary file or an unnamed blob stays for an hour, in case somebody is at work on it."""
+    store = FileStore(tmp_path, keep=2)
+    old, young = store.blobs / ".abc.77.tmp", store.blobs / ".def.78.tmp"
+    left = [old, tmp_path / ".manifest.json.77.tmp", store.blobs / ("0" * 64), young]
+    for path in left:
+        path.write_bytes(b"half")
+    for path in left[:3]:
+        os.utime(path, (time.time() - STRANGER_S - 60,) * 2)
+    checkpointed(store, b"a")
+    assert [path.exists() for path in left] == [False, False, False, True]
+
+
+def test_left_over_files_are_in_nobodys_way(tmp_path: Path) -> None:
+    """A half-written blob has another name than a whole one."""
+    store = FileStore(tmp_path, keep=2)
+    (store.blobs / f".{digest(b'a')}.77.tmp").write_bytes(b"half")
+    (sha,) = checkpointed(store, b"a")
+    assert store.get(sha) == b"a"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """A file stands in its way, or a right is lacking."""
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"file/m/blobs: .*; `checkpoint\.store` must be a folder"):
+        store_at(str(tmp_path / "file"))
+
+
+def test_a_write_that_fails_names_the_path(tmp_path: Path) -> None:
+    """As when the disk is full."""
+    store = FileStore(tmp_path, keep=2)
+    store.blobs.rmdir()
+    with pytest.raises(CheckpointError, match=r"blobs/abc: No such file .*; see that the disk has room"):
+        store.put("abc", b"")
+
+
+def test_a_bucket_that_is_none_is_named(s3: str) -> None:
+    """Buckets are people's to make."""
+    with pytest.raises(CheckpointError, match=r"s3://nowhere/m/blobs/abc: .*bucket does not exist.*; see that the"):
+        store_at("s3://nowhere").put("abc", b"")
+
+
+@pytest.mark.slow
+def test_an_s3_that_does_not_answer_is_named(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the client's own retries."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(CheckpointError, match=r"EndpointConnectionError.*AWS_ENDPOINT_URL"):
+        store_at(s3).put("abc", b"")
+
+
+@pytest.mark.parametrize("scheme", ["gs", "http", "S3", "memory"])
+def test_other_addresses_are_refused(scheme: str) -> None:
+    """With what can be written instead."""
+    with pytest.raises(ConfigError, match=f"{scheme}:// is no store of ours; write a folder, .* or s3://bucket/prefix"):
+        store_at(f"{scheme}://somewhere")
+
+
+def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as a missing module somewhere deep inside."""
+    monkeypatch.delitem(sys.modules, "consumers.s3_store")
+    missing: Any = None  # what Python itself takes for "not installed"
+    monkeypatch.setitem(sys.modules, "s3fs", missing)
+    with pytest.raises(ConfigError, match=r"needs the extra \[s3\] \(s3fs is not installed\): pip install 'anabranch"):
+        store_at("s3://bucket")

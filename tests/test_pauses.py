@@ -1,0 +1,89 @@
+"""How long checkpoints take: measured by the loop's clock, reported, and no part of the learning state."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from anabranch import codec
+from anabranch.messages import CheckpointPause, ModelReport, TrainedOn
+from anabranch.ports import Record
+from anabranch.settings_file import build
+from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from consumers.checkpoints import MemoryStore
+from consumers.learning_loop import LearningLoop
+from consumers.recruiting import InlineRecruiter
+from learners import catalogue
+
+
+class SlowStore(MemoryStore):
+    """A store on a disk that takes its time: so many seconds for each blob."""
+
+    def __init__(self, clock: FrozenClock, *seconds: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.seconds = iter(seconds)
+
+    def put(self, sha256: str, data: bytes) -> None:
+        self.clock.advance(next(self.seconds, 1.0))
+        super().put(sha256, data)
+
+
+class FiftyAtATime(MemorySource):
+    """A source of small batches: checkpoints come between batches."""
+
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        return super().poll(50, timeout_s=timeout_s)
+
+
+def log_of(events: int) -> MemoryLog:
+    log = MemoryLog()
+    for n in range(events):
+        log.append("events", orjson.dumps({"id": f"e{n}", "ts": 1.6e9, "features": {"a": n % 7}, "label": n % 7 > 3}))
+    return log
+
+
+def run(log: MemoryLog, *seconds: float, **checkpoint: Any) -> LearningLoop:
+    """Reports every hundred events, over a store that takes so many seconds for each checkpoint."""
+    model = {"steps": [{"use": "naive_bayes.GaussianNB"}]}
+    publish = {"report_events": 100, "warm_up_events": 10_000}
+    settings = build({"name": "m", "task": "binary", "model": model, "publish": publish, "checkpoint": checkpoint})
+    clock, source = FrozenClock(), FiftyAtATime(log, "events")
+    loop = LearningLoop(
+        settings,
+        first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
+        source=source,
+        outlet=MemoryOutlet(log),
+        store=SlowStore(clock, *seconds),
+        recruiter=InlineRecruiter(settings, reader=source),
+        clock=clock,
+    )
+    loop.run(until_end=True)
+    return loop
+
+
+def test_reports_give_the_last_and_the_largest_pause_since_the_one_before() -> None:
+    """Checkpoints stand at 0, 50, 100 … here; the one at 100 follows the report at 100."""
+    log = log_of(400)
+    run(log, 0.5, 2.0, 0.25, 4.0, 1.0, 0.125, every_events=50)
+    reports = [codec.decode(ModelReport, value) for value in log.values("model-reports")]
+    assert [each.checkpoint_pause_s for each in reports[:3]] == [
+        CheckpointPause(last=2.0, largest=2.0),
+        CheckpointPause(last=4.0, largest=4.0),
+        CheckpointPause(last=0.125, largest=1.0),
+    ]
+
+
+def test_without_a_checkpoint_there_is_no_pause_to_report() -> None:
+    """Only the first report sees one: the checkpoint of the very start."""
+    log = log_of(300)
+    run(log, every_events=10_000, every=1e9)
+    reports = [codec.decode(ModelReport, value) for value in log.values("model-reports")]
+    assert [each.checkpoint_pause_s is None for each in reports] == [False, True, True]
+
+
+def test_what_was_measured_is_no_part_of_the_state() -> None:
+    """Over stores of different speed the blobs are the same, byte for byte."""
+    quick, slow = run(log_of(300), *[0.0] * 9, every=1e9), run(log_of(300), *[7.0] * 9, every=1e9)
+    assert quick.sha == slow.sha
+    assert quick.learning_state_hash() == slow.learning_state_hash()

@@ -1,0 +1,229 @@
+"""The simulator: it finds nothing in the loop, it finds bugs that are planted there, and every run can be replayed."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anabranch.errors import OwnershipLost
+from anabranch.messages import ModelUpdate
+from anabranch.ports import Positions
+from anabranch.settings import Settings
+from consumers.campaign import MODELS, Campaign, Result, shipped
+from consumers.learning_loop import LearningLoop
+from consumers.oracle import announced_once
+from consumers.simulated_stream import Recipe, Synthetic
+from consumers.simulation import Finding, Scenario, Simulation
+
+ROOT = Path(__file__).resolve().parent.parent
+SEEDS_TO_FIND = 60
+"""Within so many schedules each planted bug is found."""
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "commands.main", "simulate", *words]
+    return subprocess.run(line, check=False, capture_output=True, text=True, cwd=ROOT)
+
+
+def first_failure(scenario: Scenario) -> Result:
+    """The first seed of the bounded number that finds something."""
+    campaign = Campaign([scenario])
+    failures = (result for seed in range(SEEDS_TO_FIND) for result in campaign.some([seed]) if result.finding)
+    found = next(failures, None)
+    assert found is not None, f"{SEEDS_TO_FIND} schedules have found nothing"
+    return found
+
+
+def planted(loop: Any) -> Scenario:
+    sound = shipped("linear")
+    return Scenario("planted", sound.settings, sound.recipe, loop=loop)
+
+
+def test_many_schedules_on_all_cores_find_nothing() -> None:
+    """P1 to P5: through crashes, takeovers and faults each event is learned once, each update announced once."""
+    done = command("--seeds", "120")
+    assert "120 schedules from seed 0 on, all well" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS)))
+def test_a_seed_is_a_schedule(name: str) -> None:
+    """The same seed gives the same steps, whatever ran before."""
+    campaign = Campaign([shipped(name)])
+    one, _, again = campaign.some([11, 12, 11])
+    assert one == again
+    assert "p1: poll" in one.steps
+
+
+# ── planted bugs ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class LateStore:
+    """Acknowledges a blob at once, and writes it when the checkpoint is noted in the manifest: after the commit."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+        self.waiting: list[tuple[str, bytes]] = []
+
+    def put(self, sha256: str, data: bytes) -> None:
+        self.waiting.append((sha256, data))
+
+    def record(self, entry: Any) -> None:
+        for sha256, data in self.waiting:
+            self.store.put(sha256, data)
+        self.waiting = []
+        self.store.record(entry)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+class StubbornSource:
+    """Joins anew when a commit is refused, and commits the same state under the new generation."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def commit(self, positions: Positions, metadata: str) -> None:
+        try:
+            self.source.commit(positions, metadata)
+        except OwnershipLost as lost:
+            if "another" not in str(lost):  # only where somebody has taken over
+                raise
+            self.source.start(lambda committed: dict(self.source.positions))
+            self.source.commit(positions, metadata)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.source, name)
+
+
+class HastyLoop(LearningLoop):
+    """Announces before it commits."""
+
+    def checkpoint(self) -> None:
+        outbox = list(self.outbox)
+        self._publish_outbox()
+        self.outbox = outbox
+        super().checkpoint()
+
+
+def test_a_commit_before_its_blob_is_durable_is_found() -> None:
+    """A crash between the two would leave a commit that names nothing."""
+
+    def late(settings: Settings, *, store: Any, **ports: Any) -> LearningLoop:
+        return LearningLoop(settings, store=LateStore(store), **ports)
+
+    assert "committed before its blob was durable" in first_failure(planted(late)).finding
+
+
+def test_a_commit_that_is_retried_under_a_lost_generation_is_found() -> None:
+    """Two histories would take the model from each other."""
+
+    def stubborn(settings: Settings, *, source: Any, **ports: Any) -> LearningLoop:
+        return LearningLoop(settings, source=StubbornSource(source), **ports)
+
+    assert "does not go on from there" in first_failure(planted(stubborn)).finding
+
+
+def test_an_outbox_that_is_published_before_the_commit_is_found() -> None:
+    """A crash between the two would announce a second model under the same number."""
+    found = first_failure(planted(HastyLoop))
+    assert "two updates are called" in found.finding
+    assert found == Campaign([planted(HastyLoop)]).some([found.seed])[0]
+
+
+# ── poison ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_poison_storm_costs_one_rewind_an_event() -> None:
+    """An event on which the champion raises is read twice, not again for each one after it."""
+    storm = Recipe(Synthetic(400, poison=0.02), duplicates=0.0, bad=0.0)
+    for seed in range(5):
+        calm = Scenario("storm", shipped("linear").settings, storm, faults_max=0)
+        simulation = Simulation(calm, seed=seed)
+        simulation.run()
+        rewinds = sum(step.what == "rewind" for step in simulation.schedule.steps)
+        poisonous = sum(b"666.0" in (record.value or b"") for record in simulation.stream.records.values())
+        assert rewinds == poisonous
+
+
+# ── for users ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+FORGETFUL = """
+from river import linear_model
+
+class Forgetful(linear_model.Perceptron):
+    lessons = 0
+
+    def learn_one(self, x, y):
+        Forgetful.lessons += 1
+        super().learn_one(x, y, w=1.0 + Forgetful.lessons)
+"""
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Path:
+    """A configuration whose model keeps something outside its state."""
+    (tmp_path / "forgetful.py").write_text(FORGETFUL)
+    config = tmp_path / "forgetful.toml"
+    model = 'factory = "forgetful:Forgetful"\ntrusted = ["forgetful:Forgetful"]'
+    config.write_text(f'name = "forgetful"\ntask = "binary"\n[model]\n{model}\n')
+    return config
+
+
+def test_a_seed_that_fails_prints_its_steps_and_how_to_replay_it(forgetful: Path) -> None:
+    """A user's model that a checkpoint does not hold entirely is found, and the printed command finds it again."""
+    done = command(str(forgetful), "--seeds", "20", "--events", "60", "--processes", "1")
+    assert done.returncode == 1, done.stderr
+    finding, replay = done.stdout.splitlines()[-2:]
+    assert "the learning state is not that of the straight run" in finding
+    words = replay.removeprefix("replay it: anabranch simulate ").split()
+    again = command(*words)
+    assert again.returncode == 1
+    assert again.stdout.splitlines()[-1].startswith(finding[: finding.index(":")])
+
+
+def test_a_configuration_meets_the_events_of_a_file(tmp_path: Path) -> None:
+    """`--data` and a configuration of one's own."""
+    data, config = tmp_path / "events.csv", tmp_path / "tree.toml"
+    rows = [f"{n % 7},{n % 3},{(n % 7 > 3) != (n > 100)}" for n in range(200)]
+    data.write_text("\n".join(["a,b,target", *rows]))
+    config.write_text('name = "t"\ntask = "binary"\n[model]\nsteps = [{ use = "tree.HoeffdingTreeClassifier" }]\n')
+    done = command(str(config), "--data", str(data), "--seeds", "5", "--events", "200")
+    assert "5 schedules from seed 0 on, all well" in done.stdout, done.stdout + done.stderr
+
+
+# ── the oracle ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def update(epoch: int, seq: int, *, reason: str = "") -> ModelUpdate:
+    return ModelUpdate.model_construct(
+        model="m", version=seq, kind="swap", epoch=epoch, seq=seq, event=seq, reason=reason, artifact=ARTIFACT
+    )
+
+
+ARTIFACT: Any = type("Pointer", (), {"sha256": "00000000"})()
+
+
+@pytest.mark.parametrize(
+    ("places", "finding"),
+    [
+        ([(1, 1), (1, 2), (1, 2), (1, 1), (1, 3)], ""),
+        ([(1, 1), (1, 2), (2, 2), (2, 3)], ""),
+        ([(1, 1), (1, 3)], "epoch 1 seq 3 follows epoch 1 seq 1"),
+        ([(1, 2)], "epoch 1 seq 2 follows epoch 0 seq 0"),
+        ([(1, 1), (2, 2), (1, 2)], "epoch 1 seq 2 was first announced after epoch 2 seq 2"),
+    ],
+)
+def test_updates_rise_without_a_gap(places: Sequence[tuple[int, int]], finding: str) -> None:
+    """A repeat is fine, a gap and a latecomer are not."""
+    assert list(announced_once([update(*place) for place in places], calm=True)) == ([finding] if finding else [])
+
+
+def test_a_run_that_is_wrong_raises() -> None:
+    """`Simulation.run` says what it found."""
+    found = first_failure(planted(HastyLoop))
+    with pytest.raises(Finding, match="two updates are called"):
+        Simulation(planted(HastyLoop), seed=found.seed).run()
