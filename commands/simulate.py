@@ -3,14 +3,11 @@
 import itertools
 import os
 import shlex
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-STEPS_SHOWN = 40
 
 
 def simulate(
@@ -30,7 +27,7 @@ def simulate(
     Each seed is one schedule, over a log and a store in memory. A seed that fails is printed with its last steps and
     the command that replays it; the exit code is then 1.
     """
-    from commands import wiring
+    from commands import simulation_view, wiring
     from consumers.campaign import MODELS, Campaign, configured, shipped
 
     if data is not None and config is None:
@@ -41,33 +38,12 @@ def simulate(
         given = list(itertools.islice(_events(data, target=target), events)) if data else []
         campaign = Campaign((configured(wiring.settings_at(config), events=events, given=given),))
     if seed is not None:
-        _show(campaign, seed)
+        simulation_view.show(campaign, seed)
     else:
         again = _replay(config, data, target=target, events=events)
-        _run(campaign, range(begin, begin + seeds), processes=processes or os.cpu_count() or 1, again=again)
-
-
-def _show(campaign: Any, seed: int) -> None:
-    """One seed, with all its steps."""
-    (result,) = campaign.some([seed])
-    print(result.steps)
-    print(f"seed {seed} ({result.scenario}): {result.finding or 'all is well'}")
-    raise typer.Exit(1 if result.finding else 0)
-
-
-def _run(campaign: Any, seeds: range, *, processes: int, again: str) -> None:
-    """All seeds, until one fails."""
-    from consumers.campaign import many
-
-    began_s = time.monotonic()
-    for result in many(campaign, seeds, processes=processes):
-        if result.finding:
-            print("\n".join(["…", *result.steps.splitlines()[-STEPS_SHOWN:]]))
-            print(f"seed {result.seed} ({result.scenario}): {result.finding}")
-            print(f"replay it: {again} --seed {result.seed}")
-            raise typer.Exit(1)
-    seconds = time.monotonic() - began_s
-    print(f"{len(seeds)} schedules from seed {seeds.start} on, all well; {60 * len(seeds) / seconds:,.0f} a minute")
+        simulation_view.run(
+            campaign, range(begin, begin + seeds), processes=processes or os.cpu_count() or 1, again=again
+        )
 
 
 def _events(path: Path, *, target: str) -> Iterator[tuple[float, bytes]]:

@@ -12,7 +12,7 @@ from anabranch.settings_file import build
 from consumers.simulated_stream import Given, Recipe, Stamped, Synthetic
 from consumers.simulation import Finding, Scenario, Simulation
 
-EVENTS = 160
+EVENTS = 150
 CHUNK_SEEDS = 20
 MODELS = ("linear", "hoeffding_tree", "linear", "hoeffding_tree", "linear", "hoeffding_tree", "linear", "bayes")
 """The quick ones oftener."""

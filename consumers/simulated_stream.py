@@ -85,7 +85,7 @@ class Synthetic:
     def __call__(self, settings: Settings, rng: Random) -> Iterator[Stamped]:
         """The events, encoded."""
         label_of = _labels(settings)
-        poison = self.poison * rng.choice((0, 1, 3))
+        poison = self.poison * rng.choice((0, 0, 1, 4))
         for n in range(self.events):
             turned = n * (self.changes + 1) // self.events % 2 == 1
             x = {name: round(rng.uniform(0.0, 10.0), 2) for name in "abc"}

@@ -6,7 +6,7 @@ records; the disk fills up and rots; jobs die. The same seed gives the same run,
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -14,7 +14,7 @@ import orjson
 from anabranch import statetree
 from anabranch.errors import CheckpointError, KafkaUnavailable, LogTruncated, OwnershipLost
 from anabranch.messages import TrainedOn
-from anabranch.ports import Committed, Positions
+from anabranch.ports import Committed
 from anabranch.settings import Settings
 from anabranch.testing import (
     Crash,
@@ -23,7 +23,6 @@ from anabranch.testing import (
     FaultySource,
     FaultyStore,
     FrozenClock,
-    MemoryLog,
     Process,
     Schedule,
 )
@@ -31,11 +30,12 @@ from consumers.learning_loop import LearningLoop
 from consumers.oracle import Oracle
 from consumers.simulated_recruiting import Input, Journal, SimulatedRecruiter
 from consumers.simulated_stream import PARTITIONS_MAX, Recipe
+from consumers.witness import WitnessedLog
 from learners import catalogue
 
 FAULTS_MAX = 8
 SLICES_MAX = 10_000
-SLICE_STEPS_MAX = 40
+SLICE_STEPS_MAX = 30
 ZOMBIES_MAX = 2
 
 Loop = Callable[..., LearningLoop]
@@ -55,33 +55,6 @@ class Scenario:
 
 class Finding(Exception):
     """A run has ended as none may."""
-
-
-@dataclass
-class WitnessedLog(MemoryLog):
-    """A log that looks at every commit: its blob must be durable, and it must follow the one before."""
-
-    disk: Disk = field(default_factory=Disk)
-    findings: list[str] = field(default_factory=list)
-    positions_of: dict[str, Positions] = field(default_factory=dict)
-
-    def commit(self, committed: Committed) -> None:
-        """Look, then commit."""
-        entry = orjson.loads(committed.metadata)
-        if not self.disk.holds(entry["sha"]):
-            self.findings.append(f"checkpoint {entry['number']} was committed before its blob was durable")
-        if self.committed is not None and self.committed.metadata:
-            self._follows(entry, orjson.loads(self.committed.metadata))
-        self.positions_of[entry["sha"]] = committed.positions
-        super().commit(committed)
-
-    def _follows(self, entry: dict[str, Any], before: dict[str, Any]) -> None:
-        """The parent is the checkpoint before, or the parent of that if that is torn."""
-        expected = before["sha"] if self.disk.holds(before["sha"]) else before["parent"]
-        if entry["parent"] not in (expected, before["sha"]):
-            self.findings.append(
-                f"checkpoint {entry['number']} was committed after {before['number']}, and does not go on from there"
-            )
 
 
 class Simulation:
@@ -209,15 +182,15 @@ class Simulation:
 
     def _interfere(self, process: Process, *, zombies: int) -> None:
         chance = self.rng.random()
-        if chance < 0.12 and zombies < ZOMBIES_MAX and self.schedule.take_fault():
+        if chance < 0.20 and zombies < ZOMBIES_MAX and self.schedule.take_fault():
             self._start()
             self.schedule.note("world", f"{self.processes[-1].name} is started beside {process.name}")
-        elif chance < 0.15 and process.name in self.loops and self.schedule.take_fault():
+        elif chance < 0.22 and process.name in self.loops and self.schedule.take_fault():
             self.schedule.note("world", f"{process.name} is asked to stop")
             self.loops[process.name].stop()
-        elif chance < 0.35 and self._striking() and self.schedule.take_fault():
+        elif chance < 0.40 and self._striking() and self.schedule.take_fault():
             self._strike()
-        elif chance < 0.40:
+        elif chance < 0.45:
             self._retain()
 
     def _striking(self) -> bool:

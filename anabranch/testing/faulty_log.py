@@ -51,7 +51,7 @@ class FaultySource(MemorySource):
     def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
         """Some of the next records: any number, of the partitions in any order."""
         del timeout_s
-        self.clock.advance(self.rng.choice((0.0, 0.0, 0.2, 5.0)))
+        self.clock.advance(self.rng.choice((0.0, 0.0, 0.0, 0.0, 0.2, 5.0)))
         return self.process.act("poll", lambda: self._some(max_records), {"the broker is silent": list})
 
     def _some(self, max_records: int) -> Sequence[Record]:
