@@ -235,4 +235,4 @@ def path_with(folder: Path, script: str) -> dict[str, str]:
 )
 def test_no_registry_is_named(file: str) -> None:
     """Where packages come from is the machine's business: names, versions and hashes only."""
-    assert "http" not in (ROOT / file).read_text()
+    assert "://" not in (ROOT / file).read_text()
