@@ -12,7 +12,7 @@ FROM python:3.11-slim
 RUN useradd --create-home --uid 10001 anabranch \
  && install -d -o anabranch -g anabranch /var/lib/anabranch
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links /wheels anabranch
+    pip install --no-cache-dir --no-index --find-links /wheels 'anabranch[s3]'
 USER anabranch
 WORKDIR /var/lib/anabranch
 VOLUME /var/lib/anabranch

@@ -210,23 +210,6 @@ def test_a_factory_must_give_a_model(factories: types.ModuleType) -> None:
         build(ModelSpec(factory="users_models:constant"), seed=1)
 
 
-UNSEEDED = {
-    "alone": forest.ARFClassifier,
-    "in a pipeline": lambda: preprocessing.StandardScaler() | forest.ARFClassifier(),
-    "in an ensemble": lambda: ensemble.BaggingClassifier(forest.ARFClassifier(), seed=1),
-    "in a list": lambda: ensemble.VotingClassifier([forest.ARFClassifier(), naive_bayes.GaussianNB()]),
-    "deep": lambda: preprocessing.StandardScaler() | ensemble.BaggingClassifier(forest.ARFClassifier(), seed=1),
-}
-
-
-@pytest.mark.parametrize("make", UNSEEDED.values(), ids=UNSEEDED)
-def test_a_factory_without_a_seed_is_refused(make: Any, factories: types.ModuleType) -> None:
-    """Two models retrained from the same log would differ."""
-    vars(factories)["make"] = make
-    with pytest.raises(ModelSpecError, match="users_models:make: ARFClassifier without a seed"):
-        build(ModelSpec(factory="users_models:make"), seed=1)
-
-
 def test_a_factory_with_seeds_is_taken(factories: types.ModuleType) -> None:
     """At every depth; a parameter that is None and no seed is nobody's concern."""
     inner = forest.ARFClassifier(seed=1)

@@ -134,10 +134,10 @@ def test_a_drift_is_retrained_from_the_log_swapped_in_and_followed_live(project:
         with follow(
             here.name, kafka=here.kafka, topic=here.updates, on_update=lambda update: versions.append(update.kind)
         ) as model:
-            here.produce(sea(14_000, flipped_from=4000), rate=1200)
-            deadline = time.monotonic() + 30
-            while "swap" not in versions and time.monotonic() < deadline:
-                time.sleep(0.1)
+            stream = sea(40_000, flipped_from=8000)
+            here.produce(itertools.islice(stream, 8000))
+            # No faster than the retraining process can start on a busy machine, and no longer than it takes.
+            here.produce(itertools.takewhile(lambda _: "swap" not in versions, stream), rate=700)
             update = model.champion.update
             row = {"f0": 9.0, "f1": 9.0, "f2": 1.0}
             assert model.predict_one(row) is False  # it was True before the labels turned
@@ -148,7 +148,7 @@ def test_a_drift_is_retrained_from_the_log_swapped_in_and_followed_live(project:
     assert "swap" in versions, said
     assert update.version >= 2
     swap = next(each for each in announced(here) if each.kind == "swap")
-    assert swap.trained_on.ranges[0].end > 4000
+    assert swap.trained_on.ranges[0].end > 8000
     assert swap.verdict is not None
     assert swap.verdict.low > 0
 
