@@ -28,7 +28,7 @@ def simulate(
     the command that replays it; the exit code is then 1.
     """
     from commands import simulation_view, wiring
-    from consumers.campaign import MODELS, Campaign, configured, shipped
+    from consumers.simulation.campaign import MODELS, Campaign, configured, shipped
 
     if data is not None and config is None:
         raise typer.BadParameter("it needs a configuration", param_hint="--data")

@@ -4,7 +4,7 @@ import time
 
 import typer
 
-from consumers.campaign import Campaign, many
+from consumers.simulation.campaign import Campaign, many
 
 STEPS_SHOWN = 40
 

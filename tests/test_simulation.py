@@ -14,11 +14,11 @@ from anabranch.messages import ModelUpdate
 from anabranch.ports import Committed, Positions
 from anabranch.settings import Settings
 from commands.main import app
-from consumers.campaign import MODELS, Campaign, Result, shipped
 from consumers.learning_loop import LearningLoop
-from consumers.oracle import announced_once
-from consumers.simulated_stream import Recipe, Synthetic
-from consumers.simulation import Finding, Scenario, Simulation
+from consumers.simulation.campaign import MODELS, Campaign, Result, shipped
+from consumers.simulation.oracle import announced_once
+from consumers.simulation.schedules import Finding, Scenario, Simulation
+from consumers.simulation.stream import Recipe, Synthetic
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS_TO_FIND = 120

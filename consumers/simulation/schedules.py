@@ -27,10 +27,10 @@ from anabranch.testing import (
     Schedule,
 )
 from consumers.learning_loop import LearningLoop
-from consumers.oracle import Oracle
-from consumers.simulated_recruiting import Input, Journal, SimulatedRecruiter
-from consumers.simulated_stream import PARTITIONS_MAX, Recipe
-from consumers.witness import WitnessedLog
+from consumers.simulation.oracle import Oracle
+from consumers.simulation.recruiting import Input, Journal, SimulatedRecruiter
+from consumers.simulation.stream import PARTITIONS_MAX, Recipe
+from consumers.simulation.witness import WitnessedLog
 from learners import catalogue
 
 FAULTS_MAX = 8

@@ -9,8 +9,8 @@ import structlog
 
 from anabranch.settings import Settings
 from anabranch.settings_file import build
-from consumers.simulated_stream import Given, Recipe, Stamped, Synthetic
-from consumers.simulation import Finding, Scenario, Simulation
+from consumers.simulation.schedules import Finding, Scenario, Simulation
+from consumers.simulation.stream import Given, Recipe, Stamped, Synthetic
 
 EVENTS = 150
 CHUNK_SEEDS = 20

@@ -11,8 +11,8 @@ from anabranch.settings import Settings
 from anabranch.testing import MemoryLog
 from consumers.guard import Guard
 from consumers.learning_loop import First, LearningLoop
-from consumers.simulated_recruiting import Input, carried_out
-from consumers.simulated_stream import Stream
+from consumers.simulation.recruiting import Input, carried_out
+from consumers.simulation.stream import Stream
 from detectors.watch import Watch
 from learners.lane import Lane, Said
 from learners.promotion import Promotion
