@@ -4,7 +4,6 @@ checkpoint.store = "checkpoints" or "file:///var/lib/…"    a folder: `FileStor
 checkpoint.store = "s3://bucket/prefix"                    an object store: `S3Store`, with the extra [s3]
 """
 
-import hashlib
 import importlib
 import os
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from anabranch.errors import CheckpointError, ConfigError
 from anabranch.ports import Store
 from anabranch.settings import Settings
+from consumers.blobs import verified
 from consumers.manifest import NAME, Entry, appended, packed, unpacked
 
 
@@ -42,11 +42,6 @@ def store_of(settings: Settings) -> Store:
         ) from error
     store: Store = s3_store.S3Store(f"{address.rstrip('/')}/{settings.name}", keep=keep)
     return store
-
-
-def digest(data: bytes) -> str:
-    """The name of a blob."""
-    return hashlib.sha256(data).hexdigest()
 
 
 class FileStore:
@@ -123,18 +118,6 @@ class MemoryStore:
         kept = appended(self.entries, entry, keep=self.keep)
         self.entries = kept.entries
         self.blobs = {name: blob for name, blob in self.blobs.items() if name in kept.named}
-
-
-def verified(data: bytes, sha256: str, *, where: str) -> bytes:
-    """The data, if it is what its name says.
-
-    Raises:
-        CheckpointError: it is torn or has been changed.
-    """
-    found = digest(data)
-    if found != sha256:
-        raise CheckpointError(f"{where}: corrupt: its {len(data)} bytes have the sha256 {found}")
-    return data
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -18,7 +18,7 @@ from anabranch.messages import DeadLetter, DriftSignal, ModelReport, ModelUpdate
 from anabranch.ports import AcceptedEvent, Clock, Committed, Outlet, Positions, Record, Source, Store
 from anabranch.settings import Settings
 from consumers.announcer import Announcer, update_key
-from consumers.checkpoints import digest
+from consumers.blobs import digest
 from consumers.guard import Guard
 from consumers.pauses import Pauses
 from consumers.poison import Poison

@@ -12,7 +12,7 @@ import s3fs
 from botocore.exceptions import BotoCoreError
 
 from anabranch.errors import CheckpointError
-from consumers.checkpoints import verified
+from consumers.blobs import verified
 from consumers.manifest import NAME, Entry, Kept, appended, packed, unpacked
 
 

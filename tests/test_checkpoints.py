@@ -14,7 +14,8 @@ from moto.server import ThreadedMotoServer
 from anabranch.errors import CheckpointError, ConfigError
 from anabranch.ports import Store
 from anabranch.settings_file import build
-from consumers.checkpoints import FileStore, digest, store_of
+from consumers.blobs import digest
+from consumers.checkpoints import FileStore, store_of
 from consumers.manifest import STRANGER_S
 from consumers.s3_store import S3Store
 

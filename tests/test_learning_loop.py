@@ -2,7 +2,6 @@
 
 import itertools
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -15,7 +14,7 @@ from anabranch.errors import CheckpointError, LogTruncated, OwnershipLost
 from anabranch.messages import DeadLetter, ModelUpdate, TrainedOn
 from anabranch.settings import Settings
 from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from anabranch.testing import Crash, Dying, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from consumers.checkpoints import MemoryStore
 from consumers.learning_loop import LearningLoop
 from consumers.recruiting import InlineRecruiter
@@ -75,10 +74,6 @@ def updates_in(log: MemoryLog) -> list[ModelUpdate]:
     return [codec.decode(ModelUpdate, value) for value in log.values("model-updates")]
 
 
-class Crash(Exception):
-    """A process that ends here and now."""
-
-
 def test_a_drift_ends_in_a_swap_that_is_announced() -> None:
     """From labelled events to a validated swap, in one run."""
     log = filled()
@@ -110,24 +105,6 @@ def test_crashes_anywhere_change_nothing_that_was_learned(seed: int) -> None:
     assert crashes > 3
     assert loop.learning_state_hash() == expected
     assert sorted({(each.epoch, each.seq) for each in updates_in(log)}) == [(1, n + 1) for n in range(loop.seq)]
-
-
-class Dying:
-    """A port of a process that ends just before the n-th thing that it does to the world."""
-
-    def __init__(self, port: Any, left: Iterator[int]) -> None:
-        self.port = port
-        self.left = left
-
-    def __getattr__(self, name: str) -> Any:
-        act = getattr(self.port, name)
-
-        def step(*args: Any, **named: Any) -> Any:
-            if name != "close" and next(self.left) <= 0:
-                raise Crash
-            return act(*args, **named)
-
-        return step
 
 
 def test_whoever_was_taken_over_commits_and_announces_nothing() -> None:

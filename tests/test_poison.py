@@ -2,7 +2,6 @@
 
 import itertools
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -14,7 +13,7 @@ from anabranch.errors import LearningFrozen
 from anabranch.messages import DeadLetter, TrainedOn
 from anabranch.settings import Settings
 from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from anabranch.testing import Crash, Dying, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from consumers.checkpoints import MemoryStore
 from consumers.learning_loop import LearningLoop
 from consumers.recruiting import InlineRecruiter
@@ -174,28 +173,6 @@ def test_an_event_without_a_label_does_not_break_the_row() -> None:
     log = log_of([0, 1, 0, 1], unlabelled=(2,))
     with pytest.raises(LearningFrozen, match="offset 1, 3"):
         run(log, settings_of(guard={"poison_max": 2}))
-
-
-class Crash(Exception):
-    """A process that ends here and now."""
-
-
-class Dying:
-    """A port of a process that ends just before the n-th thing that it does to the world."""
-
-    def __init__(self, port: Any, left: Iterator[int]) -> None:
-        self.port = port
-        self.left = left
-
-    def __getattr__(self, name: str) -> Any:
-        act = getattr(self.port, name)
-
-        def step(*args: Any, **named: Any) -> Any:
-            if name != "close" and next(self.left) <= 0:
-                raise Crash
-            return act(*args, **named)
-
-        return step
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -19,7 +19,7 @@ from anabranch import codec, kafka_models, statetree
 from anabranch.errors import CheckpointError, LogTruncated
 from anabranch.messages import ModelUpdate, TrainedOn
 from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from anabranch.testing import Crash, Dying, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from commands import wiring
 from consumers.checkpoints import MemoryStore
 from consumers.inspection import inspect
@@ -151,28 +151,6 @@ def test_learning_goes_on_under_the_next_epoch(learned: Learned) -> None:
     assert orders == sorted(set(orders))
     assert orders[-1][0] == 3
     assert len({update.version for update in updates}) == len(updates)
-
-
-class Crash(Exception):
-    """A process that ends here and now."""
-
-
-class Dying:
-    """A port of a process that ends just before the n-th thing that it does to the world."""
-
-    def __init__(self, port: Any, left: Iterator[int]) -> None:
-        self.port = port
-        self.left = left
-
-    def __getattr__(self, name: str) -> Any:
-        act = getattr(self.port, name)
-
-        def step(*args: Any, **named: Any) -> Any:
-            if name != "close" and next(self.left) <= 0:
-                raise Crash
-            return act(*args, **named)
-
-        return step
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -6,6 +6,7 @@ them.
 """
 
 from anabranch.testing.clock import FrozenClock
+from anabranch.testing.dying import Dying
 from anabranch.testing.faulty_log import FaultyOutlet, FaultySource
 from anabranch.testing.faulty_store import Disk, FaultyStore
 from anabranch.testing.memory_log import MemoryLog, MemoryOutlet, MemorySource
@@ -15,6 +16,7 @@ from anabranch.testing.schedule import Schedule, Step
 __all__ = [
     "Crash",
     "Disk",
+    "Dying",
     "FaultyOutlet",
     "FaultySource",
     "FaultyStore",
