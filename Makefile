@@ -33,6 +33,9 @@ simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEED
 bench: $(READY) ## measure the throughput
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 
+faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that no event is lost or learned twice
+	@$(BIN)/python -m benchmarks.faults $(ARGS)
+
 kafka: $(READY) ## run a real Apache Kafka in the foreground; needs Java and Maven
 	@exec $(BIN)/python -m anabranch.kafka_local $(ARGS)
 

@@ -3,7 +3,7 @@
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,15 @@ from benchmarks.faults_project import NO_SWAPS, Learner, Project, project
 from benchmarks.faults_table import Row, timed, to_the_end
 
 PACE = 5000.0
-AHEAD = 5000
+AHEAD = 8000
 """So many records wait for each life, at least: no learner runs dry before its fault."""
 
-POINTS: dict[str, tuple[str, ...]] = {
+LIVES_S = (0.0, 0.8)
+"""How long a learner lives that is killed at a random moment, once it owns the model."""
+
+Points = Mapping[str, tuple[str, ...]]
+
+POINTS: Points = {
     "kill -9 during restore": ("restore:before", "restore:read", "restore:after"),
     "kill -9 in the middle of a batch": ("record",),
     "kill -9 during artifact chunks": ("chunks:before", "chunks:between", "chunks:after"),
@@ -34,26 +39,30 @@ PASSINGS = {"record": 1200, "restore": 1, "chunks": 4, "outbox": 4, "blob": 12, 
 class Lives:
     """The lives of one project's learners; a fault has recovered when the next learner owns the model again."""
 
-    def __init__(self, project: Project, rng: random.Random) -> None:
+    def __init__(
+        self, project: Project, rng: random.Random, *, pace: float = PACE, lives_s: tuple[float, float] = LIVES_S
+    ) -> None:
         self.project = project
         self.rng = rng
+        self.pace = pace
+        self.lives_s = lives_s
         self.died: list[Row] = []
 
     def at(self, row: Row, point: str) -> None:
         """One that kills itself at a point."""
         self._feed()
         most = PASSINGS[point.partition(":")[0]]
-        learner = self.project.learn(pace=PACE, at=point, passing=self.rng.randint(1, most))
+        learner = self.project.learn(pace=self.pace, at=point, passing=self.rng.randint(1, most))
         learner.wait_for("struck")
         self._died(row, learner)
 
     def random(self, row: Row) -> None:
         """One that is killed from outside: sometimes while it starts, mostly while it learns."""
         self._feed()
-        learner = self.project.learn(pace=PACE)
+        learner = self.project.learn(pace=self.pace)
         if self.rng.random() < 0.8:
             learner.wait_for("owned")
-            time.sleep(self.rng.random() * 0.8)
+            time.sleep(self.rng.uniform(*self.lives_s))
         else:
             time.sleep(self.rng.random() * 2.5)
         learner.kill()
@@ -81,22 +90,25 @@ class Lives:
         self.died = []
 
 
-def kills(folder: Path, *, seed: int, times: int, randomly: int, events: int, **given: Any) -> Iterator[Row]:
+def kills(
+    folder: Path, *, seed: int, times: int, randomly: int, events: int, points: Points = POINTS, **given: Any
+) -> Iterator[Row]:
     """One model, one log, one life after the other; at the end its state is that of a straight run.
 
     Args:
         times: at each fail point.
+        points: the fail points by the fault they stand for.
         randomly: at random moments.
         events: on the log, at least, in the end.
     """
     with project(folder, name="kills", seed=seed, **given) as here:
         lives = Lives(here, random.Random(seed))
-        rows = {fault: Row(fault) for fault in POINTS}
+        rows = {fault: Row(fault) for fault in points}
         moments = Row("kill -9 at random moments")
         for fault, row in rows.items():
             with timed(row):
-                for number in range(max(times, len(POINTS[fault]))):
-                    lives.at(row, POINTS[fault][number % len(POINTS[fault])])
+                for number in range(times * len(points[fault])):
+                    lives.at(row, points[fault][number % len(points[fault])])
         with timed(moments):
             for _ in range(randomly):
                 lives.random(moments)
@@ -144,8 +156,10 @@ def kills_while_retraining(folder: Path, *, seed: int, times: int, swaps: bool, 
     what = "and swapping" if swaps else ""
     how: dict[str, Any] = {"sections": "[trigger]\ndebounce_events = 1000\n" if swaps else NO_SWAPS}
     name = "swaps" if swaps else "retrain"
-    with project(folder, name=name, seed=seed, factory="bayes", flip_every=4000, **how, **given) as here:
-        lives, row = Lives(here, random.Random(seed + 2)), Row(f"kill -9 while retraining {what}".strip())
+    # Slowly, and for longer: a retraining process takes two seconds, and its recruit must have time to win.
+    slowly: dict[str, Any] = {"pace": 1500.0, "lives_s": (3.0, 6.0)} if swaps else {}
+    with project(folder, name=name, seed=seed, factory="bayes", flip_every=6000, **how, **given) as here:
+        lives, row = Lives(here, random.Random(seed + 2), **slowly), Row(f"kill -9 while retraining {what}".strip())
         with timed(row):
             for number in range(times):
                 lives.at(row, ("job:before", "job:after", "job:in")[number % 3])

@@ -17,7 +17,7 @@ from benchmarks.faults_project import Project
 from commands import wiring
 from consumers.backtest import Backtest
 
-ARTIFACTS_MAX = 12
+ARTIFACTS_MAX = 6
 """So many of the announced models, evenly spread, are fetched and checked."""
 
 

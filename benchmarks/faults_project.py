@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,7 +136,7 @@ class Project:
         flip_every: int = 0,
         session_s: float = SESSION_S,
     ) -> None:
-        shutil.copy(faults_witness.__file__, folder / "witness.py")
+        _bring_witness(folder)
         self.folder = folder
         self.name = name
         self.config = folder / f"{name}.toml"
@@ -198,6 +199,13 @@ class Project:
         for learner in self.learners:
             learner.kill()
             learner.ended()
+
+
+def _bring_witness(folder: Path) -> None:
+    """Whole or not at all: another project's learner may be importing it."""
+    beside = folder / f"witness.{threading.get_ident()}"
+    shutil.copy(faults_witness.__file__, beside)
+    beside.replace(folder / "witness.py")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,16 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def damages(folder: Path, *, seed: int, times: int, **given: Any) -> Iterator[Row]:
+def damages(
+    folder: Path, *, seed: int, times: int, faults: Iterable[str] = tuple(DAMAGES), **given: Any
+) -> Iterator[Row]:
     """The next learner goes on from the parent, and comes to the same state."""
     with project(folder, name="damages", seed=seed, **given) as here:
         rows = []
-        for fault, damage in DAMAGES.items():
+        for fault in faults:
             with timed(Row(fault)) as row:
                 for number in range(times):
-                    _damaged(here, row, damage, at=("manifest:after", "outbox:after")[number % 2])
+                    _damaged(here, row, DAMAGES[fault], at=("manifest:after", "outbox:after")[number % 2])
             rows.append(row)
         with timed(Row("… the state's hash is a straight run's", times=1)) as end:
             to_the_end(here, end, hashed=True, late_repeats=True)
