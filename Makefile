@@ -8,7 +8,7 @@ ROOMS := anabranch detectors learners consumers commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint simulate bench kafka client lock clean
+.PHONY: help demo test check lint simulate bench faults kafka client lock clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
