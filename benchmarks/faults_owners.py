@@ -15,7 +15,7 @@ from benchmarks.faults_project import SESSION_S, Learner, Project, is_stopped, p
 from benchmarks.faults_table import Row, timed, to_the_end
 
 PACE = 1500.0
-AHEAD = 8000
+AHEAD = 20_000
 
 ZOMBIES = (("record", 900), ("blob:before", 3), ("commit:before", 5), ("chunks:after", 2))
 """Where they fall asleep, and at which passing: in the middle of a batch … with a model sent and not committed."""
@@ -74,12 +74,13 @@ def _outlived(here: Project, row: Row, zombie: Learner) -> None:
     wake(zombie.process.pid)
     code = zombie.ended()
     fenced = row.insist(code == OwnershipLost.exit_code, f"the zombie ended with {code}: {zombie.said()}")
+    heir.wait_for("commit", more_than=len(heir.notes("commit")) + 2)  # a zombie must not take the heir along
     row.recovered += int(_left(row, heir) and fenced)
     row.count(learned(here, here.state()))
 
 
 def _left(row: Row, learner: Learner) -> bool:
-    """It ends in order when asked to."""
+    """It is still there, and ends in order when asked to."""
     learner.kill(signal.SIGTERM)
     code = learner.ended()
     return row.insist(code == 0, f"a learner ended with {code}: {learner.said()}")

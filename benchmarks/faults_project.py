@@ -108,8 +108,9 @@ class Learner:
 
     def said(self) -> str:
         """What it printed last, for complaints."""
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1][-300:] if lines else "no word"
+        lines = self.log.read_text(errors="replace").strip().splitlines() or ["no word"]
+        own = [line for line in lines if line.startswith("anabranch:")]
+        return (own or lines)[-1][:300]
 
 
 class Project:
