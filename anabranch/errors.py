@@ -8,6 +8,7 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── LearnError           the champion raised while predicting or learning; carries the event's place
     ├── LearningFrozen       it raised on too many events in a row; what is not learned is still in the log
     ├── OwnershipLost        another process owns the model now; this one must stop (exit code 75)
+    ├── SessionExpired       the broker took this process for dead, nobody has taken over; begin from the checkpoint
     ├── CheckpointError      no checkpoint can be restored, or it was written by something incompatible
     ├── LogTruncated         the log no longer holds offsets that are needed
     ├── KafkaUnavailable     the brokers do not answer, or a topic does not exist
@@ -56,6 +57,10 @@ class OwnershipLost(AnabranchError):
     """Another process owns the model now; nothing this one holds may be written any more."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h; supervisors are told not to restart on it
+
+
+class SessionExpired(AnabranchError):
+    """The broker took this process for dead, and nobody has taken over: what it owns has to be restored."""
 
 
 class CheckpointError(AnabranchError):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, MemberDescription
 
 from anabranch.errors import KafkaUnavailable
 
@@ -35,6 +35,7 @@ _CONSUMER_ONLY = frozenset(
         "fetch.wait.max.ms",
         "queued.min.messages",
         "queued.max.messages.kbytes",
+        "group.instance.id",
     }
 )
 _PRODUCER_ONLY = frozenset({"compression.type", "linger.ms", "batch.size", "acks", "message.timeout.ms"})
@@ -57,19 +58,27 @@ def reader(kafka: Kafka) -> dict[str, Any]:
     }
 
 
-def member(kafka: Kafka, *, model: str) -> dict[str, Any]:
+def owner(kafka: Kafka, *, model: str) -> dict[str, Any]:
     """Settings of the one consumer that owns a global model.
 
     The group's instance id is the same for every process of the model, so that a newcomer takes over at once and the
     broker fences the one before it.
     """
-    group = f"anabranch-{model}"
+    return {**sharer(kafka, model=model, assignment="range"), "group.instance.id": f"anabranch-{model}"}
+
+
+def sharer(kafka: Kafka, *, model: str, assignment: str) -> dict[str, Any]:
+    """Settings of a consumer that shares the partitions with others.
+
+    Args:
+        assignment: librdkafka's name of the strategy.
+    """
     return {
         **reader(kafka),
-        "group.id": group,
-        "group.instance.id": group,
+        "group.id": f"anabranch-{model}",
         "group.protocol": "classic",
-        "partition.assignment.strategy": "range",
+        "partition.assignment.strategy": assignment,
+        "enable.partition.eof": True,
     }
 
 
@@ -89,9 +98,8 @@ def partitions(kafka: Kafka, topic: str) -> list[int]:
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
-    admin = AdminClient(_without(common(kafka), _CONSUMER_ONLY | _PRODUCER_ONLY))
     try:
-        listed = admin.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        listed = _admin(kafka).list_topics(topic, timeout=TIMEOUT_S).topics[topic]
     except KafkaException as error:
         raise KafkaUnavailable(
             f"no answer from {common(kafka)['bootstrap.servers']}: {error.args[0].str()}; "
@@ -100,6 +108,24 @@ def partitions(kafka: Kafka, topic: str) -> list[int]:
     if listed.error is not None:
         raise KafkaUnavailable(f"topic {topic!r}: {listed.error.str()}; create it with `anabranch topics create`")
     return sorted(listed.partitions)
+
+
+def members(kafka: Kafka, group: str) -> list[MemberDescription]:
+    """The members of a consumer group, as its broker knows them.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    admin = _admin(kafka)
+    try:
+        described = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+    except KafkaException as error:
+        raise KafkaUnavailable(f"group {group}: {error.args[0].str()}") from error
+    return list(described.members)
+
+
+def _admin(kafka: Kafka) -> AdminClient:
+    return AdminClient(_without(common(kafka), _CONSUMER_ONLY | _PRODUCER_ONLY))
 
 
 def at(topic: str, positions: dict[int, int], metadata: str = "") -> list[TopicPartition]:

@@ -1,6 +1,6 @@
 """The seams to the world, as small protocols: the log, the store, the outlet, retraining, the clock."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 Positions = dict[int, int]
@@ -68,17 +68,26 @@ class Committed(NamedTuple):
     metadata: str
 
 
+class Owners(Protocol):
+    """Whoever learns from a source's partitions: those of a global model together, others one by one."""
+
+    def gained(self, partitions: Sequence[int], committed: Committed | None) -> Positions:
+        """Restore what was committed for them (None at the very first start); answers where to read on."""
+
+    def released(self, partitions: Sequence[int]) -> None:
+        """Commit what was learned of them: another process is about to gain them."""
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Drop what was learned of them since the last commit: another process may have gained them."""
+
+
 class Source(Protocol):
     """Where events come from. One thread calls it."""
 
-    def start(self, on_owned: Callable[[Committed | None], Positions]) -> None:
-        """Ask for ownership of all partitions.
+    def start(self, owners: Owners) -> None:
+        """Ask for ownership of partitions; `owners` is told, from within `start` or `poll`, what is gained and lost."""
 
-        `on_owned` is called with what was committed (None at the very first start) each time ownership is gained, from
-        within `start` or `poll`; it restores the state and answers where to read on.
-        """
-
-    def first_positions(self, start: str) -> Positions:
+    def first_positions(self, start: str, partitions: Sequence[int]) -> Positions:
         """The positions of a start from nothing: `start` is "earliest" or "latest"."""
 
     def rewind(self, positions: Positions) -> None:
@@ -89,11 +98,17 @@ class Source(Protocol):
 
         Raises:
             OwnershipLost: another process owns the partitions now.
+            SessionExpired: this process was taken for dead, and nobody has taken over.
             LogTruncated: the log no longer holds the position.
         """
 
     def commit(self, positions: Positions, metadata: str) -> None:
-        """Durably commit; raises OwnershipLost when another process owns the partitions."""
+        """Durably commit.
+
+        Raises:
+            OwnershipLost: another process owns the partitions now.
+            SessionExpired: this process was taken for dead, and nobody has taken over.
+        """
 
     def at_end(self) -> bool:
         """Whether everything that was there at the start has been read."""

@@ -196,9 +196,9 @@ _OURS = {
     "auto.offset.reset": "write `start` at the top of the file instead",
     "isolation.level": "only committed records are read",
     "group.protocol": "ownership relies on static members of the classic protocol",
-    "partition.assignment.strategy": "one process owns all partitions",
+    "partition.assignment.strategy": "write `assignment` at the top of the file instead",
+    "enable.partition.eof": "it tells the learner where the log ends",
     "group.id": "it is made from `name`",
-    "group.instance.id": "it is made from `name`, so that a newcomer takes over",
     "enable.idempotence": "the producer is always idempotent",
 }
 
@@ -218,7 +218,12 @@ class Settings(BaseSettings):
     task: Task
     positive: str | None = Field(None, description="the positive class of string labels (binary)")
     seed: int = 1
-    scope: Literal["global"] = "global"
+    scope: Literal["global", "partition"] = Field(
+        "global", description="one model of all partitions, or one of each, spread over processes"
+    )
+    assignment: Literal["range", "cooperative-sticky"] = Field(
+        "range", description='how processes share the partitions, with scope = "partition"'
+    )
     start: Literal["earliest", "latest"] = Field("earliest", description="where the very first start begins")
     model: ModelSpec
     kafka: dict[str, str | int | float | bool] = Field({}, description="passed to librdkafka as it stands")
@@ -241,6 +246,16 @@ class Settings(BaseSettings):
             if key in _OURS:
                 raise ValueError(f"`{key}` is not yours to set: {_OURS[key]}")
         return value
+
+    @model_validator(mode="after")
+    def _sharing_is_for_partitions(self) -> "Settings":
+        if self.scope == "global" and self.assignment != "range":
+            raise ValueError('`assignment` is for scope = "partition": a global model has one owner')
+        if self.scope == "global" and "group.instance.id" in self.kafka:
+            raise ValueError(
+                "kafka: `group.instance.id` is not yours to set: it is made from `name`, so that a newcomer takes over"
+            )
+        return self
 
     @model_validator(mode="after")
     def _positive_is_for_binary(self) -> "Settings":

@@ -6,6 +6,7 @@ python -m benchmarks.faults_learner CONFIG --journal FILE [--at commit:before --
 import argparse
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from anabranch.errors import AnabranchError
 from benchmarks.faults_points import NAMES, Points, arm
 from commands import wiring
 from commands.main import exit_code
+from consumers.learning_loop import LearningLoop
 
 HOW = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
@@ -38,9 +40,13 @@ def main(words: Sequence[str] | None = None) -> None:
 def _learn(options: argparse.Namespace, points: Points) -> None:
     settings = wiring.settings_at(options.config)
     first = wiring.first_champion(settings, warm_up=None, published=None, target="")
-    loop = wiring.learning_loop(settings, first=first)
-    arm(loop, points, pace=options.pace)
-    wiring.carry_out(loop, until_end=options.until_end)
+
+    def armed(stopping: threading.Event, is_first: bool) -> LearningLoop:
+        loop = wiring.learning_loop(settings, first=first, stopping=stopping)
+        arm(loop, points, pace=options.pace)
+        return loop
+
+    wiring.carry_out(armed, until_end=options.until_end)
 
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:

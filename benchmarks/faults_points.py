@@ -6,10 +6,10 @@ Production code knows nothing of it.
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from anabranch.ports import Committed, Outlet, Positions, Record, Sent, Source, Store
+from anabranch.ports import Committed, Outlet, Owners, Positions, Record, Sent, Source, Store
 from consumers.checkpoints import FileStore
 from consumers.learning_loop import LearningLoop
 from consumers.recruiting import Recruiter
@@ -78,11 +78,12 @@ def arm(loop: LearningLoop, points: Points, *, pace: float) -> None:
     Args:
         pace: records a second, at most; 0 is as fast as it goes.
     """
-    updates = loop.settings.topics.name("updates")
-    loop.source = FaultySource(loop.source, points, pace=pace)
-    loop.outlet = loop.announcer.outlet = FaultyOutlet(loop.outlet, points, updates=updates)
-    loop.store = FaultyStore(loop.store, points)
-    loop.recruiter = FaultyRecruiter(loop.recruiter, points)
+    ports, updates = loop.ports, loop.settings.topics.name("updates")
+    stores, recruiters = ports.stores, ports.recruiters
+    ports.source = FaultySource(ports.source, points, pace=pace)
+    ports.outlet = FaultyOutlet(ports.outlet, points, updates=updates)
+    ports.stores = lambda scope: FaultyStore(stores(scope), points)
+    ports.recruiters = lambda: FaultyRecruiter(recruiters(), points)
 
 
 class FaultyBatch(list[Record]):
@@ -98,6 +99,24 @@ class FaultyBatch(list[Record]):
             yield record
 
 
+class FaultyOwners:
+    """Owners, with points around restoring."""
+
+    def __init__(self, owners: Owners, points: Points) -> None:
+        self.owners = owners
+        self.points = points
+        self.released = owners.released
+        self.lost = owners.lost
+
+    def gained(self, partitions: Sequence[int], committed: Committed | None) -> Positions:
+        """Strike before, or after."""
+        self.points.passed("restore:before")
+        positions = self.owners.gained(partitions, committed)
+        self.points.passed("restore:after")
+        self.points.note("owned")
+        return positions
+
+
 class FaultySource:
     """A source, with points around restoring and committing."""
 
@@ -110,17 +129,9 @@ class FaultySource:
         self.at_end = source.at_end
         self.close = source.close
 
-    def start(self, on_owned: Callable[[Committed | None], Positions]) -> None:
-        """Strike before the state is restored, or when it is."""
-
-        def owned(committed: Committed | None) -> Positions:
-            self.points.passed("restore:before")
-            positions = on_owned(committed)
-            self.points.passed("restore:after")
-            self.points.note("owned")
-            return positions
-
-        self.source.start(owned)
+    def start(self, owners: Owners) -> None:
+        """Strike before a state is restored, or when it is."""
+        self.source.start(FaultyOwners(owners, self.points))
 
     def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
         """At the pace, in small batches; a point at each record."""

@@ -40,6 +40,7 @@ from consumers.guard import Guard
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
 from consumers.recruiting import ProcessRecruiter
 from consumers.topics import create
 from learners import catalogue
@@ -208,7 +209,7 @@ def _backtest(settings: Settings, values: list[bytes]) -> dict[str, float]:
         clock=SystemClock(),
     )
     run.run()
-    assert run.loop.lane.events == len(values)
+    assert run.loop.owner.lane.events == len(values)
     return {"seconds": run.seconds}
 
 
@@ -239,14 +240,16 @@ def _kafka(settings: Settings, values: list[bytes]) -> dict[str, float]:
         loop = LearningLoop(
             settings,
             first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
-            source=source,
-            outlet=KafkaOutlet(producer(settings.kafka)),
-            store=FileStore(Path(folder), keep=2),
-            recruiter=ProcessRecruiter(settings, clock=clock),
-            clock=clock,
+            ports=Ports(
+                source=source,
+                outlet=KafkaOutlet(producer(settings.kafka)),
+                stores=lambda scope: FileStore(Path(folder), keep=2),
+                recruiters=lambda: ProcessRecruiter(settings, clock=clock),
+                clock=clock,
+            ),
         )
         loop.run(until_end=True)
-    assert loop.lane.events == len(values)
+    assert loop.owner.lane.events == len(values)
     return {"seconds": source.ended_s - source.began_s}
 
 
@@ -282,7 +285,7 @@ def _memory(settings: Settings, values: list[bytes]) -> dict[str, float]:
         clock=SystemClock(),
     )
     run.run()
-    assert run.loop.lane.events == 1_000_000
+    assert run.loop.owner.lane.events == 1_000_000
     return {"grown_mb": _rss_mb() - at_start[0], "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 

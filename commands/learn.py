@@ -25,9 +25,11 @@ def learn(
 
     settings = wiring.settings_at(config)
     first = wiring.first_champion(settings, warm_up=warm_up, published=published, target=target)
-    loop = wiring.learning_loop(settings, first=first, listener=wiring.print_message if json else None)
-    wiring.carry_out(loop, until_end=until_end)
+    listener = wiring.print_message if json else None
+    loop = wiring.carry_out(
+        lambda stopping, _: wiring.learning_loop(settings, first=first, listener=listener, stopping=stopping),
+        until_end=until_end,
+    )
     if not json:
-        lane = loop.lane
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in lane.scores.values().items())
-        print(f"{lane.events} events learned; version {lane.version}; {scores}")
+        for scope, owner in sorted(loop.owners.items()):
+            print(wiring.summary(scope, owner.lane))

@@ -20,9 +20,15 @@ def rebuild(
 
     settings = wiring.settings_at(config)
     first = wiring.first_champion(settings, warm_up=None, published=None, target="")
-    loop = wiring.learning_loop(settings, first=first, rebuild=True, listener=wiring.print_message if json else None)
-    wiring.carry_out(loop, until_end=True)
-    if not json:
-        lane = loop.lane
-        done = "not announced yet" if loop.rebuilding else f"announced as version {lane.version} of epoch {loop.epoch}"
-        print(f"{lane.events} events learned again; {done}; `anabranch learn` goes on from here")
+    listener = wiring.print_message if json else None
+    loop = wiring.carry_out(
+        lambda stopping, is_first: wiring.learning_loop(
+            settings, first=first, rebuild=is_first, listener=listener, stopping=stopping
+        ),
+        until_end=True,
+    )
+    for owner in loop.owners.values():
+        if not json:
+            version = f"announced as version {owner.lane.version} of epoch {owner.epoch}"
+            done = "not announced yet" if owner.rebuilding else version
+            print(f"{owner.lane.events} events learned again; {done}; `anabranch learn` goes on from here")

@@ -5,14 +5,16 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import structlog
 from river import base
 
 from anabranch import artifact, codec, kafka_models, settings_file
 from anabranch.clock import SystemClock
-from anabranch.errors import ConfigError
+from anabranch.errors import ConfigError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
 from anabranch.messages import Message, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
@@ -23,9 +25,13 @@ from consumers.file_source import TOPIC
 from consumers.guard import Guard
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
-from consumers.learning_loop import First, LearningLoop
+from consumers.learning_loop import LearningLoop
+from consumers.owner import GLOBAL, First, Ports
 from consumers.recruiting import ProcessRecruiter
 from learners import catalogue
+from learners.lane import Lane
+
+log = structlog.get_logger()
 
 _PUBLISHED = re.compile(r"models:/(?P<name>[a-z0-9._-]+)(?:/(?P<version>\d+)|@champion)")
 
@@ -99,29 +105,50 @@ def learning_loop(
     first: First,
     rebuild: bool = False,
     listener: Callable[[Message], None] | None = None,
+    stopping: threading.Event | None = None,
 ) -> LearningLoop:
     """The loop on Kafka."""
     clock = SystemClock()
-    return LearningLoop(
-        settings,
-        first=first,
+    ports = Ports(
         source=KafkaSource(settings),
         outlet=KafkaOutlet(producer(settings.kafka)),
-        store=store_of(settings),
-        recruiter=ProcessRecruiter(settings, clock=clock),
+        stores=lambda scope: store_of(settings, scope),
+        recruiters=lambda: ProcessRecruiter(settings, clock=clock),
         clock=clock,
-        rebuild=rebuild,
-        listener=listener,
     )
+    return LearningLoop(settings, first=first, ports=ports, rebuild=rebuild, listener=listener, stopping=stopping)
 
 
-def carry_out(loop: LearningLoop, *, until_end: bool) -> None:
-    """Run the loop; SIGTERM and Ctrl-C end it after a checkpoint."""
+def carry_out(make: Callable[[threading.Event, bool], LearningLoop], *, until_end: bool) -> LearningLoop:
+    """Run a loop, and another from the last checkpoint whenever the broker took this process for dead.
+
+    SIGTERM and Ctrl-C end it after a checkpoint.
+
+    Args:
+        make: makes a loop from the event that stops it, and whether it is the first.
+    """
+    stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.stop())
+        signal.signal(number, lambda *_: stopping.set())
+    loop = make(stopping, True)
     gc.freeze()  # what is there now stays: the collector need not look at it again
     gc.set_threshold(50_000, 20, 50)
-    loop.run(until_end=until_end)
+    while True:
+        try:
+            loop.run(until_end=until_end)
+            return loop
+        except SessionExpired as error:
+            if stopping.is_set():
+                raise
+            log.warning("joining again", reason=str(error))
+            loop = make(stopping, not loop.begun)
+
+
+def summary(scope: str, lane: Lane) -> str:
+    """What a lane has come to, in a line."""
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in lane.scores.values().items())
+    where = "" if scope == GLOBAL else f"{scope}: "
+    return f"{where}{lane.events} events learned; version {lane.version}; {scores}"
 
 
 def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, object]:

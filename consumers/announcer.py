@@ -16,8 +16,9 @@ from learners.promotion import Promotion
 class Announcer:
     """Publishes artifacts and writes the updates for them. (The outbox publishes the updates.)"""
 
-    def __init__(self, settings: Settings, *, outlet: Outlet, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, scope: str, outlet: Outlet, clock: Clock) -> None:
         self.settings = settings
+        self.scope = scope
         self.outlet = outlet
         self.clock = clock
 
@@ -33,7 +34,7 @@ class Announcer:
         )
         return ModelUpdate(
             model=self.settings.name,
-            scope=self.settings.scope,
+            scope=self.scope,
             version=promotion.version,
             kind=promotion.kind,
             epoch=epoch,
@@ -60,7 +61,7 @@ class Announcer:
     def _publish(self, data: bytes, version: int) -> ArtifactPointer:
         sha256 = hashlib.sha256(data).hexdigest()
         topic = self.settings.topics.name("artifacts")
-        key = artifact.chunk_key(self.settings.name, self.settings.scope, version, sha256=sha256)
+        key = artifact.chunk_key(self.settings.name, self.scope, version, sha256=sha256)
         chunks = artifact.chunks(data)
         sent = self.outlet.send_all(topic, key=key, values=chunks)
         return ArtifactPointer(

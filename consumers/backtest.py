@@ -11,6 +11,7 @@ from anabranch.settings import Settings
 from consumers.checkpoints import MemoryStore
 from consumers.file_source import FileSource
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
 from consumers.recruiting import InlineRecruiter
 
 
@@ -77,14 +78,17 @@ class Backtest:
         source = FileSource(
             values, timestamp_of=timestamp_of, limit=limit, history_max=2 * settings.retrain.history_max + 1000
         )
+        store = MemoryStore()
         self.loop = LearningLoop(
             settings,
             first=first,
-            source=source,
-            outlet=NoOutlet(),
-            store=MemoryStore(),
-            recruiter=InlineRecruiter(settings, reader=source),
-            clock=clock,
+            ports=Ports(
+                source=source,
+                outlet=NoOutlet(),
+                stores=lambda scope: store,
+                recruiters=lambda: InlineRecruiter(settings, reader=source),
+                clock=clock,
+            ),
             listener=self._hear,
         )
         self.seconds = 0.0
@@ -106,7 +110,7 @@ class Backtest:
 
     def result(self) -> dict[str, Any]:
         """What came of it."""
-        lane, guard = self.loop.lane, self.loop.guard
+        lane, guard = self.loop.owner.lane, self.loop.owner.guard
         signals = [said for said in self.said if isinstance(said, DriftSignal)]
         updates = [said for said in self.said if isinstance(said, ModelUpdate)]
         return {
@@ -120,7 +124,7 @@ class Backtest:
             "duplicates": guard.duplicates,
             "waiting_for_label": len(lane.pending),
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,
-            "state_hash": self.loop.learning_state_hash(),
+            "state_hash": self.loop.owner.learning_state_hash(),
         }
 
 

@@ -18,16 +18,17 @@ from consumers.blobs import verified
 from consumers.manifest import NAME, Entry, appended, packed, unpacked
 
 
-def store_of(settings: Settings) -> Store:
-    """The store that `checkpoint.store` names, with a folder of its own for the model.
+def store_of(settings: Settings, scope: str = "global") -> Store:
+    """The store that `checkpoint.store` names, with a folder of its own for the model, and in it for each partition.
 
     Raises:
         ConfigError: no store has such an address, or what it needs is not installed.
     """
     address, keep = settings.checkpoint.store, settings.checkpoint.keep
+    folder = settings.name if scope == "global" else f"{settings.name}/{scope}"
     scheme = re.match(r"([A-Za-z0-9+.-]+)://", address)
     if scheme is None or scheme[1] == "file":
-        return FileStore(Path(address.removeprefix("file://")) / settings.name, keep=keep)
+        return FileStore(Path(address.removeprefix("file://")) / folder, keep=keep)
     if scheme[1] != "s3":
         raise ConfigError(
             f"checkpoint.store = {address!r}: {scheme[1]}:// is no store of ours; "
@@ -40,7 +41,7 @@ def store_of(settings: Settings) -> Store:
             f"checkpoint.store = {address!r} needs the extra [s3] ({error.name} is not installed): "
             "pip install 'anabranch[s3]'"
         ) from error
-    store: Store = s3_store.S3Store(f"{address.rstrip('/')}/{settings.name}", keep=keep)
+    store: Store = s3_store.S3Store(f"{address.rstrip('/')}/{folder}", keep=keep)
     return store
 
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from anabranch.errors import LogTruncated
-from anabranch.ports import Committed, Positions, Record
+from anabranch.ports import Owners, Positions, Record
 
 TOPIC = "file"
 
@@ -40,13 +40,13 @@ class FileSource:
             for number, value in enumerate(limited, offset)
         )
 
-    def start(self, on_owned: Callable[[Committed | None], Positions]) -> None:
+    def start(self, owners: Owners) -> None:
         """A file belongs to whoever reads it."""
-        self.rewind(on_owned(None))
+        self.rewind(owners.gained([0], None))
 
-    def first_positions(self, start: str) -> Positions:
+    def first_positions(self, start: str, partitions: Sequence[int]) -> Positions:
         """The file's beginning."""
-        del start
+        del start, partitions
         return {0: 0}
 
     def rewind(self, positions: Positions) -> None:

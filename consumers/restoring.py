@@ -35,7 +35,9 @@ def newest(committed: Committed | None, store: Store) -> Mapping[str, Any] | Non
     return None
 
 
-def state_of(settings: Settings, store: Store, *, sha: str, parent: str = "") -> tuple[dict[str, Any], str]:
+def state_of(
+    settings: Settings, store: Store, *, sha: str, parent: str = "", scope: str = "global"
+) -> tuple[dict[str, Any], str]:
     """The state in a blob, or in its parent when the blob is missing or torn; and which of them it is.
 
     Raises:
@@ -50,8 +52,9 @@ def state_of(settings: Settings, store: Store, *, sha: str, parent: str = "") ->
         ) from error
     except statetree.StateTreeError as error:
         raise CheckpointError(f"checkpoint {sha[:12]}: {error}") from error
-    if state["name"] != settings.name:
-        raise CheckpointError(f"checkpoint {sha[:12]} is of model {state['name']!r}, not {settings.name!r}")
+    if (state["name"], state["scope"]) != (settings.name, scope):
+        found = f"model {state['name']!r}, scope {state['scope']}"
+        raise CheckpointError(f"checkpoint {sha[:12]} is of {found}, not of {settings.name!r}, scope {scope}")
     return state, sha
 
 

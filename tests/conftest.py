@@ -1,6 +1,7 @@
 """Where the tests get their Kafka from, and the fixtures they share."""
 
 import gc
+import itertools
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import sys
 import uuid
 import venv
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,9 @@ from testcontainers.community.kafka import KafkaContainer
 from anabranch.errors import KafkaUnavailable
 from anabranch.kafka_embedded import EmbeddedKafka
 from anabranch.kafka_local import LocalKafka, create_topic
+from anabranch.ports import Store
+from anabranch.testing import Dying
+from consumers.learning_loop import LearningLoop
 
 ROOT = Path(__file__).resolve().parent.parent
 WHICH = "ANABRANCH_TEST_KAFKA"  # an address, or the word jars, which passes a Docker engine by
@@ -106,6 +110,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"kafka", "local_kafka"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
+
+
+@pytest.fixture
+def dying() -> Callable[..., None]:
+    """Lets a loop's process end just before the n-th thing that it does to the world."""
+
+    def wrap(loop: LearningLoop, store: Store, *, after: int) -> None:
+        ports, left = loop.ports, itertools.count(after, -1)
+        fragile = Dying(store, left)
+        ports.source, ports.outlet = Dying(ports.source, left), Dying(ports.outlet, left)
+        ports.stores = lambda scope: fragile
+
+    return wrap
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,10 @@ from anabranch.errors import CheckpointError, LogTruncated, OwnershipLost
 from anabranch.messages import DeadLetter, ModelUpdate, TrainedOn
 from anabranch.settings import Settings
 from anabranch.settings_file import build
-from anabranch.testing import Crash, Dying, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from anabranch.testing import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from consumers.checkpoints import MemoryStore
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
 from consumers.recruiting import InlineRecruiter
 from learners import catalogue
 
@@ -56,11 +57,13 @@ def loop_on(
     return LearningLoop(
         settings,
         first=lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn()),
-        source=source,
-        outlet=MemoryOutlet(log),
-        store=store,
-        recruiter=InlineRecruiter(settings, reader=source),
-        clock=clock or FrozenClock(),
+        ports=Ports(
+            source=source,
+            outlet=MemoryOutlet(log),
+            stores=lambda scope: store,
+            recruiters=lambda: InlineRecruiter(settings, reader=source),
+            clock=clock or FrozenClock(),
+        ),
     )
 
 
@@ -88,35 +91,35 @@ def test_a_drift_ends_in_a_swap_that_is_announced() -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_crashes_anywhere_change_nothing_that_was_learned(seed: int) -> None:
+def test_crashes_anywhere_change_nothing_that_was_learned(seed: int, dying: Any) -> None:
     """P1: after any crashes, the learning state is that of the run without them, and updates are without gap."""
-    expected = straight(filled()).learning_state_hash()
+    expected = straight(filled()).owner.learning_state_hash()
     log, store, rng = filled(), MemoryStore(), random.Random(seed)
     crashes = 0
     while True:
         loop = loop_on(log, store)
-        left = itertools.count(rng.randrange(4, 25), -1)
-        loop.source, loop.outlet, loop.store = (Dying(port, left) for port in (loop.source, loop.outlet, loop.store))
+        dying(loop, store, after=rng.randrange(4, 25))
         try:
             loop.run(until_end=True)
             break
         except Crash:
             crashes += 1
     assert crashes > 3
-    assert loop.learning_state_hash() == expected
-    assert sorted({(each.epoch, each.seq) for each in updates_in(log)}) == [(1, n + 1) for n in range(loop.seq)]
+    assert loop.owner.learning_state_hash() == expected
+    assert sorted({(each.epoch, each.seq) for each in updates_in(log)}) == [(1, n + 1) for n in range(loop.owner.seq)]
 
 
 def test_whoever_was_taken_over_commits_and_announces_nothing() -> None:
     """P3: the broker fences the old owner; what it did since its last commit is dropped."""
     log, store = filled(), MemoryStore()
     old = loop_on(log, store, settings_of(checkpoint={"every_events": 10_000}))
-    old.source.start(old._owned)
+    old.ports.source.start(old)
     old._turn()
+    heir = loop_on(log, store)
+    heir.ports.source.start(heir)
     announced = len(updates_in(log))
-    loop_on(log, store).source.start(lambda committed: {0: 0})
     with pytest.raises(OwnershipLost, match="another"):
-        old.checkpoint()
+        old.owner.checkpoint()
     assert len(updates_in(log)) == announced
 
 
@@ -124,9 +127,10 @@ def test_an_update_whose_announcement_was_lost_is_announced_after_the_restart() 
     """P5: no announcement outruns durable state, and none is lost."""
     log, store = filled(), MemoryStore()
     loop = loop_on(log, store)
-    loop._publish_outbox = lambda: (_ for _ in ()).throw(Crash)  # type: ignore[method-assign]  # dies between commit and outbox
+    loop.ports.source.start(loop)
+    loop.owner._publish_outbox = lambda: (_ for _ in ()).throw(Crash)  # type: ignore[method-assign]  # dies between commit and outbox
     with pytest.raises(Crash):
-        loop.run(until_end=True)
+        loop._turn()
     assert not updates_in(log)
     loop_on(log, store).run(until_end=True)
     assert [update.seq for update in updates_in(log)][:2] == [1, 2]
@@ -134,14 +138,14 @@ def test_an_update_whose_announcement_was_lost_is_announced_after_the_restart() 
 
 def test_a_missing_blob_falls_back_to_its_parent() -> None:
     """A torn or lost blob costs the work since its parent, never an event."""
-    expected = straight(filled()).learning_state_hash()
+    expected = straight(filled()).owner.learning_state_hash()
     log, store = filled(), MemoryStore(keep=3)
     loop = loop_on(log, store)
     loop.run(until_end=True)
-    del store.blobs[loop.sha]
+    del store.blobs[loop.owner.sha]
     again = loop_on(log, store)
     again.run(until_end=True)
-    assert again.learning_state_hash() == expected
+    assert again.owner.learning_state_hash() == expected
 
 
 def test_without_any_readable_blob_the_start_is_refused() -> None:
@@ -158,8 +162,8 @@ def test_records_that_retention_took_before_they_were_learned_stop_the_loop() ->
     """P9: it says which offsets are gone."""
     log, store = filled(600), MemoryStore()
     loop = loop_on(log, store)
-    loop.source.start(loop._owned)
-    loop.checkpoint()
+    loop.ports.source.start(loop)
+    loop.owner.checkpoint()
     log.trim("events", before=300)
     with pytest.raises(LogTruncated, match="offsets 0 to 299 are gone"):
         loop_on(log, store).run(until_end=True)
@@ -173,7 +177,7 @@ def test_refused_records_leave_the_learning_state_alone() -> None:
         dirty.append("events", record.value or b"")
         if n % 7 == 0:
             dirty.append("events", bad[n % len(bad)])
-    assert straight(dirty).lane.scores.values() == straight(clean).lane.scores.values()
+    assert straight(dirty).owner.lane.scores.values() == straight(clean).owner.lane.scores.values()
     letters = [codec.decode(DeadLetter, value) for value in dirty.values("dead-letters")]
     assert len(letters) == 115
     assert {letter.stage for letter in letters} == {"decode", "schema"}
@@ -204,8 +208,8 @@ def test_an_event_that_the_champion_chokes_on_is_left_out() -> None:
             poisoned.append("events", b'{"id":"bad","ts":1.6e9,"features":{"0":666.0,"1":1.0,"2":1.0},"label":true}')
         poisoned.append("events", record.value or b"")
     loop = straight(poisoned, settings)
-    assert loop.lane.champion.model.inner["LogisticRegression"].weights == (
-        straight(clean, settings).lane.champion.model.inner["LogisticRegression"].weights
+    assert loop.owner.lane.champion.model.inner["LogisticRegression"].weights == (
+        straight(clean, settings).owner.lane.champion.model.inner["LogisticRegression"].weights
     )
     letter = codec.decode(DeadLetter, poisoned.values("dead-letters")[-1])
     assert (letter.stage, letter.offset) == ("learn", 333)
@@ -228,4 +232,4 @@ def test_several_partitions_are_replayed_in_the_order_they_were_learned() -> Non
     loop = straight(log)
     again = straight(filled(4000, partitions=3))
     assert "swap" in [update.kind for update in updates_in(log)]
-    assert loop.learning_state_hash() == again.learning_state_hash()
+    assert loop.owner.learning_state_hash() == again.owner.learning_state_hash()

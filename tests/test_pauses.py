@@ -12,6 +12,7 @@ from anabranch.settings_file import build
 from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from consumers.checkpoints import MemoryStore
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
 from consumers.recruiting import InlineRecruiter
 from learners import catalogue
 
@@ -52,11 +53,13 @@ def run(log: MemoryLog, *seconds: float, **checkpoint: Any) -> LearningLoop:
     loop = LearningLoop(
         settings,
         first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
-        source=source,
-        outlet=MemoryOutlet(log),
-        store=SlowStore(clock, *seconds),
-        recruiter=InlineRecruiter(settings, reader=source),
-        clock=clock,
+        ports=Ports(
+            source=source,
+            outlet=MemoryOutlet(log),
+            stores=lambda scope: SlowStore(clock, *seconds),
+            recruiters=lambda: InlineRecruiter(settings, reader=source),
+            clock=clock,
+        ),
     )
     loop.run(until_end=True)
     return loop
@@ -85,5 +88,5 @@ def test_without_a_checkpoint_there_is_no_pause_to_report() -> None:
 def test_what_was_measured_is_no_part_of_the_state() -> None:
     """Over stores of different speed the blobs are the same, byte for byte."""
     quick, slow = run(log_of(300), *[0.0] * 9, every=1e9), run(log_of(300), *[7.0] * 9, every=1e9)
-    assert quick.sha == slow.sha
-    assert quick.learning_state_hash() == slow.learning_state_hash()
+    assert quick.owner.sha == slow.owner.sha
+    assert quick.owner.learning_state_hash() == slow.owner.learning_state_hash()

@@ -1,6 +1,5 @@
 """Events on which the champion raises: left out one by one, and frozen when too many come in a row."""
 
-import itertools
 import random
 from typing import Any
 
@@ -13,9 +12,10 @@ from anabranch.errors import LearningFrozen
 from anabranch.messages import DeadLetter, TrainedOn
 from anabranch.settings import Settings
 from anabranch.settings_file import build
-from anabranch.testing import Crash, Dying, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from anabranch.testing import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from consumers.checkpoints import MemoryStore
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
 from consumers.recruiting import InlineRecruiter
 from learners import catalogue
 
@@ -73,11 +73,13 @@ def loop_on(log: MemoryLog, store: MemoryStore, settings: Settings) -> LearningL
     return LearningLoop(
         settings,
         first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
-        source=source,
-        outlet=MemoryOutlet(log),
-        store=store,
-        recruiter=InlineRecruiter(settings, reader=source),
-        clock=FrozenClock(),
+        ports=Ports(
+            source=source,
+            outlet=MemoryOutlet(log),
+            stores=lambda scope: store,
+            recruiters=lambda: InlineRecruiter(settings, reader=source),
+            clock=FrozenClock(),
+        ),
     )
 
 
@@ -104,10 +106,10 @@ def test_a_storm_of_poison_rewinds_once_for_each_event(partitions: int) -> None:
     poisons = stormy(3000, share=0.01, seed=1)
     log = log_of(poisons, partitions=partitions)
     loop = run(log)
-    assert isinstance(loop.source, CountingSource)
-    assert len(loop.source.rewound_to) - 1 == sum(map(bool, poisons)) > 20
-    assert loop.lane.events == poisons.count(0)
-    assert not loop.poison.places
+    assert isinstance(loop.ports.source, CountingSource)
+    assert len(loop.ports.source.rewound_to) - 1 == sum(map(bool, poisons)) > 20
+    assert loop.owner.lane.events == poisons.count(0)
+    assert not loop.owner.poison.places
 
 
 def test_a_storm_leaves_the_learning_state_of_the_clean_stream() -> None:
@@ -117,7 +119,7 @@ def test_a_storm_leaves_the_learning_state_of_the_clean_stream() -> None:
     for n, poison in enumerate(poisons):
         if not poison:
             clean.append("events", event(n, 0))
-    assert run(dirty).learning_state_hash() == run(clean).learning_state_hash()
+    assert run(dirty).owner.learning_state_hash() == run(clean).owner.learning_state_hash()
     assert letters_in(dirty) == [n for n, poison in enumerate(poisons) if poison]
 
 
@@ -126,8 +128,8 @@ def test_a_rewind_goes_back_no_further_than_to_the_poison_before() -> None:
     poisons = [0] * 500 + [1] + [0] * 9 + [2] + [0] * 9
     log = log_of(poisons)
     loop = run(log)
-    assert isinstance(loop.source, CountingSource)
-    assert loop.source.rewound_to == [0, 200, 501]  # the start, the first champion's checkpoint, the first poison
+    assert isinstance(loop.ports.source, CountingSource)
+    assert loop.ports.source.rewound_to == [0, 200, 501]  # the start, the first champion's checkpoint, the first poison
 
 
 @pytest.mark.parametrize("row", [[1, 1, 1], [2, 2, 2], [1, 2, 1], [2, 1, 2]])
@@ -159,13 +161,13 @@ def test_a_higher_bound_thaws() -> None:
         loop_on(log, store, settings_of(guard={"poison_max": 3})).run(until_end=True)
     loop = loop_on(log, store, settings_of(guard={"poison_max": 9}))
     loop.run(until_end=True)
-    assert loop.lane.events == 60
+    assert loop.owner.lane.events == 60
 
 
 def test_a_learned_event_between_breaks_the_row() -> None:
     """Many that are scattered are no reason to stop."""
     log = log_of([1, 0, 2, 0] * 20)
-    assert run(log, settings_of(guard={"poison_max": 2})).lane.events == 40
+    assert run(log, settings_of(guard={"poison_max": 2})).owner.lane.events == 40
 
 
 def test_an_event_without_a_label_does_not_break_the_row() -> None:
@@ -176,21 +178,20 @@ def test_an_event_without_a_label_does_not_break_the_row() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_crashes_in_a_storm_change_nothing_that_was_learned(seed: int) -> None:
+def test_crashes_in_a_storm_change_nothing_that_was_learned(seed: int, dying: Any) -> None:
     """Poison and crashes together: the state is that of the run without crashes."""
     poisons = stormy(1500, share=0.01, seed=3)
-    expected = run(log_of(poisons)).learning_state_hash()
+    expected = run(log_of(poisons)).owner.learning_state_hash()
     log, store, rng = log_of(poisons), MemoryStore(), random.Random(seed)
     crashes = 0
     while True:
         loop = loop_on(log, store, settings_of())
-        left = itertools.count(rng.randrange(4, 40), -1)
-        loop.source, loop.outlet, loop.store = (Dying(port, left) for port in (loop.source, loop.outlet, loop.store))
+        dying(loop, store, after=rng.randrange(4, 40))
         try:
             loop.run(until_end=True)
             break
         except Crash:
             crashes += 1
     assert crashes > 3
-    assert loop.learning_state_hash() == expected
+    assert loop.owner.learning_state_hash() == expected
     assert letters_in(log) == [n for n, poison in enumerate(poisons) if poison]

@@ -19,11 +19,12 @@ from anabranch import codec, kafka_models, statetree
 from anabranch.errors import CheckpointError, LogTruncated
 from anabranch.messages import ModelUpdate, TrainedOn
 from anabranch.settings_file import build
-from anabranch.testing import Crash, Dying, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from anabranch.testing import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from commands import wiring
 from consumers.checkpoints import MemoryStore
 from consumers.inspection import inspect
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
 from consumers.recruiting import InlineRecruiter
 from learners import catalogue
 
@@ -61,11 +62,13 @@ def loop_on(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> Lea
     return LearningLoop(
         SETTINGS,
         first=lambda: (catalogue.build(SETTINGS.model, seed=1), TrainedOn()),
-        source=source,
-        outlet=MemoryOutlet(log),
-        store=store,
-        recruiter=InlineRecruiter(SETTINGS, reader=source),
-        clock=FrozenClock(),
+        ports=Ports(
+            source=source,
+            outlet=MemoryOutlet(log),
+            stores=lambda scope: store,
+            recruiters=lambda: InlineRecruiter(SETTINGS, reader=source),
+            clock=FrozenClock(),
+        ),
         rebuild=rebuild,
     )
 
@@ -113,8 +116,8 @@ def test_it_is_rebuilt_from_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
         older.setattr(statetree, "river_version", "0.25.0")
         run(log, store)
     rebuilt = run(log, store, rebuild=True)
-    assert rebuilt.lane.events == 2000
-    assert run(log, store).learning_state_hash() == rebuilt.learning_state_hash()
+    assert rebuilt.owner.lane.events == 2000
+    assert run(log, store).owner.learning_state_hash() == rebuilt.owner.learning_state_hash()
 
 
 def test_a_rebuilt_model_has_learned_what_the_first_had(learned: Learned) -> None:
@@ -122,8 +125,8 @@ def test_a_rebuilt_model_has_learned_what_the_first_had(learned: Learned) -> Non
     log, store, straight = learned
     rebuilt = run(log, store, rebuild=True)
     assert "swap" in [update.kind for update in updates_in(log)]
-    assert statetree.digest(rebuilt.lane.champion.model) == statetree.digest(straight.lane.champion.model)
-    assert rebuilt.lane.scores.values() == straight.lane.scores.values()
+    assert statetree.digest(rebuilt.owner.lane.champion.model) == statetree.digest(straight.owner.lane.champion.model)
+    assert rebuilt.owner.lane.scores.values() == straight.owner.lane.scores.values()
 
 
 def test_only_the_model_that_has_caught_up_is_announced(learned: Learned) -> None:
@@ -134,7 +137,7 @@ def test_only_the_model_that_has_caught_up_is_announced(learned: Learned) -> Non
     (update,) = updates_in(log)[len(before) :]
     assert (update.kind, update.epoch, update.reason) == ("rebuild", 2, "rebuilt from the log")
     assert (update.event, update.offset) == (2000, 1999)
-    assert update.version == rebuilt.lane.version > straight.lane.version
+    assert update.version == rebuilt.owner.lane.version > straight.owner.lane.version
     assert update.seq == before[-1].seq + 1
 
 
@@ -154,7 +157,7 @@ def test_learning_goes_on_under_the_next_epoch(learned: Learned) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: Learned) -> None:
+def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: Learned, dying: Any) -> None:
     """Crashes anywhere, and `learn` after them: the state and the one announcement are those of a straight rebuild."""
     log, store, _ = learned
     other_log, other_store = log_of(2000), MemoryStore()
@@ -163,8 +166,7 @@ def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: 
     rng, crashes, begun = random.Random(seed), 0, False
     while True:
         loop = loop_on(log, store, rebuild=not begun)
-        left = itertools.count(rng.randrange(5, 40), -1)
-        loop.source, loop.outlet, loop.store = (Dying(port, left) for port in (loop.source, loop.outlet, loop.store))
+        dying(loop, store, after=rng.randrange(5, 40))
         try:
             loop.run(until_end=True)
             break
@@ -173,9 +175,9 @@ def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: 
             assert log.committed is not None
             begun = orjson.loads(log.committed.metadata)["epoch"] == 2
     assert crashes > 1
-    assert loop.learning_state_hash() == expected.learning_state_hash()
+    assert loop.owner.learning_state_hash() == expected.owner.learning_state_hash()
     assert {(each.epoch, each.version) for each in updates_in(log) if each.kind == "rebuild"} == {
-        (2, expected.lane.version)
+        (2, expected.owner.lane.version)
     }
 
 
@@ -186,7 +188,7 @@ def test_a_stop_does_not_announce_half_a_rebuild(learned: Learned) -> None:
     loop = loop_on(log, store, rebuild=True)
     loop.listener = lambda message: loop.stop()
     loop.run(until_end=True)
-    assert 0 < loop.lane.events < 2000
+    assert 0 < loop.owner.lane.events < 2000
     assert len(updates_in(log)) == announced
 
 
@@ -195,7 +197,7 @@ def test_what_is_gone_from_the_log_is_named(learned: Learned) -> None:
     log, store, _ = learned
     log.trim("events", before=700)
     loop = run(log, store, rebuild=True)
-    assert loop.lane.events == 1300
+    assert loop.owner.lane.events == 1300
     assert updates_in(log)[-1].reason == "rebuilt from the log, where partition 0 offsets 0 to 699 are gone"
 
 
@@ -205,7 +207,7 @@ def test_a_rebuild_needs_no_blob(learned: Learned) -> None:
     store.blobs.clear()
     with pytest.raises(CheckpointError, match=r"bring it back, or learn the log again: `anabranch rebuild CONFIG`"):
         run(log, store)
-    assert run(log, store, rebuild=True).lane.version > straight.lane.version
+    assert run(log, store, rebuild=True).owner.lane.version > straight.owner.lane.version
 
 
 def test_without_any_checkpoint_there_is_nothing_to_rebuild() -> None:
@@ -230,7 +232,7 @@ def test_a_rebuild_that_falls_behind_retention_stops(learned: Learned) -> None:
     """As every learner does."""
     log, store, _ = learned
     loop = loop_on(log, store, rebuild=True)
-    loop.source.start(loop._owned)
+    loop.ports.source.start(loop)
     log.trim("events", before=100)
     with pytest.raises(LogTruncated, match="offsets 0 to 99 are gone"):
         loop._turn()

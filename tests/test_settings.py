@@ -52,7 +52,7 @@ UNKNOWN = {
 @pytest.mark.parametrize(("more", "key", "near"), UNKNOWN.values(), ids=UNKNOWN)
 def test_an_unknown_key_names_the_nearest_known(more: dict[str, Any], key: str, near: str) -> None:
     """A misspelt key is an error that says how to spell it, at every level."""
-    hint = f"did you mean `{near}`?" if near else "known here: arena, checkpoint"
+    hint = f"did you mean `{near}`?" if near else "known here: arena, assignment, checkpoint"
     assert faults(**more)[0].startswith(f"x.toml: unknown key `{key}`; {hint}")
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from anabranch.ports import Committed, Positions
 from anabranch.settings import Settings
 from commands.main import app
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Owner, Ports
 from consumers.simulation.campaign import MODELS, Campaign, Result, shipped
 from consumers.simulation.oracle import announced_once
 from consumers.simulation.schedules import Finding, Scenario, Simulation
@@ -95,14 +97,14 @@ class StubbornSource:
         except OwnershipLost as lost:
             if "another" not in str(lost):  # only where somebody has taken over
                 raise
-            self.source.start(lambda committed: dict(self.source.positions))
+            self.source._join()
             self.source.commit(positions, metadata)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.source, name)
 
 
-class HastyLoop(LearningLoop):
+class HastyOwner(Owner):
     """Announces before it commits."""
 
     def checkpoint(self) -> None:
@@ -112,20 +114,29 @@ class HastyLoop(LearningLoop):
         super().checkpoint()
 
 
-class FirstEpochLoop(LearningLoop):
+class FirstEpochOwner(Owner):
     """Goes back to a checkpoint's parent as if what the lost one announced had never been read."""
 
-    def _owned(self, committed: Committed | None) -> Positions:
-        positions = super()._owned(committed)
+    def gain(self, partitions: Sequence[int], committed: Committed | None, *, rebuild: bool) -> Positions:
+        positions = super().gain(partitions, committed, rebuild=rebuild)
         self.epoch = 1
         return positions
+
+
+class HastyLoop(LearningLoop):
+    owner_type = HastyOwner
+
+
+class FirstEpochLoop(LearningLoop):
+    owner_type = FirstEpochOwner
 
 
 def test_a_commit_before_its_blob_is_durable_is_found() -> None:
     """A crash between the two would leave a commit that names nothing."""
 
-    def late(settings: Settings, *, store: Any, **ports: Any) -> LearningLoop:
-        return LearningLoop(settings, store=LateStore(store), **ports)
+    def late(settings: Settings, *, ports: Ports, **more: Any) -> LearningLoop:
+        stores = ports.stores
+        return LearningLoop(settings, ports=replace(ports, stores=lambda scope: LateStore(stores(scope))), **more)
 
     assert "committed before its blob was durable" in first_failure(planted(late)).finding
 
@@ -133,8 +144,8 @@ def test_a_commit_before_its_blob_is_durable_is_found() -> None:
 def test_a_commit_that_is_retried_under_a_lost_generation_is_found() -> None:
     """Two histories would take the model from each other."""
 
-    def stubborn(settings: Settings, *, source: Any, **ports: Any) -> LearningLoop:
-        return LearningLoop(settings, source=StubbornSource(source), **ports)
+    def stubborn(settings: Settings, *, ports: Ports, **more: Any) -> LearningLoop:
+        return LearningLoop(settings, ports=replace(ports, source=StubbornSource(ports.source)), **more)
 
     assert first_failure(planted(stubborn)).finding
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import NoReturn
 
 from anabranch.errors import KafkaUnavailable, OwnershipLost
-from anabranch.ports import Committed, Positions, Record, Sent
+from anabranch.ports import Owners, Positions, Record, Sent
 from anabranch.testing.clock import FrozenClock
 from anabranch.testing.memory_log import MemoryLog, MemoryOutlet, MemorySource
 from anabranch.testing.processes import Process
@@ -29,11 +29,11 @@ class FaultySource(MemorySource):
         self.clock = clock
         self.rng = process.schedule.rng
 
-    def start(self, on_owned: Callable[[Committed | None], Positions]) -> None:
+    def start(self, owners: Owners) -> None:
         """Take over, read what was committed, and restore: each of them may take a while."""
         self.process.act("join", self._join)
         committed = self.process.act("read commits", lambda: self.log.committed)
-        self.positions = dict(on_owned(committed))
+        self.positions = dict(owners.gained(range(self.log.partitions), committed))
 
     def _join(self) -> None:
         self.log.owner += 1

@@ -1,11 +1,11 @@
 """A log in memory with groups, fencing, gaps and retention: it does what a broker promises, at once."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from anabranch.errors import LogTruncated, OwnershipLost
-from anabranch.ports import Committed, Positions, Record, Sent
+from anabranch.ports import Committed, Owners, Positions, Record, Sent
 
 
 @dataclass
@@ -62,19 +62,17 @@ class MemorySource:
         self.generation = 0
         self.positions: Positions = {}
 
-    def start(self, on_owned: Callable[[Committed | None], Positions]) -> None:
+    def start(self, owners: Owners) -> None:
         """Take over; the owner before is fenced from now on."""
         self.log.owner += 1
         self.generation = self.log.owner
-        self.rewind(on_owned(self.log.committed))
+        self.rewind(owners.gained(range(self.log.partitions), self.log.committed))
 
-    def first_positions(self, start: str) -> Positions:
-        """The first or the next offset of every partition."""
+    def first_positions(self, start: str, partitions: Sequence[int]) -> Positions:
+        """The first or the next offset of each partition."""
         if start == "earliest":
-            return {partition: self.log.start_of(self.topic, partition) for partition in range(self.log.partitions)}
-        return {
-            partition: self.log.next_offset.get((self.topic, partition), 0) for partition in range(self.log.partitions)
-        }
+            return {partition: self.log.start_of(self.topic, partition) for partition in partitions}
+        return {partition: self.log.next_offset.get((self.topic, partition), 0) for partition in partitions}
 
     def rewind(self, positions: Positions) -> None:
         """Read on from there."""

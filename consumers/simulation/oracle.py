@@ -10,7 +10,7 @@ from anabranch.ports import AcceptedEvent, Positions, Record
 from anabranch.settings import Settings
 from anabranch.testing import MemoryLog
 from consumers.guard import Guard
-from consumers.learning_loop import First, LearningLoop
+from consumers.owner import First, Owner
 from consumers.simulation.recruiting import Input, carried_out
 from consumers.simulation.stream import Stream
 from detectors.watch import Watch
@@ -80,18 +80,18 @@ class Oracle:
     log: MemoryLog
     calm: bool
 
-    def findings(self, loop: LearningLoop, inputs: Sequence[Input]) -> Iterator[str]:
+    def findings(self, owner: Owner, inputs: Sequence[Input]) -> Iterator[str]:
         """What is wrong, in words."""
-        runs = loop.lane.lineage.last(loop.lane.events)
+        runs = owner.lane.lineage.last(owner.lane.events)
         places = [(run.partition, offset) for run in runs for offset in range(run.start, run.end)]
-        yield from _once(places, self.stream, learned=loop.lane.events)
+        yield from _once(places, self.stream, learned=owner.lane.events)
         straight = self._straight()
         try:
             straight.run([self.stream.records[place] for place in places], inputs)
         except Exception as error:  # whatever it is, the run cannot be told again
             yield f"the recorded order cannot be learned again: {type(error).__name__}: {error}"
             return
-        yield from self._same(straight, loop)
+        yield from self._same(straight, owner)
         yield from self._complete(straight.guard, set(places))
         updates = [codec.decode(ModelUpdate, value) for value in self.log.values(self._topic("updates"))]
         yield from announced_once(updates, calm=self.calm)
@@ -107,11 +107,11 @@ class Oracle:
         lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on)
         return Straight(lane, Guard(self.settings), self.settings, self.stream)
 
-    def _same(self, straight: Straight, loop: LearningLoop) -> Iterator[str]:
+    def _same(self, straight: Straight, owner: Owner) -> Iterator[str]:
         expected = straight.lane.learning_state()
-        if statetree.digest(expected, trusted=self.settings.model.trusted) == loop.learning_state_hash():
+        if statetree.digest(expected, trusted=self.settings.model.trusted) == owner.learning_state_hash():
             return
-        found = loop.lane.learning_state()
+        found = owner.lane.learning_state()
         trusted = self.settings.model.trusted
         differing = [
             name

@@ -27,6 +27,7 @@ from anabranch.testing import (
     Schedule,
 )
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
 from consumers.simulation.oracle import Oracle
 from consumers.simulation.recruiting import Input, Journal, SimulatedRecruiter
 from consumers.simulation.stream import PARTITIONS_MAX, Recipe
@@ -112,7 +113,7 @@ class Simulation:
 
     def _judge(self) -> None:
         oracle = Oracle(self.scenario.settings, self._first, self.stream, self.log, calm=not self.disasters)
-        for finding in oracle.findings(self.loops[self.done], self.inputs[self.done]):
+        for finding in oracle.findings(self.loops[self.done].owner, self.inputs[self.done]):
             raise Finding(finding)
 
     # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -130,11 +131,13 @@ class Simulation:
         loop = self.scenario.loop(
             settings,
             first=self._first,
-            source=source,
-            outlet=FaultyOutlet(self.log, process=process),
-            store=Journal(FaultyStore(self.disk, process=process), known=self.known, inputs=inputs),
-            recruiter=SimulatedRecruiter(settings, reader=source, process=process, inputs=inputs),
-            clock=self.clock,
+            ports=Ports(
+                source=source,
+                outlet=FaultyOutlet(self.log, process=process),
+                stores=lambda scope: Journal(FaultyStore(self.disk, process=process), known=self.known, inputs=inputs),
+                recruiters=lambda: SimulatedRecruiter(settings, reader=source, process=process, inputs=inputs),
+                clock=self.clock,
+            ),
         )
         self.loops[process.name] = loop
         loop.run(until_end=True)

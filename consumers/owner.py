@@ -1,0 +1,322 @@
+"""The owner of a model: all that one checkpoint holds, from its restore through each record to the next checkpoint.
+
+The state and the positions it belongs to lie in one blob. The blob is durable before it is committed, the commit is
+fenced by the broker, and updates are announced only after the commit: see docs/ARCHITECTURE.md.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from river import base
+
+from anabranch import codec, statetree
+from anabranch.errors import CheckpointError, LearnError
+from anabranch.messages import DeadLetter, DriftSignal, ModelReport, ModelUpdate, TrainedOn
+from anabranch.ports import AcceptedEvent, Clock, Committed, Outlet, Positions, Record, Source, Store
+from anabranch.settings import Settings
+from consumers.announcer import Announcer, update_key
+from consumers.blobs import digest
+from consumers.guard import Guard
+from consumers.pauses import Pauses
+from consumers.poison import Poison
+from consumers.recruiting import Recruiter
+from consumers.restoring import newest, rebuilt_from, state_of
+from detectors.watch import Watch
+from learners.lane import Lane, Said
+from learners.promotion import Promotion
+from learners.retraining import Job
+
+log = structlog.get_logger()
+
+FIRST_EPOCH = 1
+GLOBAL = "global"
+
+First = Callable[[], tuple[base.Estimator, TrainedOn]]
+"""Makes the first champion, when there is no checkpoint to go on from."""
+
+
+@dataclass
+class Ports:
+    """What a loop and its owners reach the world through.
+
+    Args:
+        stores: the store of an owner's checkpoints, by its scope.
+        recruiters: a recruiter for one owner.
+    """
+
+    source: Source
+    outlet: Outlet
+    stores: Callable[[str], Store]
+    recruiters: Callable[[], Recruiter]
+    clock: Clock
+
+
+class Owner:
+    """One model and the partitions that it learns from.
+
+    Args:
+        scope: "global", or "p3" for the model of partition 3.
+        first: makes the first champion.
+        listener: is shown every message right after it was sent.
+    """
+
+    def __init__(
+        self, settings: Settings, *, scope: str, first: First, ports: Ports, listener: Callable[[Any], None]
+    ) -> None:
+        self.settings = settings
+        self.scope = scope
+        self.first = first
+        self.ports = ports
+        self.listener = listener
+        self.store = ports.stores(scope)
+        self.recruiter = ports.recruiters()
+        self.announcer = Announcer(settings, scope=scope, outlet=ports.outlet, clock=ports.clock)
+        self.pauses = Pauses(ports.clock)
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        """The state before the first event. Made at once, so that a mistaken configuration shows at start."""
+        model, trained_on = self.first()
+        self.lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on)
+        self.guard = Guard(self.settings)
+        self.positions: Positions = {}
+        self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
+        self.outbox: list[ModelUpdate] = []
+        self.epoch, self.seq, self.number, self.sha = FIRST_EPOCH, 0, 0, ""
+        self.rebuilding = ""
+        """Why, until the rebuilt model has caught up: so long nothing is announced."""
+        self.checkpointed_at = (0, self.ports.clock.monotonic_s())
+
+    # ── gaining and giving up ───────────────────────────────────────────────────────────────────────────────────
+
+    def gain(self, partitions: Sequence[int], committed: Committed | None, *, rebuild: bool) -> Positions:
+        """Ownership was gained: go on from what was committed, or begin; where to read on.
+
+        Args:
+            rebuild: begin again at the log's first record, as a later epoch of what was checkpointed.
+        """
+        entry = newest(committed, self.store)
+        if rebuild:
+            return self._begin_again(partitions, entry)
+        if entry is None:
+            self.positions = self.ports.source.first_positions(self.settings.start, partitions)
+            log.info("begin", model=self.settings.name, scope=self.scope, positions=self.positions)
+            return self.positions
+        self._restore(str(entry["sha"]), parent=str(entry["parent"]))
+        if committed is None or not committed.metadata or self.sha != entry["sha"]:
+            # A later checkpoint may have been announced: what is announced from here on must be newer, and other.
+            self.epoch, self.number = entry["epoch"] + 1, entry["number"]
+        log.info(
+            "restored",
+            model=self.settings.name,
+            scope=self.scope,
+            events=self.lane.events,
+            checkpoint=self.sha[:12],
+        )
+        self._publish_outbox()
+        known = self.ports.source.first_positions("earliest", partitions)  # one that was added begins at its start
+        self.positions = {**known, **self.positions}
+        return self.positions
+
+    def _begin_again(self, partitions: Sequence[int], entry: Mapping[str, Any] | None) -> Positions:
+        """A rebuild: nothing is restored, and all that it will announce is newer than all that was announced."""
+        if entry is None:
+            raise CheckpointError(
+                f"there is no checkpoint of {self.settings.name} to rebuild; `anabranch learn` begins anew"
+            )
+        # The chain of parents begins anew as well: whoever fell back behind the rebuild would undo what it announced.
+        self.epoch, self.seq, self.number = entry["epoch"] + 1, entry["seq"], entry["number"]
+        self.lane.version = entry["version"]
+        self.positions = self.ports.source.first_positions("earliest", partitions)
+        self.rebuilding = rebuilt_from(self.positions)
+        log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
+        return self.positions
+
+    def _restore(self, sha: str, *, parent: str) -> None:
+        """The state of the blob, or of its parent at the parent's positions."""
+        state, self.sha = state_of(self.settings, self.store, sha=sha, parent=parent, scope=self.scope)
+        self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
+        self.positions = dict(state["positions"])
+        self.poison.restore(state["poison"])
+        self.rebuilding = state["rebuilding"]
+        self.outbox = [codec.decode(ModelUpdate, each) for each in state["outbox"]]
+        self.guard.restore(state["guard"])
+        self.lane.restore(state["lane"])
+        self.recruiter.reset([each.job for each in self.lane.jobs.under_way.values()])
+        self.checkpointed_at = (self.guard.accepted + self.guard.refused, self.ports.clock.monotonic_s())
+
+    def close(self) -> None:
+        """End what is under way; what was not checkpointed is dropped."""
+        self.recruiter.close()
+
+    # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def take(self, record: Record) -> None:
+        """One record's way: guard, lane, messages.
+
+        Raises:
+            LearnError: the champion raised; `leave_out` undoes the event.
+        """
+        self.positions[record.partition] = record.offset + 1
+        if self.poison.places and record in self.poison:
+            self._refuse(self.guard.dead_letter(record, stage="learn", reason="the champion raises on it"))
+            self.checkpoint()  # the next one goes back no further than to here
+            return
+        checked = self.guard.check(record)
+        if type(checked) is AcceptedEvent:
+            for said in self.lane.asked(checked):
+                self._say(said)
+            if self.lane.events >= self.recruiter.due:
+                self.take_inputs()
+        elif checked is not None:
+            self._refuse(checked)  # type: ignore[arg-type]  # what is neither an event nor None is a dead letter
+
+    def take_inputs(self) -> None:
+        """Let finished retraining jobs in. An input is journalled by the checkpoint that follows it."""
+        done = self.recruiter.finished(self.lane.events)
+        for recruited in done:
+            log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
+            self.lane.admit(recruited)
+        if done:
+            self.checkpoint()
+
+    def leave_out(self, error: LearnError) -> None:
+        """The champion raised half way through an event: back to the last checkpoint, and past it next time.
+
+        The source has to be rewound to the positions after it.
+        """
+        log.error("poison", model=self.settings.name, partition=error.partition, offset=error.offset, error=str(error))
+        self.poison.found(error)
+        sha, poison, epoch, number = self.sha, self.poison, self.epoch, self.number
+        self._start_afresh()
+        self._restore(sha, parent="")
+        self.poison, self.epoch, self.number = poison, epoch, number  # the checkpoint may be of before a new epoch
+
+    # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _say(self, said: Said) -> None:
+        if isinstance(said, Promotion):
+            self._go_live(said)
+        elif isinstance(said, Job):
+            log.info("trigger", model=self.settings.name, job=said.id, reason=said.reason)
+            self.recruiter.submit(said)
+        elif isinstance(said, DriftSignal):
+            self._send("signals", said)
+        elif isinstance(said, ModelReport):
+            self._send("reports", said.model_copy(update={"checkpoint_pause_s": self.pauses.take()}))
+
+    def _send(self, topic: str, message: DriftSignal | ModelReport | DeadLetter) -> None:
+        self.ports.outlet.send(self.settings.topics.name(topic), key=message.id, value=codec.encode(message))
+        self.listener(message)
+
+    def _refuse(self, letter: DeadLetter) -> None:
+        self._send("dead_letters", letter)
+
+    def _go_live(self, promotion: Promotion) -> None:
+        """A new champion: its bytes go out, the state is checkpointed, then it is announced."""
+        if self.rebuilding:
+            return  # what is announced is better, until the rebuilt model has learned as much
+        self.seq += 1
+        update = self.announcer.prepare(promotion, epoch=self.epoch, seq=self.seq, features=list(self.guard.kinds))
+        self.outbox = [update]
+        self.checkpoint()
+        log.info(
+            promotion.kind,
+            model=update.model,
+            scope=update.scope,
+            version=update.version,
+            events=update.event,
+            reason=update.reason,
+            arena_events=update.verdict.events if update.verdict else None,
+        )
+        self.listener(update)
+
+    def end_rebuild(self) -> None:
+        """Announce the rebuilt champion, now that it has learned what was there when the rebuild began."""
+        promotion = self.lane.rebuilt(reason=self.rebuilding) if self.rebuilding else None
+        if promotion is not None:
+            self.rebuilding = ""
+            self._go_live(promotion)
+
+    # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def checkpoint_if_due(self) -> None:
+        """After so many records or seconds."""
+        if self._checkpoint_due():
+            self.checkpoint()
+
+    def _checkpoint_due(self) -> bool:
+        events, at_s = self.checkpointed_at
+        done = self.guard.accepted + self.guard.refused - events
+        every = self.settings.checkpoint
+        return done >= every.every_events or (done > 0 and self.ports.clock.monotonic_s() - at_s >= every.every)
+
+    def checkpoint(self) -> None:
+        """Make the state durable, then commit it, then publish the outbox: in this order, or a crash loses or repeats.
+
+        Raises:
+            OwnershipLost: the commit was refused; nothing of this state may be written any more.
+            SessionExpired: likewise, and nobody has taken over.
+        """
+        self.pauses.begin()
+        self.ports.outlet.flush()
+        self.pauses.lap("flush_s")
+        parent, self.number = self.sha, self.number + 1
+        self.poison.forget(self.positions)
+        blob = statetree.encode(self._state(parent), trusted=self.settings.model.trusted)
+        sha = digest(blob)
+        self.pauses.lap("encode_s")
+        self.store.put(sha, blob)
+        self.pauses.lap("store_s")
+        entry = self._entry(sha, parent)
+        self.ports.source.commit(self.positions, orjson.dumps(entry).decode())
+        self.pauses.lap("commit_s")
+        self.sha = sha
+        self.store.record({**entry, "positions": {str(key): value for key, value in self.positions.items()}})
+        self._publish_outbox()
+        self.pauses.lap("announce_s")
+        self.checkpointed_at = (self.guard.accepted + self.guard.refused, self.ports.clock.monotonic_s())
+        log.debug("checkpoint", scope=self.scope, number=self.number, size_bytes=len(blob), **self.pauses.end())
+
+    def _entry(self, sha: str, parent: str) -> dict[str, Any]:
+        """What names a checkpoint: in the manifest, and in the offsets' metadata, where `number` must be the last."""
+        return {
+            "sha": sha,
+            "parent": parent,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "version": self.lane.version,
+            "number": self.number,
+        }
+
+    def _publish_outbox(self) -> None:
+        for update in self.outbox:
+            self.ports.outlet.send(
+                self.settings.topics.name("updates"), key=update_key(update), value=codec.encode(update)
+            )
+        if self.outbox:
+            self.ports.outlet.flush()
+        self.outbox = []
+
+    def _state(self, parent: str) -> dict[str, Any]:
+        return {
+            "name": self.settings.name,
+            "scope": self.scope,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "number": self.number,
+            "parent": parent,
+            "positions": dict(self.positions),
+            "poison": self.poison.state(),
+            "rebuilding": self.rebuilding,
+            "outbox": [codec.encode(update) for update in self.outbox],
+            "guard": self.guard.state(),
+            "lane": self.lane.state(),
+        }
+
+    def learning_state_hash(self) -> str:
+        """The canonical hash of models, contests, detectors and scores."""
+        return statetree.digest(self.lane.learning_state(), trusted=self.settings.model.trusted)
