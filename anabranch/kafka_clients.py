@@ -18,12 +18,13 @@ LOST = frozenset(
     {
         KafkaError.FENCED_INSTANCE_ID,
         KafkaError._FENCED,
+        KafkaError._FATAL,  # how an idle consumer is told of either
         KafkaError.UNKNOWN_MEMBER_ID,
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.REBALANCE_IN_PROGRESS,
     }
 )
-"""Answers that mean: another process owns the partitions now."""
+"""Answers that mean: this process owns the partitions no longer."""
 
 
 _CONSUMER_ONLY = frozenset(

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from anabranch.errors import OwnershipLost
-from anabranch.kafka_clients import member
+from anabranch.kafka_clients import sharer
 from benchmarks.faults_oracle import learned
 from benchmarks.faults_project import SESSION_S, Learner, Project, is_stopped, project, until, wake
 from benchmarks.faults_table import Row, timed, to_the_end
@@ -87,19 +87,20 @@ def _left(row: Row, learner: Learner) -> bool:
 
 
 def newcomers(folder: Path, *, seed: int, times: int, **given: Any) -> Iterator[Row]:
-    """A second owner joins, the first is fenced; it leaves, the first comes back."""
+    """A second owner joins, the first is fenced, while it learns or has nothing to do; the second leaves."""
     with project(folder, name="newcomers", seed=seed, **given) as here:
         row = Row("a second owner joins and leaves")
         with timed(row):
-            for _ in range(times):
+            for idle in (False, True) * times:
                 row.times += 1
-                here.feed(8000)
+                here.feed(1000 if idle else 8000)
                 first = here.learn(pace=PACE)
-                first.wait_for("commit", more_than=1)
+                wanted = len(here.stream) if idle else 1
+                until(lambda first=first, wanted=wanted: first.progress() >= wanted, "the first did not learn")
                 second = here.learn(pace=PACE)
                 code = first.ended()
                 fenced = row.insist(code == OwnershipLost.exit_code, f"the first ended with {code}: {first.said()}")
-                second.wait_for("commit", more_than=1)
+                second.wait_for("owned")
                 row.recovered += int(_left(row, second) and fenced)
                 row.count(learned(here, here.state()))
             to_the_end(here, row, hashed=True)
@@ -127,9 +128,7 @@ def strangers(folder: Path, *, seed: int, times: int, **given: Any) -> Iterator[
 
 
 def _stranger(here: Project) -> None:
-    configured = member(here.settings.kafka, model=here.settings.name)
-    del configured["group.instance.id"]
-    consumer = Consumer(configured)
+    consumer = Consumer(sharer(here.settings.kafka, model=here.settings.name, assignment="range"))
     assigned: list[TopicPartition] = []
     consumer.subscribe([here.settings.topics.name("events")], on_assign=lambda _, several: assigned.extend(several))
     try:

@@ -104,7 +104,10 @@ class Learner:
 
     def ended(self) -> int:
         """The exit code, once it has ended."""
-        return self.process.wait(WAIT_S)
+        try:
+            return self.process.wait(WAIT_S)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{self.log}: it does not end") from error
 
     def said(self) -> str:
         """What it printed last, for complaints."""

@@ -6,6 +6,7 @@ several, and each partition is gained and given up by itself.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -56,7 +57,8 @@ class KafkaSource:
         def on_lost(consumer: Consumer, lost: list[TopicPartition]) -> None:
             if self.is_global:
                 # The member that was taken for dead must not join again by itself: it would fence its successor.
-                self.consumer.unsubscribe()
+                with suppress(KafkaException):  # fenced already
+                    self.consumer.unsubscribe()
                 raise self._gone("the broker has not heard from this process in time")
             self._give_up([each.partition for each in lost], owners.lost)
 
@@ -147,22 +149,22 @@ class KafkaSource:
             messages = batch(self.consumer, max_records, timeout_s=timeout_s)
         except KafkaException as error:
             raise self._gone(error.args[0].str()) from error
+        records = [record_of(message) for message in messages if message.error() is None or self._heed(message)]
         if self.rebalanced and messages:
             self.rewind(self.read)  # what came before the rebalance is of positions that no longer count
             return []
-        return [record_of(message) for message in messages if self._is_record(message)]
+        for record in records:
+            self.read[record.partition] = record.offset + 1
+        return records
 
-    def _is_record(self, message: Message) -> bool:
-        error = message.error()
-        if error is None or error.code() == KafkaError._PARTITION_EOF:
-            # The end's offset counts too: what lies before it may be control records, which nobody sees.
-            self.read[message.partition() or 0] = (message.offset() or 0) + (error is None)
-        else:
-            self._raise_if_final(error, message.partition())
-        return error is None
-
-    def _raise_if_final(self, error: KafkaError, partition: int | None) -> None:
-        if error.code() in LOST or error.fatal():
+    def _heed(self, message: Message) -> bool:
+        """What came instead of a record: most faults mend by themselves."""
+        error, partition = message.error(), message.partition()
+        assert error is not None
+        if error.code() == KafkaError._PARTITION_EOF:
+            # Behind the last record there may be control records, which nobody sees.
+            self.read[partition or 0] = message.offset() or 0
+        if error.code() in LOST:
             raise self._gone(error.str())
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise LogTruncated(
@@ -171,6 +173,7 @@ class KafkaSource:
             )
         if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
             raise KafkaUnavailable(f"{self.topic}: {error.str()}")
+        return False
 
     def at_end(self) -> bool:
         """Whether every partition that is owned is read up to where it ended when it was gained."""
