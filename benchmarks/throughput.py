@@ -1,6 +1,6 @@
 """How much of River's own speed is left: a bare loop, a backtest, and a learner on a real Kafka, interleaved.
 
-    python -m benchmarks.throughput [--events N] [--runs N] [--no-kafka]
+    python -m benchmarks.throughput [--events N] [--runs N] [--no-kafka] [--pauses]
 
 Every measurement is a process of its own on the same pre-encoded Agrawal stream. The bare loop decodes the JSON,
 predicts and learns, and does nothing else; the others have guard, duplicates, ADWIN, Page-Hinkley and three scores on.
@@ -23,35 +23,24 @@ from typing import Any
 
 import orjson
 import structlog
-from confluent_kafka import Producer
 from river import linear_model, preprocessing, tree
-from river.datasets import synth
 
 from anabranch.clock import SystemClock
 from anabranch.kafka_clients import producer
-from anabranch.kafka_local import LocalKafka
 from anabranch.messages import TrainedOn
 from anabranch.ports import Record
 from anabranch.settings import Settings
-from anabranch.settings_file import build
+from benchmarks import pauses
+from benchmarks.agrawal import MODELS, TimedSource, agrawal, filled_kafka, settings_of
 from consumers.backtest import Backtest
 from consumers.checkpoints import FileStore
 from consumers.guard import Guard
 from consumers.kafka_outlet import KafkaOutlet
-from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
 from consumers.owner import Ports
 from consumers.recruiting import ProcessRecruiter
-from consumers.topics import create
 from learners import catalogue
 
-MODELS = {
-    "HoeffdingTree": [{"use": "tree.HoeffdingTreeClassifier"}],
-    "StandardScaler|LogisticRegression": [
-        {"use": "preprocessing.StandardScaler"},
-        {"use": "linear_model.LogisticRegression"},
-    ],
-}
 PLAIN: dict[str, Callable[[], Any]] = {  # as a user of River would write them
     "tree.HoeffdingTreeClassifier": tree.HoeffdingTreeClassifier,
     "preprocessing.StandardScaler linear_model.LogisticRegression": lambda: (
@@ -77,6 +66,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--no-kafka", action="store_true")
+    parser.add_argument("--pauses", action="store_true", help="the pauses for checkpoints alone")
     parser.add_argument("--one", choices=(*WAYS, "guard", "memory"), help=argparse.SUPPRESS)
     parser.add_argument("--model", default="HoeffdingTree", help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
@@ -92,7 +82,10 @@ def _all(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="anabranch-bench-") as folder, ExitStack() as stack:
         data = Path(folder, "agrawal.jsonl")
         data.write_bytes(b"\n".join(agrawal(options.events)))
-        bootstrap = "" if options.no_kafka else _filled_kafka(stack, data)
+        bootstrap = "" if options.no_kafka else filled_kafka(stack, data)
+        if options.pauses:
+            pauses.table(runs=options.runs, data=data, bootstrap=bootstrap)
+            return
         ways = WAYS[:2] if options.no_kafka else WAYS
         print(f"{options.events:,} Agrawal events, {options.runs} interleaved runs; seconds: median [least, most]")
         for model in MODELS:
@@ -101,29 +94,7 @@ def _all(options: argparse.Namespace) -> None:
         print(f"decoding and validating an event of 10 features: {guard['us']:.2f} µs (aim: at most 5)")
         memory = _child("memory", "StandardScaler|LogisticRegression", data=data)
         print(f"1,000,000 events through a LogisticRegression lane: {memory['grown_mb']:+.1f} MB (aim: under 20)")
-
-
-def agrawal(events: int) -> Iterator[bytes]:
-    """The encoded stream."""
-    for number, (x, y) in enumerate(itertools.islice(synth.Agrawal(seed=42), events)):
-        yield orjson.dumps({"id": f"agrawal-{number}", "ts": 1.6e9 + number / 1000, "features": x, "label": y})
-
-
-def _filled_kafka(stack: ExitStack, data: Path) -> str:
-    """A real broker with the stream on one partition of its events topic."""
-    broker = stack.enter_context(LocalKafka())
-    settings = _settings("HoeffdingTree", bootstrap=broker.bootstrap)
-    create(settings)
-    publisher = Producer(producer(settings.kafka))
-    for value in data.read_bytes().splitlines():
-        while True:
-            try:
-                publisher.produce("events", value, partition=0)
-                break
-            except BufferError:
-                publisher.poll(0.1)
-    publisher.flush()
-    return broker.bootstrap
+        pauses.table(runs=min(options.runs, 3), data=data, bootstrap=bootstrap)
 
 
 def _interleaved(
@@ -162,7 +133,7 @@ def _one(options: argparse.Namespace) -> dict[str, float]:
     values = options.data.read_bytes().splitlines()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # as `anabranch learn` has it; for all alike
-    settings = _settings(options.model, bootstrap=options.bootstrap, name=options.name)
+    settings = settings_of(options.model, bootstrap=options.bootstrap, name=options.name)
     measure: dict[str, Callable[[Settings, list[bytes]], dict[str, float]]] = {
         "bare": _bare,
         "backtest": _backtest,
@@ -171,23 +142,6 @@ def _one(options: argparse.Namespace) -> dict[str, float]:
         "memory": _memory,
     }
     return measure[options.one](settings, values)
-
-
-def _settings(model: str, *, bootstrap: str = "", name: str = "bench") -> Settings:
-    return build(
-        {
-            "name": name,
-            "task": "binary",
-            "model": {"steps": MODELS[model]},
-            "scores": {"metrics": ["Accuracy", "F1", "LogLoss"]},
-            # At work on every event, and never fired: retraining and shadows are work of their own.
-            "detectors": {
-                "adwin": {"use": "drift.ADWIN", "delta": 1e-12},
-                "page_hinkley": {"use": "drift.PageHinkley", "threshold": 1e9, "delta": 0.02, "alpha": 1.0},
-            },
-            "kafka": {"bootstrap.servers": bootstrap} if bootstrap else {},
-        }
-    )
 
 
 def _bare(settings: Settings, values: list[bytes]) -> dict[str, float]:
@@ -213,29 +167,9 @@ def _backtest(settings: Settings, values: list[bytes]) -> dict[str, float]:
     return {"seconds": run.seconds}
 
 
-class _TimedSource(KafkaSource):
-    """Notes when the first record came and when all were learned: joining and leaving the group are not the work."""
-
-    began_s = ended_s = 0.0
-
-    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
-        """The next records."""
-        records = super().poll(max_records, timeout_s=timeout_s)
-        if records and not self.began_s:
-            self.began_s = time.perf_counter()
-        return records
-
-    def at_end(self) -> bool:
-        """Whether all is read."""
-        ended = super().at_end()
-        if ended:
-            self.ended_s = time.perf_counter()
-        return ended
-
-
 def _kafka(settings: Settings, values: list[bytes]) -> dict[str, float]:
     clock = SystemClock()
-    source = _TimedSource(settings)
+    source = TimedSource(settings)
     with tempfile.TemporaryDirectory() as folder:
         loop = LearningLoop(
             settings,

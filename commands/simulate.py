@@ -20,30 +20,39 @@ def simulate(
     data: Annotated[Path | None, typer.Option(help="learn these events instead of synthetic ones")] = None,
     target: Annotated[str, typer.Option(help="the label's column in --data")] = "target",
     events: Annotated[int, typer.Option(help="of a schedule, when a configuration is given", min=1)] = 300,
+    hostile: Annotated[int, typer.Option(help="how many hostile records the guard is shown", min=0)] = 100_000,
+    siege: Annotated[int | None, typer.Option(help="replay this siege of hostile records alone")] = None,
     processes: Annotated[int, typer.Option(help="how many at a time; 0 = one a core", min=0)] = 0,
 ) -> None:
     """Crash the learner anywhere, take it over, tear its blobs; then check that each event was learned exactly once.
 
-    Each seed is one schedule, over a log and a store in memory. A seed that fails is printed with its last steps and
-    the command that replays it; the exit code is then 1.
+    Each seed is one schedule, over a log and a store in memory. Before, the guard is shown hostile records, a thousand
+    in each siege. A seed or siege that fails is printed with its last steps and the command that replays it; the exit
+    code is then 1.
     """
     from commands import simulation_view, wiring
+    from consumers.simulation import siege as sieges
     from consumers.simulation.campaign import MODELS, Campaign, configured, shipped
 
     if data is not None and config is None:
         raise typer.BadParameter("it needs a configuration", param_hint="--data")
     if config is None:
-        campaign = Campaign(tuple(map(shipped, MODELS)))
+        campaign, besieged = Campaign(tuple(map(shipped, MODELS))), sieges.shipped()
     else:
+        settings = wiring.settings_at(config)
         given = list(itertools.islice(_events(data, target=target), events)) if data else []
-        campaign = Campaign((configured(wiring.settings_at(config), events=events, given=given),))
+        campaign = Campaign((configured(settings, events=events, given=given),))
+        besieged = sieges.Sieges((settings,))
     if seed is not None:
         simulation_view.show(campaign, seed)
+    elif siege is not None:
+        simulation_view.show(besieged, siege)
     else:
         again = _replay(config, data, target=target, events=events)
-        simulation_view.run(
-            campaign, range(begin, begin + seeds), processes=processes or os.cpu_count() or 1, again=again
-        )
+        processes = processes or os.cpu_count() or 1
+        count = -(-hostile // sieges.RECORDS)
+        simulation_view.besiege(besieged, range(begin, begin + count), processes=processes, again=again)
+        simulation_view.run(campaign, range(begin, begin + seeds), processes=processes, again=again)
 
 
 def _events(path: Path, *, target: str) -> Iterator[tuple[float, bytes]]:

@@ -4,27 +4,41 @@ import time
 
 import typer
 
-from consumers.simulation.campaign import Campaign, many
+from consumers.simulation.result import Trials, many
+from consumers.simulation.siege import RECORDS
 
 STEPS_SHOWN = 40
 
 
-def show(campaign: Campaign, seed: int) -> None:
+def show(trials: Trials, seed: int) -> None:
     """One seed, with all its steps."""
-    (result,) = campaign.some([seed])
+    (result,) = trials.some([seed])
     print(result.steps)
     print(f"seed {seed} ({result.scenario}): {result.finding or 'all is well'}")
     raise typer.Exit(1 if result.finding else 0)
 
 
-def run(campaign: Campaign, seeds: range, *, processes: int, again: str) -> None:
-    """All seeds, until one fails."""
+def run(campaign: Trials, seeds: range, *, processes: int, again: str) -> None:
+    """All schedules, until one fails."""
+    seconds = _all_well(campaign, seeds, processes=processes, again=f"{again} --seed")
+    print(f"{len(seeds)} schedules from seed {seeds.start} on, all well; {60 * len(seeds) / seconds:,.0f} a minute")
+
+
+def besiege(sieges: Trials, seeds: range, *, processes: int, again: str) -> None:
+    """All sieges of the guard, until one fails."""
+    if seeds:
+        seconds = _all_well(sieges, seeds, processes=processes, again=f"{again} --siege")
+        records = len(seeds) * RECORDS
+        print(f"{records:,} hostile records before the guard, all well; {records / seconds:,.0f} a second", flush=True)
+
+
+def _all_well(trials: Trials, seeds: range, *, processes: int, again: str) -> float:
+    """How many seconds it took; ends the program at the first that fails."""
     began_s = time.monotonic()
-    for result in many(campaign, seeds, processes=processes):
+    for result in many(trials, seeds, processes=processes):
         if result.finding:
             print("\n".join(["…", *result.steps.splitlines()[-STEPS_SHOWN:]]))
             print(f"seed {result.seed} ({result.scenario}): {result.finding}")
-            print(f"replay it: {again} --seed {result.seed}")
+            print(f"replay it: {again} {result.seed}")
             raise typer.Exit(1)
-    seconds = time.monotonic() - began_s
-    print(f"{len(seeds)} schedules from seed {seeds.start} on, all well; {60 * len(seeds) / seconds:,.0f} a minute")
+    return time.monotonic() - began_s

@@ -5,8 +5,8 @@ checkpoint.store = "s3://bucket/prefix"                    an object store: `S3S
 """
 
 import importlib
-import os
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +15,10 @@ from anabranch.errors import CheckpointError, ConfigError
 from anabranch.ports import Store
 from anabranch.settings import Settings
 from consumers.blobs import verified
+from consumers.folders import Files, RealFiles
 from consumers.manifest import NAME, Entry, appended, packed, unpacked
+
+REAL_FILES = RealFiles()
 
 
 def store_of(settings: Settings, scope: str = "global") -> Store:
@@ -51,45 +54,63 @@ class FileStore:
     Args:
         folder: made if it does not exist.
         keep: how many manifest entries, and the blobs they name, are kept.
+        files: the file system; a simulated one, in a simulation.
 
     Raises:
         CheckpointError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, *, keep: int) -> None:
+    def __init__(self, folder: Path, *, keep: int, files: Files = REAL_FILES) -> None:
         self.folder = folder
         self.keep = keep
+        self.files = files
         self.blobs = folder / "blobs"
         with _told(self.blobs, do="`checkpoint.store` must be a folder that this process may write"):
-            self.blobs.mkdir(parents=True, exist_ok=True)
+            files.make(self.blobs)
 
     def put(self, sha256: str, data: bytes) -> None:
         """Durable when it returns."""
-        _write(self.blobs / sha256, data)
+        self._write(self.blobs / sha256, data)
 
     def get(self, sha256: str) -> bytes:
         """The verified bytes; raises CheckpointError when missing or corrupt."""
         path = self.blobs / sha256
         with _told(path):
-            data = path.read_bytes()
+            data = self.files.read(path)
         return verified(data, sha256, where=str(path))
 
     def manifest(self) -> list[Entry]:
         """The entries, newest last."""
         path = self.folder / NAME
         with _told(path), suppress(FileNotFoundError):
-            return unpacked(path.read_bytes(), where=str(path))
+            return unpacked(self.files.read(path), where=str(path))
         return []
 
     def record(self, entry: Entry) -> None:
         """Append to the manifest, and drop blobs that no kept entry names."""
         kept = appended(self.manifest(), entry, keep=self.keep)
-        _write(self.folder / NAME, packed(kept.entries))
-        now_s = (self.folder / NAME).stat().st_mtime
-        for path in (*self.blobs.iterdir(), *self.folder.glob(".*.tmp")):
+        self._write(self.folder / NAME, packed(kept.entries))
+        now_s = self.files.modified_s(self.folder / NAME)
+        left_over = [path for path in self.files.names(self.folder) if path.suffix == ".tmp"]
+        for path in (*self.files.names(self.blobs), *left_over):
             with suppress(FileNotFoundError):  # another process may be tidying too
-                if kept.is_garbage(path.name, age_s=now_s - path.stat().st_mtime):
-                    path.unlink()
+                if kept.is_garbage(path.name, age_s=now_s - self.files.modified_s(path)):
+                    self.files.remove(path)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Atomic and durable: temporary file, fsync, rename, fsync of the folder."""
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        with _told(path, do="see that the disk has room and that this process may write there"):
+            try:
+                with self.files.create(temporary) as file:
+                    file.write(data)
+                    self.files.sync(file)
+                self.files.rename(temporary, path)
+            except OSError:
+                with suppress(OSError):  # half a blob on a full disk helps nobody
+                    self.files.remove(temporary)
+                raise
+            self.files.sync_folder(path.parent)
 
 
 class MemoryStore:
@@ -119,27 +140,6 @@ class MemoryStore:
         kept = appended(self.entries, entry, keep=self.keep)
         self.entries = kept.entries
         self.blobs = {name: blob for name, blob in self.blobs.items() if name in kept.named}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Atomic and durable: temporary file, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _told(path, do="see that the disk has room and that this process may write there"):
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    """A rename is durable once its folder is."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 @contextmanager

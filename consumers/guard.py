@@ -22,12 +22,15 @@ _KEYS = {"id", "ts", "features", "label"}
 SHAPES_MAX = 256
 """Combinations of names and types that are recognised at a glance."""
 
+REASON_MAX = 500
+"""Characters of a dead letter's reason: it may quote the record, whose strings can be as long as the record."""
+
 NUMBER_MAX = 1e100
 """The largest magnitude of a number. Beyond 1e150 its square is infinite: a scaler then answers NaN for ever, and a
 regression tree raises on every later event."""
 
-# What Python reads and RFC 3339 does not know (weeks, days of the year, no dashes) would not be an Event for others.
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII).fullmatch
+# What Python reads and RFC 3339 does not know (weeks, no dashes, +02:80) would not be an Event for others.
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:[0-5]\d)?", re.ASCII).fullmatch
 
 
 class Refused(Exception):
@@ -87,7 +90,7 @@ class Guard:
             partition=record.partition,
             offset=record.offset,
             stage=stage,
-            reason=reason,
+            reason=reason if len(reason) <= REASON_MAX else reason[: REASON_MAX - 1] + "…",
             value_base64=base64.b64encode(value[: self.limits.dead_letter_max_bytes]).decode("ascii"),
             value_bytes=len(value),
         )

@@ -14,7 +14,7 @@ from anabranch.messages import DeadLetter, Event
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
 from anabranch.settings_file import build
-from consumers.guard import Guard
+from consumers.guard import REASON_MAX, Guard
 from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
@@ -88,6 +88,7 @@ REFUSALS = {
     "a time that is a word": (event(ts="yesterday"), "time", "is not RFC 3339"),
     "a time as a week": (event(ts="2023-W46-2T22:13:20Z"), "time", "is not RFC 3339"),
     "a second that is not": (event(ts="2023-11-14T22:13:61Z"), "time", "is not RFC 3339"),
+    "a zone of eighty minutes": (event(ts="2023-11-14T22:13:20+01:80"), "time", "is not RFC 3339"),
     "a time that is a boolean": (event(ts=True), "time", "'ts' is a boolean"),
     "a time that is null": (event(ts=None), "time", "'ts' is null"),
     "a time that is an object": (event(ts={}), "time", "'ts' is an object"),
@@ -236,6 +237,13 @@ def test_a_dead_letter_is_cut_at_a_bound() -> None:
     letter = Guard(settings_of(dead_letter_max_bytes=10)).check(record(b"x" * 5000))
     assert isinstance(letter, DeadLetter)
     assert (base64.b64decode(letter.value_base64), letter.value_bytes) == (b"x" * 10, 5000)
+
+
+def test_a_dead_letter_quotes_no_more_than_a_bound() -> None:
+    """A name as long as the record would make a letter too large to be published."""
+    letter = Guard(settings_of()).check(record(event(features={"n" * 9000: "s" * 9000})))
+    assert isinstance(letter, DeadLetter)
+    assert (len(letter.reason), letter.reason[-1]) == (REASON_MAX, "…")
 
 
 def test_the_guard_goes_on_from_its_state() -> None:

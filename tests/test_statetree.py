@@ -5,6 +5,7 @@ import datetime as dt
 import functools
 import math
 import operator
+import pickle
 import random
 import statistics
 import struct
@@ -183,6 +184,26 @@ def test_a_tree_of_a_rising_feature_needs_no_recursion() -> None:
         model.learn_one({"n": n}, n % 7)
     data = encode(model)
     assert encode(decode(data)) == data
+
+
+@pytest.mark.slow
+def test_a_tree_that_pickle_cannot_hold_is_held() -> None:
+    """A monotone feature makes it a chain: of 50,000 events, 200 splits deep, restored and grown on bit-identically.
+
+    With twice the splits River itself takes a minute: the way down costs the depth squared.
+    """
+    model = tree.HoeffdingTreeClassifier(grace_period=240, delta=0.5, leaf_prediction="mc")
+    for n in range(50_000):
+        model.learn_one({"n": n}, n // 240 % 2 == 0)
+    with pytest.raises(RecursionError):
+        pickle.dumps(model)
+    back = decode(encode(model))
+    for n in range(50_000, 50_500):
+        assert back.predict_proba_one({"n": n}) == model.predict_proba_one({"n": n})
+        for each in (model, back):
+            each.learn_one({"n": n}, n // 240 % 2 == 0)
+    assert model.height == back.height > 200
+    assert encode(back) == encode(model)
 
 
 def test_a_list_can_be_nested_a_hundred_thousand_deep() -> None:

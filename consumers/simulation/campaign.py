@@ -1,19 +1,18 @@
-"""Many simulated runs: the scenarios that ship, all cores, and what to do about a run that failed."""
+"""Many simulated runs: the scenarios that ship, and a user's own."""
 
-import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
 from anabranch.settings import Settings
 from anabranch.settings_file import build
+from consumers.simulation.result import Result
 from consumers.simulation.schedules import Finding, Scenario, Simulation
 from consumers.simulation.stream import Given, Recipe, Stamped, Synthetic
 
 EVENTS = 150
-CHUNK_SEEDS = 20
 MODELS = ("linear", "hoeffding_tree", "linear", "hoeffding_tree", "linear", "hoeffding_tree", "linear", "bayes")
 """The quick ones oftener."""
 
@@ -51,15 +50,6 @@ def configured(settings: Settings, *, events: int, given: Sequence[Stamped] = ()
     return Scenario(settings.name, fitted, Recipe(Given(tuple(given)) if given else Synthetic(events)))
 
 
-class Result(NamedTuple):
-    """What came of one seed: an empty finding is that all is well."""
-
-    seed: int
-    scenario: str
-    finding: str
-    steps: str
-
-
 @dataclass(frozen=True)
 class Campaign:
     """Runs seeds over scenarios: seed n has scenario n modulo their number, alone or with others."""
@@ -85,14 +75,3 @@ class Campaign:
             return [self.one(seed) for seed in seeds]
         finally:
             structlog.configure(**configured)
-
-
-def many(campaign: Campaign, seeds: Sequence[int], *, processes: int) -> Iterator[Result]:
-    """The results as they come, from several processes."""
-    chunks = [seeds[start : start + CHUNK_SEEDS] for start in range(0, len(seeds), CHUNK_SEEDS)]
-    if processes <= 1 or len(chunks) <= 1:
-        yield from (result for chunk in chunks for result in campaign.some(chunk))
-        return
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(chunks))) as pool:
-        for results in pool.imap_unordered(campaign.some, chunks):
-            yield from results
