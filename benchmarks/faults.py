@@ -20,6 +20,7 @@ from anabranch.kafka_local import LocalKafka
 from benchmarks.faults_kills import kills, kills_over_partitions, kills_while_retraining
 from benchmarks.faults_outside import broker_outage, broker_restarts, dying_jobs, long_sleep
 from benchmarks.faults_owners import newcomers, strangers, zombies, zombies_with_a_letter
+from benchmarks.faults_shared import shared, shared_zombie
 from benchmarks.faults_stores import damages, damages_over_partitions, full_disk
 from benchmarks.faults_table import Row, table
 
@@ -32,6 +33,10 @@ PARTS: dict[str, Part] = {
     "swaps": lambda where, kafka: kills_while_retraining(**where, times=3, swaps=True),
     "zombies": lambda where, kafka: zombies(**where),
     "letters": lambda where, kafka: zombies_with_a_letter(**where),
+    "shared": lambda where, kafka: shared(**where, times=5, assignment="range"),
+    "cooperative": lambda where, kafka: shared(**where, times=5, assignment="cooperative-sticky"),
+    "shared-zombie": lambda where, kafka: shared_zombie(**where, assignment="range"),
+    "cooperative-zombie": lambda where, kafka: shared_zombie(**where, assignment="cooperative-sticky"),
     "newcomers": lambda where, kafka: newcomers(**where, times=2),
     "strangers": lambda where, kafka: strangers(**where, times=2),
     "damages": lambda where, kafka: damages(**where, times=2),
@@ -66,11 +71,11 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if unclean or not rows else 0
 
 
-def campaign(parts: Sequence[str], *, seed: int, scope: str = "global") -> Iterator[Row]:
+def campaign(parts: Sequence[str], *, seed: int) -> Iterator[Row]:
     """Carry out the parts on a broker of their own."""
     with tempfile.TemporaryDirectory(prefix="anabranch-faults-") as folder, LocalKafka() as kafka:
-        print(f"{kafka.kind}; seed {seed}, scope {scope}", flush=True)
-        where = {"folder": Path(folder), "seed": seed, "scope": scope, "bootstrap": kafka.bootstrap}
+        print(f"{kafka.kind}; seed {seed}", flush=True)
+        where = {"folder": Path(folder), "seed": seed, "bootstrap": kafka.bootstrap}
         together = [PARTS[part] for part in parts if part not in ALONE]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for rows in pool.map(lambda part: list(part(where, kafka)), together):

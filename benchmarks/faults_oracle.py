@@ -48,13 +48,13 @@ def learned(project: Project, state: dict[str, Any]) -> Learned:
     return Learned(int(lost), int(twice), int(state["lane"]["events"]))
 
 
-def straight(project: Project) -> dict[str, Any]:
+def straight(project: Project, *, partition: int = 0) -> dict[str, Any]:
     """The same records of one partition, in their order, without Kafka and without interruption."""
     settings, now_s = project.settings, time.time()
     run = Backtest(
         settings,
         first=wiring.first_champion(settings, warm_up=None, published=None, target=""),
-        values=lambda: (entry.value for entry in project.stream.log[0]),
+        values=lambda: (entry.value for entry in project.stream.log[partition]),
         timestamp_of=lambda number: now_s,
         clock=SystemClock(),
     )

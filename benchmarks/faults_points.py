@@ -46,7 +46,7 @@ class Points:
         at: the point's name; "" never strikes.
         passing: at which passing of it, from 1.
         how: SIGKILL, or SIGSTOP for a process that shall wake up as a zombie.
-        journal: a line each for "owned", "commit <records>" and "announce <epoch> <seq>".
+        journal: a line each for "owned <partitions>", "commit <records>" and "announce <epoch> <seq>".
     """
 
     def __init__(self, at: str, *, passing: int, how: signal.Signals, journal: Path) -> None:
@@ -105,16 +105,27 @@ class FaultyOwners:
     def __init__(self, owners: Owners, points: Points) -> None:
         self.owners = owners
         self.points = points
-        self.released = owners.released
-        self.lost = owners.lost
 
     def gained(self, partitions: Sequence[int], committed: Committed | None) -> Positions:
         """Strike before, or after."""
         self.points.passed("restore:before")
         positions = self.owners.gained(partitions, committed)
         self.points.passed("restore:after")
-        self.points.note("owned")
+        self._note("owned", partitions)
         return positions
+
+    def released(self, partitions: Sequence[int]) -> None:
+        """Note it."""
+        self.owners.released(partitions)
+        self._note("released", partitions)
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Note it."""
+        self.owners.lost(partitions)
+        self._note("lost", partitions)
+
+    def _note(self, word: str, partitions: Sequence[int]) -> None:
+        self.points.note(f"{word} {','.join(map(str, partitions))}")
 
 
 class FaultySource:

@@ -45,6 +45,7 @@ _CONFIG = """
 name = "{name}"
 task = "binary"
 scope = "{scope}"
+assignment = "{assignment}"
 [model]
 factory = "witness:{factory}"
 trusted = ["witness:Witness"]
@@ -97,6 +98,16 @@ class Learner:
         commits = self.notes("commit")
         return int(commits[-1].split()[1]) if commits else 0
 
+    def holds(self) -> set[int]:
+        """The partitions that it owns, as far as it knows."""
+        held: set[int] = set()
+        for line in self.journal.read_text().splitlines():
+            word, _, listed = line.partition(" ")
+            if word in ("owned", "released", "lost") and listed:
+                partitions = {int(each) for each in listed.split(",")}
+                held = held | partitions if word == "owned" else held - partitions
+        return held
+
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal, if it still runs."""
         if self.process.poll() is None:
@@ -132,6 +143,7 @@ class Project:
         name: str,
         seed: int,
         scope: str = "global",
+        assignment: str = "range",
         partitions: int = 1,
         factory: str = "linear",
         sections: str = NO_DETECTORS,
@@ -148,6 +160,7 @@ class Project:
             _CONFIG.format(
                 name=name,
                 scope=scope,
+                assignment=assignment,
                 factory=factory,
                 partitions=partitions,
                 store=store or folder / "checkpoints",
@@ -160,6 +173,12 @@ class Project:
         create(self.settings)
         self.stream = Stream(seed=f"{seed}/{name}", partitions=partitions, spice=spice, flip_every=flip_every)
         self.learners: list[Learner] = []
+
+    @property
+    def scopes(self) -> dict[str, list[int]]:
+        """The partitions of each of its models."""
+        every = list(range(len(self.stream.log)))
+        return {"global": every} if self.settings.scope == "global" else {f"p{each}": [each] for each in every}
 
     @property
     def blobs(self) -> Path:
@@ -184,17 +203,22 @@ class Project:
         self.learners.append(learner)
         return learner
 
-    def state(self) -> dict[str, Any]:
+    def state(self, scope: str = "global") -> dict[str, Any]:
         """The newest checkpoint in the store; that of the very beginning if there is none yet."""
-        store = store_of(self.settings)
+        store = store_of(self.settings, scope)
         entries = store.manifest()
         if not entries:
             return {}
-        return state_of(self.settings, store, sha=str(entries[-1]["sha"]))[0]
+        return state_of(self.settings, store, sha=str(entries[-1]["sha"]), scope=scope)[0]
 
-    def shown(self) -> dict[str, Any]:
+    def positions(self) -> dict[int, int]:
+        """What the newest checkpoints have learned, by partition."""
+        return {p: at for scope in self.scopes for p, at in self.state(scope).get("positions", {}).items()}
+
+    def shown(self, scope: str = "global") -> dict[str, Any]:
         """What `anabranch state CONFIG --json` prints."""
-        command = [sys.executable, "-m", "commands.main", "state", str(self.config), "--json"]
+        which = [] if scope == "global" else ["--partition", scope.removeprefix("p")]
+        command = [sys.executable, "-m", "commands.main", "state", str(self.config), "--json", *which]
         shown: dict[str, Any] = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
         return shown
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import orjson
@@ -112,9 +112,10 @@ class Stream:
             if entry.kind == "good"
         ]
 
-    def count(self, kind: Kind) -> int:
-        """How many there are of a kind."""
-        return sum(entry.kind == kind for part in self.log for entry in part)
+    def count(self, kind: Kind, partitions: Iterable[int] | None = None) -> int:
+        """How many there are of a kind, in some partitions or in all."""
+        parts = self.log if partitions is None else [self.log[each] for each in partitions]
+        return sum(entry.kind == kind for part in parts for entry in part)
 
     def places(self, *kinds: Kind) -> set[tuple[int, int]]:
         """Partition and offset of every record of these kinds."""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from anabranch.messages import ModelUpdate
 from benchmarks.faults_oracle import Learned, announced_wrongly, learned, straight, unusable, updates
 from benchmarks.faults_project import Project
 
@@ -59,18 +60,34 @@ def to_the_end(project: Project, row: Row, *, late_repeats: bool = False, hashed
     for _ in range(ENDS_MAX):
         learner = project.learn(end=True)
         row.insist(learner.ended() == 0, f"the last learner ended with {learner.process.returncode}: {learner.said()}")
-        left = len(project.stream) - sum(project.state()["positions"].values())
+        left = len(project.stream) - sum(project.positions().values())
         if row.insist(not left, f"--until-end ended {left} records before the end"):
             break
-    state, shown, announced = project.state(), project.shown(), updates(project)
-    found = learned(project, state)
-    row.count(found)
-    good = project.stream.count("good")
-    row.insist(shown["events"] == good, f"{shown['events']} events are learned of {good}")
-    row.complaints += announced_wrongly(announced, last=(shown["epoch"], shown["seq"]), late_repeats=late_repeats)
+    announced = updates(project)
     row.complaints += unusable(project, announced)
+    for scope, partitions in project.scopes.items():
+        mine = [each for each in announced if each.scope == scope]
+        _judge(project, row, mine, scope=scope, partitions=partitions, late_repeats=late_repeats, hashed=hashed)
+
+
+def _judge(
+    project: Project,
+    row: Row,
+    announced: Sequence[ModelUpdate],
+    *,
+    scope: str,
+    partitions: Sequence[int],
+    late_repeats: bool,
+    hashed: bool,
+) -> None:
+    """One model at its end."""
+    shown, good = project.shown(scope), project.stream.count("good", partitions)
+    row.count(learned(project, project.state(scope)))
+    row.insist(shown["events"] == good, f"{scope}: {shown['events']} events are learned of {good}")
+    row.complaints += announced_wrongly(announced, last=(shown["epoch"], shown["seq"]), late_repeats=late_repeats)
     if hashed:
-        row.insist(shown["state_hash"] == straight(project)["state_hash"], "the state is not that of a straight run")
+        expected = straight(project, partition=partitions[0])["state_hash"]
+        row.insist(shown["state_hash"] == expected, f"{scope}: the state is not that of a straight run")
 
 
 def table(rows: Sequence[Row]) -> str:

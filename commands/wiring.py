@@ -84,6 +84,17 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
     return unpacked.model, TrainedOn(events=update.event, note=f"models:/{update.model}/{update.version}")
 
 
+def scope_of(settings: Settings, partition: int | None) -> str:
+    """Which of a configuration's models is meant."""
+    if settings.scope == GLOBAL and partition is None:
+        return GLOBAL
+    if settings.scope == GLOBAL:
+        raise ConfigError(f'{settings.name} is one model of all partitions (scope = "global"): leave --partition out')
+    if partition is None:
+        raise ConfigError(f'{settings.name} has a model for each partition (scope = "partition"): say --partition 0')
+    return f"p{partition}"
+
+
 def records(path: Path, *, target: str) -> Iterator[Record]:
     """The records of a file, as a log would hold them."""
     timestamp = timestamp_of(path)

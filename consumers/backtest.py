@@ -79,6 +79,7 @@ class Backtest:
             values, timestamp_of=timestamp_of, limit=limit, history_max=2 * settings.retrain.history_max + 1000
         )
         store = MemoryStore()
+        settings = settings.model_copy(update={"scope": "global"})  # a file is one partition: one model either way
         self.loop = LearningLoop(
             settings,
             first=first,

@@ -12,7 +12,7 @@ from learners import catalogue
 from learners.lane import Lane
 
 
-def inspect(settings: Settings, store: Store) -> dict[str, Any]:
+def inspect(settings: Settings, store: Store, *, scope: str = "global") -> dict[str, Any]:
     """What the newest checkpoint holds, as plain values.
 
     Raises:
@@ -24,12 +24,13 @@ def inspect(settings: Settings, store: Store) -> dict[str, Any]:
             f"no checkpoint of {settings.name} in {settings.checkpoint.store!r}; `anabranch learn` writes the first"
         )
     sha = str(manifest[-1]["sha"])
-    state, _ = state_of(settings, store, sha=sha)
+    state, _ = state_of(settings, store, sha=sha, scope=scope)
     lane = Lane(settings, catalogue.build(settings.model, seed=settings.seed), watch=Watch(settings))
     lane.restore(state["lane"])
     accepted, refused, duplicates = state["guard"]["counts"]
     return {
         "model": settings.name,
+        "scope": scope,
         "checkpoint": sha,
         "epoch": state["epoch"],
         "seq": state["seq"],

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.faults_kills import kills
 from benchmarks.faults_owners import zombies
+from benchmarks.faults_shared import shared
 from benchmarks.faults_stores import full_disk
 from benchmarks.faults_table import Row, table
 
@@ -22,6 +23,7 @@ POINTS = {
 SHORT = {
     "kills": partial(kills, times=1, randomly=1, events=6000, points=POINTS),
     "zombie": partial(zombies, asleep=(("commit:before", 3),)),
+    "shared": partial(shared, times=1, assignment="cooperative-sticky"),
     "disk": full_disk,
 }
 
