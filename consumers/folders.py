@@ -16,7 +16,7 @@ class Files(Protocol):
     """
 
     def make(self, folder: Path) -> None:
-        """A folder with those above it; it may be there already."""
+        """A folder with those above it; it may be there already. Those that are made are durable."""
 
     def create(self, path: Path) -> AbstractContextManager[IO[bytes]]:
         """An empty file, open to be written."""
@@ -48,7 +48,10 @@ class RealFiles:
 
     def make(self, folder: Path) -> None:
         """With the folders above it."""
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            self.sync_folder(made.parent)
 
     def create(self, path: Path) -> AbstractContextManager[IO[bytes]]:
         """Emptied, if it is there."""

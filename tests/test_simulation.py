@@ -15,12 +15,14 @@ from anabranch.messages import ModelUpdate
 from anabranch.ports import Committed, Positions
 from anabranch.settings import Settings
 from commands.main import app
+from consumers.checkpoints import FileStore
 from consumers.learning_loop import LearningLoop
 from consumers.owner import Owner, Ports
 from consumers.simulation.campaign import MODELS, Campaign, Result, shipped
 from consumers.simulation.oracle import announced_once
 from consumers.simulation.schedules import Finding, Scenario, Simulation
 from consumers.simulation.stream import Recipe, Synthetic
+from consumers.simulation.volumes import VOLUMES, FolderVolume
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS_TO_FIND = 120
@@ -41,9 +43,9 @@ def first_failure(scenario: Scenario) -> Result:
     return found
 
 
-def planted(loop: Any) -> Scenario:
+def planted(loop: Any, **more: Any) -> Scenario:
     sound = shipped("linear")
-    return Scenario("planted", sound.settings, sound.recipe, loop=loop)
+    return Scenario("planted", sound.settings, sound.recipe, loop=loop, **more)
 
 
 def test_many_schedules_on_all_cores_find_nothing() -> None:
@@ -160,7 +162,58 @@ def test_an_outbox_that_is_published_before_the_commit_is_found() -> None:
 
 def test_a_torn_checkpoint_that_is_not_a_new_epoch_is_found() -> None:
     """What comes after its parent differs from what it has announced, and needs another name."""
-    assert "two updates are called epoch 1" in first_failure(planted(FirstEpochLoop)).finding
+    assert "two updates are called epoch 1" in first_failure(planted(FirstEpochLoop, disasters=["rot"])).finding
+
+
+# ── the store of production ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Careless:
+    """A file system whose calls of one kind do nothing."""
+
+    def __init__(self, files: Any, *, without: str) -> None:
+        self.files = files
+        self.without = without
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda _: None) if name == self.without else getattr(self.files, name)
+
+
+@pytest.mark.parametrize("without", ["sync", "sync_folder"])
+def test_a_store_that_does_not_sync_is_found(without: str) -> None:
+    """A blob's bytes and its name must both be durable before the commit."""
+
+    def careless(settings: Settings, *, store: Any, **ports: Any) -> LearningLoop:
+        store.store.files = Careless(store.store.files, without=without)
+        return LearningLoop(settings, store=store, **ports)
+
+    assert "committed before its blob was durable" in first_failure(planted(careless, volumes=[FolderVolume])).finding
+
+
+def test_a_manifest_that_is_written_in_place_is_found() -> None:
+    """A power failure leaves half of it, or nothing."""
+
+    class InPlace(FileStore):
+        def _write(self, path: Path, data: bytes) -> None:
+            if path.name != "manifest.json":
+                super()._write(path, data)
+                return
+            with self.files.create(path) as file:
+                file.write(data)
+                self.files.sync(file)
+
+    def in_place(settings: Settings, *, store: Any, **ports: Any) -> LearningLoop:
+        store.store.__class__ = InPlace
+        return LearningLoop(settings, store=store, **ports)
+
+    assert "manifest.json: not a manifest" in first_failure(planted(in_place, volumes=[FolderVolume])).finding
+
+
+@pytest.mark.parametrize("volume", sorted(set(VOLUMES), key=str))
+def test_every_kind_of_store_is_sound(volume: Any) -> None:
+    """In memory, in a folder through power failures, and in a bucket that does not always answer."""
+    campaign = Campaign([planted(LearningLoop, volumes=[volume])])
+    assert [each.finding for each in campaign.some(range(40)) if each.finding] == []
 
 
 # ── poison ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,19 +7,25 @@ them.
 
 from anabranch.testing.clock import FrozenClock
 from anabranch.testing.dying import Dying
+from anabranch.testing.faulty_files import FaultyFiles, FileDisk
 from anabranch.testing.faulty_log import FaultyOutlet, FaultySource
+from anabranch.testing.faulty_objects import Bucket, FaultyObjects
 from anabranch.testing.faulty_store import Disk, FaultyStore
 from anabranch.testing.memory_log import MemoryLog, MemoryOutlet, MemorySource
 from anabranch.testing.processes import Crash, Process
 from anabranch.testing.schedule import Schedule, Step
 
 __all__ = [
+    "Bucket",
     "Crash",
     "Disk",
     "Dying",
+    "FaultyFiles",
+    "FaultyObjects",
     "FaultyOutlet",
     "FaultySource",
     "FaultyStore",
+    "FileDisk",
     "FrozenClock",
     "MemoryLog",
     "MemoryOutlet",

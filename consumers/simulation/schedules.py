@@ -5,7 +5,7 @@ records; the disk fills up and rots; jobs die. The same seed gives the same run,
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,8 @@ from anabranch.ports import Committed
 from anabranch.settings import Settings
 from anabranch.testing import (
     Crash,
-    Disk,
     FaultyOutlet,
     FaultySource,
-    FaultyStore,
     FrozenClock,
     Process,
     Schedule,
@@ -31,6 +29,7 @@ from consumers.owner import Ports
 from consumers.simulation.oracle import Oracle
 from consumers.simulation.recruiting import Input, Journal, SimulatedRecruiter
 from consumers.simulation.stream import PARTITIONS_MAX, Recipe
+from consumers.simulation.volumes import VOLUMES, Volume
 from consumers.simulation.witness import WitnessedLog
 from learners import catalogue
 
@@ -45,13 +44,20 @@ Loop = Callable[..., LearningLoop]
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is simulated."""
+    """What is simulated.
+
+    Args:
+        volumes: where checkpoints lie; a schedule draws one.
+        disasters: what befalls a schedule, out of everybody's hands: blobs that rot, commits that the broker forgets.
+    """
 
     name: str
     settings: Settings
     recipe: Recipe
     loop: Loop = LearningLoop
     faults_max: int = FAULTS_MAX
+    volumes: Sequence[Callable[..., Volume]] = VOLUMES
+    disasters: Sequence[str] = ("", "", "", "rot", "amnesia")
 
 
 class Finding(Exception):
@@ -70,10 +76,11 @@ class Simulation:
         self.schedule = Schedule(seed, faults_max=scenario.faults_max)
         self.rng = self.schedule.rng
         self.clock = FrozenClock()
-        self.disk = Disk(keep=scenario.settings.checkpoint.keep)
-        self.log = WitnessedLog(partitions=self.rng.randint(1, PARTITIONS_MAX), disk=self.disk)
+        make = self.rng.choice(scenario.volumes)
+        self.volume = make(keep=scenario.settings.checkpoint.keep, clock=self.clock)
+        self.log = WitnessedLog(partitions=self.rng.randint(1, PARTITIONS_MAX), holds=self.volume.holds)
         self.stream = scenario.recipe.fill(self.log, scenario.settings, self.rng)
-        self.disaster = self.rng.choice(("", "", "", "rot", "amnesia"))
+        self.disaster = self.rng.choice(scenario.disasters)
         self.known: dict[str, tuple[Input, ...]] = {}
         self.processes: list[Process] = []
         self.loops: dict[str, LearningLoop] = {}
@@ -134,7 +141,7 @@ class Simulation:
             ports=Ports(
                 source=source,
                 outlet=FaultyOutlet(self.log, process=process),
-                stores=lambda scope: Journal(FaultyStore(self.disk, process=process), known=self.known, inputs=inputs),
+                stores=lambda scope: Journal(self.volume.store_of(process), known=self.known, inputs=inputs),
                 recruiters=lambda: SimulatedRecruiter(settings, reader=source, process=process, inputs=inputs),
                 clock=self.clock,
             ),
@@ -162,11 +169,22 @@ class Simulation:
     def _ended(self, process: Process) -> None:
         error = process.error
         self.schedule.note(process.name, "ends", f"{type(error).__name__}: {error}" if error else "")
-        self.disk.power_fails(by=process.name, rng=self.rng)
+        if process.crashed or not self.volume.shared_fate:
+            self._power_fails(process)
         if error is None:
             self.done = "" if self.loops[process.name].stopping.is_set() else process.name
         elif not self._expected(process, error):
             raise Finding(f"a process ended with {_told(error)}")
+
+    def _power_fails(self, process: Process) -> None:
+        """A process that crashes may take its machine with it, and whoever else runs there."""
+        if self.volume.shared_fate:
+            if self.rng.random() < 0.5:
+                return
+            self.schedule.note("world", "the power fails")
+            for each in self.processes:
+                each.kill()
+        self.volume.power_fails(by=process.name, rng=self.rng)
 
     def _expected(self, process: Process, error: BaseException) -> bool:
         """Whether a process may end so: it crashed, something went wrong around it, or it was taken over."""
@@ -199,8 +217,8 @@ class Simulation:
     def _striking(self) -> bool:
         """Whether a disaster is due, and would not be the end: two checkpoints are there, of which one may go."""
         entry = self._committed_entry()
-        whole = entry is not None and all(self.disk.holds(entry[which]) for which in ("sha", "parent"))
-        return bool(self.disaster) and whole and bool(self.disk.entries)
+        whole = entry is not None and all(self.volume.holds(entry[which]) for which in ("sha", "parent"))
+        return bool(self.disaster) and whole and bool(self.volume.entries())
 
     def _strike(self) -> None:
         entry, committed = self._committed_entry(), self.log.committed
@@ -209,7 +227,7 @@ class Simulation:
         self.disasters += 1
         if self.disaster == "rot":
             self.schedule.note("world", f"the blob of checkpoint {entry['number']} is torn")
-            self.disk.tear(entry["sha"], rng=self.rng)
+            self.volume.tear(entry["sha"], rng=self.rng)
         else:
             forgets_all = self.rng.random() < 0.5
             self.schedule.note("world", f"the broker forgets the {'commits' if forgets_all else 'metadata'}")
@@ -222,7 +240,7 @@ class Simulation:
 
     def _retain(self) -> None:
         """Retention takes records that nobody needs to learn any more, going by the last two checkpoints."""
-        entries = [entry for entry in (self._committed_entry(), *self.disk.entries[-1:]) if entry]
+        entries = [entry for entry in (self._committed_entry(), *self.volume.entries()[-1:]) if entry]
         kept = [self.log.positions_of.get(str(entry[which])) for entry in entries for which in ("sha", "parent")]
         topic = self.scenario.settings.topics.name("events")
         for partition in range(self.log.partitions):

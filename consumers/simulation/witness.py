@@ -1,26 +1,31 @@
 """A log that looks at every commit while a simulation runs: what is wrong there may heal before the end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from anabranch.ports import Committed, Positions
-from anabranch.testing import Disk, MemoryLog
+from anabranch.testing import MemoryLog
 
 
 @dataclass
 class WitnessedLog(MemoryLog):
-    """A log that looks at every commit: its blob must be durable, and it must follow the one before."""
+    """A log that looks at every commit: its blob must be durable, and it must follow the one before.
 
-    disk: Disk = field(default_factory=Disk)
+    Args:
+        holds: whether a blob is there, whole and durable.
+    """
+
+    holds: Callable[[str], bool] = field(kw_only=True)
     findings: list[str] = field(default_factory=list)
     positions_of: dict[str, Positions] = field(default_factory=dict)
 
     def commit(self, committed: Committed) -> None:
         """Look, then commit."""
         entry = orjson.loads(committed.metadata)
-        if not self.disk.holds(entry["sha"]):
+        if not self.holds(entry["sha"]):
             self.findings.append(f"checkpoint {entry['number']} was committed before its blob was durable")
         if self.committed is not None and self.committed.metadata:
             self._follows(entry, orjson.loads(self.committed.metadata))
@@ -29,7 +34,7 @@ class WitnessedLog(MemoryLog):
 
     def _follows(self, entry: dict[str, Any], before: dict[str, Any]) -> None:
         """The parent is the checkpoint before, or the parent of that if that is torn."""
-        expected = before["sha"] if self.disk.holds(before["sha"]) else before["parent"]
+        expected = before["sha"] if self.holds(before["sha"]) else before["parent"]
         if entry["parent"] not in (expected, before["sha"]):
             self.findings.append(
                 f"checkpoint {entry['number']} was committed after {before['number']}, and does not go on from there"
