@@ -83,7 +83,7 @@ def arm(loop: LearningLoop, points: Points, *, pace: float) -> None:
     ports.source = FaultySource(ports.source, points, pace=pace)
     ports.outlet = FaultyOutlet(ports.outlet, points, updates=updates)
     ports.stores = lambda scope: FaultyStore(stores(scope), points)
-    ports.recruiters = lambda: FaultyRecruiter(recruiters(), points)
+    ports.recruiters = lambda scope: FaultyRecruiter(recruiters(scope), points)
 
 
 class FaultyBatch(list[Record]):

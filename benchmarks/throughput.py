@@ -178,7 +178,7 @@ def _kafka(settings: Settings, values: list[bytes]) -> dict[str, float]:
                 source=source,
                 outlet=KafkaOutlet(producer(settings.kafka)),
                 stores=lambda scope: FileStore(Path(folder), keep=2),
-                recruiters=lambda: ProcessRecruiter(settings, clock=clock),
+                recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
                 clock=clock,
             ),
         )

@@ -124,7 +124,7 @@ def learning_loop(
         source=KafkaSource(settings),
         outlet=KafkaOutlet(producer(settings.kafka)),
         stores=lambda scope: store_of(settings, scope),
-        recruiters=lambda: ProcessRecruiter(settings, clock=clock),
+        recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
         clock=clock,
     )
     return LearningLoop(settings, first=first, ports=ports, rebuild=rebuild, listener=listener, stopping=stopping)

@@ -87,7 +87,7 @@ class Backtest:
                 source=source,
                 outlet=NoOutlet(),
                 stores=lambda scope: store,
-                recruiters=lambda: InlineRecruiter(settings, reader=source),
+                recruiters=lambda scope: InlineRecruiter(settings, reader=source),
                 clock=clock,
             ),
             listener=self._hear,

@@ -44,13 +44,13 @@ class Ports:
 
     Args:
         stores: the store of an owner's checkpoints, by its scope.
-        recruiters: a recruiter for one owner.
+        recruiters: what carries out an owner's retraining jobs, by its scope.
     """
 
     source: Source
     outlet: Outlet
     stores: Callable[[str], Store]
-    recruiters: Callable[[], Recruiter]
+    recruiters: Callable[[str], Recruiter]
     clock: Clock
 
 
@@ -72,7 +72,7 @@ class Owner:
         self.ports = ports
         self.listener = listener
         self.store = ports.stores(scope)
-        self.recruiter = ports.recruiters()
+        self.recruiter = ports.recruiters(scope)
         self.announcer = Announcer(settings, scope=scope, outlet=ports.outlet, clock=ports.clock)
         self.pauses = Pauses(ports.clock)
         self._start_afresh()

@@ -61,7 +61,7 @@ def loop_on(
             source=source,
             outlet=MemoryOutlet(log),
             stores=lambda scope: store,
-            recruiters=lambda: InlineRecruiter(settings, reader=source),
+            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
             clock=clock or FrozenClock(),
         ),
     )

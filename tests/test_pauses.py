@@ -57,7 +57,7 @@ def run(log: MemoryLog, *seconds: float, **checkpoint: Any) -> LearningLoop:
             source=source,
             outlet=MemoryOutlet(log),
             stores=lambda scope: SlowStore(clock, *seconds),
-            recruiters=lambda: InlineRecruiter(settings, reader=source),
+            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
             clock=clock,
         ),
     )

@@ -77,7 +77,7 @@ def loop_on(log: MemoryLog, store: MemoryStore, settings: Settings) -> LearningL
             source=source,
             outlet=MemoryOutlet(log),
             stores=lambda scope: store,
-            recruiters=lambda: InlineRecruiter(settings, reader=source),
+            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
             clock=FrozenClock(),
         ),
     )

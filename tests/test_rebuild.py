@@ -66,7 +66,7 @@ def loop_on(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> Lea
             source=source,
             outlet=MemoryOutlet(log),
             stores=lambda scope: store,
-            recruiters=lambda: InlineRecruiter(SETTINGS, reader=source),
+            recruiters=lambda scope: InlineRecruiter(SETTINGS, reader=source),
             clock=FrozenClock(),
         ),
         rebuild=rebuild,

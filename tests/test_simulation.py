@@ -100,7 +100,7 @@ class StubbornSource:
         except OwnershipLost as lost:
             if "another" not in str(lost):  # only where somebody has taken over
                 raise
-            self.source._join()
+            self.source.log.join(self.source)
             self.source.commit(positions, metadata)
 
     def __getattr__(self, name: str) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NoReturn
 
-from anabranch.errors import KafkaUnavailable, OwnershipLost
+from anabranch.errors import KafkaUnavailable, OwnershipLost, SessionExpired
 from anabranch.ports import Owners, Positions, Record, Sent
 from anabranch.testing.clock import FrozenClock
 from anabranch.testing.memory_log import MemoryLog, MemoryOutlet, MemorySource
@@ -30,19 +30,19 @@ class FaultySource(MemorySource):
         self.rng = process.schedule.rng
 
     def start(self, owners: Owners) -> None:
-        """Take over, read what was committed, and restore: each of them may take a while."""
-        self.process.act("join", self._join)
-        committed = self.process.act("read commits", lambda: self.log.committed)
-        self.positions = dict(owners.gained(range(self.log.partitions), committed))
+        """Join, read what was committed, and restore: each of them may take a while."""
+        self.process.act("join", lambda: None)
+        super().start(owners)
 
-    def _join(self) -> None:
-        self.log.owner += 1
-        self.generation = self.log.owner
+    def _gain(self, partitions: Sequence[int]) -> None:
+        committed = self.process.act("read commits", lambda: self.log.committed_of(partitions))
+        self.joined = True
+        self.positions |= self.owners.gained(partitions, committed)
 
     @property
-    def owns(self) -> bool:
-        """Whether nobody has taken over since."""
-        return self.generation == self.log.owner
+    def is_displaced(self) -> bool:
+        """Whether another process has taken over what this one believes to own, or it was taken for dead."""
+        return not self.owns(self.positions) or (self.joined and self not in self.log.members)
 
     def rewind(self, positions: Positions) -> None:
         """Read on from there."""
@@ -52,10 +52,12 @@ class FaultySource(MemorySource):
         """Some of the next records: any number, of the partitions in any order."""
         del timeout_s
         self.clock.advance(self.rng.choice((0.0, 0.0, 0.0, 0.0, 0.2, 5.0)))
+        if self.log.shared:
+            self._rebalance()
         return self.process.act("poll", lambda: self._some(max_records), {"the broker is silent": list})
 
     def _some(self, max_records: int) -> Sequence[Record]:
-        if not self.owns and self.rng.random() < 0.2:
+        if self.is_displaced and not self.log.shared and self.rng.random() < 0.2:
             raise OwnershipLost("the heartbeat was refused: another process has taken the topic over")
         left = self.rng.randint(1, min(BATCH_MAX, max_records))
         partitions = sorted(self.positions)
@@ -84,15 +86,14 @@ class FaultySource(MemorySource):
 
     def _commit_some(self, positions: Positions, metadata: str, end: Callable[[], NoReturn]) -> None:
         """Who reads several metadata takes the newest."""
-        before = self.log.committed
         some = {partition: at for partition, at in positions.items() if self.rng.random() < 0.5}
         if some:
-            super().commit({**(before.positions if before else {}), **some}, metadata)
+            super().commit(some, metadata)
         end()
 
 
 def _unknown() -> NoReturn:
-    raise OwnershipLost("the commit failed: whether this process still owns the model is unknown")
+    raise SessionExpired("the commit failed: whether this process still owns the model is unknown")
 
 
 class FaultyOutlet(MemoryOutlet):

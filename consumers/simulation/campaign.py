@@ -13,8 +13,17 @@ from consumers.simulation.schedules import Finding, Scenario, Simulation
 from consumers.simulation.stream import Given, Recipe, Stamped, Synthetic
 
 EVENTS = 150
-MODELS = ("linear", "hoeffding_tree", "linear", "hoeffding_tree", "linear", "hoeffding_tree", "linear", "bayes")
-"""The quick ones oftener."""
+MODELS = (
+    "linear",
+    "hoeffding_tree",
+    "linear of partitions",
+    "hoeffding_tree",
+    "linear",
+    "hoeffding_tree of partitions",
+    "linear of partitions",
+    "bayes",
+)
+"""The quick ones oftener; some of them with a model for each partition."""
 
 _SMALL: dict[str, Any] = {
     "task": "binary",
@@ -34,8 +43,10 @@ _SMALL: dict[str, Any] = {
 
 def shipped(name: str) -> Scenario:
     """One of `MODELS`, with poison in its events."""
-    model = {"factory": f"anabranch.testing.choking:{name}", "trusted": ["anabranch.testing.choking:Choking"]}
-    settings = build({**_SMALL, "name": name.replace("_", "-"), "model": model})
+    factory, _, of_partitions = name.partition(" of ")
+    model = {"factory": f"anabranch.testing.choking:{factory}", "trusted": ["anabranch.testing.choking:Choking"]}
+    scope = "partition" if of_partitions else "global"
+    settings = build({**_SMALL, "name": name.replace("_", "-").replace(" ", "-"), "scope": scope, "model": model})
     return Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
 
 

@@ -78,6 +78,7 @@ class Oracle:
     first: First
     stream: Stream
     log: MemoryLog
+    scope: str
     calm: bool
 
     def findings(self, owner: Owner, inputs: Sequence[Input]) -> Iterator[str]:
@@ -93,7 +94,8 @@ class Oracle:
             return
         yield from self._same(straight, owner)
         yield from self._complete(straight.guard, set(places))
-        updates = [codec.decode(ModelUpdate, value) for value in self.log.values(self._topic("updates"))]
+        every = (codec.decode(ModelUpdate, value) for value in self.log.values(self._topic("updates")))
+        updates = [update for update in every if update.scope == self.scope]
         yield from announced_once(updates, calm=self.calm)
         yield from _all_announced(straight.promotions, updates)
         yield from self._fetchable(updates)

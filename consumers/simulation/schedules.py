@@ -12,9 +12,8 @@ from typing import Any
 import orjson
 
 from anabranch import statetree
-from anabranch.errors import CheckpointError, KafkaUnavailable, LogTruncated, OwnershipLost
+from anabranch.errors import CheckpointError, KafkaUnavailable, LogTruncated, OwnershipLost, SessionExpired
 from anabranch.messages import TrainedOn
-from anabranch.ports import Committed
 from anabranch.settings import Settings
 from anabranch.testing import (
     Crash,
@@ -25,7 +24,7 @@ from anabranch.testing import (
     Schedule,
 )
 from consumers.learning_loop import LearningLoop
-from consumers.owner import Ports
+from consumers.owner import GLOBAL, Ports
 from consumers.simulation.oracle import Oracle
 from consumers.simulation.recruiting import Input, Journal, SimulatedRecruiter
 from consumers.simulation.stream import PARTITIONS_MAX, Recipe
@@ -76,21 +75,34 @@ class Simulation:
         self.schedule = Schedule(seed, faults_max=scenario.faults_max)
         self.rng = self.schedule.rng
         self.clock = FrozenClock()
+        partitions, shared = self.rng.randint(1, PARTITIONS_MAX), scenario.settings.scope == "partition"
+        self.log = WitnessedLog(partitions=partitions, shared=shared, holds=self._holds)
         make = self.rng.choice(scenario.volumes)
-        self.volume = make(keep=scenario.settings.checkpoint.keep, clock=self.clock)
-        self.log = WitnessedLog(partitions=self.rng.randint(1, PARTITIONS_MAX), holds=self.volume.holds)
+        self.volumes: dict[str, Volume] = {
+            scope: make(keep=scenario.settings.checkpoint.keep, clock=self.clock) for scope in self._scopes()
+        }
+        self.shared_fate = next(iter(self.volumes.values())).shared_fate
         self.stream = scenario.recipe.fill(self.log, scenario.settings, self.rng)
         self.disaster = self.rng.choice(scenario.disasters)
         self.known: dict[str, tuple[Input, ...]] = {}
         self.processes: list[Process] = []
         self.loops: dict[str, LearningLoop] = {}
         self.sources: dict[str, FaultySource] = {}
-        self.inputs: dict[str, list[Input]] = {}
+        self.inputs: dict[tuple[str, str], list[Input]] = {}
+        """By process and scope."""
         self.disasters_at: dict[str, int] = {}
         self.disasters = 0
         self._fresh = b""
         self.done = ""
         """The name of the process that has learned everything."""
+
+    def _scopes(self) -> dict[str, list[int]]:
+        """The partitions of each model."""
+        every = list(range(self.log.partitions))
+        return {f"p{each}": [each] for each in every} if self.log.shared else {GLOBAL: every}
+
+    def _holds(self, sha256: str) -> bool:
+        return any(volume.holds(sha256) for volume in self.volumes.values())
 
     def run(self) -> None:
         """Run to the end.
@@ -119,9 +131,17 @@ class Simulation:
         raise Finding(f"it does not end: {SLICES_MAX} slices")
 
     def _judge(self) -> None:
-        oracle = Oracle(self.scenario.settings, self._first, self.stream, self.log, calm=not self.disasters)
-        for finding in oracle.findings(self.loops[self.done].owner, self.inputs[self.done]):
-            raise Finding(finding)
+        for scope, partitions in self._scopes().items():
+            oracle = Oracle(
+                self.scenario.settings,
+                self._first,
+                self.stream.of(partitions),
+                self.log,
+                scope=scope,
+                calm=not self.disasters,
+            )
+            for finding in oracle.findings(self.loops[self.done].owners[scope], self.inputs[self.done, scope]):
+                raise Finding(f"{scope}: {finding}" if self.log.shared else finding)
 
     # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,20 +154,27 @@ class Simulation:
         settings = self.scenario.settings
         source = FaultySource(self.log, settings.topics.name("events"), process=process, clock=self.clock)
         self.sources[process.name] = source
-        inputs = self.inputs[process.name] = []
         loop = self.scenario.loop(
             settings,
             first=self._first,
             ports=Ports(
                 source=source,
                 outlet=FaultyOutlet(self.log, process=process),
-                stores=lambda scope: Journal(self.volume.store_of(process), known=self.known, inputs=inputs),
-                recruiters=lambda: SimulatedRecruiter(settings, reader=source, process=process, inputs=inputs),
+                stores=lambda scope: self._store(process, scope),
+                recruiters=lambda scope: SimulatedRecruiter(
+                    settings, reader=source, process=process, inputs=self.inputs[process.name, scope]
+                ),
                 clock=self.clock,
             ),
         )
         self.loops[process.name] = loop
         loop.run(until_end=True)
+
+    def _store(self, process: Process, scope: str) -> Journal:
+        """The store of an owner, who begins with no inputs."""
+        inputs = self.inputs[process.name, scope] = []
+        volume = self.volumes.get(scope) or next(iter(self.volumes.values()))  # a loop tries its settings on a spare
+        return Journal(volume.store_of(process), known=self.known, inputs=inputs)
 
     def _first(self) -> tuple[Any, TrainedOn]:
         """A fresh model, built once: taking it out of bytes is quicker."""
@@ -169,31 +196,35 @@ class Simulation:
     def _ended(self, process: Process) -> None:
         error = process.error
         self.schedule.note(process.name, "ends", f"{type(error).__name__}: {error}" if error else "")
-        if process.crashed or not self.volume.shared_fate:
+        if process.crashed or not self.shared_fate:
             self._power_fails(process)
         if error is None:
-            self.done = "" if self.loops[process.name].stopping.is_set() else process.name
+            loop = self.loops[process.name]
+            self.done = process.name if loop.owners.keys() == self.volumes.keys() and not loop.stopping.is_set() else ""
+        elif self.log.shared and process.name in self.sources:
+            self.log.leave(self.sources[process.name])  # the group notices in the end
         elif not self._expected(process, error):
             raise Finding(f"a process ended with {_told(error)}")
 
     def _power_fails(self, process: Process) -> None:
         """A process that crashes may take its machine with it, and whoever else runs there."""
-        if self.volume.shared_fate:
+        if self.shared_fate:
             if self.rng.random() < 0.5:
                 return
             self.schedule.note("world", "the power fails")
             for each in self.processes:
                 each.kill()
-        self.volume.power_fails(by=process.name, rng=self.rng)
+        for volume in self.volumes.values():
+            volume.power_fails(by=process.name, rng=self.rng)
 
     def _expected(self, process: Process, error: BaseException) -> bool:
         """Whether a process may end so: it crashed, something went wrong around it, or it was taken over."""
         hit = process.faults > 0 or self.disasters > self.disasters_at[process.name]
-        taken_over = not self.sources[process.name].owns
+        taken_over = self.sources[process.name].is_displaced
         match error:
             case Crash():
                 return True
-            case OwnershipLost() | KafkaUnavailable() | CheckpointError():
+            case OwnershipLost() | SessionExpired() | KafkaUnavailable() | CheckpointError():
                 return hit or taken_over
             case LogTruncated():
                 return taken_over
@@ -209,41 +240,42 @@ class Simulation:
         elif chance < 0.22 and process.name in self.loops and self.schedule.take_fault():
             self.schedule.note("world", f"{process.name} is asked to stop")
             self.loops[process.name].stop()
-        elif chance < 0.40 and self._striking() and self.schedule.take_fault():
-            self._strike()
+        elif chance < 0.27 and self.log.shared and process.name in self.sources and self.schedule.take_fault():
+            self.schedule.note("world", f"the group takes {process.name} for dead")
+            self.log.leave(self.sources[process.name])
+        elif chance < 0.40:
+            self._strike_if_due()
         elif chance < 0.45:
-            self._retain()
+            for scope, partitions in self._scopes().items():
+                self._retain(scope, partitions)
 
-    def _striking(self) -> bool:
-        """Whether a disaster is due, and would not be the end: two checkpoints are there, of which one may go."""
-        entry = self._committed_entry()
-        whole = entry is not None and all(self.volume.holds(entry[which]) for which in ("sha", "parent"))
-        return bool(self.disaster) and whole and bool(self.volume.entries())
-
-    def _strike(self) -> None:
-        entry, committed = self._committed_entry(), self.log.committed
-        assert entry is not None
-        assert committed is not None
+    def _strike_if_due(self) -> None:
+        """A disaster, if it would not be the end: two checkpoints are there, of which one may go."""
+        scope, partitions = self.rng.choice(list(self._scopes().items()))
+        entry, volume = self._committed_entry(partitions), self.volumes[scope]
+        whole = entry is not None and all(volume.holds(entry[which]) for which in ("sha", "parent"))
+        if entry is None or not whole or not self.disaster or not volume.entries() or not self.schedule.take_fault():
+            return
         self.disasters += 1
         if self.disaster == "rot":
-            self.schedule.note("world", f"the blob of checkpoint {entry['number']} is torn")
-            self.volume.tear(entry["sha"], rng=self.rng)
+            self.schedule.note("world", f"the blob of checkpoint {entry['number']} of {scope} is torn")
+            volume.tear(entry["sha"], rng=self.rng)
         else:
             forgets_all = self.rng.random() < 0.5
-            self.schedule.note("world", f"the broker forgets the {'commits' if forgets_all else 'metadata'}")
-            self.log.committed = None if forgets_all else Committed(committed.positions, "")
+            self.schedule.note("world", f"the broker forgets the {'commits' if forgets_all else 'metadata'} of {scope}")
+            self.log.forget(partitions, offsets=forgets_all)
             self.disaster = ""
 
-    def _committed_entry(self) -> dict[str, Any] | None:
-        committed = self.log.committed
+    def _committed_entry(self, partitions: Sequence[int]) -> dict[str, Any] | None:
+        committed = self.log.committed_of(partitions)
         return orjson.loads(committed.metadata) if committed is not None and committed.metadata else None
 
-    def _retain(self) -> None:
+    def _retain(self, scope: str, partitions: Sequence[int]) -> None:
         """Retention takes records that nobody needs to learn any more, going by the last two checkpoints."""
-        entries = [entry for entry in (self._committed_entry(), *self.volume.entries()[-1:]) if entry]
+        entries = [entry for entry in (self._committed_entry(partitions), *self.volumes[scope].entries()[-1:]) if entry]
         kept = [self.log.positions_of.get(str(entry[which])) for entry in entries for which in ("sha", "parent")]
         topic = self.scenario.settings.topics.name("events")
-        for partition in range(self.log.partitions):
+        for partition in partitions:
             safe = min((each.get(partition, 0) if each else 0 for each in kept), default=0)
             before = self.rng.randint(0, safe)
             self.schedule.note("world", f"retention takes partition {partition} before offset {before}")

@@ -1,6 +1,6 @@
 """What a simulated log holds: events whose concept changes, or a file's; duplicates, bad records, poison, and gaps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -37,6 +37,10 @@ class Stream:
     """The log at its fullest, before retention takes anything."""
 
     records: dict[tuple[int, int], Record] = field(default_factory=dict)
+
+    def of(self, partitions: Sequence[int]) -> "Stream":
+        """Some partitions of it."""
+        return Stream({place: record for place, record in self.records.items() if place[0] in partitions})
 
 
 @dataclass(frozen=True)

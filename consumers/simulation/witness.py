@@ -27,9 +27,10 @@ class WitnessedLog(MemoryLog):
         entry = orjson.loads(committed.metadata)
         if not self.holds(entry["sha"]):
             self.findings.append(f"checkpoint {entry['number']} was committed before its blob was durable")
-        if self.committed is not None and self.committed.metadata:
-            self._follows(entry, orjson.loads(self.committed.metadata))
-        self.positions_of[entry["sha"]] = committed.positions
+        before = self.committed_of(committed.positions) if self.shared else self.committed
+        if before is not None and before.metadata:
+            self._follows(entry, orjson.loads(before.metadata))
+        self.positions_of.setdefault(entry["sha"], committed.positions)
         super().commit(committed)
 
     def _follows(self, entry: dict[str, Any], before: dict[str, Any]) -> None:
