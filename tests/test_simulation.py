@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,10 @@ def test_an_outbox_that_is_published_before_the_commit_is_found() -> None:
 
 def test_a_torn_checkpoint_that_is_not_a_new_epoch_is_found() -> None:
     """What comes after its parent differs from what it has announced, and needs another name."""
-    assert "two updates are called epoch 1" in first_failure(planted(FirstEpochLoop, disasters=["rot"])).finding
+    assert (
+        "two updates are called epoch 1"
+        in first_failure(planted(FirstEpochLoop, disasters=["rot"], rebuilds=0.0)).finding
+    )
 
 
 # ── the store of production ─────────────────────────────────────────────────────────────────────────────────────────
@@ -203,6 +207,58 @@ def test_every_kind_of_store_is_sound(volume: Any) -> None:
     """In memory, in a folder through power failures, and in a bucket that does not always answer."""
     campaign = Campaign([planted(LearningLoop, volumes=[volume])])
     assert [each.finding for each in campaign.some(range(40)) if each.finding] == []
+
+
+# ── rebuilds ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class SameEpochLoop(LearningLoop):
+    """Rebuilds under the epoch that was."""
+
+    def _begin_again(self, entry: Any) -> Positions:
+        positions = super()._begin_again(entry)
+        self.epoch -= 1
+        return positions
+
+
+class BackdatingLoop(LearningLoop):
+    """Announces what it has rebuilt under the epoch that was."""
+
+    def _end_rebuild(self) -> None:
+        self.epoch -= bool(self.rebuilding)
+        super()._end_rebuild()
+        self.epoch += bool(self.rebuilding)
+
+
+class ForgetfulLoop(LearningLoop):
+    """Begins a rebuild behind the log's first record."""
+
+    def _begin_again(self, entry: Any) -> Positions:
+        positions = super()._begin_again(entry)
+        self.positions = {partition: position + 1 for partition, position in positions.items()}
+        return self.positions
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS)))
+def test_a_rebuild_through_crashes_is_the_straight_run_of_what_the_log_holds(name: str) -> None:
+    """From retention's cut to the end, and announced once, after everything that was announced before."""
+    campaign = Campaign([replace(shipped(name), rebuilds=1.0)])
+    results = campaign.some(range(12))
+    assert [each.finding for each in results if each.finding] == []
+    assert all("the model is to be rebuilt" in each.steps for each in results)
+
+
+@pytest.mark.parametrize(
+    ("loop", "finding"),
+    [
+        (SameEpochLoop, "does not go on from there"),
+        (BackdatingLoop, "the rebuild was announced as epoch 1, after epoch 1"),
+        (ForgetfulLoop, "was neither learned nor refused"),
+    ],
+)
+def test_a_rebuild_that_goes_wrong_is_found(loop: Any, finding: str) -> None:
+    """Two that followers take for the past, and one that leaves something out."""
+    assert finding in first_failure(planted(loop, rebuilds=1.0, disasters=[""])).finding
 
 
 # ── poison ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -25,8 +25,9 @@ from anabranch.testing import (
     Schedule,
 )
 from consumers.learning_loop import LearningLoop
+from consumers.simulation.journal import Journal, Past
 from consumers.simulation.oracle import Oracle
-from consumers.simulation.recruiting import Input, Journal, SimulatedRecruiter
+from consumers.simulation.recruiting import SimulatedRecruiter
 from consumers.simulation.stream import PARTITIONS_MAX, Recipe
 from consumers.simulation.volumes import VOLUMES, Volume
 from consumers.simulation.witness import WitnessedLog
@@ -47,6 +48,7 @@ class Scenario:
 
     Args:
         volumes: where checkpoints lie; a schedule draws one.
+        rebuilds: how often the model is rebuilt from the log when all is learned.
         disasters: what befalls a schedule, out of everybody's hands: blobs that rot, commits that the broker forgets.
     """
 
@@ -57,6 +59,7 @@ class Scenario:
     faults_max: int = FAULTS_MAX
     volumes: Sequence[Callable[..., Volume]] = VOLUMES
     disasters: Sequence[str] = ("", "", "", "rot", "amnesia")
+    rebuilds: float = 0.15
 
 
 class Finding(Exception):
@@ -80,14 +83,15 @@ class Simulation:
         self.log = WitnessedLog(partitions=self.rng.randint(1, PARTITIONS_MAX), holds=self.volume.holds)
         self.stream = scenario.recipe.fill(self.log, scenario.settings, self.rng)
         self.disaster = self.rng.choice(scenario.disasters)
-        self.known: dict[str, tuple[Input, ...]] = {}
+        self.known: dict[str, Past] = {}
         self.processes: list[Process] = []
         self.loops: dict[str, LearningLoop] = {}
         self.sources: dict[str, FaultySource] = {}
-        self.inputs: dict[str, list[Input]] = {}
+        self.pasts: dict[str, Past] = {}
         self.disasters_at: dict[str, int] = {}
         self.disasters = 0
         self._fresh = b""
+        self.rebuilding = False
         self.done = ""
         """The name of the process that has learned everything."""
 
@@ -100,6 +104,10 @@ class Simulation:
         try:
             self._run()
             self._judge()
+            if self.rng.random() < self.scenario.rebuilds:
+                self._begin_rebuild()
+                self._run()
+                self._judge()
         finally:
             for process in self.processes:
                 process.kill()
@@ -119,8 +127,15 @@ class Simulation:
 
     def _judge(self) -> None:
         oracle = Oracle(self.scenario.settings, self._first, self.stream, self.log, calm=not self.disasters)
-        for finding in oracle.findings(self.loops[self.done], self.inputs[self.done]):
+        for finding in oracle.findings(self.loops[self.done], self.pasts[self.done]):
             raise Finding(finding)
+
+    def _begin_rebuild(self) -> None:
+        """Somebody wants the model learned again, from what retention has left; with faults of its own."""
+        self._retain()
+        self.schedule.note("world", "the model is to be rebuilt")
+        self.schedule.faults_left = self.rng.randint(0, self.scenario.faults_max)
+        self.rebuilding, self.disaster, self.done = True, "", ""
 
     # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,19 +144,30 @@ class Simulation:
         self.disasters_at[name] = self.disasters
         self.processes.append(Process(name, self.schedule, self._work))
 
+    def _rebuilds(self) -> bool:
+        """Whether a process begins with a rebuild: until one has committed, and at times once more."""
+        if not self.rebuilding:
+            return False
+        entry = self._committed_entry()
+        begun = entry is not None and self.known[entry["sha"]].rebuilt_from is not None
+        return not begun or self.rng.random() < 0.2
+
     def _work(self, process: Process) -> None:
+        rebuild = self._rebuilds()
         settings = self.scenario.settings
         source = FaultySource(self.log, settings.topics.name("events"), process=process, clock=self.clock)
         self.sources[process.name] = source
-        inputs = self.inputs[process.name] = []
+        past = self.pasts[process.name] = Past()
+        version = (lambda: self.loops[process.name].lane.version) if rebuild else None
         loop = self.scenario.loop(
             settings,
             first=self._first,
             source=source,
             outlet=FaultyOutlet(self.log, process=process),
-            store=Journal(self.volume.store_of(process), known=self.known, inputs=inputs),
-            recruiter=SimulatedRecruiter(settings, reader=source, process=process, inputs=inputs),
+            store=Journal(self.volume.store_of(process), known=self.known, past=past, rebuilding=version),
+            recruiter=SimulatedRecruiter(settings, reader=source, process=process, inputs=past.inputs),
             clock=self.clock,
+            rebuild=rebuild,
         )
         self.loops[process.name] = loop
         loop.run(until_end=True)
@@ -208,7 +234,7 @@ class Simulation:
             self.loops[process.name].stop()
         elif chance < 0.40 and self._striking() and self.schedule.take_fault():
             self._strike()
-        elif chance < 0.45:
+        elif chance < 0.45 and not self.rebuilding:  # a rebuild needs all that is there
             self._retain()
 
     def _striking(self) -> bool:
