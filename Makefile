@@ -30,7 +30,7 @@ lint: $(READY) ## check format, lint, types and the imports between the rooms
 simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEEDS=10000
 	@$(BIN)/anabranch simulate --seeds $(or $(SEEDS),3000) $(ARGS)
 
-bench: $(READY) ## measure the throughput
+bench: $(READY) ## measure the throughput, and the pauses for checkpoints; ARGS=--pauses: those alone
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 
 faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that no event is lost or learned twice

@@ -146,7 +146,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def _run(settings: Settings, values: list[bytes]) -> dict[str, Any]:
     on_kafka, clock = bool(settings.kafka), SystemClock()
     source: Any = TimedSource(settings) if on_kafka else _file(values)
-    with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix="bench-") as folder:  # a disk: /tmp may be memory
+    with tempfile.TemporaryDirectory(prefix="anabranch-bench-") as folder:  # TMPDIR must be on a disk
         store = FileStore(Path(folder), keep=2)
         loop = NotingLoop(
             settings,

@@ -16,7 +16,7 @@ from anabranch.ports import Store
 from anabranch.settings import Settings
 from consumers.blobs import verified
 from consumers.folders import Files, RealFiles
-from consumers.manifest import NAME, Entry, appended, packed, unpacked
+from consumers.manifest import NAME, Entry, Kept, appended, packed, unpacked
 
 REAL_FILES = RealFiles()
 
@@ -90,6 +90,11 @@ class FileStore:
         """Append to the manifest, and drop blobs that no kept entry names."""
         kept = appended(self.manifest(), entry, keep=self.keep)
         self._write(self.folder / NAME, packed(kept.entries))
+        with _told(self.blobs):
+            self._tidy(kept)
+
+    def _tidy(self, kept: Kept) -> None:
+        """Remove what nobody needs any more."""
         now_s = self.files.modified_s(self.folder / NAME)
         left_over = [path for path in self.files.names(self.folder) if path.suffix == ".tmp"]
         for path in (*self.files.names(self.blobs), *left_over):

@@ -1,5 +1,6 @@
 """The stores of checkpoints: a folder, and S3 as moto serves it on this machine."""
 
+import errno
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from anabranch.ports import Store
 from anabranch.settings_file import build
 from consumers.blobs import digest
 from consumers.checkpoints import FileStore, store_of
+from consumers.folders import RealFiles
 from consumers.manifest import STRANGER_S
 from consumers.s3_store import S3Store
 
@@ -167,6 +169,37 @@ def test_left_over_files_are_in_nobodys_way(tmp_path: Path) -> None:
     (store.blobs / f".{digest(b'a')}.77.tmp").write_bytes(b"half")
     (sha,) = checkpointed(store, b"a")
     assert store.get(sha) == b"a"
+
+
+class FullDisk(RealFiles):
+    """A disk on which nothing is synced any more; it notes what was to be written."""
+
+    def __init__(self) -> None:
+        self.created: list[Path] = []
+
+    def create(self, path: Path) -> Any:
+        self.created.append(path)
+        return super().create(path)
+
+    def sync(self, file: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_a_full_disk_does_not_take_is_removed(tmp_path: Path) -> None:
+    """Half a blob would only keep the room from the next attempt."""
+    store = FileStore(tmp_path, keep=2, files=FullDisk())
+    with pytest.raises(CheckpointError, match=r"blobs/abc: No space left on device; see that the disk has room"):
+        store.put("abc", b"data")
+    assert list(store.blobs.iterdir()) == []
+
+
+def test_no_two_writes_share_a_temporary_file(tmp_path: Path) -> None:
+    """Neither do two processes of one number, in two containers that see the same folder."""
+    disk = FullDisk()
+    for _ in range(2):
+        with pytest.raises(CheckpointError):
+            FileStore(tmp_path, keep=2, files=disk).put("abc", b"data")
+    assert len(set(disk.created)) == 2
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

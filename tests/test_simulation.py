@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from consumers.learning_loop import LearningLoop
 from consumers.owner import Owner, Ports
 from consumers.simulation.campaign import MODELS, Campaign, Result, shipped
 from consumers.simulation.oracle import announced_once
-from consumers.simulation.schedules import Finding, Scenario, Simulation
+from consumers.simulation.schedules import Finding, Loop, Scenario, Simulation
 from consumers.simulation.stream import Recipe, Synthetic
 from consumers.simulation.volumes import VOLUMES, FolderVolume
 
@@ -41,6 +41,21 @@ def first_failure(scenario: Scenario) -> Result:
     found = next(failures, None)
     assert found is not None, f"{SEEDS_TO_FIND} schedules have found nothing"
     return found
+
+
+def with_owner(kind: type[Owner]) -> type[LearningLoop]:
+    """A loop whose owners are of a kind."""
+    return type(f"LoopOf{kind.__name__}", (LearningLoop,), {"owner_type": kind})
+
+
+def with_stores(change: Callable[[Any], Any]) -> Loop:
+    """A loop with changed stores."""
+
+    def make(settings: Settings, *, ports: Ports, **more: Any) -> LearningLoop:
+        stores = ports.stores
+        return LearningLoop(settings, ports=replace(ports, stores=lambda scope: change(stores(scope))), **more)
+
+    return make
 
 
 def planted(loop: Any, **more: Any) -> Scenario:
@@ -126,22 +141,10 @@ class FirstEpochOwner(Owner):
         return positions
 
 
-class HastyLoop(LearningLoop):
-    owner_type = HastyOwner
-
-
-class FirstEpochLoop(LearningLoop):
-    owner_type = FirstEpochOwner
-
-
 def test_a_commit_before_its_blob_is_durable_is_found() -> None:
     """A crash between the two would leave a commit that names nothing."""
 
-    def late(settings: Settings, *, ports: Ports, **more: Any) -> LearningLoop:
-        stores = ports.stores
-        return LearningLoop(settings, ports=replace(ports, stores=lambda scope: LateStore(stores(scope))), **more)
-
-    assert "committed before its blob was durable" in first_failure(planted(late)).finding
+    assert "committed before its blob was durable" in first_failure(planted(with_stores(LateStore))).finding
 
 
 def test_a_commit_that_is_retried_under_a_lost_generation_is_found() -> None:
@@ -155,14 +158,17 @@ def test_a_commit_that_is_retried_under_a_lost_generation_is_found() -> None:
 
 def test_an_outbox_that_is_published_before_the_commit_is_found() -> None:
     """A crash between the two would announce a second model under the same number."""
-    found = first_failure(planted(HastyLoop))
+    found = first_failure(planted(with_owner(HastyOwner)))
     assert "two updates are called" in found.finding
-    assert found == Campaign([planted(HastyLoop)]).some([found.seed])[0]
+    assert found == Campaign([planted(with_owner(HastyOwner))]).some([found.seed])[0]
 
 
 def test_a_torn_checkpoint_that_is_not_a_new_epoch_is_found() -> None:
     """What comes after its parent differs from what it has announced, and needs another name."""
-    assert "two updates are called epoch 1" in first_failure(planted(FirstEpochLoop, disasters=["rot"])).finding
+    assert (
+        "two updates are called epoch 1"
+        in first_failure(planted(with_owner(FirstEpochOwner), disasters=["rot"], rebuilds=0.0)).finding
+    )
 
 
 # ── the store of production ─────────────────────────────────────────────────────────────────────────────────────────
@@ -183,11 +189,12 @@ class Careless:
 def test_a_store_that_does_not_sync_is_found(without: str) -> None:
     """A blob's bytes and its name must both be durable before the commit."""
 
-    def careless(settings: Settings, *, store: Any, **ports: Any) -> LearningLoop:
-        store.store.files = Careless(store.store.files, without=without)
-        return LearningLoop(settings, store=store, **ports)
+    def careless(journal: Any) -> Any:
+        journal.store.files = Careless(journal.store.files, without=without)
+        return journal
 
-    assert "committed before its blob was durable" in first_failure(planted(careless, volumes=[FolderVolume])).finding
+    found = first_failure(planted(with_stores(careless), volumes=[FolderVolume]))
+    assert "committed before its blob was durable" in found.finding
 
 
 def test_a_manifest_that_is_written_in_place_is_found() -> None:
@@ -202,11 +209,12 @@ def test_a_manifest_that_is_written_in_place_is_found() -> None:
                 file.write(data)
                 self.files.sync(file)
 
-    def in_place(settings: Settings, *, store: Any, **ports: Any) -> LearningLoop:
-        store.store.__class__ = InPlace
-        return LearningLoop(settings, store=store, **ports)
+    def in_place(journal: Any) -> Any:
+        journal.store.__class__ = InPlace
+        return journal
 
-    assert "manifest.json: not a manifest" in first_failure(planted(in_place, volumes=[FolderVolume])).finding
+    found = first_failure(planted(with_stores(in_place), volumes=[FolderVolume]))
+    assert "manifest.json: not a manifest" in found.finding
 
 
 @pytest.mark.parametrize("volume", sorted(set(VOLUMES), key=str))
@@ -214,6 +222,58 @@ def test_every_kind_of_store_is_sound(volume: Any) -> None:
     """In memory, in a folder through power failures, and in a bucket that does not always answer."""
     campaign = Campaign([planted(LearningLoop, volumes=[volume])])
     assert [each.finding for each in campaign.some(range(40)) if each.finding] == []
+
+
+# ── rebuilds ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class SameEpochOwner(Owner):
+    """Rebuilds under the epoch that was."""
+
+    def _begin_again(self, partitions: Sequence[int], entry: Any) -> Positions:
+        positions = super()._begin_again(partitions, entry)
+        self.epoch -= 1
+        return positions
+
+
+class BackdatingOwner(Owner):
+    """Announces what it has rebuilt under the epoch that was."""
+
+    def end_rebuild(self) -> None:
+        self.epoch -= bool(self.rebuilding)
+        super().end_rebuild()
+        self.epoch += bool(self.rebuilding)
+
+
+class ForgetfulOwner(Owner):
+    """Begins a rebuild behind the log's first record."""
+
+    def _begin_again(self, partitions: Sequence[int], entry: Any) -> Positions:
+        positions = super()._begin_again(partitions, entry)
+        self.positions = {partition: position + 1 for partition, position in positions.items()}
+        return self.positions
+
+
+@pytest.mark.parametrize("name", sorted({name for name in MODELS if "partitions" not in name}))
+def test_a_rebuild_through_crashes_is_the_straight_run_of_what_the_log_holds(name: str) -> None:
+    """From retention's cut to the end, and announced once, after everything that was announced before."""
+    campaign = Campaign([replace(shipped(name), rebuilds=1.0)])
+    results = campaign.some(range(12))
+    assert [each.finding for each in results if each.finding] == []
+    assert all("the model is to be rebuilt" in each.steps for each in results)
+
+
+@pytest.mark.parametrize(
+    ("loop", "finding"),
+    [
+        (with_owner(SameEpochOwner), "does not go on from there"),
+        (with_owner(BackdatingOwner), "the rebuild was announced as epoch 1, after epoch 1"),
+        (with_owner(ForgetfulOwner), "was neither learned nor refused"),
+    ],
+)
+def test_a_rebuild_that_goes_wrong_is_found(loop: Any, finding: str) -> None:
+    """Two that followers take for the past, and one that leaves something out."""
+    assert finding in first_failure(planted(loop, rebuilds=1.0, disasters=[""])).finding
 
 
 # ── poison ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -306,6 +366,6 @@ def test_updates_rise_without_a_gap(places: Sequence[tuple[int, int]], finding: 
 
 def test_a_run_that_is_wrong_raises() -> None:
     """`Simulation.run` says what it found."""
-    found = first_failure(planted(HastyLoop))
+    found = first_failure(planted(with_owner(HastyOwner)))
     with pytest.raises(Finding, match="two updates are called"):
-        Simulation(planted(HastyLoop), seed=found.seed).run()
+        Simulation(planted(with_owner(HastyOwner)), seed=found.seed).run()

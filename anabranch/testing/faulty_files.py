@@ -170,7 +170,7 @@ class FaultyFiles:
     def names(self, folder: Path) -> list[Path]:
         """In the order in which they came."""
         return self.process.act(
-            f"list {folder.name}/", lambda: [path for path in self.disk.names if path.parent == folder]
+            f"list {folder.name}/", lambda: [path for path in self.disk.names if path.parent == folder], _BROKEN
         )
 
     def modified_s(self, path: Path) -> float:
@@ -179,7 +179,7 @@ class FaultyFiles:
 
     def remove(self, path: Path) -> None:
         """At once."""
-        self.process.act(f"remove in {path.parent.name}/", partial(self.disk.remove, path))
+        self.process.act(f"remove in {path.parent.name}/", partial(self.disk.remove, path), _BROKEN)
 
 
 def _full() -> NoReturn:

@@ -1,7 +1,7 @@
 """Many simulated runs: the scenarios that ship, and a user's own."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -47,7 +47,8 @@ def shipped(name: str) -> Scenario:
     model = {"factory": f"anabranch.testing.choking:{factory}", "trusted": ["anabranch.testing.choking:Choking"]}
     scope = "partition" if of_partitions else "global"
     settings = build({**_SMALL, "name": name.replace("_", "-").replace(" ", "-"), "scope": scope, "model": model})
-    return Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
+    scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
+    return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself
 
 
 def configured(settings: Settings, *, events: int, given: Sequence[Stamped] = ()) -> Scenario:

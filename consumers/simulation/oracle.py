@@ -11,6 +11,8 @@ from anabranch.settings import Settings
 from anabranch.testing import MemoryLog
 from consumers.guard import Guard
 from consumers.owner import First, Owner
+from consumers.restoring import rebuilt_from
+from consumers.simulation.journal import Past
 from consumers.simulation.recruiting import Input, carried_out
 from consumers.simulation.stream import Stream
 from detectors.watch import Watch
@@ -44,6 +46,11 @@ class Straight:
             while waiting and waiting[-1].event == self.lane.events:
                 self._admit(waiting.pop())
         assert not waiting, f"{waiting} came after the last event"
+
+    def rebuild(self, begun: Positions) -> None:
+        """What was promoted on the way is not announced; the champion is, when all is learned."""
+        promotion = self.lane.rebuilt(reason=rebuilt_from(begun))
+        self.promotions = [] if promotion is None else [promotion]
 
     def _hear(self, said: Said) -> None:
         if isinstance(said, Job):
@@ -81,32 +88,42 @@ class Oracle:
     scope: str
     calm: bool
 
-    def findings(self, owner: Owner, inputs: Sequence[Input]) -> Iterator[str]:
+    def findings(self, owner: Owner, past: Past) -> Iterator[str]:
         """What is wrong, in words."""
         runs = owner.lane.lineage.last(owner.lane.events)
         places = [(run.partition, offset) for run in runs for offset in range(run.start, run.end)]
         yield from _once(places, self.stream, learned=owner.lane.events)
-        straight = self._straight()
+        straight = self._straight(past)
         try:
-            straight.run([self.stream.records[place] for place in places], inputs)
+            straight.run([self.stream.records[place] for place in places], past.inputs)
         except Exception as error:  # whatever it is, the run cannot be told again
             yield f"the recorded order cannot be learned again: {type(error).__name__}: {error}"
             return
+        if past.rebuilt_from is not None:
+            straight.rebuild(self._begun())
         yield from self._same(straight, owner)
-        yield from self._complete(straight.guard, set(places))
+        begun = self._begun() if past.rebuilt_from is not None else {}
+        yield from self._complete(straight.guard, set(places), begun)
         every = (codec.decode(ModelUpdate, value) for value in self.log.values(self._topic("updates")))
         updates = [update for update in every if update.scope == self.scope]
-        yield from announced_once(updates, calm=self.calm)
-        yield from _all_announced(straight.promotions, updates)
+        yield from announced_once(updates, calm=self.calm, rebuilt=past.rebuilt_from is not None)
+        yield from _all_announced(straight.promotions, updates, after=past.rebuilt_from or 0)
+        yield from _later(updates, after=past.rebuilt_from)
         yield from self._fetchable(updates)
         yield from self._signals(straight.signals)
 
     def _topic(self, which: str) -> str:
         return self.settings.topics.name(which)
 
-    def _straight(self) -> Straight:
+    def _begun(self) -> Positions:
+        """Where a rebuild has begun: at what retention has left."""
+        topic = self._topic("events")
+        return {partition: self.log.start_of(topic, partition) for partition in range(self.log.partitions)}
+
+    def _straight(self, past: Past) -> Straight:
         model, trained_on = self.first()
         lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on)
+        lane.version = past.rebuilt_from or 0
         return Straight(lane, Guard(self.settings), self.settings, self.stream)
 
     def _same(self, straight: Straight, owner: Owner) -> Iterator[str]:
@@ -122,11 +139,14 @@ class Oracle:
         ]
         yield f"the learning state is not that of the straight run; they differ in {', '.join(differing)}"
 
-    def _complete(self, guard: Guard, learned: set[Place]) -> Iterator[str]:
-        """Every record was learned, or else the guard that has seen everything still refuses it, or it is poison."""
+    def _complete(self, guard: Guard, learned: set[Place], begun: Positions) -> Iterator[str]:
+        """Every record was learned, or else the guard that has seen everything still refuses it, or it is poison.
+
+        Those before the positions at which all begun are none of its business.
+        """
         letters = {codec.decode(DeadLetter, value).id for value in self.log.values(self._topic("dead_letters"))}
         for place, record in self.stream.records.items():
-            if place in learned:
+            if place in learned or place[1] < begun.get(place[0], 0):
                 continue
             checked = guard.check(record)
             letter = guard.dead_letter(record, stage="learn", reason="").id
@@ -163,8 +183,12 @@ def _once(places: Sequence[Place], stream: Stream, *, learned: int) -> Iterator[
         last[partition] = offset
 
 
-def announced_once(updates: Sequence[ModelUpdate], *, calm: bool) -> Iterator[str]:
-    """An (epoch, seq) is always the same update, and for a reader of the topic they rise without a gap."""
+def announced_once(updates: Sequence[ModelUpdate], *, calm: bool, rebuilt: bool = False) -> Iterator[str]:
+    """An (epoch, seq) is always the same update, and for a reader of the topic they rise without a gap.
+
+    But a rebuild reads no checkpoint: what the last one had still to announce, it does not; a process that was taken
+    over may do so afterwards, and nobody takes the older for the newer.
+    """
     known: dict[tuple[int, int], ModelUpdate] = {}
     newest = (0, 0)
     for update in updates:
@@ -173,24 +197,39 @@ def announced_once(updates: Sequence[ModelUpdate], *, calm: bool) -> Iterator[st
             yield f"two updates are called epoch {at[0]} seq {at[1]}: {_brief(known[at])} and {_brief(update)}"
         if known[at] is not update:
             continue
-        if at < newest and calm:
+        if at < newest and calm and not rebuilt:
             yield f"epoch {at[0]} seq {at[1]} was first announced after epoch {newest[0]} seq {newest[1]}"
         if at > newest:
-            if update.seq > newest[1] + 1 or (at[0] == newest[0] and update.seq != newest[1] + 1):
+            leaps = update.seq > newest[1] + 1 and not (rebuilt and at[0] > newest[0])
+            if leaps or (at[0] == newest[0] and update.seq != newest[1] + 1):
                 yield f"epoch {at[0]} seq {at[1]} follows epoch {newest[0]} seq {newest[1]}"
             newest = at
 
 
-def _all_announced(promotions: Iterable[Promotion], updates: Iterable[ModelUpdate]) -> Iterator[str]:
-    """What a follower ends up with is what the straight run promotes."""
+def _all_announced(promotions: Iterable[Promotion], updates: Iterable[ModelUpdate], *, after: int) -> Iterator[str]:
+    """What a follower ends up with, after a version, is what the straight run promotes."""
     newest: Mapping[int, ModelUpdate] = {
         each.version: each for each in sorted(updates, key=lambda each: (each.epoch, each.seq))
     }
     expected = {each.version: (each.kind, each.event, each.partition, each.offset) for each in promotions}
-    found = {each.version: (each.kind, each.event, each.partition, each.offset) for each in newest.values()}
+    found = {
+        each.version: (each.kind, each.event, each.partition, each.offset)
+        for each in newest.values()
+        if each.version > after
+    }
     for version in sorted(expected.keys() | found.keys()):
         if expected.get(version) != found.get(version):
             yield f"version {version} was announced as {found.get(version)}, and is {expected.get(version)}"
+
+
+def _later(updates: Sequence[ModelUpdate], *, after: int | None) -> Iterator[str]:
+    """What a rebuild announces belongs to a later epoch than all before it."""
+    if after is None:
+        return
+    before = max((each.epoch for each in updates if each.version <= after), default=0)
+    for each in updates:
+        if each.version > after and each.epoch <= before:
+            yield f"the rebuild was announced as epoch {each.epoch}, after epoch {before}"
 
 
 def _brief(update: ModelUpdate) -> str:

@@ -1,14 +1,13 @@
-"""Retraining as in life: jobs take their time, die, and come back between two batches; and a journal of those."""
+"""Retraining as in life: jobs take their time, die, and come back between two batches; and are noted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from anabranch.errors import AnabranchError
-from anabranch.ports import LogReader, Store
+from anabranch.ports import LogReader
 from anabranch.settings import Settings
 from anabranch.testing import Process
-from anabranch.testing.faulty_store import Entry
 from consumers.recruiting import ATTEMPTS, replayed
 from learners.retraining import Job, Recruited, retrain
 
@@ -43,7 +42,7 @@ class SimulatedRecruiter:
     """Carries jobs out after some turns, which the schedule draws; it also decides which of them die.
 
     Args:
-        inputs: is told what came back; see `Journal`.
+        inputs: is told what came back.
     """
 
     due = float("inf")
@@ -96,34 +95,3 @@ class SimulatedRecruiter:
     def close(self) -> None:
         """End what is under way."""
         self.runs = []
-
-
-class Journal:
-    """A store that also knows, for each checkpoint, which inputs had been let in by then.
-
-    Checkpoints do not say it, and the straight run needs it: inputs are no part of the log.
-    """
-
-    def __init__(self, store: Store, *, known: dict[str, tuple[Input, ...]], inputs: list[Input]) -> None:
-        self.store = store
-        self.known = known
-        self.inputs = inputs
-
-    def put(self, sha256: str, data: bytes) -> None:
-        """With the inputs so far."""
-        self.known[sha256] = tuple(self.inputs)
-        self.store.put(sha256, data)
-
-    def get(self, sha256: str) -> bytes:
-        """Whoever reads a checkpoint goes on from its inputs."""
-        data = self.store.get(sha256)
-        self.inputs[:] = self.known[sha256]
-        return data
-
-    def manifest(self) -> list[Entry]:
-        """As it is."""
-        return list(self.store.manifest())
-
-    def record(self, entry: Entry) -> None:
-        """As it is."""
-        self.store.record(entry)

@@ -25,8 +25,9 @@ from anabranch.testing import (
 )
 from consumers.learning_loop import LearningLoop
 from consumers.owner import GLOBAL, Ports
+from consumers.simulation.journal import Journal, Past
 from consumers.simulation.oracle import Oracle
-from consumers.simulation.recruiting import Input, Journal, SimulatedRecruiter
+from consumers.simulation.recruiting import SimulatedRecruiter
 from consumers.simulation.stream import PARTITIONS_MAX, Recipe
 from consumers.simulation.volumes import VOLUMES, Volume
 from consumers.simulation.witness import WitnessedLog
@@ -47,6 +48,7 @@ class Scenario:
 
     Args:
         volumes: where checkpoints lie; a schedule draws one.
+        rebuilds: how often the model is rebuilt from the log when all is learned.
         disasters: what befalls a schedule, out of everybody's hands: blobs that rot, commits that the broker forgets.
     """
 
@@ -57,6 +59,7 @@ class Scenario:
     faults_max: int = FAULTS_MAX
     volumes: Sequence[Callable[..., Volume]] = VOLUMES
     disasters: Sequence[str] = ("", "", "", "rot", "amnesia")
+    rebuilds: float = 0.15
 
 
 class Finding(Exception):
@@ -84,15 +87,16 @@ class Simulation:
         self.shared_fate = next(iter(self.volumes.values())).shared_fate
         self.stream = scenario.recipe.fill(self.log, scenario.settings, self.rng)
         self.disaster = self.rng.choice(scenario.disasters)
-        self.known: dict[str, tuple[Input, ...]] = {}
+        self.known: dict[str, Past] = {}
         self.processes: list[Process] = []
         self.loops: dict[str, LearningLoop] = {}
         self.sources: dict[str, FaultySource] = {}
-        self.inputs: dict[tuple[str, str], list[Input]] = {}
+        self.pasts: dict[tuple[str, str], Past] = {}
         """By process and scope."""
         self.disasters_at: dict[str, int] = {}
         self.disasters = 0
         self._fresh = b""
+        self.rebuilding = False
         self.done = ""
         """The name of the process that has learned everything."""
 
@@ -113,6 +117,10 @@ class Simulation:
         try:
             self._run()
             self._judge()
+            if self.rng.random() < self.scenario.rebuilds:
+                self._begin_rebuild()
+                self._run()
+                self._judge()
         finally:
             for process in self.processes:
                 process.kill()
@@ -140,8 +148,15 @@ class Simulation:
                 scope=scope,
                 calm=not self.disasters,
             )
-            for finding in oracle.findings(self.loops[self.done].owners[scope], self.inputs[self.done, scope]):
+            for finding in oracle.findings(self.loops[self.done].owners[scope], self.pasts[self.done, scope]):
                 raise Finding(f"{scope}: {finding}" if self.log.shared else finding)
+
+    def _begin_rebuild(self) -> None:
+        """Somebody wants the model learned again, from what retention has left; with faults of its own."""
+        self._retain()
+        self.schedule.note("world", "the model is to be rebuilt")
+        self.schedule.faults_left = self.rng.randint(0, self.scenario.faults_max)
+        self.rebuilding, self.disaster, self.done = True, "", ""
 
     # ── processes ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,7 +165,16 @@ class Simulation:
         self.disasters_at[name] = self.disasters
         self.processes.append(Process(name, self.schedule, self._work))
 
+    def _rebuilds(self) -> bool:
+        """Whether a process begins with a rebuild: until one has committed, and at times once more."""
+        if not self.rebuilding:
+            return False
+        entry = self._committed_entry(range(self.log.partitions))
+        begun = entry is not None and self.known[entry["sha"]].rebuilt_from is not None
+        return not begun or self.rng.random() < 0.2
+
     def _work(self, process: Process) -> None:
+        rebuild = self._rebuilds()
         settings = self.scenario.settings
         source = FaultySource(self.log, settings.topics.name("events"), process=process, clock=self.clock)
         self.sources[process.name] = source
@@ -160,21 +184,23 @@ class Simulation:
             ports=Ports(
                 source=source,
                 outlet=FaultyOutlet(self.log, process=process),
-                stores=lambda scope: self._store(process, scope),
+                stores=lambda scope: self._store(process, scope, rebuild=rebuild),
                 recruiters=lambda scope: SimulatedRecruiter(
-                    settings, reader=source, process=process, inputs=self.inputs[process.name, scope]
+                    settings, reader=source, process=process, inputs=self.pasts[process.name, scope].inputs
                 ),
                 clock=self.clock,
             ),
+            rebuild=rebuild,
         )
         self.loops[process.name] = loop
         loop.run(until_end=True)
 
-    def _store(self, process: Process, scope: str) -> Journal:
-        """The store of an owner, who begins with no inputs."""
-        inputs = self.inputs[process.name, scope] = []
+    def _store(self, process: Process, scope: str, *, rebuild: bool) -> Journal:
+        """The store of an owner, who begins without a past."""
+        past = self.pasts[process.name, scope] = Past()
         volume = self.volumes.get(scope) or next(iter(self.volumes.values()))  # a loop tries its settings on a spare
-        return Journal(volume.store_of(process), known=self.known, inputs=inputs)
+        version = (lambda: self.loops[process.name].owners[scope].lane.version) if rebuild else None
+        return Journal(volume.store_of(process), known=self.known, past=past, rebuilding=version)
 
     def _first(self) -> tuple[Any, TrainedOn]:
         """A fresh model, built once: taking it out of bytes is quicker."""
@@ -245,9 +271,8 @@ class Simulation:
             self.log.leave(self.sources[process.name])
         elif chance < 0.40:
             self._strike_if_due()
-        elif chance < 0.45:
-            for scope, partitions in self._scopes().items():
-                self._retain(scope, partitions)
+        elif chance < 0.45 and not self.rebuilding:  # a rebuild needs all that is there
+            self._retain()
 
     def _strike_if_due(self) -> None:
         """A disaster, if it would not be the end: two checkpoints are there, of which one may go."""
@@ -270,16 +295,18 @@ class Simulation:
         committed = self.log.committed_of(partitions)
         return orjson.loads(committed.metadata) if committed is not None and committed.metadata else None
 
-    def _retain(self, scope: str, partitions: Sequence[int]) -> None:
+    def _retain(self) -> None:
         """Retention takes records that nobody needs to learn any more, going by the last two checkpoints."""
-        entries = [entry for entry in (self._committed_entry(partitions), *self.volumes[scope].entries()[-1:]) if entry]
-        kept = [self.log.positions_of.get(str(entry[which])) for entry in entries for which in ("sha", "parent")]
         topic = self.scenario.settings.topics.name("events")
-        for partition in partitions:
-            safe = min((each.get(partition, 0) if each else 0 for each in kept), default=0)
-            before = self.rng.randint(0, safe)
-            self.schedule.note("world", f"retention takes partition {partition} before offset {before}")
-            self.log.trim(topic, before=before, partition=partition)
+        for scope, partitions in self._scopes().items():
+            entries = [self._committed_entry(partitions), *self.volumes[scope].entries()[-1:]]
+            names = [str(entry[which]) for entry in entries if entry for which in ("sha", "parent")]
+            kept = [self.log.positions_of.get(name) for name in names]
+            for partition in partitions:
+                safe = min((each.get(partition, 0) if each else 0 for each in kept), default=0)
+                before = self.rng.randint(0, safe)
+                self.schedule.note("world", f"retention takes partition {partition} before offset {before}")
+                self.log.trim(topic, before=before, partition=partition)
 
 
 def _told(error: BaseException) -> str:

@@ -34,7 +34,9 @@ class WitnessedLog(MemoryLog):
         super().commit(committed)
 
     def _follows(self, entry: dict[str, Any], before: dict[str, Any]) -> None:
-        """The parent is the checkpoint before, or the parent of that if that is torn."""
+        """The parent is the checkpoint before, or the parent of that if that is torn; a rebuild has none."""
+        if not entry["parent"] and entry["epoch"] > before["epoch"]:
+            return
         expected = before["sha"] if self.holds(before["sha"]) else before["parent"]
         if entry["parent"] not in (expected, before["sha"]):
             self.findings.append(
