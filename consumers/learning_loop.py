@@ -14,7 +14,7 @@ from river import base
 
 from anabranch import codec, statetree
 from anabranch.errors import CheckpointError, LearnError
-from anabranch.messages import DeadLetter, DriftSignal, ModelReport, ModelUpdate, TrainedOn
+from anabranch.messages import DeadLetter, DriftSignal, ModelReport, ModelUpdate, TrainedOn, Transition
 from anabranch.ports import AcceptedEvent, Clock, Committed, Outlet, Positions, Record, Source, Store
 from anabranch.settings import Settings
 from consumers.announcer import Announcer, update_key
@@ -151,7 +151,8 @@ class LearningLoop:
         done = self.recruiter.finished(self.lane.events)
         for recruited in done:
             log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
-            self.lane.admit(recruited)
+            for said in self.lane.admit(recruited):
+                self._say(said)
         if done:
             self.checkpoint()
 
@@ -165,10 +166,12 @@ class LearningLoop:
             self.recruiter.submit(said)
         elif isinstance(said, DriftSignal):
             self._send("signals", said)
+        elif isinstance(said, Transition):
+            self._send("lifecycle", said)
         elif isinstance(said, ModelReport):
             self._send("reports", said.model_copy(update={"checkpoint_pause_s": self.pauses.take()}))
 
-    def _send(self, topic: str, message: DriftSignal | ModelReport | DeadLetter) -> None:
+    def _send(self, topic: str, message: DriftSignal | ModelReport | Transition | DeadLetter) -> None:
         self.outlet.send(self.settings.topics.name(topic), key=message.id, value=codec.encode(message))
         self.listener(message)
 

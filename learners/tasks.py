@@ -95,6 +95,10 @@ class Task:
         if (self.loss_name in ("absolute", "squared")) != (self.kind == "regression"):
             raise ModelSpecError(f"arena.loss = {self.loss_name!r} does not fit task = {self.kind!r}")
 
+    def error(self, y: Any, answer: Answer) -> float:
+        """What a detector on a member's own error is fed: 0 or 1 for a label, the bounded loss for a number."""
+        return self.loss(y, answer) if self.kind == "regression" else zero_one(y, answer)
+
     def _absolute(self, y: float, answer: Answer) -> float:
         return 1.0 if answer.value is None else self.scale.bounded(answer.value - y)
 
