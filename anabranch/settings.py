@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "multiclass", "regression", "reco"]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
@@ -40,6 +40,8 @@ class ModelSpec(Section):
     factory: str | None = Field(None, description="`module:factory`, called without arguments")
     steps: tuple[dict[str, Any], ...] | None = None
     trusted: tuple[str, ...] = Field((), description="classes outside River that artifacts may hold")
+    user: str = Field("user", description="of a recommender: the feature that holds the user")
+    item: str = Field("item", description="the feature that holds the item")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "ModelSpec":
@@ -297,6 +299,17 @@ class Settings(BaseSettings):
             if key in _OURS:
                 raise ValueError(f"`{key}` is not yours to set: {_OURS[key]}")
         return value
+
+    @property
+    def numeric(self) -> bool:
+        """Whether labels are numbers: what a recommender predicts is one, too."""
+        return self.task in ("regression", "reco")
+
+    @model_validator(mode="after")
+    def _only_classes_are_rare(self) -> "Settings":
+        if self.numeric and self.retrain.augment.minority > 1:
+            raise ValueError(f'`retrain.augment.minority` is for classes, and there are none with task = "{self.task}"')
+        return self
 
     @model_validator(mode="after")
     def _positive_is_for_binary(self) -> "Settings":

@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from river import base, compose
+from river import base, compose, reco
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
+from anabranch.recommender import Recommender
 from anabranch.settings import ModelSpec
 from learners.seeding import seeded, unseeded
 
@@ -72,6 +73,8 @@ def build(spec: ModelSpec, *, seed: int) -> base.Estimator:
         StateTreeError: the model holds something that a checkpoint could not bring back.
     """
     model = _from_factory(spec.factory) if spec.factory else _from_steps(spec.steps or (), seed=seed)
+    if isinstance(model, reco.base.Ranker):
+        model = Recommender(model, user=spec.user, item=spec.item)
     if spec.factory and any(unseeded(model)):
         model = _seeded(model, spec, seed=seed)
     # As a restored one would be: sets inside it (Select's keys) then have an order that does not hang on the process.

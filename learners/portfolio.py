@@ -16,7 +16,6 @@ Table = dict[str, Any]
 _ADAPTIVE: Table = {"use": "tree.HoeffdingAdaptiveTreeClassifier"}
 _TREE: Table = {"use": "tree.HoeffdingTreeClassifier"}
 _BAYES: Table = {"use": "naive_bayes.GaussianNB"}
-_FOREST: Table = {"use": "forest.ARFClassifier", "n_models": 10}
 
 
 def members(portfolio: Literal["cheap", "cheap+forest"], *, task: str, words: bool) -> list[Standing]:
@@ -25,14 +24,13 @@ def members(portfolio: Literal["cheap", "cheap+forest"], *, task: str, words: bo
     Args:
         words: whether some features are strings: what computes with numbers then gets them one-hot encoded.
     """
+    if task == "reco":
+        return _recommenders()
     several = _numbers(words=words) if task == "regression" else _labels(task, words=words)
     if portfolio == "cheap+forest":
-        several.append(Standing(name="forest", steps=(_forest(task),)))
+        kind = "Regressor" if task == "regression" else "Classifier"
+        several.append(Standing(name="forest", steps=({"use": f"forest.ARF{kind}", "n_models": 10},)))
     return several
-
-
-def _forest(task: str) -> Table:
-    return {"use": "forest.ARFRegressor", "n_models": 10} if task == "regression" else _FOREST
 
 
 def _labels(task: str, *, words: bool) -> list[Standing]:
@@ -69,6 +67,21 @@ def _numbers(*, words: bool) -> list[Standing]:
             reset_on_alarm=True,
         ),
     ]
+
+
+def _recommenders() -> list[Standing]:
+    """Biases alone, and factors at two rates. (A forest knows nothing of users and items.)"""
+    biases: Table = {"use": "reco.Baseline", "optimizer": {"use": "optim.SGD", "lr": 0.05}}
+    return [
+        Standing(name="biases", steps=(biases,)),
+        *[Standing(name=name, steps=(_factors(rate),)) for name, rate in (("factors-slow", 0.01), ("factors", 0.05))],
+        Standing(name="biases-reset", steps=(biases,), reset_on_alarm=True),
+    ]
+
+
+def _factors(rate: float) -> Table:
+    optimizer = {"use": "optim.SGD", "lr": rate}
+    return {"use": "reco.BiasedMF", "bias_optimizer": optimizer, "latent_optimizer": optimizer}
 
 
 def _linear(kind: str, rate: float) -> Table:

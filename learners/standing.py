@@ -8,7 +8,7 @@ from river import drift
 from anabranch import statetree
 from anabranch.messages import TrainedOn
 from anabranch.ports import AcceptedEvent
-from anabranch.settings import ModelSpec, Settings, Standing
+from anabranch.settings import Settings, Standing
 from learners import portfolio
 from learners.catalogue import build
 from learners.members import Member
@@ -90,7 +90,7 @@ class StandingPlaces:
     def _set_places(self) -> None:
         shadows = self.settings.shadows
         chosen = (
-            portfolio.members(shadows.portfolio, task=self.task.kind, words=self.words) if shadows.portfolio else []
+            portfolio.members(shadows.portfolio, task=self.settings.task, words=self.words) if shadows.portfolio else []
         )
         self.places = {each.name: each for each in [*chosen, *shadows.standing]}
         if self.of_first == FIRST:
@@ -145,7 +145,7 @@ class StandingPlaces:
         """A fresh model for a place."""
         if name == FIRST:
             return build(self.settings.model, seed=self.settings.seed)
-        spec = ModelSpec(steps=self.places[name].steps, factory=None, trusted=self.settings.model.trusted)
+        spec = self.settings.model.model_copy(update={"steps": self.places[name].steps, "factory": None})
         return build(spec, seed=self.settings.seed)
 
     def _place_of_first(self) -> str:
