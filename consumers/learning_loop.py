@@ -19,6 +19,7 @@ from anabranch.ports import AcceptedEvent, Clock, Committed, Outlet, Positions, 
 from anabranch.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.blobs import digest
+from consumers.costs import Costs
 from consumers.guard import Guard
 from consumers.pauses import Pauses
 from consumers.poison import Poison
@@ -71,6 +72,7 @@ class LearningLoop:
         self.listener = listener or (lambda message: None)
         self.announcer = Announcer(settings, outlet=outlet, clock=clock)
         self.pauses = Pauses(clock)
+        self.costs = Costs(settings, clock=clock)
         self.stopping = threading.Event()
         self._start_afresh()
 
@@ -119,7 +121,7 @@ class LearningLoop:
             self.checkpoint()  # records where the very first start began, and is what a poison event goes back to
             self.rebuild = False  # whoever gains ownership once more goes on from here
         try:
-            for record in records:
+            for record in self.costs.sampled(records, self.lane):
                 if self.stopping.is_set():  # a thousand records of a slow model take their time
                     break
                 self._take(record)
@@ -147,13 +149,17 @@ class LearningLoop:
             self._refuse(checked)  # type: ignore[arg-type]  # what is neither an event nor None is a dead letter
 
     def _take_inputs(self) -> None:
-        """Let finished retraining jobs in. An input is journalled by the checkpoint that follows it."""
+        """Let in finished jobs and what was measured. An input is journalled by the checkpoint that follows it."""
         done = self.recruiter.finished(self.lane.events)
         for recruited in done:
             log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
             for said in self.lane.admit(recruited):
                 self._say(said)
-        if done:
+        change = self.costs.change(self.lane)
+        if change is not None:
+            for said in self.lane.measured(every=change.every, too_slow=change.too_slow):
+                self._say(said)
+        if done or change is not None:
             self.checkpoint()
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -46,7 +46,9 @@ def test_with_detectors_off_elec2_gives_rivers_own_scores(model: str, shared_dat
 
 
 @pytest.mark.slow
-def test_naive_bayes_on_sea_swaps_after_each_of_the_three_changes_and_never_else(shared_data: Path, tmp_path: Path) -> None:
+def test_naive_bayes_on_sea_swaps_after_each_of_the_three_changes_and_never_else(
+    shared_data: Path, tmp_path: Path
+) -> None:
     """Abrupt changes at 12,500, 25,000 and 37,500: the quickest recruit wins, perhaps a better one after it."""
     result = backtest(tmp_path, shared_data / "syn_sea_50k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
     offsets = [swap["offset"] for swap in result["swaps"]]
