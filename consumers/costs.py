@@ -14,8 +14,8 @@ from anabranch.settings import Settings
 from learners.lane import Lane
 from learners.members import Member
 
-SAMPLE_EVERY = 20
-"""Records from one measured event to the next, within a batch."""
+SAMPLE_EVERY = 19
+"""Records from one measured event to the next; no multiple of `SAMPLED`, or some members would never be measured."""
 
 SAMPLES_MIN, SAMPLES_MAX = 10, 50
 CHANGE_EVENTS = 1000
@@ -68,14 +68,16 @@ class Costs:
         self.on = self.budget is not None or self.max_predict_us is not None
         self.times: dict[str, Times] = {}
         self.changed_at = 0
+        self.seen = 0
 
     def sampled(self, records: Iterable[Record], lane: Lane) -> Iterable[Record]:
-        """The records, some of them measured while they are learned."""
+        """The records, which one after another are learned; on some of them, the members are timed."""
         return self._measured(records, lane) if self.on else records
 
     def _measured(self, records: Iterable[Record], lane: Lane) -> Iterator[Record]:
-        for n, record in enumerate(records):
-            if n % SAMPLE_EVERY:
+        for record in records:
+            self.seen += 1
+            if self.seen % SAMPLE_EVERY:
                 yield record
                 continue
             undo = [self._time(member) for member in [lane.champion, *lane.shadows.members]]
