@@ -12,6 +12,8 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 FeatureValue = bool | int | Number | str | None
 LabelValue = bool | int | Number | str
 UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild"]
+LifeState = Literal["new", "recruiting", "arena", "paused", "probation", "serving", "displaced", "library", "gone"]
+Level = Literal["info", "alert"]
 
 
 class Message(BaseModel):
@@ -128,8 +130,9 @@ class MemberReport(Message):
     """How one member of the arena does."""
 
     name: str
-    kind: Literal["champion", "recruit", "displaced"]
+    kind: Literal["champion", "recruit", "displaced", "standing"]
     loss: float = Field(description="mean bounded loss over the scores' window")
+    every: int = Field(default=1, description="it takes part in every so many events; 0: paused, beyond the budget")
     verdict: Verdict | None = None
 
 
@@ -159,6 +162,22 @@ class ModelReport(Message):
     notes: tuple[str, ...] = ()
 
 
+class Transition(Message):
+    """A model takes a step in its life: see the drawing in docs/ARCHITECTURE.md."""
+
+    id: str
+    model: str
+    member: str = Field(description="its name in the arena")
+    before: LifeState
+    after: LifeState = Field(description="the same as before: a win that was held back")
+    reason: str
+    level: Level = Field(default="info", description="alert: somebody should look at it")
+    event: int = Field(description="accepted events so far")
+    partition: int
+    offset: int
+    event_ts: float
+
+
 class DeadLetter(Message):
     """A record that was refused, and why. The learning state is as if it had never been."""
 
@@ -172,4 +191,4 @@ class DeadLetter(Message):
     value_bytes: int = Field(description="their number before the cut")
 
 
-PUBLISHED: tuple[type[Message], ...] = (Event, Label, DriftSignal, ModelUpdate, ModelReport, DeadLetter)
+PUBLISHED: tuple[type[Message], ...] = (Event, Label, DriftSignal, ModelUpdate, ModelReport, Transition, DeadLetter)

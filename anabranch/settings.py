@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "multiclass", "regression", "reco"]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
@@ -40,6 +40,8 @@ class ModelSpec(Section):
     factory: str | None = Field(None, description="`module:factory`, called without arguments")
     steps: tuple[dict[str, Any], ...] | None = None
     trusted: tuple[str, ...] = Field((), description="classes outside River that artifacts may hold")
+    user: str = Field("user", description="of a recommender: the feature that holds the user")
+    item: str = Field("item", description="the feature that holds the item")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "ModelSpec":
@@ -58,6 +60,7 @@ class Topics(Section):
     artifacts: str = "model-artifacts"
     signals: str = "drift-signals"
     reports: str = "model-reports"
+    lifecycle: str = "model-lifecycle"
     dead_letters: str = "dead-letters"
     partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")
     replication: int = Field(1, ge=1)
@@ -121,24 +124,70 @@ class Trigger(Section):
 
 
 class Recruit(Section):
-    """A model to retrain on a trigger: fresh, on the detector's window or on the last N accepted events."""
+    """A model that enters the arena on a trigger.
 
-    on: Literal["detector-window", "last"] = "last"
-    events: int = Field(1000, ge=1, description="N for `last`; the least for `detector-window`")
+    `detector-window` and `last`: fresh, retrained on those events. `now`: fresh, begins at the next event. `warm`: a
+    copy of the champion that learns the last N once more. `former`: the former champions that are kept, as they were.
+    """
+
+    on: Literal["detector-window", "last", "now", "warm", "former"] = "last"
+    events: int = Field(1000, ge=1, description="N for `last` and `warm`; the least for `detector-window`")
+    model: ModelSpec | None = Field(None, description="another model than the champion's")
+
+    @model_validator(mode="after")
+    def _copies_are_what_they_are(self) -> "Recruit":
+        if self.model is not None and self.on in ("warm", "former"):
+            raise ValueError(f'on = "{self.on}" is a copy of a champion; leave `model` out')
+        return self
+
+
+class Augment(Section):
+    """What a retrained recruit learns besides the events themselves; drawn with the job's seed."""
+
+    minority: float = Field(1.0, ge=1, le=100, description="how often an event of a rarer class is learned, on average")
+    jitter: float = Field(0.0, ge=0, le=1, description="noise on the repeats' numbers, in standard deviations")
 
 
 class Retrain(Section):
-    """What is retrained on a trigger, and within which bounds."""
+    """What is recruited on a trigger, and within which bounds."""
 
     recruits: tuple[Recruit, ...] = (
+        Recruit(on="now"),
         Recruit(on="detector-window", events=30),
         Recruit(on="last", events=1000),
+        Recruit(on="former"),
     )
+    library_max: int = Field(3, ge=0, description="former champions that are kept")
+    augment: Augment = Augment()
     history_max: int = Field(20_000, ge=1, description="accepted events a recruit may be trained on")
     gap_max: int = Field(20_000, ge=1, description="accepted events a retraining job may take")
     jobs_max: int = Field(2, ge=1, description="jobs under way at once; further triggers are reported only")
     admit_after_events: int = Field(200, ge=0, description="backtest and simulation: when a job counts as done")
     job_timeout: Seconds = Field(600.0, description="a retraining process that takes longer is ended")
+
+
+class Standing(Section):
+    """A shadow that is always there."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$")
+    steps: tuple[dict[str, Any], ...]
+    restart_every: int = Field(0, ge=0, description="it begins afresh after so many events; 0 = never")
+    reset_on_alarm: bool = Field(False, description="it begins afresh when ADWIN sees its own error rise")
+
+
+class Shadows(Section):
+    """The standing shadows: those that race beside the champion all the time."""
+
+    portfolio: Literal["cheap", "cheap+forest"] | None = None
+    standing: tuple[Standing, ...] = ()
+    budget: float | None = Field(None, gt=0, description="time of all shadows, in times of the champion's; None = any")
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> "Shadows":
+        names = [each.name for each in self.standing]
+        if len(set(names)) < len(names):
+            raise ValueError("two standing shadows have the same name")
+        return self
 
 
 class Arena(Section):
@@ -147,7 +196,7 @@ class Arena(Section):
     loss: Literal["zero-one", "brier", "log", "absolute", "squared"] | None = None
     min_gain: float = Field(0.0, ge=0, lt=1, description="a smaller gain in mean loss is not worth a swap")
     false_swap_every: float = Field(10_000.0, gt=1, description="events to a false swap between equals, on average")
-    shadows_max: int = Field(6, ge=1)
+    shadows_max: int = Field(8, ge=1, description="recruits and displaced champions; standing shadows come on top")
     contest_events: int = Field(5_000, ge=1, description="a recruit that has not won by then leaves")
     probation_events: int = Field(2_000, ge=0, description="how long the displaced champion can come back")
 
@@ -158,10 +207,18 @@ class Constraints(Section):
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
     window: int = Field(1000, ge=1, description="events over which they are measured, at most")
+    finite: bool = Field(True, description="no NaN in its state, and finite answers to the canary rows")
+    max_artifact_bytes: int | None = Field(None, ge=1, description="of its bytes")
+    max_predict_us: float | None = Field(None, gt=0, description="of its measured time for a prediction, microseconds")
+    group: str | None = Field(None, description="a feature whose values are groups of people or things")
+    group_metric: Literal["accuracy", "positive-rate"] = "accuracy"
+    max_group_gap_widening: float = Field(
+        0.05, ge=0, le=1, description="how much wider than the champion's its gap between groups may be"
+    )
 
     @property
     def bounds(self) -> dict[str, float]:
-        """The absolute bounds, `min_…` and `max_…`."""
+        """The absolute bounds on metrics, `min_…` and `max_…`."""
         return dict(self.model_extra or {})
 
     @model_validator(mode="after")
@@ -234,6 +291,7 @@ class Settings(BaseSettings):
     detectors: dict[str, Detector] = Field(default_factory=default_detectors)
     trigger: Trigger = Trigger()
     retrain: Retrain = Retrain()
+    shadows: Shadows = Shadows()
     arena: Arena = Arena()
     constraints: Constraints = Constraints()
     publish: Publish = Publish()
@@ -246,6 +304,17 @@ class Settings(BaseSettings):
             if key in _OURS:
                 raise ValueError(f"`{key}` is not yours to set: {_OURS[key]}")
         return value
+
+    @property
+    def numeric(self) -> bool:
+        """Whether labels are numbers: what a recommender predicts is one, too."""
+        return self.task in ("regression", "reco")
+
+    @model_validator(mode="after")
+    def _only_classes_are_rare(self) -> "Settings":
+        if self.numeric and self.retrain.augment.minority > 1:
+            raise ValueError(f'`retrain.augment.minority` is for classes, and there are none with task = "{self.task}"')
+        return self
 
     @model_validator(mode="after")
     def _sharing_is_for_partitions(self) -> "Settings":

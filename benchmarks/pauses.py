@@ -32,6 +32,7 @@ from consumers.checkpoints import FileStore
 from consumers.file_source import FileSource
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Owner, Ports
 from consumers.recruiting import ProcessRecruiter
 from learners import catalogue
 
@@ -97,17 +98,23 @@ def _interleaved(
 # ── one run ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class NotingLoop(LearningLoop):
+class NotingOwner(Owner):
     """Keeps the parts of each pause, and after how many events it was."""
 
-    def __init__(self, settings: Settings, **ports: Any) -> None:
+    def __init__(self, settings: Settings, **named: Any) -> None:
         self.noted: list[tuple[int, dict[str, float]]] = []
-        super().__init__(settings, **ports)
+        super().__init__(settings, **named)
 
     def checkpoint(self) -> None:
         """As in production."""
         super().checkpoint()
         self.noted.append((self.lane.events, {**self.pauses.laps, "pause_s": sum(self.pauses.laps.values())}))
+
+
+class NotingLoop(LearningLoop):
+    """A loop with such owners."""
+
+    owner_type = NotingOwner
 
 
 class TimedFile(FileSource):
@@ -151,20 +158,24 @@ def _run(settings: Settings, values: list[bytes]) -> dict[str, Any]:
         loop = NotingLoop(
             settings,
             first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
-            source=source,
-            outlet=KafkaOutlet(producer(settings.kafka)) if on_kafka else MemoryOutlet(MemoryLog()),
-            store=store,
-            recruiter=ProcessRecruiter(settings, clock=clock),
-            clock=clock,
+            ports=Ports(
+                source=source,
+                outlet=KafkaOutlet(producer(settings.kafka)) if on_kafka else MemoryOutlet(MemoryLog()),
+                stores=lambda scope: store,
+                recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
+                clock=clock,
+            ),
         )
         loop.run(until_end=True)
-        blob_bytes = (store.blobs / loop.sha).stat().st_size
-    assert loop.lane.events == len(values)
-    within = [laps for events, laps in loop.noted if 0 < events < len(values)]
+        owner = loop.owner
+        assert isinstance(owner, NotingOwner)
+        blob_bytes = (store.blobs / owner.sha).stat().st_size
+    assert owner.lane.events == len(values)
+    within = [laps for events, laps in owner.noted if 0 < events < len(values)]
     return {
         "seconds": source.ended_s - source.began_s,
         "paused_s": sum(laps["pause_s"] for laps in within),
-        "pauses": [laps for events, laps in loop.noted if events >= LEARNED],
+        "pauses": [laps for events, laps in owner.noted if events >= LEARNED],
         "blob_bytes": blob_bytes,
     }
 

@@ -53,7 +53,7 @@ class Guard:
         self.model = settings.name
         self.limits = settings.guard
         self.read_label = _label_reader(settings)
-        self.labels_max = {"binary": 2, "multiclass": settings.guard.classes_max, "regression": 0}[settings.task]
+        self.labels_max = {"binary": 2, "multiclass": settings.guard.classes_max}.get(settings.task, 0)
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._event_max_bytes = self.limits.event_max_bytes
         self._string_max = self.limits.string_max
@@ -258,7 +258,7 @@ class RecentIds:
 
 
 def _label_reader(settings: Settings) -> Any:
-    if settings.task == "regression":
+    if settings.numeric:
         return _number
     if settings.task == "multiclass":
         return _category

@@ -14,11 +14,12 @@ from river import base
 
 from anabranch import codec, statetree
 from anabranch.errors import CheckpointError, LearnError
-from anabranch.messages import DeadLetter, DriftSignal, ModelReport, ModelUpdate, TrainedOn
+from anabranch.messages import DeadLetter, DriftSignal, ModelReport, ModelUpdate, TrainedOn, Transition
 from anabranch.ports import AcceptedEvent, Clock, Committed, Outlet, Positions, Record, Source, Store
 from anabranch.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.blobs import digest
+from consumers.costs import Costs
 from consumers.guard import Guard
 from consumers.pauses import Pauses
 from consumers.poison import Poison
@@ -75,6 +76,7 @@ class Owner:
         self.recruiter = ports.recruiters(scope)
         self.announcer = Announcer(settings, scope=scope, outlet=ports.outlet, clock=ports.clock)
         self.pauses = Pauses(ports.clock)
+        self.costs = Costs(settings, clock=ports.clock)
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -160,6 +162,13 @@ class Owner:
         Raises:
             LearnError: the champion raised; `leave_out` undoes the event.
         """
+        if self.costs.on and self.costs.is_due():
+            with self.costs.measured(self.lane):
+                self._take(record)
+        else:
+            self._take(record)
+
+    def _take(self, record: Record) -> None:
         self.positions[record.partition] = record.offset + 1
         if self.poison.places and record in self.poison:
             self._refuse(self.guard.dead_letter(record, stage="learn", reason="the champion raises on it"))
@@ -175,12 +184,17 @@ class Owner:
             self._refuse(checked)  # type: ignore[arg-type]  # what is neither an event nor None is a dead letter
 
     def take_inputs(self) -> None:
-        """Let finished retraining jobs in. An input is journalled by the checkpoint that follows it."""
+        """Let in finished jobs and what was measured. An input is journalled by the checkpoint that follows it."""
         done = self.recruiter.finished(self.lane.events)
         for recruited in done:
             log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
-            self.lane.admit(recruited)
-        if done:
+            for said in self.lane.admit(recruited):
+                self._say(said)
+        change = self.costs.change(self.lane)
+        if change is not None:
+            for said in self.lane.measured(every=change.every, too_slow=change.too_slow):
+                self._say(said)
+        if done or change is not None:
             self.checkpoint()
 
     def leave_out(self, error: LearnError) -> None:
@@ -205,10 +219,12 @@ class Owner:
             self.recruiter.submit(said)
         elif isinstance(said, DriftSignal):
             self._send("signals", said)
+        elif isinstance(said, Transition):
+            self._send("lifecycle", said)
         elif isinstance(said, ModelReport):
             self._send("reports", said.model_copy(update={"checkpoint_pause_s": self.pauses.take()}))
 
-    def _send(self, topic: str, message: DriftSignal | ModelReport | DeadLetter) -> None:
+    def _send(self, topic: str, message: DriftSignal | ModelReport | Transition | DeadLetter) -> None:
         self.ports.outlet.send(self.settings.topics.name(topic), key=message.id, value=codec.encode(message))
         self.listener(message)
 

@@ -1,6 +1,5 @@
 """Carries out retraining jobs: inline for backtests, in a process of their own for the live loop."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from river import base
 
 from anabranch import statetree
 from anabranch.errors import AnabranchError, LogTruncated
@@ -59,6 +60,15 @@ def replayed(reader: LogReader, job: Job, settings: Settings) -> Iterable[Accept
         yield checked
 
 
+def carried_out(job: Job, reader: LogReader, settings: Settings) -> tuple[base.Estimator, ...]:
+    """The recruits of a job.
+
+    Raises:
+        LogTruncated: as `replayed`.
+    """
+    return retrain(job, replayed(reader, job, settings), settings.model, augment=settings.retrain.augment)
+
+
 class InlineRecruiter:
     """Retrains at once, and hands over after `retrain.admit_after_events`: the same on every machine."""
 
@@ -71,7 +81,7 @@ class InlineRecruiter:
     def submit(self, job: Job) -> None:
         """Retrain now."""
         try:
-            models = retrain(job, replayed(self.reader, job, self.settings), self.settings.model)
+            models = carried_out(job, self.reader, self.settings)
             recruited = Recruited(job.id, models)
         except AnabranchError as error:
             recruited = Recruited(job.id, failure=str(error))
@@ -128,7 +138,7 @@ class ProcessRecruiter:
     def _start(self, job: Job, *, attempt: int) -> None:
         folder = tempfile.TemporaryDirectory(prefix="anabranch-job-")
         order = {"settings": self.settings.model_dump(mode="json"), "job": job.state()}
-        Path(folder.name, "job.json").write_text(json.dumps(order))
+        Path(folder.name, "job").write_bytes(statetree.encode(order))
         with Path(folder.name, "log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "consumers.retraining_process", folder.name],

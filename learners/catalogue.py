@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from river import base, compose
+from river import base, compose, reco
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
+from anabranch.recommender import Recommender
 from anabranch.settings import ModelSpec
 from learners.seeding import seeded, unseeded
 
@@ -61,6 +62,8 @@ _ROOMS_OF_RIVER = frozenset(
     }
 )
 
+_TYPES: dict[str, tuple[type, ...]] = {"number": (int, float), "string": (str,), "boolean": (bool,)}
+
 
 def build(spec: ModelSpec, *, seed: int) -> base.Estimator:
     """A fresh model by `spec`; estimators that take a seed and were given none get `seed`.
@@ -70,6 +73,8 @@ def build(spec: ModelSpec, *, seed: int) -> base.Estimator:
         StateTreeError: the model holds something that a checkpoint could not bring back.
     """
     model = _from_factory(spec.factory) if spec.factory else _from_steps(spec.steps or (), seed=seed)
+    if isinstance(model, reco.base.Ranker):
+        model = Recommender(model, user=spec.user, item=spec.item)
     if spec.factory and any(unseeded(model)):
         model = _seeded(model, spec, seed=seed)
     # As a restored one would be: sets inside it (Select's keys) then have an order that does not hang on the process.
@@ -124,6 +129,10 @@ def _instance(table: Mapping[str, Any], *, seed: int, where: str) -> Any:
     _refuse_unknown(parameters, known, where=f"{where}: {table['use']}")
     if "seed" in known and parameters.get("seed") is None:
         parameters["seed"] = seed
+    if kind is compose.SelectType and "types" in parameters:
+        parameters["types"] = _types(parameters["types"], where=where)
+    if "desired_dist" in parameters:
+        parameters["desired_dist"] = _by_label(parameters["desired_dist"])
     # Select(*keys), Pipeline(*steps), TransformerUnion(*transformers): the list goes under that name.
     spread = [
         value
@@ -135,6 +144,21 @@ def _instance(table: Mapping[str, Any], *, seed: int, where: str) -> Any:
         return kind(*spread, **parameters)
     except Exception as error:
         raise ModelSpecError(f"{where}: {table['use']} refuses its parameters: {error}") from error
+
+
+def _types(names: Any, *, where: str) -> list[type]:
+    """The types of features by the names that JSON has for them."""
+    unknown = [name for name in _listed(names, where=f"{where}.types") if name not in _TYPES]
+    if unknown:
+        raise ModelSpecError(f"{where}.types: {unknown[0]!r} is none of {', '.join(_TYPES)}")
+    return [each for name in names for each in _TYPES[name]]
+
+
+def _by_label(shares: Any) -> Any:
+    """A table's keys are strings; the labels of a binary task are not."""
+    if not isinstance(shares, Mapping):
+        return shares
+    return {{"true": True, "false": False}.get(key, key): share for key, share in shares.items()}
 
 
 def _listed(value: Any, *, where: str) -> list[Any]:

@@ -5,22 +5,30 @@ It reads no clock, no network and no random source: the same records in the same
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from river import base
 
 from anabranch.errors import LearnError
-from anabranch.messages import DriftSignal, Message, ModelReport, TrainedOn
-from anabranch.ports import AcceptedEvent, Findings, Shift, Watcher
+from anabranch.messages import Message, ModelReport, TrainedOn
+from anabranch.ports import AcceptedEvent, Findings, Watcher
 from anabranch.settings import Settings
-from learners.lineage import Lineage
-from learners.members import Member, Shadows, paired, revived
+from learners.constraints import HardConstraints
+from learners.library import Library
+from learners.life import Life
+from learners.members import Member
 from learners.pending import Pending
 from learners.promotion import Promotion
-from learners.retraining import Job, Jobs, JobUnderWay, Plan, Recruited
+from learners.race import Race
+from learners.recruitment import Recruitment
+from learners.retraining import Job, Recruited
 from learners.scores import Scores, fits, metrics_of, wants_proba
+from learners.shadows import Shadows
+from learners.standing import StandingPlaces
+from learners.succession import Moment, Succession
 from learners.tasks import Answer, Task, is_fault
+from learners.telling import Teller, noteworthy
 
 Said = Message | Promotion | Job
 """What a lane yields: messages, models that go live, and jobs to carry out."""
@@ -55,25 +63,52 @@ class Lane:
         self.task.check(champion)
         fits(metrics, champion)
         self.scores = Scores(metrics, window=settings.scores.window)
-        self.shadows = Shadows(settings.arena, settings.constraints, task=self.task)
-        self.champion = Member(
-            "first", champion, kind="champion", task=self.task, trained_on=trained_on or TrainedOn(), since=0
+        self.life = Life()
+        self.constraints = HardConstraints(settings, task=self.task)
+        self.shadows = Shadows(settings.arena, constraints=self.constraints, life=self.life)
+        self.standing = StandingPlaces(settings, task=self.task)
+        first = Member(
+            "first",
+            champion,
+            kind="champion",
+            task=self.task,
+            trained_on=trained_on or TrainedOn(),
+            since=0,
+            place=self.standing.of_first,
         )
+        if first.place:
+            self.standing.hold(first)
+        library = Library(library_max=settings.retrain.library_max, trusted=settings.model.trusted)
+        self.succession = Succession(settings, first, shadows=self.shadows, library=library, life=self.life)
+        self.recruitment = Recruitment(settings, task=self.task, shadows=self.shadows, library=library, life=self.life)
+        self.race = Race(self.shadows, self.standing, task=self.task, window=settings.scores.window)
+        self.teller = Teller(settings.name)
         self.watch = watch
-        self.lineage = Lineage(events_max=settings.retrain.history_max)
-        self.jobs = Jobs(jobs_max=settings.retrain.jobs_max, gap_max=settings.retrain.gap_max)
+        self.lineage = self.recruitment.lineage
+        self.jobs = self.recruitment.jobs
         self.pending = Pending(pending_max=settings.pending_max)
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
         self.newest: AcceptedEvent | None = None
         self.events = 0
-        self.version = 0
         # Read on every event, and reading a pydantic model costs more than an attribute.
-        self._is_regression = settings.task == "regression"
+        self._is_regression = self.task.kind == "regression"
         self._window = settings.scores.window
         self._report_events = settings.publish.report_events
-        self._refresh_events = settings.publish.refresh_events
-        self._warm_up_events = settings.publish.warm_up_events
         self.notes: list[str] = []
+
+    @property
+    def champion(self) -> Member:
+        """Who serves."""
+        return self.succession.champion
+
+    @property
+    def version(self) -> int:
+        """Of the last announcement."""
+        return self.succession.version
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self.succession.version = version
 
     # ── the fold ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -83,19 +118,20 @@ class Lane:
         Raises:
             LearnError: the champion raised; the lane must be restored from before the event.
         """
+        champion = self.succession.champion
         try:
-            answer = self.champion.ask(event.x)
+            answer = champion.ask(event.x)
         except BaseException as error:
             if not is_fault(error):
                 raise
             raise _choked(event, error, learned=self.events) from error
-        answers = {self.champion.name: answer}
+        answers = {champion.name: answer}
         if self.shadows.members:
-            self._ask_shadows(event, answers)
+            self.race.ask(event, answers, number=self.events)
         if event.y is not None:
             return self._learn(event, answer, answers)
         self.pending.wait(event, answer, answers)
-        return SILENCE
+        return self._told(event) if self.life.untold else SILENCE
 
     def labelled(self, event_id: str, y: Any) -> Sequence[Said]:
         """The label of an event asked before: members are scored on what they predicted then, and learn.
@@ -111,22 +147,41 @@ class Lane:
         event, served, answers = waiting
         return self._learn(event._replace(y=y), served, answers)
 
+    # ── inputs: what comes from outside the records, between two batches ────────────────────────────────────────
+
     def admit(self, recruited: Recruited) -> Sequence[Said]:
         """A retraining job came back: its recruits learn the gap and enter the arena; or it failed."""
-        under_way = self.jobs.come_back(recruited.job_id)
-        if under_way is None:
-            return SILENCE
-        if recruited.failure:
-            self.notes.append(f"job {recruited.job_id}: {recruited.failure}")
-        for plan, model in zip(under_way.job.plans, recruited.models, strict=False):
-            self._enter(plan, model, under_way)
-        return SILENCE
+        self.notes += self.recruitment.admit(recruited, event=self.events)
+        return self._told(self.newest) if self.newest is not None else SILENCE
+
+    def measured(self, *, every: Mapping[str, int], too_slow: Mapping[str, float]) -> Sequence[Said]:
+        """What members cost was measured: who takes part in every so many events only, and who may not win.
+
+        Args:
+            every: by member's name; 0 is a pause, and who is not named takes part in all.
+            too_slow: microseconds a prediction, of those that take longer than the constraint allows.
+        """
+        self.constraints.too_slow = dict(too_slow)
+        for member in self.shadows.members:
+            share = every.get(member.name, 1) if member.kind != "displaced" else 1
+            if share != member.every:
+                self._pace(member, share)
+        return self._told(self.newest) if self.newest is not None else SILENCE
+
+    def _pace(self, member: Member, every: int) -> None:
+        member.every = every
+        if not every:
+            self.life.move(member.name, "paused", reason="paused: beyond the budget")
+            return
+        reason = "takes part in every event" if every == 1 else f"takes part in one of {every} events: the budget"
+        if self.life.states[member.name] == "paused":
+            self.life.move(member.name, "arena", reason=reason)
+        else:
+            self.life.stay(member.name, reason=reason)
 
     def rebuilt(self, *, reason: str) -> Promotion | None:
         """The champion goes live as it is, between two events; None before the warm-up is over."""
-        if self.newest is None or self.events < self._warm_up_events:
-            return None
-        return self._publish("rebuild", self.newest, reason=reason)
+        return None if self.newest is None else self.succession.rebuilt(self._moment(self.newest), reason=reason)
 
     # ── one labelled event ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,12 +190,16 @@ class Lane:
         self.events += 1
         self.lineage.append(event.partition, event.offset)
         self.scores.update(event.y, served)
-        own = answers.get(self.champion.name)  # none, if the champion entered after the question
-        loss = None if own is None else self.task.loss(event.y, own)
-        if loss is not None:
-            self.champion.note_loss(loss, window=self._window)
+        champion = self.succession.champion
+        own = answers.get(champion.name)  # none, if the champion entered after the question
+        loss = None
+        if own is not None:
+            loss = self.task.loss(event.y, own)
+            champion.note_loss(loss, window=self._window)
+            if champion.groups is not None:
+                self.constraints.note(champion, event.x, event.y, own)
         try:
-            self.champion.learn(event.x, event.y)
+            champion.learn(event.x, event.y)
         except BaseException as error:
             if not is_fault(error):
                 raise
@@ -148,203 +207,79 @@ class Lane:
         self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
-            self._judge_shadows(event, loss, answers)
+            self.race.judge(event, loss, answers)
+        if self.standing.any:
+            self.race.tend(event, answers, champion=champion, number=self.events)
         if self._is_regression:
             self.task.judged(event.y, served)
         if self.jobs.under_way:
-            self.notes += [
-                f"job {each} given up: {self.jobs.gap_max} events passed without it"
-                for each in self.jobs.remember(event)
-            ]
+            self.notes += self.recruitment.remember(event)
         return self._conclude(event, loss)
 
     def _conclude(self, event: AcceptedEvent, loss: float | None) -> Sequence[Said]:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
-        findings = None if loss is None else self.watch.update(loss, event=self.events)
-        reports = self.events % self._report_events == 0
-        if findings is None and not self.shadows.members and not reports and not self._publication_due():
-            return SILENCE
+        number, succession = self.events, self.succession
+        findings = None if loss is None else self.watch.update(loss, event=number)
         said: list[Said] = []
         if findings is not None:
             said += self._drifted(event, findings)
-        promotion = self._contest(event) if self.shadows.members else None
-        if promotion is None and self._publication_due():
-            promotion = self._publish_as_it_is(event)
+        promotion = self._contest(event) if self.race.ahead else None
+        if number >= self.shadows.due or number >= succession.due:
+            succession.times_up(number)
+        if promotion is None and succession.publication_due(number):
+            promotion = succession.publish_as_it_is(self._moment(event))
         if promotion is not None:
             said.append(promotion)
-        if reports:
+        if self.life.untold:
+            said += self._told(event)
+        if number % self._report_events == 0:
             said.append(self._report(event))
-        return said
+        return said or SILENCE
 
-    def _ask_shadows(self, event: AcceptedEvent, answers: dict[str, Answer]) -> None:
-        for member in list(self.shadows.members):
-            try:
-                answers[member.name] = member.ask(event.x)
-            except BaseException as error:
-                if not is_fault(error):
-                    raise
-                self._disqualify(member, error)
-
-    def _judge_shadows(self, event: AcceptedEvent, loss: float | None, answers: dict[str, Answer]) -> None:
-        window = self._window
-        for member in list(self.shadows.members):
-            answer = answers.get(member.name)
-            if loss is not None and answer is not None:
-                paired(loss, event.y, member, answer, task=self.task, window=window)
-            try:
-                member.learn(event.x, event.y)
-            except BaseException as error:
-                if not is_fault(error):
-                    raise
-                self._disqualify(member, error)
-
-    def _disqualify(self, member: Member, error: BaseException) -> None:
-        """A shadow that raises never costs an event: it leaves."""
-        self.shadows.members.remove(member)
-        self.notes.append(f"{member.name} disqualified: {type(error).__name__}: {error}")
-
-    # ── drift and retraining ────────────────────────────────────────────────────────────────────────────────────
+    # ── drift, and going live ───────────────────────────────────────────────────────────────────────────────────
 
     def _drifted(self, event: AcceptedEvent, findings: Findings) -> list[Said]:
         """The signals, and the job if they add up to a trigger."""
         fired, triggered = findings
-        said: list[Said] = [self._signal(event, name, shift, triggered=triggered) for name, shift in fired]
+        said: list[Said] = [
+            self.teller.signal(event, name, shift, number=self.events, triggered=triggered) for name, shift in fired
+        ]
         if triggered and self.jobs.full:
             self.notes.append(f"trigger at event {self.events} passed over: {len(self.jobs)} jobs under way")
         elif triggered:
-            said.append(self._recruit(fired))
+            job = self.recruitment.trigger(fired, champion=self.champion, event=self.events)
+            if job is not None:
+                said.append(job)
         return said
 
-    def _signal(self, event: AcceptedEvent, name: str, shift: Shift, *, triggered: bool) -> DriftSignal:
-        return DriftSignal(
-            id=f"{self.settings.name}/{event.partition}/{event.offset}/{name}",
-            model=self.settings.name,
-            detector=name,
-            partition=event.partition,
-            offset=event.offset,
-            event=self.events,
-            statistic=shift.statistic,
-            threshold=shift.threshold,
-            change_point=max(1, self.events - shift.window_events + 1),
-            window_events=shift.window_events,
-            triggered=triggered,
-        )
-
-    def _recruit(self, fired: tuple[tuple[str, Shift], ...]) -> Job:
-        """The job that retrains the configured recruits, one for each distinct range."""
-        window = max(shift.window_events for _, shift in fired)
-        spans: dict[int, str] = {}
-        for recruit in self.settings.retrain.recruits:
-            events = max(window, recruit.events) if recruit.on == "detector-window" else recruit.events
-            spans.setdefault(min(events, self.events, self.settings.retrain.history_max), recruit.on)
-        plans = tuple(Plan(f"r{self.events}-{on}-{span}", tuple(self.lineage.last(span))) for span, on in spans.items())
-        job = Job(
-            id=f"{self.settings.name}-{self.events}",
-            event=self.events,
-            reason="drift: " + ", ".join(name for name, _ in fired),
-            seed=self.settings.seed,
-            plans=plans,
-        )
-        self.jobs.begin(job)
-        return job
-
-    def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay) -> None:
-        member = Member(
-            plan.name,
-            model,
-            kind="recruit",
-            task=self.task,
-            trained_on=under_way.trained_on(plan),
-            since=self.events,
-        )
-        try:
-            for event in under_way.gap:
-                member.learn(event.x, event.y)
-        except BaseException as error:
-            if not is_fault(error):
-                raise
-            self.notes.append(f"{member.name} disqualified: {type(error).__name__}: {error}")
-            return
-        self.notes += [f"{name} left for {member.name}" for name in self.shadows.enter(member)]
-
-    # ── going live ──────────────────────────────────────────────────────────────────────────────────────────────
-
     def _contest(self, event: AcceptedEvent) -> Promotion | None:
-        """The swap, if a shadow has won; those whose time is up leave."""
-        winner = self.shadows.winner()
-        promotion = None if winner is None else self._swap(winner, event)
-        for member in self.shadows.expire(event=self.events):
-            self.notes.append(f"{member.name} left: no win in its time")
+        """A shadow has evidence enough: the swap, if nothing holds it back."""
+        self.race.ahead = False
+        promotion = self.succession.contest(self._moment(event))
+        if promotion is not None:
+            self.watch.start_over()
         return promotion
 
-    def _publication_due(self) -> bool:
-        if self.champion.version is None:
-            return self.events >= self._warm_up_events
-        return bool(self._refresh_events) and self.events % self._refresh_events == 0
-
-    def _publish_as_it_is(self, event: AcceptedEvent) -> Promotion:
-        """The champion once more, with what it has learned since; or for the first time."""
-        if self.champion.version is not None:
-            return self._publish("refresh", event, reason=f"{self._refresh_events} events more")
-        return self._publish("first", event, reason=f"{self.events} events learned")
-
-    def _swap(self, winner: Member, event: AcceptedEvent) -> Promotion:
-        """Exchange champion and winner; the displaced champion stays for its probation."""
-        displaced = self.champion
-        verdict = winner.verdict(wins_at=self.shadows.wins_at)
-        measured = self.shadows.measure(winner)
-        rollback = winner.kind == "displaced"
-        self.shadows.members.remove(winner)
-        winner.take_role("champion", since=self.events)
-        displaced.take_role("displaced", since=self.events)
-        former = winner.version
-        self.champion = winner
-        self.shadows.start_over()
-        if self.settings.arena.probation_events and displaced.version is not None:
-            self.notes += [f"{name} left for {displaced.name}" for name in self.shadows.enter(displaced)]
-        self.watch.start_over()
-        reason = (
-            f"version {former} is better after all" if rollback else f"{winner.name} wins after {verdict.events} events"
-        )
-        promotion = self._publish("rollback" if rollback else "swap", event, reason=reason)
-        return promotion._replace(
-            verdict=verdict, constraints=measured, displaced_version=displaced.version, restores=former
-        )
-
-    def _publish(self, kind: Any, event: AcceptedEvent, *, reason: str) -> Promotion:
-        self.version += 1
-        self.champion.version = self.version
-        return Promotion(
-            kind=kind,
-            version=self.version,
-            event=self.events,
-            partition=event.partition,
-            offset=event.offset,
-            event_ts=event.ts,
-            member=self.champion.name,
-            model=self.champion.model,
-            trained_on=self.champion.trained_on,
-            reason=reason,
-            scores=self.scores.values(),
-            canary=tuple(self.canary),
-        )
+    def _moment(self, event: AcceptedEvent) -> Moment:
+        return Moment(event, self.events, self.scores.values(), tuple(self.canary))
 
     # ── for people and checkpoints ──────────────────────────────────────────────────────────────────────────────
 
+    def _told(self, event: AcceptedEvent) -> list[Said]:
+        """The steps that members have taken since; those that end badly go into the report, too."""
+        steps = self.life.tell()
+        self.notes += [f"{step.member} {step.reason}" for step in steps if noteworthy(step)]
+        return [self.teller.transition(step, event, number=self.events) for step in steps]
+
     def _report(self, event: AcceptedEvent) -> ModelReport:
-        wins_at = self.shadows.wins_at
         notes, self.notes = tuple(self.notes), []
-        return ModelReport(
-            id=f"{self.settings.name}/{event.partition}/{event.offset}/report",
-            model=self.settings.name,
+        return self.teller.report(
+            event,
+            number=self.events,
             version=self.version,
-            event=self.events,
-            partition=event.partition,
-            offset=event.offset,
-            event_ts=event.ts,
-            scores=self.scores.values(),
-            windowed=self.scores.windowed_values(),
-            members=tuple(member.report(wins_at=wins_at) for member in [self.champion, *self.shadows.members]),
+            scores=self.scores,
+            members=[self.champion, *self.shadows.members],
+            wins_at=self.shadows.wins_at,
             pending=len(self.pending),
             jobs=len(self.jobs),
             notes=notes,
@@ -357,6 +292,9 @@ class Lane:
             "version": self.version,
             "champion": self.champion.state(),
             "shadows": [member.state() for member in self.shadows.members],
+            "succession": self.succession.state(),
+            "standing": self.standing.state(),
+            "too_slow": dict(self.constraints.too_slow),
             "watch": self.watch.state(),
             "scores": self.scores.state(),
             "scale": (self.task.scale.count, self.task.scale.mean),
@@ -366,6 +304,7 @@ class Lane:
         """What a checkpoint keeps: the learning state and what is under way."""
         return {
             **self.learning_state(),
+            "life": self.life.state(),
             "lineage": self.lineage.state(),
             "jobs": self.jobs.state(),
             "pending": self.pending.state(),
@@ -376,9 +315,12 @@ class Lane:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint of a lane with the same settings."""
-        self.events, self.version = state["events"], state["version"]
-        self.champion = revived(state["champion"], task=self.task)
+        self.events = state["events"]
+        self.succession.restore(state["succession"], champion=state["champion"], version=state["version"])
         self.shadows.restore(state["shadows"])
+        self.life.restore(state["life"])
+        self.standing.restore(state["standing"], [self.champion, *self.shadows.members])
+        self.constraints.too_slow = dict(state["too_slow"])
         self.watch.restore(state["watch"])
         self.scores.restore(state["scores"])
         self.task.scale.count, self.task.scale.mean = state["scale"]

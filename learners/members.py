@@ -1,17 +1,14 @@
 """Members of the arena: the champion and its shadows, each with its model, its contest and where it comes from."""
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
-from river import metrics
-
 from anabranch.messages import MemberReport, TrainedOn, Verdict
-from anabranch.settings import Arena, Constraints
 from learners.arena import Contest
-from learners.scores import Scores, metric_of, wants_proba
+from learners.groups import Groups
+from learners.scores import Scores
 from learners.tasks import Answer, Task
 
-MemberKind = Literal["champion", "recruit", "displaced"]
+MemberKind = Literal["champion", "recruit", "displaced", "standing"]
 
 
 class Member:
@@ -21,11 +18,16 @@ class Member:
         name: unique within the lane, for people.
         since: accepted events when it took its present role.
         version: under which it was last published, if ever.
+        cause: why it is there: its trigger, or the name of its standing place. Rollbacks are counted by it.
+        place: the name of its standing place, or "".
     """
 
     __slots__ = (
         "ask",
+        "cause",
         "contest",
+        "every",
+        "groups",
         "kind",
         "learn",
         "loss_mean",
@@ -33,6 +35,7 @@ class Member:
         "measured",
         "model",
         "name",
+        "place",
         "since",
         "trained_on",
         "version",
@@ -48,19 +51,29 @@ class Member:
         trained_on: TrainedOn,
         since: int,
         version: int | None = None,
+        cause: str = "",
+        place: str = "",
     ) -> None:
         self.name = name
         self.kind: MemberKind = kind
+        self.begin(model, task=task, trained_on=trained_on)
+        self.since = since
+        self.version = version
+        self.cause = cause or name
+        self.place = place
+        self.every = 1
+        self.contest = Contest()
+        self.measured: Scores | None = None
+        self.groups: Groups | None = None
+        self.losses = 0
+        self.loss_mean = 0.0
+
+    def begin(self, model: Any, *, task: Task, trained_on: TrainedOn) -> None:
+        """Go on with another model. Its contest goes on too: it judges how one that begins afresh at times does."""
         self.model = model
         self.ask = task.asker(model)
         self.learn = model.learn_one
         self.trained_on = trained_on
-        self.since = since
-        self.version = version
-        self.contest = Contest()
-        self.measured: Scores | None = None
-        self.losses = 0
-        self.loss_mean = 0.0
 
     def take_role(self, kind: MemberKind, *, since: int) -> None:
         """From now on it is champion, or displaced: what it contested before is over."""
@@ -68,6 +81,7 @@ class Member:
         self.since = since
         self.contest = Contest()
         self.measured = None
+        self.every = 1
 
     def note_loss(self, loss: float, *, window: int) -> None:
         """Keep an exponentially weighted mean of the loss over some `window` events."""
@@ -90,7 +104,7 @@ class Member:
     def report(self, *, wins_at: float) -> MemberReport:
         """How it does, for people."""
         verdict = None if self.kind == "champion" else self.verdict(wins_at=wins_at)
-        return MemberReport(name=self.name, kind=self.kind, loss=self.loss_mean, verdict=verdict)
+        return MemberReport(name=self.name, kind=self.kind, loss=self.loss_mean, every=self.every, verdict=verdict)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -101,97 +115,18 @@ class Member:
             "trained_on": self.trained_on.model_dump(mode="json"),
             "since": self.since,
             "version": self.version,
+            "cause": self.cause,
+            "place": self.place,
+            "every": self.every,
             "contest": self.contest.state(),
             "measured": None if self.measured is None else self.measured.state(),
+            "groups": None if self.groups is None else self.groups.state(),
             "losses": (self.losses, self.loss_mean),
         }
 
 
-class Shadows:
-    """The shadows, and the rules by which they enter, win and leave."""
-
-    def __init__(self, arena: Arena, constraints: Constraints, *, task: Task) -> None:
-        self.arena = arena
-        self.constraints = constraints
-        self.task = task
-        self.members: list[Member] = []
-        self._metrics = {name: metric_of(name.partition("_")[2], task=task.kind) for name in sorted(constraints.bounds)}
-        task.wants_proba = task.wants_proba or wants_proba(self._metrics.values())
-
-    def _fresh_metrics(self) -> list[metrics.base.Metric]:
-        return [metric.clone() for metric in self._metrics.values()]
-
-    @property
-    def wins_at(self) -> float:
-        """The evidence that a win takes: A·C."""
-        return self.arena.false_swap_every * max(1, len(self.members))
-
-    def enter(self, member: Member) -> list[str]:
-        """Let a shadow in; the names of those that left for it."""
-        member.contest = Contest(min_gain=self.arena.min_gain)
-        if self._metrics:
-            member.measured = Scores(self._fresh_metrics(), window=self.constraints.window)
-        self.members.append(member)
-        left = []
-        while len(self.members) > self.arena.shadows_max:
-            longest_there = self.members[:-1] or self.members
-            oldest = next((each for each in longest_there if each.kind == "recruit"), longest_there[0])
-            self.members.remove(oldest)
-            left.append(oldest.name)
-        return left
-
-    def start_over(self) -> None:
-        """New contests for all, after a swap: the opponent has changed."""
-        for member in self.members:
-            member.contest = Contest(min_gain=self.arena.min_gain)
-
-    def winner(self) -> Member | None:
-        """The shadow with the most evidence, if that is enough and it measures up to the constraints.
-
-        One that a constraint holds back begins its contest again: it may have become worse before it measures up.
-        """
-        wins_at = self.wins_at
-        ahead = [member for member in self.members if member.contest.won(wins_at)]
-        if not ahead:
-            return None
-        fit = [member for member in ahead if self.measures_up(member)]
-        for member in ahead:
-            if member not in fit:
-                member.contest = Contest(min_gain=self.arena.min_gain)
-        return max(fit, key=lambda member: member.contest.evidence) if fit else None
-
-    def measures_up(self, member: Member) -> bool:
-        """Whether the member passes every hard constraint."""
-        measured = self.measure(member)
-        # No comparison with NaN is true, so what cannot be measured does not measure up.
-        return all(_within(name, measured[name], bound) for name, bound in self.constraints.bounds.items())
-
-    def measure(self, member: Member) -> dict[str, float]:
-        """The constrained metrics of a member, over the constraints' window, by constraint."""
-        if member.measured is None:
-            return {}
-        return dict(zip(self._metrics, member.measured.measured(), strict=True))
-
-    def expire(self, *, event: int) -> list[Member]:
-        """Remove and return those whose time is up: recruits without a win, former champions after probation."""
-        times = {"recruit": self.arena.contest_events, "displaced": self.arena.probation_events}
-        over = [member for member in self.members if event - member.since >= times[member.kind]]
-        self.members = [member for member in self.members if member not in over]
-        return over
-
-    def restore(self, states: Iterable[dict[str, Any]]) -> None:
-        """Go on from a checkpoint."""
-        self.members = []
-        for state in states:
-            member = revived(state, task=self.task)
-            self.enter(member)
-            member.contest.restore(state["contest"])
-            if member.measured is not None:
-                member.measured.restore(state["measured"])
-
-
 def revived(state: dict[str, Any], *, task: Task) -> Member:
-    """The member that `Member.state` described."""
+    """The member that `Member.state` described, but for its contest and what is measured for the constraints."""
     member = Member(
         state["name"],
         state["model"],
@@ -200,19 +135,18 @@ def revived(state: dict[str, Any], *, task: Task) -> Member:
         trained_on=TrainedOn.model_validate(state["trained_on"]),
         since=state["since"],
         version=state["version"],
+        cause=state["cause"],
+        place=state["place"],
     )
     member.losses, member.loss_mean = state["losses"]
+    member.every = state["every"]
     return member
 
 
-def _within(name: str, value: float, bound: float) -> bool:
-    return value >= bound if name.startswith("min_") else value <= bound
-
-
-def paired(champion_loss: float, y: Any, member: Member, answer: Answer, *, task: Task, window: int) -> None:
-    """Judge a shadow's answer beside the champion's."""
+def paired(champion_loss: float, y: Any, member: Member, answer: Answer, *, task: Task, window: int) -> float:
+    """Judge a shadow's answer beside the champion's; the evidence for the shadow after it."""
     loss = task.loss(y, answer)
     member.note_loss(loss, window=window)
-    member.contest.update(champion_loss - loss)
     if member.measured is not None:
         member.measured.update(y, answer)
+    return member.contest.update(champion_loss - loss)

@@ -9,19 +9,26 @@ from typing import Any
 
 from river import base
 
+from anabranch import statetree
 from anabranch.messages import LogRange, TrainedOn
 from anabranch.ports import AcceptedEvent
-from anabranch.settings import ModelSpec
+from anabranch.settings import Augment, ModelSpec
+from learners.augmenting import Repeats
 from learners.catalogue import build
 from learners.lineage import Run, count, merged
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One recruit of a job: its name and the runs to learn, oldest first."""
+    """One recruit of a job: its name and the runs to learn, oldest first; and what it begins with.
+
+    It begins with a fresh model: the configured one, or that of `model`; or with the model whose bytes `warm` holds.
+    """
 
     name: str
     runs: tuple[Run, ...]
+    model: ModelSpec | None = None
+    warm: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +43,36 @@ class Job:
 
     def state(self) -> dict[str, Any]:
         """The job as plain values."""
-        plans = [(plan.name, [tuple(run) for run in plan.runs]) for plan in self.plans]
+        plans = [
+            (
+                plan.name,
+                [tuple(run) for run in plan.runs],
+                None if plan.model is None else plan.model.model_dump(mode="json"),
+                plan.warm,
+            )
+            for plan in self.plans
+        ]
         return {"id": self.id, "event": self.event, "reason": self.reason, "seed": self.seed, "plans": plans}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Job":
         """The job that `state` described."""
-        plans = tuple(Plan(name, tuple(Run(*run) for run in runs)) for name, runs in state["plans"])
+        plans = tuple(
+            Plan(
+                name,
+                tuple(Run(*run) for run in runs),
+                None if model is None else ModelSpec.model_validate(model),
+                warm,
+            )
+            for name, runs, model, warm in state["plans"]
+        )
         return cls(state["id"], state["event"], state["reason"], state["seed"], plans)
+
+
+def fresh_after(partition: int, offset: int, *, number: int) -> TrainedOn:
+    """What a model has learned that begins right after an event: nothing, and from where."""
+    begin = LogRange(partition=partition, start=offset + 1, end=offset + 1)
+    return TrainedOn(ranges=(begin,), events=0, note=f"fresh after event {number}")
 
 
 @dataclass(slots=True)
@@ -85,13 +114,13 @@ class Jobs:
         """Keep what passes without the job from now on."""
         self.under_way[job.id] = JobUnderWay(job)
 
-    def remember(self, event: AcceptedEvent) -> list[str]:
+    def remember(self, event: AcceptedEvent) -> list[Job]:
         """Keep the event for all recruits that are being trained; the jobs that are given up for it."""
         given_up = []
         for each in list(self.under_way.values()):
             if len(each.gap) >= self.gap_max:
                 del self.under_way[each.job.id]
-                given_up.append(each.job.id)
+                given_up.append(each.job)
             each.gap.append(event)
         return given_up
 
@@ -127,16 +156,29 @@ def longest(job: Job) -> tuple[Run, ...]:
     return max((plan.runs for plan in job.plans), key=count, default=())
 
 
-def retrain(job: Job, events: Iterable[AcceptedEvent], spec: ModelSpec) -> tuple[base.Estimator, ...]:
-    """Fresh models that learned `events`, those of the longest plan, each from where its own plan begins.
+def retrain(
+    job: Job, events: Iterable[AcceptedEvent], spec: ModelSpec, *, augment: Augment | None = None
+) -> tuple[base.Estimator, ...]:
+    """Models that learned `events`, those of the longest plan, each from where its own plan begins.
 
     `events` may hold fewer than the plans count, never others.
     """
     wanted = count(longest(job))
     starts = [wanted - count(plan.runs) for plan in job.plans]
-    models = tuple(build(spec, seed=job.seed) for _ in job.plans)
+    models = tuple(_begun(plan, spec, seed=job.seed) for plan in job.plans)
+    repeats = Repeats(augment or Augment(), seed=job.seed)
     for n, event in enumerate(events):
+        again = repeats.of(event)
         for start, model in zip(starts, models, strict=True):
             if n >= start:
-                model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the task has checked it
+                model.learn_one(event.x, event.y)
+                for x in again:
+                    model.learn_one(x, event.y)
     return models
+
+
+def _begun(plan: Plan, spec: ModelSpec, *, seed: int) -> Any:
+    """The model that a recruit begins with."""
+    if plan.warm:
+        return statetree.decode(plan.warm, trusted=spec.trusted)
+    return build(plan.model or spec, seed=seed)

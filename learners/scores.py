@@ -32,12 +32,17 @@ def metrics_of(settings: Settings) -> list[metrics.base.Metric]:
     Raises:
         ConfigError: naming the nearest metric that exists, or the task that one does not fit.
     """
-    wanted = settings.scores.metrics if settings.scores.metrics is not None else DEFAULTS[settings.task]
-    several = [metric_of(each, task=settings.task) for each in wanted]
+    wanted = settings.scores.metrics if settings.scores.metrics is not None else DEFAULTS[_kind(settings)]
+    several = [metric_of(each, task=_kind(settings)) for each in wanted]
     twice = {name for name, times in Counter(map(_name, several)).items() if times > 1}
     if twice:
         raise ConfigError(f"the metric {min(twice)} is given twice; values are published by name")
     return several
+
+
+def _kind(settings: Settings) -> str:
+    """A recommender is measured as a regressor is."""
+    return "regression" if settings.numeric else settings.task
 
 
 def metric_of(wanted: str | dict[str, Any], *, task: str) -> metrics.base.Metric:

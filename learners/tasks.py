@@ -81,7 +81,8 @@ class Task:
     """What the lane needs to know of the task, made from the settings."""
 
     def __init__(self, settings: Settings, *, wants_proba: bool) -> None:
-        self.kind = settings.task
+        self.name = settings.task
+        self.kind = "regression" if settings.numeric else settings.task
         self.loss_name = settings.arena.loss or ("absolute" if self.kind == "regression" else "zero-one")
         self.scale = RunningScale()
         self.wants_proba = wants_proba or self.loss_name in ("brier", "log")
@@ -94,6 +95,10 @@ class Task:
         }[self.loss_name]
         if (self.loss_name in ("absolute", "squared")) != (self.kind == "regression"):
             raise ModelSpecError(f"arena.loss = {self.loss_name!r} does not fit task = {self.kind!r}")
+
+    def error(self, y: Any, answer: Answer) -> float:
+        """What a detector on a member's own error is fed: 0 or 1 for a label, the bounded loss for a number."""
+        return self.loss(y, answer) if self.kind == "regression" else zero_one(y, answer)
 
     def _absolute(self, y: float, answer: Answer) -> float:
         return 1.0 if answer.value is None else self.scale.bounded(answer.value - y)
@@ -116,7 +121,7 @@ class Task:
         wanted = base.Regressor if self.kind == "regression" else base.Classifier
         if not isinstance(last, wanted) or isinstance(last, _ANSWERS_OTHERWISE):
             raise ModelSpecError(
-                f"task = {self.kind!r} needs a {wanted.__name__.lower()}; the model ends in {type(last).__name__}"
+                f"task = {self.name!r} needs a {wanted.__name__.lower()}; the model ends in {type(last).__name__}"
             )
         if self.kind == "multiclass" and not getattr(model, "_multiclass", False):
             raise ModelSpecError(

@@ -16,7 +16,10 @@ from anabranch import statetree
 from anabranch.messages import TrainedOn
 from anabranch.settings_file import build
 from learners.arena import EVIDENCE_MAX, LAMBDAS, Contest, Interval
-from learners.members import Member, Shadows
+from learners.constraints import HardConstraints
+from learners.life import Life
+from learners.members import Member
+from learners.shadows import Shadows
 from learners.tasks import Task
 
 DIFFERENCES = st.lists(st.floats(-1, 1), max_size=60)
@@ -175,10 +178,10 @@ def equals(count: int, *, false_swap_every: float) -> Shadows:
     table = {"name": "m", "task": "binary", "model": {"factory": "a:b"}}
     settings = build({**table, "arena": {"false_swap_every": false_swap_every}})
     task = Task(settings, wants_proba=False)
-    shadows = Shadows(settings.arena, settings.constraints, task=task)
+    shadows = Shadows(settings.arena, constraints=HardConstraints(settings, task=task), life=Life())
     for n in range(count):
         model = dummy.NoChangeClassifier()
-        shadows.enter(Member(f"s{n}", model, kind="recruit", task=task, trained_on=TrainedOn(), since=0))
+        shadows.enter(Member(f"s{n}", model, kind="recruit", task=task, trained_on=TrainedOn(), since=0), reason="")
     return shadows
 
 
@@ -189,7 +192,7 @@ def test_more_shadows_do_not_mean_more_false_swaps() -> None:
     for _ in range(100_000):
         for member in shadows.members:
             member.contest.update(rng.choices([0.0, 1.0, -1.0], [0.9, 0.05, 0.05])[0])
-        if shadows.winner() is not None:
+        if shadows.ahead():
             shadows.start_over()
             swaps += 1
     assert 20 < swaps < 100

@@ -46,12 +46,15 @@ def test_with_detectors_off_elec2_gives_rivers_own_scores(model: str, shared_dat
 
 
 @pytest.mark.slow
-def test_naive_bayes_on_sea_swaps_after_each_of_the_three_changes(shared_data: Path, tmp_path: Path) -> None:
-    """Abrupt changes at 12,500, 25,000 and 37,500: one swap after each, and no other."""
+def test_naive_bayes_on_sea_swaps_after_each_of_the_three_changes_and_never_else(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """Abrupt changes at 12,500, 25,000 and 37,500: the quickest recruit wins, perhaps a better one after it."""
     result = backtest(tmp_path, shared_data / "syn_sea_50k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
     offsets = [swap["offset"] for swap in result["swaps"]]
-    assert len(offsets) == 3
-    assert all(change < at < change + 1500 for change, at in zip((12_500, 25_000, 37_500), offsets, strict=True))
+    after = [[at for at in offsets if change < at < change + 1500] for change in (12_500, 25_000, 37_500)]
+    assert all(1 <= len(each) <= 2 for each in after)
+    assert sum(map(len, after)) == len(offsets)
     assert result["scores"]["accuracy"] > 0.875
 
 

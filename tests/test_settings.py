@@ -65,7 +65,7 @@ def test_all_faults_are_reported_at_once() -> None:
     """Nobody has to run it four times to hear of four mistakes."""
     said = faults(task="ternary", nam="x", guard={"string_max": 0}, checkpoint={"every": "10 parsecs"}, _x=1)
     assert said == [
-        "x.toml: task: Input should be 'binary', 'multiclass' or 'regression'",
+        "x.toml: task: Input should be 'binary', 'multiclass', 'regression' or 'reco'",
         "x.toml: guard.string_max: Input should be greater than or equal to 1",
         "x.toml: checkpoint.every: '10 parsecs' is not a duration; write for example 500ms, 10s, 10m, 2h or 7d",
         "x.toml: unknown key `nam`; did you mean `name`?",

@@ -283,7 +283,7 @@ def test_a_poison_storm_costs_one_rewind_an_event() -> None:
     """An event on which the champion raises is read twice, not again for each one after it."""
     storm = Recipe(Synthetic(400, poison=0.02), duplicates=0.0, bad=0.0)
     for seed in range(5):
-        calm = Scenario("storm", shipped("linear").settings, storm, faults_max=0)
+        calm = Scenario("storm", shipped("linear").settings, storm, faults_max=0, rebuilds=0.0)
         simulation = Simulation(calm, seed=seed)
         simulation.run()
         rewinds = sum(step.what == "rewind" for step in simulation.schedule.steps)

@@ -19,6 +19,7 @@ import msgpack
 import numpy as np
 from river.__version__ import __version__ as river_version
 
+from anabranch.statetree import not_a_number
 from anabranch.statetree.read import Reader
 from anabranch.statetree.trusted import (
     CorruptState,
@@ -39,6 +40,7 @@ __all__ = [
     "decode",
     "digest",
     "encode",
+    "holds_nan",
     "refusals",
 ]
 
@@ -90,6 +92,15 @@ def refusals(value: Any, *, trusted: Iterable[str] = ()) -> list[str]:
     faults: list[str] = []
     Writer(Trust(trusted), faults).write(value)
     return faults
+
+
+def holds_nan(data: bytes) -> bool:
+    """Whether what `encode` has written holds a NaN. (An infinity is how River begins a minimum.)
+
+    Raises:
+        VersionMismatch, CorruptState: as `decode`.
+    """
+    return not_a_number.among(_unpack(_envelope(data)))
 
 
 def _tree(value: Any, trusted: Iterable[str]) -> bytes:

@@ -122,6 +122,10 @@ _FUNCTIONS: Final = frozenset(
 )
 
 
+# Our own models: the packages that read model bytes bring them along.
+_OURS: Final = frozenset({"anabranch.recommender:Recommender"})
+
+
 class Trust:
     """What one reader or writer accepts: River, the tables above, and `trusted` import paths.
 
@@ -166,7 +170,7 @@ class Trust:
             _distrust(name)
 
     def _is_trusted(self, name: str, module: str) -> bool:
-        return name in self._trusted or module in self._trusted
+        return name in self._trusted or module in self._trusted or name in _OURS
 
 
 def _is_rivers(module: str) -> bool:

@@ -8,8 +8,9 @@ from anabranch.errors import AnabranchError
 from anabranch.ports import LogReader
 from anabranch.settings import Settings
 from anabranch.testing import Process
-from consumers.recruiting import ATTEMPTS, replayed
-from learners.retraining import Job, Recruited, retrain
+from consumers import recruiting
+from consumers.recruiting import ATTEMPTS
+from learners.retraining import Job, Recruited
 
 TURNS_MAX = 6
 """Batches that a job may take."""
@@ -26,7 +27,7 @@ class Input(NamedTuple):
 def carried_out(job: Job, settings: Settings, reader: LogReader) -> Recruited:
     """The job's recruits, or why there are none."""
     try:
-        return Recruited(job.id, retrain(job, replayed(reader, job, settings), settings.model))
+        return Recruited(job.id, recruiting.carried_out(job, reader, settings))
     except AnabranchError as error:
         return Recruited(job.id, failure=str(error))
 

@@ -112,7 +112,7 @@ class Given:
 
 def _labels(settings: Settings) -> Callable[[float, bool], Any]:
     """From the sum of two features in 0 to 20, and whether the concept is the turned one, to a label of the task."""
-    if settings.task == "regression":
+    if settings.numeric:
         return lambda total, turned: 20.0 - total if turned else total
     if settings.task == "multiclass":
         return lambda total, turned: ("low", "middle", "high")[(int(total / 6.7) + turned) % 3]

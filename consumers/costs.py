@@ -1,0 +1,162 @@
+"""What members cost: measured on some events, turned into inputs of the lane where a budget or a bound is configured.
+
+The lane itself reads no clock. A decision comes in between two batches and is followed by a checkpoint, as a finished
+retraining job is, so that it is never taken a second time elsewhere in the stream.
+"""
+
+import statistics
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from anabranch.ports import Clock
+from anabranch.settings import Settings
+from learners.lane import Lane
+from learners.members import Member
+
+SAMPLE_EVERY = 19
+"""Records from one measured event to the next; no multiple of `SAMPLED`, or some members would never be measured."""
+
+SAMPLES_MIN, SAMPLES_MAX = 10, 50
+CHANGE_EVENTS = 1000
+"""Accepted events between two changes, at least: each costs a checkpoint."""
+
+SAMPLED = 8
+"""A shadow beyond the budget takes part in one of so many events, or in none."""
+
+MARGIN = 0.8
+"""Who was beyond takes part in all events again when the total is below this share of the budget."""
+
+
+class Change(NamedTuple):
+    """An input of the lane: see `Lane.measured`."""
+
+    every: dict[str, int]
+    too_slow: dict[str, float]
+
+
+class Times:
+    """The last times of one member, in seconds; what counts is the median."""
+
+    def __init__(self) -> None:
+        self.ask: deque[float] = deque(maxlen=SAMPLES_MAX)
+        self.learn: deque[float] = deque(maxlen=SAMPLES_MAX)
+
+    @property
+    def known(self) -> bool:
+        """Whether there are enough of them."""
+        return min(len(self.ask), len(self.learn)) >= SAMPLES_MIN
+
+    @property
+    def ask_us(self) -> float:
+        """A prediction, in microseconds."""
+        return 1e6 * statistics.median(self.ask)
+
+    @property
+    def total_s(self) -> float:
+        """An event, in seconds."""
+        return statistics.median(self.ask) + statistics.median(self.learn)
+
+
+class Costs:
+    """Measures members while they work, and decides who takes part in which share of the events."""
+
+    def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self.clock = clock
+        self.budget = settings.shadows.budget
+        self.max_predict_us = settings.constraints.max_predict_us
+        self.on = self.budget is not None or self.max_predict_us is not None
+        self.times: dict[str, Times] = {}
+        self.changed_at = 0
+        self.seen = 0
+
+    def is_due(self) -> bool:
+        """Whether the next record is one of those on which members are timed."""
+        self.seen += 1
+        return self.seen % SAMPLE_EVERY == 0
+
+    @contextmanager
+    def measured(self, lane: Lane) -> Iterator[None]:
+        """Within it, the members are timed."""
+        undo = [self._time(member) for member in [lane.champion, *lane.shadows.members]]
+        try:
+            yield
+        finally:
+            for each in undo:
+                each()
+
+    def _time(self, member: Member) -> Callable[[], None]:
+        """Have one member's work timed; what ends it."""
+        times = self.times.setdefault(member.name, Times())
+        ask, learn = member.ask, member.learn
+        timed_ask, timed_learn = self._timed(ask, times.ask), self._timed(learn, times.learn)
+        member.ask, member.learn = timed_ask, timed_learn
+
+        def undo() -> None:
+            if member.ask is timed_ask:  # it did not begin afresh meanwhile
+                member.ask, member.learn = ask, learn
+
+        return undo
+
+    def _timed(self, work: Callable[..., Any], into: deque[float]) -> Callable[..., Any]:
+        clock = self.clock
+
+        def timed(*what: Any) -> Any:
+            began_s = clock.monotonic_s()
+            done = work(*what)
+            into.append(clock.monotonic_s() - began_s)
+            return done
+
+        return timed
+
+    def change(self, lane: Lane) -> Change | None:
+        """What is to be changed now, if anything."""
+        if not self.on or lane.events - self.changed_at < CHANGE_EVENTS:
+            return None
+        members = lane.shadows.members
+        self.times = {each.name: self.times[each.name] for each in [lane.champion, *members] if each.name in self.times}
+        every = {member.name: member.every for member in members if member.every != 1}
+        wanted = Change(self._shares(lane), self._too_slow(lane.constraints.too_slow))
+        if (wanted.every, wanted.too_slow.keys()) == (every, lane.constraints.too_slow.keys()):
+            return None
+        self.changed_at = lane.events
+        return wanted
+
+    def _too_slow(self, before: Mapping[str, float]) -> dict[str, float]:
+        """Those above the bound; who was is asked for a margin."""
+        if self.max_predict_us is None:
+            return {}
+        bound = {True: MARGIN * self.max_predict_us, False: self.max_predict_us}
+        known = {name: times.ask_us for name, times in self.times.items() if times.known}
+        return {name: us for name, us in known.items() if us > bound[name in before]}
+
+    def _shares(self, lane: Lane) -> dict[str, int]:
+        """Who takes part in fewer events: the budget is spent on those who do best, and on whom a rollback may need."""
+        champion = self.times.get(lane.champion.name)
+        if self.budget is None or champion is None or not champion.known or not champion.total_s:
+            return {member.name: member.every for member in lane.shadows.members if member.every != 1}
+        left, shares = self.budget * champion.total_s, {}
+        for member in sorted(lane.shadows.members, key=_first):
+            share = self._share(member, left=left, allowed=self.budget * champion.total_s)
+            left -= self._cost(member) / share if share else 0.0
+            if share != 1:
+                shares[member.name] = share
+        return shares
+
+    def _share(self, member: Member, *, left: float, allowed: float) -> int:
+        cost = self._cost(member)
+        margin = 0.0 if member.every == 1 else (1 - MARGIN) * allowed
+        if cost <= left - margin or member.kind == "displaced":
+            return 1
+        return SAMPLED if cost / SAMPLED <= left else 0
+
+    def _cost(self, member: Member) -> float:
+        """Seconds an event; nothing is held against one that has not been measured yet."""
+        times = self.times.get(member.name)
+        return times.total_s if times is not None and times.known else 0.0
+
+
+def _first(member: Member) -> tuple[bool, bool, float]:
+    """Who comes first when the budget is spent."""
+    return member.kind != "displaced", member.every != 1, member.loss_mean

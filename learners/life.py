@@ -1,0 +1,76 @@
+"""The life of a model: its states and the steps between them. Every step is told, as a `Transition`.
+
+>>> life = Life()
+>>> life.move("first", "serving", reason="the first champion")
+>>> life.move("r56-last-1000", "recruiting", reason="drift: adwin")
+>>> life.move("r56-last-1000", "arena", reason="trained on 1000 events")
+>>> life.move("r56-last-1000", "probation", reason="wins after 312 events")
+>>> life.move("first", "displaced", reason="r56-last-1000 wins")
+>>> [f"{step.member}: {step.before} to {step.after}" for step in life.tell()][-2:]
+['r56-last-1000: arena to probation', 'first: serving to displaced']
+>>> life.states
+{'first': 'displaced', 'r56-last-1000': 'probation'}
+"""
+
+from typing import Any, NamedTuple
+
+from anabranch.messages import Level, LifeState
+
+MOVES: dict[LifeState, frozenset[LifeState]] = {
+    "new": frozenset({"recruiting", "arena", "serving"}),
+    "recruiting": frozenset({"arena", "gone"}),
+    "arena": frozenset({"paused", "probation", "serving", "gone"}),
+    "paused": frozenset({"arena", "gone"}),
+    "probation": frozenset({"serving", "displaced"}),
+    "serving": frozenset({"displaced"}),
+    "displaced": frozenset({"serving", "arena", "library", "gone"}),
+    "library": frozenset({"gone"}),
+    "gone": frozenset(),
+}
+"""Where each state leads."""
+
+
+class Step(NamedTuple):
+    """One step of one model."""
+
+    member: str
+    before: LifeState
+    after: LifeState
+    reason: str
+    level: Level
+
+
+class Life:
+    """Where each model of a lane is, and the steps that have not been told yet."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, LifeState] = {}
+        self.untold: list[Step] = []
+
+    def move(self, member: str, after: LifeState, *, reason: str, level: Level = "info") -> None:
+        """Take a step. One that `MOVES` does not know is a bug."""
+        before = self.states.get(member, "new")
+        assert after in MOVES[before], f"{member}: from {before} to {after}"
+        if after == "gone":
+            del self.states[member]
+        else:
+            self.states[member] = after
+        self.untold.append(Step(member, before, after, reason, level))
+
+    def stay(self, member: str, *, reason: str, level: Level = "info") -> None:
+        """Stay where it is, which is worth telling: a win was held back, or its model began afresh."""
+        self.untold.append(Step(member, self.states[member], self.states[member], reason, level))
+
+    def tell(self) -> list[Step]:
+        """The steps since the last call."""
+        told, self.untold = self.untold, []
+        return told
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"states": dict(self.states), "untold": [tuple(step) for step in self.untold]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.states = dict(state["states"])
+        self.untold = [Step(*step) for step in state["untold"]]

@@ -1,0 +1,139 @@
+"""Recruitment: what a trigger brings into the arena. Some enter at once; others are trained by a job first."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from anabranch import statetree
+from anabranch.messages import TrainedOn
+from anabranch.ports import AcceptedEvent, Shift
+from anabranch.settings import Recruit, Settings
+from learners.catalogue import build
+from learners.library import Library
+from learners.life import Life
+from learners.lineage import Lineage
+from learners.members import Member
+from learners.retraining import Job, Jobs, JobUnderWay, Plan, Recruited, fresh_after
+from learners.shadows import Shadows
+from learners.tasks import Task, is_fault
+
+
+class Recruitment:
+    """The recruits of a lane, from the trigger to the arena."""
+
+    def __init__(self, settings: Settings, *, task: Task, shadows: Shadows, library: Library, life: Life) -> None:
+        retrain = settings.retrain
+        self.settings = settings
+        self.task = task
+        self.shadows = shadows
+        self.library = library
+        self.life = life
+        self.lineage = Lineage(events_max=retrain.history_max)
+        self.jobs = Jobs(jobs_max=retrain.jobs_max, gap_max=retrain.gap_max)
+
+    def trigger(self, fired: tuple[tuple[str, Shift], ...], *, champion: Member, event: int) -> Job | None:
+        """Let in what needs no training, and make the job that trains the rest, one recruit for each distinct range."""
+        reason = "drift: " + ", ".join(name for name, _ in fired)
+        window = max(shift.window_events for _, shift in fired)
+        plans = self._plans(window, champion=champion, event=event)
+        for member, why in self._at_once(champion, event=event):
+            self.shadows.enter(member, reason=f"{reason}; {why}")
+        if not plans:
+            return None
+        job = Job(id=f"{self.settings.name}-{event}", event=event, reason=reason, seed=self.settings.seed, plans=plans)
+        for plan in plans:
+            self.life.move(plan.name, "recruiting", reason=reason)
+        self.jobs.begin(job)
+        return job
+
+    def _plans(self, window: int, *, champion: Member, event: int) -> tuple[Plan, ...]:
+        """What is to be trained; two recruits that would be the same model are one."""
+        plans: dict[tuple[Any, ...], Plan] = {}
+        for number, recruit in enumerate(self.settings.retrain.recruits):
+            if recruit.on in ("now", "former"):
+                continue
+            events = max(window, recruit.events) if recruit.on == "detector-window" else recruit.events
+            span = min(events, event, self.settings.retrain.history_max)
+            key = (span, recruit.on == "warm", str(recruit.model))
+            if key not in plans:
+                name = f"r{event}-{recruit.on}-{span}{_other(recruit, number)}"
+                plans[key] = Plan(
+                    name, tuple(self.lineage.last(span)), recruit.model, self._bytes_of(champion, recruit)
+                )
+        return tuple(plans.values())
+
+    def _bytes_of(self, champion: Member, recruit: Recruit) -> bytes:
+        """The champion as it is now, for a warm copy."""
+        return statetree.encode(champion.model, trusted=self.settings.model.trusted) if recruit.on == "warm" else b""
+
+    def _at_once(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
+        """Recruits that need no training."""
+        for number, recruit in enumerate(self.settings.retrain.recruits):
+            name = f"r{event}-now{_other(recruit, number)}"
+            if recruit.on == "now" and name not in self.life.states:
+                model = build(recruit.model or self.settings.model, seed=self.settings.seed)
+                (newest,) = self.lineage.last(1)
+                trained_on = fresh_after(newest.partition, newest.end - 1, number=event)
+                yield self._member(name, model, trained_on, event=event), "fresh from now"
+            elif recruit.on == "former":
+                yield from self._former(champion, event=event)
+
+    def _former(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
+        """A copy of each former champion of which none is there."""
+        for former in self.library:
+            ending = f"-former-{former.version}"
+            there = [champion, *self.shadows.members]
+            if not any(member.version == former.version or member.name.endswith(ending) for member in there):
+                model = self.library.copy(former)
+                member = self._member(f"r{event}{ending}", model, former.trained_on, event=event)
+                yield member, f"version {former.version} once more"
+
+    def _member(self, name: str, model: Any, trained_on: TrainedOn, *, event: int, cause: int = 0) -> Member:
+        return Member(
+            name,
+            model,
+            kind="recruit",
+            task=self.task,
+            trained_on=trained_on,
+            since=event,
+            cause=f"trigger at {cause or event}",
+        )
+
+    def remember(self, event: AcceptedEvent) -> list[str]:
+        """Keep the event for the recruits that are being trained; what there is to note of jobs given up for it."""
+        notes = []
+        for job in self.jobs.remember(event):
+            notes.append(f"job {job.id} given up: {self.jobs.gap_max} events passed without it")
+            for plan in job.plans:
+                self.life.move(plan.name, "gone", reason="its job took too long")
+        return notes
+
+    def admit(self, recruited: Recruited, *, event: int) -> list[str]:
+        """A job came back: its recruits learn the gap and enter the arena; or it failed. What there is to note."""
+        under_way = self.jobs.come_back(recruited.job_id)
+        if under_way is None:
+            return []
+        if recruited.failure:
+            for plan in under_way.job.plans:
+                self.life.move(plan.name, "gone", reason=recruited.failure)
+            return [f"job {recruited.job_id}: {recruited.failure}"]
+        for plan, model in zip(under_way.job.plans, recruited.models, strict=True):
+            self._enter(plan, model, under_way, event=event)
+        return []
+
+    def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay, *, event: int) -> None:
+        trained_on = under_way.trained_on(plan)
+        member = self._member(plan.name, model, trained_on, event=event, cause=under_way.job.event)
+        try:
+            for each in under_way.gap:
+                member.learn(each.x, each.y)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            self.life.move(plan.name, "gone", reason=f"disqualified: {type(error).__name__}: {error}")
+            return
+        self.shadows.enter(member, reason=f"trained on {trained_on.events} events")
+
+
+def _other(recruit: Recruit, number: int) -> str:
+    """What tells a recruit of another model from one of the champion's: its place in the configuration."""
+    return "" if recruit.model is None else f"-model{number + 1}"

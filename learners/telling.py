@@ -1,0 +1,88 @@
+"""What a lane tells: signals, steps in the life of a model, and reports, as messages whose ids a restart repeats."""
+
+from collections.abc import Iterable
+
+from anabranch.messages import DriftSignal, ModelReport, Transition
+from anabranch.ports import AcceptedEvent, Shift
+from learners.life import Step
+from learners.members import Member
+from learners.scores import Scores
+
+
+def noteworthy(step: Step) -> bool:
+    """Whether a step goes into the report, too: who left or was held back, and alerts."""
+    if step.before == "recruiting":
+        return step.reason.startswith("disqualified")
+    return step.after == "gone" or step.level == "alert" or step.reason.startswith("held back")
+
+
+class Teller:
+    """Makes the messages about one model."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def _id(self, event: AcceptedEvent, what: str) -> str:
+        return f"{self.model}/{event.partition}/{event.offset}/{what}"
+
+    def signal(self, event: AcceptedEvent, name: str, shift: Shift, *, number: int, triggered: bool) -> DriftSignal:
+        """A detector fired on the event with this number."""
+        return DriftSignal(
+            id=self._id(event, name),
+            model=self.model,
+            detector=name,
+            partition=event.partition,
+            offset=event.offset,
+            event=number,
+            statistic=shift.statistic,
+            threshold=shift.threshold,
+            change_point=max(1, number - shift.window_events + 1),
+            window_events=shift.window_events,
+            triggered=triggered,
+        )
+
+    def transition(self, step: Step, event: AcceptedEvent, *, number: int) -> Transition:
+        """A model took a step in its life."""
+        return Transition(
+            id=self._id(event, f"{step.member}/{step.after}"),
+            model=self.model,
+            member=step.member,
+            before=step.before,
+            after=step.after,
+            reason=step.reason,
+            level=step.level,
+            event=number,
+            partition=event.partition,
+            offset=event.offset,
+            event_ts=event.ts,
+        )
+
+    def report(
+        self,
+        event: AcceptedEvent,
+        *,
+        number: int,
+        version: int,
+        scores: Scores,
+        members: Iterable[Member],
+        wins_at: float,
+        pending: int,
+        jobs: int,
+        notes: tuple[str, ...],
+    ) -> ModelReport:
+        """How the learner does."""
+        return ModelReport(
+            id=self._id(event, "report"),
+            model=self.model,
+            version=version,
+            event=number,
+            partition=event.partition,
+            offset=event.offset,
+            event_ts=event.ts,
+            scores=scores.values(),
+            windowed=scores.windowed_values(),
+            members=tuple(member.report(wins_at=wins_at) for member in members),
+            pending=pending,
+            jobs=jobs,
+            notes=notes,
+        )

@@ -1,0 +1,181 @@
+"""Recruits: each kind of them enters, competes and is known by what it was trained on."""
+
+import random
+from typing import Any
+
+import pytest
+from test_lane import LIVE, Driver, live, mixed, stream
+
+from anabranch import statetree
+from anabranch.messages import TrainedOn
+from anabranch.ports import AcceptedEvent, Shift
+from anabranch.settings import Augment
+from anabranch.settings_file import build
+from detectors.watch import Watch
+from learners import catalogue
+from learners.augmenting import Repeats
+from learners.lane import Lane
+from learners.lineage import Run
+from learners.retraining import Job, Plan, Recruited, retrain
+
+FIRED = (("adwin", Shift(0.2, 0.1, 40)),)
+ARENA = {**LIVE["arena"], "probation_events": 5}
+OTHER = {"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}
+
+
+def lane_with(*recruits: dict[str, Any], count: int = 100, **more: Any) -> Lane:
+    """A lane of real models that has learned some events."""
+    settings = build(
+        {**LIVE, "detectors": {}, "constraints": {}, "arena": ARENA, "retrain": {"recruits": list(recruits), **more}}
+    )
+    lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
+    for each in stream(count):
+        lane.asked(each)
+    return lane
+
+
+def trigger(lane: Lane) -> Job | None:
+    """What a trigger brings."""
+    return lane.recruitment.trigger(FIRED, champion=lane.champion, event=lane.events)
+
+
+def test_one_that_is_fresh_from_now_enters_at_once() -> None:
+    """No job; it learns from the next event on, and says from where."""
+    lane = lane_with({"on": "now"})
+    assert trigger(lane) is None
+    (member,) = lane.shadows.members
+    assert (member.name, member.trained_on.events) == ("r100-now", 0)
+    before = statetree.digest(member.model)
+    lane.asked(mixed(100, random.Random(1)))
+    assert statetree.digest(member.model) != before
+    assert member.trained_on.ranges[0].start == 100
+
+
+def test_a_warm_copy_goes_on_from_the_champion() -> None:
+    """It is the champion of the trigger, having learned the last events once more."""
+    lane = lane_with({"on": "warm", "events": 30})
+    twin = statetree.decode(statetree.encode(lane.champion.model))
+    job = trigger(lane)
+    assert job is not None
+    assert [plan.name for plan in job.plans] == ["r100-warm-30"]
+    events = stream(100)[-30:]
+    (model,) = retrain(Job.from_state(job.state()), events, lane.settings.model)
+    for each in events:
+        twin.learn_one(each.x, each.y)
+    assert statetree.digest(model) == statetree.digest(twin)
+
+
+def test_recruits_of_another_model_are_built_from_it() -> None:
+    """Retrained or fresh from now, beside those of the champion's own."""
+    lane = lane_with(
+        {"on": "last", "events": 50}, {"on": "last", "events": 50, "model": OTHER}, {"on": "now", "model": OTHER}
+    )
+    job = trigger(lane)
+    assert job is not None
+    assert [plan.name for plan in job.plans] == ["r100-last-50", "r100-last-50-model2"]
+    models = retrain(Job.from_state(job.state()), stream(100)[-50:], lane.settings.model)
+    lane.admit(Recruited(job.id, models))
+    kinds = [type(member.model).__name__ for member in lane.shadows.members]
+    assert kinds == ["HoeffdingTreeClassifier", "Pipeline", "HoeffdingTreeClassifier"]
+
+
+def displaced(lane: Lane) -> Lane:
+    """Let a fresh recruit of the trigger win by hand, and its probation pass."""
+    trigger(lane)
+    winner = lane.shadows.members[-1]
+    winner.contest.powers = [1e9] * 7
+    lane.race.ahead = True
+    lane.asked(mixed(lane.events, random.Random(2)))
+    assert lane.champion is winner
+    for n in range(lane.events, lane.events + 8):
+        lane.asked(mixed(n, random.Random(n)))
+    return lane
+
+
+def test_a_former_champion_comes_back_as_it_was() -> None:
+    """On a later trigger a copy of it enters without training, though nothing of it was left in the arena."""
+    lane = displaced(lane_with({"on": "now"}, {"on": "former"}))
+    assert lane.life.states["first"] == "library"
+    kept = next(iter(lane.succession.library))
+    trigger(lane)
+    former = next(each for each in lane.shadows.members if each.name.endswith("-former-1"))
+    assert statetree.digest(former.model) == statetree.digest(statetree.decode(kept.data))
+    trigger(lane)
+    assert sum("-former-1" in each.name for each in lane.shadows.members) == 1
+
+
+def test_the_library_is_bounded() -> None:
+    """With `library_max` = 1 the one displaced longest ago is gone, with 0 nothing is kept."""
+    lane = lane_with({"on": "now"}, library_max=1)
+    displaced(displaced(lane))
+    assert len(list(lane.succession.library)) == 1
+    assert "first" not in lane.life.states
+    none = displaced(lane_with({"on": "now"}, library_max=0))
+    assert list(none.succession.library) == []
+
+
+def test_a_library_is_in_the_checkpoint() -> None:
+    """A restored lane lets the same former champions in."""
+    lane = displaced(lane_with({"on": "now"}, {"on": "former"}))
+    twin = lane_with({"on": "now"}, {"on": "former"}, count=0)
+    twin.restore(statetree.decode(statetree.encode(lane.state())))
+    for each in (lane, twin):
+        trigger(each)
+    assert statetree.digest(twin.state()) == statetree.digest(lane.state())
+
+
+def test_the_default_set_runs() -> None:
+    """Fresh from now, on the window, on the last 1,000, and former champions, over three turns of a concept."""
+    settings = build({key: value for key, value in LIVE.items() if key != "retrain"})
+    lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
+    driver = Driver(lane, stream()).run(stream())
+    entered = set(driver.lane.life.states) | {each.split(" ")[0] for each in lane.notes}
+    assert any("-now" in name for name in entered)
+    assert any("-former-" in name for name in entered)
+
+
+def job(*, spans: int = 1, events: int = 400) -> Job:
+    """A job of one plan over so many events."""
+    return Job("j", events, "", 1, tuple(Plan(f"p{n}", (Run(0, 0, events),)) for n in range(spans)))
+
+
+def rare(n: int) -> AcceptedEvent:
+    """One in eight is positive."""
+    return AcceptedEvent(f"e{n}", {"a": float(n % 7)}, n % 8 == 0, float(n), 0, n)
+
+
+def test_a_minority_is_learned_more_often() -> None:
+    """`minority` = 3: naive Bayes counts the rarer class three times, the commoner once."""
+    settings = build({"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}})
+    (model,) = retrain(job(), map(rare, range(400)), settings.model, augment=Augment(minority=3.0))
+    assert model.class_counts[False] == 350  # type: ignore[attr-defined]
+    assert model.class_counts[True] == pytest.approx(150, abs=3)  # type: ignore[attr-defined]
+
+
+def test_augmentation_is_seeded_and_off_by_default() -> None:
+    """The same job gives the same model, with jitter or not; without augmentation it learns each event once."""
+    settings = build({"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}})
+    augment = Augment(minority=2.5, jitter=0.1)
+    one, two = (retrain(job(), map(rare, range(400)), settings.model, augment=augment)[0] for _ in range(2))
+    plain = retrain(job(), map(rare, range(400)), settings.model)[0]
+    assert statetree.digest(one) == statetree.digest(two)
+    assert sum(plain.class_counts.values()) == 400  # type: ignore[attr-defined]
+
+
+def test_jitter_moves_numbers_and_nothing_else() -> None:
+    """Words, and the event's own features, stay as they are."""
+    repeats = Repeats(Augment(minority=2.0, jitter=0.1), seed=1)
+    event = AcceptedEvent("e", {"a": 1.0, "word": "red"}, False, 0.0, 0, 0)
+    for n in range(20):
+        repeats.of(event._replace(x={"a": float(n), "word": "red"}))
+    (again,) = repeats.of(event._replace(y=True))
+    assert again["word"] == "red"
+    assert again["a"] != 1.0 == event.x["a"]
+
+
+def test_trained_on_is_kept_for_every_kind() -> None:
+    """Whoever wins can say where it comes from."""
+    lane = lane_with({"on": "now"}, {"on": "last", "events": 20})
+    trigger(lane)
+    assert all(member.trained_on != TrainedOn() for member in lane.shadows.members)
+    assert live().champion.trained_on == TrainedOn()
