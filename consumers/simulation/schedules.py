@@ -115,7 +115,7 @@ class Simulation:
     def _run(self) -> None:
         for _ in range(SLICES_MAX):
             alive = [process for process in self.processes if not process.ended]
-            if not alive and self.done:
+            if not alive and self.done and self._committed_last(self.done):
                 return
             if not alive:
                 self._start()
@@ -194,10 +194,15 @@ class Simulation:
         self.schedule.note(process.name, "ends", f"{type(error).__name__}: {error}" if error else "")
         if process.crashed or not self.volume.shared_fate:
             self._power_fails(process)
-        if error is None:
+        if error is None and self._committed_last(process.name):
             self.done = "" if self.loops[process.name].stopping.is_set() else process.name
-        elif not self._expected(process, error):
+        elif error is not None and not self._expected(process, error):
             raise Finding(f"a process ended with {_told(error)}")
+
+    def _committed_last(self, name: str) -> bool:
+        """Whether the state of a process is what the next one would go on from: it may have been taken over since."""
+        entry = self._committed_entry()
+        return entry is None or entry["sha"] == self.loops[name].sha
 
     def _power_fails(self, process: Process) -> None:
         """A process that crashes may take its machine with it, and whoever else runs there."""
