@@ -128,7 +128,7 @@ class Simulation:
     def _run(self) -> None:
         for _ in range(SLICES_MAX):
             alive = [process for process in self.processes if not process.ended]
-            if not alive and self.done:
+            if not alive and self.done and self._committed_last(self.done):
                 return
             if not alive:
                 self._start()
@@ -225,12 +225,24 @@ class Simulation:
         if process.crashed or not self.shared_fate:
             self._power_fails(process)
         if error is None:
-            loop = self.loops[process.name]
-            self.done = process.name if loop.owners.keys() == self.volumes.keys() and not loop.stopping.is_set() else ""
-        elif self.log.shared and process.name in self.sources:
+            self._finished(process.name)
+            return
+        if self.log.shared and process.name in self.sources:
             self.log.leave(self.sources[process.name])  # the group notices in the end
-        elif not self._expected(process, error):
+        if not self._expected(process, error):
             raise Finding(f"a process ended with {_told(error)}")
+
+    def _finished(self, name: str) -> None:
+        """A process has ended in order; that is the end of all, if it owned everything and was not stopped."""
+        loop = self.loops[name]
+        if loop.owners.keys() == self.volumes.keys() and self._committed_last(name):
+            self.done = "" if loop.stopping.is_set() else name
+
+    def _committed_last(self, name: str) -> bool:
+        """Whether its states are what the next one would go on from: it may have been taken over since."""
+        owners = self.loops[name].owners
+        entries = {scope: self._committed_entry(self._scopes()[scope]) for scope in owners}
+        return all(entry is None or entry["sha"] == owners[scope].sha for scope, entry in entries.items())
 
     def _power_fails(self, process: Process) -> None:
         """A process that crashes may take its machine with it, and whoever else runs there."""
