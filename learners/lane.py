@@ -11,10 +11,10 @@ from typing import Any
 from river import base
 
 from anabranch.errors import LearnError
-from anabranch.messages import DriftSignal, Message, ModelReport, TrainedOn
-from anabranch.ports import AcceptedEvent, Findings, Shift, Watcher
+from anabranch.messages import DriftSignal, LogRange, Message, ModelReport, Retrain, TrainedOn
+from anabranch.ports import AcceptedEvent, Findings, Fired, Watcher
 from anabranch.settings import Settings
-from learners.lineage import Lineage
+from learners.lineage import Lineage, merged
 from learners.members import Member, Shadows, paired, revived
 from learners.pending import Pending
 from learners.promotion import Promotion
@@ -26,6 +26,9 @@ Said = Message | Promotion | Job
 """What a lane yields: messages, models that go live, and jobs to carry out."""
 
 SILENCE: tuple[Said, ...] = ()
+
+_DRIFTS = ("error", "input", "prediction", "label", "threshold")
+"""Kinds of signals that say that something changed; the others say that it is time."""
 
 
 class Lane:
@@ -51,7 +54,7 @@ class Lane:
     ) -> None:
         metrics = metrics_of(settings)
         self.settings = settings
-        self.task = Task(settings, wants_proba=wants_proba(metrics))
+        self.task = Task(settings, wants_proba=wants_proba(metrics) or watch.wants_proba)
         self.task.check(champion)
         fits(metrics, champion)
         self.scores = Scores(metrics, window=settings.scores.window)
@@ -60,6 +63,7 @@ class Lane:
             "first", champion, kind="champion", task=self.task, trained_on=trained_on or TrainedOn(), since=0
         )
         self.watch = watch
+        self._watches_questions = watch.sees_questions
         self.lineage = Lineage(events_max=settings.retrain.history_max)
         self.jobs = Jobs(jobs_max=settings.retrain.jobs_max, gap_max=settings.retrain.gap_max)
         self.pending = Pending(pending_max=settings.pending_max)
@@ -92,10 +96,23 @@ class Lane:
         answers = {self.champion.name: answer}
         if self.shadows.members:
             self._ask_shadows(event, answers)
+        if self._watches_questions:
+            return self._watched(event, answer, answers)
+        return self._go_on(event, answer, answers)
+
+    def _go_on(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
+        """Learn the event, or keep it until its label comes."""
         if event.y is not None:
             return self._learn(event, answer, answers)
         self.pending.wait(event, answer, answers)
         return SILENCE
+
+    def _watched(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
+        """The same, with signals that need no label."""
+        number = self.events + (event.y is not None)
+        findings = self.watch.asked(event, answer, number=number)
+        said = self._go_on(event, answer, answers)
+        return said if findings is None else [*said, *self._drifted(event, findings)]
 
     def labelled(self, event_id: str, y: Any) -> Sequence[Said]:
         """The label of an event asked before: members are scored on what they predicted then, and learn.
@@ -156,11 +173,11 @@ class Lane:
                 f"job {each} given up: {self.jobs.gap_max} events passed without it"
                 for each in self.jobs.remember(event)
             ]
-        return self._conclude(event, loss)
+        return self._conclude(event, loss, own)
 
-    def _conclude(self, event: AcceptedEvent, loss: float | None) -> Sequence[Said]:
+    def _conclude(self, event: AcceptedEvent, loss: float | None, own: Answer | None) -> Sequence[Said]:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
-        findings = None if loss is None else self.watch.update(loss, event=self.events)
+        findings = self.watch.update(loss, event=self.events, seen=event, answer=own)
         reports = self.events % self._report_events == 0
         if findings is None and not self.shadows.members and not reports and not self._publication_due():
             return SILENCE
@@ -205,21 +222,56 @@ class Lane:
 
     # ── drift and retraining ────────────────────────────────────────────────────────────────────────────────────
 
+    def retrain_asked(self, asked: Retrain) -> Sequence[Said]:
+        """Somebody asked for a retraining: an input, at a batch boundary, which a checkpoint must follow."""
+        job_id = f"{self.settings.name}-{self.events}-demand"
+        if self.newest is None:
+            return [self._answer(asked, withheld="no event learned yet")]
+        if self.jobs.full or job_id in self.jobs.under_way:
+            return [self._answer(asked, withheld=f"jobs: {len(self.jobs)} under way")]
+        self.notes.append(f"retraining asked for by {asked.by or 'somebody'}: {asked.reason}")
+        most = min(asked.events, self.events, self.settings.retrain.history_max)
+        spans = {most: "demand"} if asked.events else {n: f"demand-{on}" for n, on in self._spans(0).items()}
+        return [self._answer(asked), self._begin(job_id, spans, reason=f"demand: {asked.reason}")]
+
+    def _answer(self, asked: Retrain, *, withheld: str = "") -> DriftSignal:
+        at = self.newest
+        return DriftSignal(
+            id=f"{self.settings.name}/{asked.id}",
+            model=self.settings.name,
+            detector="retrain",
+            partition=at.partition if at else 0,
+            offset=at.offset if at else 0,
+            event=self.events,
+            statistic=0.0,
+            threshold=0.0,
+            change_point=max(1, self.events - asked.events + 1),
+            window_events=asked.events,
+            triggered=not withheld,
+            kind="demand",
+            withheld=withheld,
+            window=self._ranges(asked.events),
+            reason=asked.reason,
+            by=asked.by,
+        )
+
     def _drifted(self, event: AcceptedEvent, findings: Findings) -> list[Said]:
         """The signals, and the job if they add up to a trigger."""
-        fired, triggered = findings
-        said: list[Said] = [self._signal(event, name, shift, triggered=triggered) for name, shift in fired]
-        if triggered and self.jobs.full:
+        if findings.triggered and self.jobs.full:
+            why = f"jobs: {len(self.jobs)} under way"
             self.notes.append(f"trigger at event {self.events} passed over: {len(self.jobs)} jobs under way")
-        elif triggered:
-            said.append(self._recruit(fired))
+            findings = findings._replace(triggered=False, withheld=why)
+        said: list[Said] = [self._signal(event, fired, findings) for fired in findings.fired]
+        if findings.triggered:
+            said.append(self._recruit(findings.fired))
         return said
 
-    def _signal(self, event: AcceptedEvent, name: str, shift: Shift, *, triggered: bool) -> DriftSignal:
+    def _signal(self, event: AcceptedEvent, fired: Fired, findings: Findings) -> DriftSignal:
+        shift = fired.shift
         return DriftSignal(
-            id=f"{self.settings.name}/{event.partition}/{event.offset}/{name}",
+            id=f"{self.settings.name}/{event.partition}/{event.offset}/{fired.name}",
             model=self.settings.name,
-            detector=name,
+            detector=fired.name,
             partition=event.partition,
             offset=event.offset,
             event=self.events,
@@ -227,25 +279,45 @@ class Lane:
             threshold=shift.threshold,
             change_point=max(1, self.events - shift.window_events + 1),
             window_events=shift.window_events,
-            triggered=triggered,
+            triggered=findings.triggered,
+            kind=fired.kind,
+            moved=shift.moved,
+            counted=findings.counted,
+            window=self._ranges(shift.window_events),
+            withheld=findings.withheld,
+            dry_run=findings.dry_run,
         )
 
-    def _recruit(self, fired: tuple[tuple[str, Shift], ...]) -> Job:
-        """The job that retrains the configured recruits, one for each distinct range."""
-        window = max(shift.window_events for _, shift in fired)
+    def _ranges(self, events: int) -> tuple[LogRange, ...]:
+        """The last so many learned events, as one range a partition."""
+        return tuple(LogRange(partition=p, start=start, end=end) for p, start, end in merged(self.lineage.last(events)))
+
+    def _recruit(self, fired: tuple[Fired, ...]) -> Job:
+        """The job that retrains the configured recruits."""
+        window = max(each.shift.window_events for each in fired)
+        reason = "drift" if any(each.kind in _DRIFTS for each in fired) else "due"
+        names = ", ".join(each.name for each in fired)
+        return self._begin(f"{self.settings.name}-{self.events}", self._spans(window), reason=f"{reason}: {names}")
+
+    def _spans(self, window: int) -> dict[int, str]:
+        """How far back each recruit is to learn, one for each distinct range, and what it is called."""
         spans: dict[int, str] = {}
         for recruit in self.settings.retrain.recruits:
             events = max(window, recruit.events) if recruit.on == "detector-window" else recruit.events
             spans.setdefault(min(events, self.events, self.settings.retrain.history_max), recruit.on)
+        return spans
+
+    def _begin(self, job_id: str, spans: dict[int, str], *, reason: str) -> Job:
         plans = tuple(Plan(f"r{self.events}-{on}-{span}", tuple(self.lineage.last(span))) for span, on in spans.items())
         job = Job(
-            id=f"{self.settings.name}-{self.events}",
+            id=job_id,
             event=self.events,
-            reason="drift: " + ", ".join(name for name, _ in fired),
+            reason=reason,
             seed=self.settings.seed,
             plans=plans,
         )
         self.jobs.begin(job)
+        self.watch.trained()
         return job
 
     def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay) -> None:

@@ -60,6 +60,9 @@ _FORBIDDEN_ROOMS: Final = frozenset(
 
 _BY_HASH = "places values by Python's hash(), which differs between processes"
 
+# Our own detector, which lies in checkpoints beside River's.
+_OURS: Final = frozenset({"detectors.sr:SRDetector"})
+
 # Classes whose behaviour depends on more than the state they hold.
 REFUSED: Final = {
     "river.sketch.counter:Counter": _BY_HASH,
@@ -155,7 +158,7 @@ class Trust:
     def _check_allowed(self, name: str, module: str) -> None:
         if name in REFUSED:
             raise UnsupportedState(f"{name} {REFUSED[name]}, so a copy would not behave like the original")
-        if not (self._is_trusted(name, module) or name in _FUNCTIONS or _is_rivers(module)):
+        if not (self._is_trusted(name, module) or name in _FUNCTIONS or name in _OURS or _is_rivers(module)):
             _distrust(name)
 
     def _check_kind(self, name: str, module: str, found: object) -> None:
