@@ -5,7 +5,7 @@ values and one for all others. Of the window, counts by block are kept, no value
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from detectors.distances import Distance
 
 BINS_MAX = 20
 CATEGORIES_MAX = 50
+REFERENCE_BLOCKS = 16
 MISSING = object()
 """Stands for the value of an event that lacks the feature."""
 
@@ -26,6 +27,7 @@ def column(values: Sequence[Any]) -> "Column":
     made: Column = Numeric() if numeric else Categorical()
     made.lay(present)
     made.reference = made.block(values)
+    made.expect(values)
     return made
 
 
@@ -38,10 +40,24 @@ class Column:
     def __init__(self) -> None:
         self.reference: tuple[Any, ...] = ()
         self.blocks: list[tuple[Any, ...]] = []
+        self.inflations = (1.0, 1.0, 1.0)
+        """Of the bins, of their cumulative shares, of missing values."""
 
     def lay(self, values: Sequence[Any]) -> None:
         """Lay the bins on the reference's values."""
         raise NotImplementedError
+
+    def expect(self, values: Sequence[Any]) -> None:
+        """Learn from the reference how much windows vary of themselves, where values hang on those before them."""
+        length = max(1, len(values) // REFERENCE_BLOCKS)
+        blocks = [self.block(values[at : at + length]) for at in range(0, length * REFERENCE_BLOCKS, length)]
+        counts = np.array([each[0] for each in blocks])
+        absent = np.array([(each[1], length - each[1]) for each in blocks])
+        self.inflations = (
+            distances.inflation_of(counts, ordered=False),
+            distances.inflation_of(counts, ordered=True),
+            distances.inflation_of(absent, ordered=False),
+        )
 
     def block(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """The values as a block."""
@@ -71,17 +87,19 @@ class Column:
         reference, window = self.reference, self.window
         was, now = np.array(reference[0]), np.array(window[0])
         n, m = int(was.sum()), int(now.sum())
-        yield "missing", distances.missing((reference[1], n + reference[1]), (window[1], m + window[1]))
+        absent = (reference[1], n + reference[1]), (window[1], m + window[1])
+        yield "missing", distances.missing(*absent, inflation=self.inflations[2])
         if n and m:
             yield self.compared(test, was, now)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"reference": self.reference, "blocks": list(self.blocks)}
+        return {"reference": self.reference, "blocks": list(self.blocks), "inflations": self.inflations}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.reference = tuple(state["reference"])
+        self.inflations = tuple(state["inflations"])
         self.blocks = [tuple(block) for block in state["blocks"]]
 
 
@@ -92,6 +110,7 @@ class Numeric(Column):
         super().__init__()
         self.edges: list[float] = []
         self.widths: list[float] = []
+        self.chance = distances.Chance(0.0, 0.0)
 
     def lay(self, values: Sequence[Any]) -> None:
         """A bin for each value if they are few, else bins of about equal counts."""
@@ -109,6 +128,7 @@ class Numeric(Column):
         deviation = float(numbers.std()) if len(numbers) else 0.0
         self.edges = edges.tolist()
         self.widths = (np.diff(centres) / deviation).tolist() if deviation else [0.0] * len(edges)
+        self.chance = distances.chance_of(counts, np.array(self.widths))
 
     def block(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """Counts by bin, and the moments."""
@@ -129,20 +149,23 @@ class Numeric(Column):
 
     def compared(self, test: str, was: Any, now: Any) -> tuple[str, Distance]:
         """Any of the four."""
+        cumulative = max(self.inflations[:2])
         if test == "wasserstein":
-            return test, distances.wasserstein(was, now, np.array(self.widths))
-        return test, {"ks": distances.ks, "psi": distances.psi, "jensen-shannon": distances.jensen_shannon}[test](
-            was, now
-        )
+            widths = np.array(self.widths)
+            return test, distances.wasserstein(was, now, widths, self.chance, inflation=cumulative)
+        if test == "ks":
+            return test, distances.ks(was, now, inflation=cumulative)
+        return test, _unordered(test)(was, now, inflation=cumulative)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {**super().state(), "edges": self.edges, "widths": self.widths}
+        return {**super().state(), "edges": self.edges, "widths": self.widths, "chance": tuple(self.chance)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         super().restore(state)
         self.edges, self.widths = list(state["edges"]), list(state["widths"])
+        self.chance = distances.Chance(*state["chance"])
 
 
 class Categorical(Column):
@@ -192,9 +215,8 @@ class Categorical(Column):
 
     def compared(self, test: str, was: Any, now: Any) -> tuple[str, Distance]:
         """PSI, or else Jensen–Shannon."""
-        if test == "psi":
-            return test, distances.psi(was, now)
-        return "jensen-shannon", distances.jensen_shannon(was, now)
+        test = "psi" if test == "psi" else "jensen-shannon"
+        return test, _unordered(test)(was, now, inflation=self.inflations[0])
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -205,6 +227,10 @@ class Categorical(Column):
         """Go on from a checkpoint."""
         super().restore(state)
         self.places, self.known, self.seen_once = dict(state["places"]), set(state["known"]), state["seen_once"]
+
+
+def _unordered(test: str) -> Callable[..., Distance]:
+    return distances.psi if test == "psi" else distances.jensen_shannon
 
 
 def revived(state: dict[str, Any]) -> Column:

@@ -31,43 +31,69 @@ class Distance(NamedTuple):
     p_value: float
 
 
-def ks(reference: Counts, window: Counts) -> Distance:
+class Chance(NamedTuple):
+    """Mean and variance of a distance between samples of one distribution, for 1/n + 1/m = 1."""
+
+    mean: float
+    variance: float
+
+
+def ks(reference: Counts, window: Counts, *, inflation: float = 1.0) -> Distance:
     """The Kolmogorov–Smirnov distance."""
     n, m = reference.sum(), window.sum()
     gap = float(np.abs(np.cumsum(reference) / n - np.cumsum(window) / m).max())
-    return Distance(gap, float(special.kolmogorov(gap * np.sqrt(n * m / (n + m)))))
+    return Distance(gap, float(special.kolmogorov(gap * np.sqrt(n * m / (n + m) / inflation))))
 
 
-def psi(reference: Counts, window: Counts) -> Distance:
+def psi(reference: Counts, window: Counts, *, inflation: float = 1.0) -> Distance:
     """The population stability index, with half a count in every bin so that none is empty."""
     n, m = reference.sum(), window.sum()
     was, now = _shares(reference), _shares(window)
     index = float(np.sum((now - was) * np.log(now / was)))
-    return Distance(index, _chi_squared(index * n * m / (n + m), bins=len(was)))
+    return Distance(index, _chi_squared(index * n * m / (n + m) / inflation, bins=len(was)))
 
 
-def jensen_shannon(reference: Counts, window: Counts) -> Distance:
+def jensen_shannon(reference: Counts, window: Counts, *, inflation: float = 1.0) -> Distance:
     """The Jensen–Shannon divergence."""
     n, m = reference.sum(), window.sum()
     was, now = _shares(reference), _shares(window)
     divergence = _divergence(was, now, weight=0.5)
-    return Distance(divergence, _chi_squared(2 * (n + m) * _divergence(was, now, weight=n / (n + m)), bins=len(was)))
+    statistic = 2 * (n + m) * _divergence(was, now, weight=n / (n + m))
+    return Distance(divergence, _chi_squared(statistic / inflation, bins=len(was)))
 
 
-def wasserstein(reference: Counts, window: Counts, widths: Counts) -> Distance:
+def wasserstein(
+    reference: Counts, window: Counts, widths: Counts, chance: Chance, *, inflation: float = 1.0
+) -> Distance:
     """The first Wasserstein distance; `widths` lie between the centres of neighbouring bins."""
     n, m = reference.sum(), window.sum()
     gaps = np.cumsum(reference)[:-1] / n - np.cumsum(window)[:-1] / m
-    travelled = float(np.sum(widths * np.abs(gaps)))
-    return Distance(travelled, _by_chance(travelled, np.cumsum(reference + window)[:-1] / (n + m), widths, n, m))
+    travelled = float(widths @ np.abs(gaps))
+    if chance.mean <= 0:
+        return Distance(travelled, 1.0)
+    scale = float(np.sqrt((1 / n + 1 / m) * inflation))
+    rate = chance.mean / chance.variance
+    return Distance(travelled, float(special.gammaincc(chance.mean * rate, travelled / scale * rate)))
 
 
-def missing(reference: tuple[int, int], window: tuple[int, int]) -> Distance:
+def chance_of(reference: Counts, widths: Counts) -> Chance:
+    """What Wasserstein's distance is by chance: a weighted sum of |Gaussian| with a Brownian bridge's covariance."""
+    shares = np.cumsum(reference)[:-1] / max(1, reference.sum())
+    covariance = np.minimum.outer(shares, shares) * (1 - np.maximum.outer(shares, shares))
+    deviations = np.sqrt(np.diag(covariance))
+    scale = np.outer(deviations, deviations)
+    correlation = np.clip(np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0), -1, 1)
+    absolute = scale * (np.sqrt(1 - correlation**2) + correlation * np.arcsin(correlation) - 1) * 2 / np.pi
+    mean, variance = float(widths @ deviations * np.sqrt(2 / np.pi)), float(widths @ absolute @ widths)
+    return Chance(mean, variance) if mean > 0 and variance > 0 else Chance(0.0, 0.0)
+
+
+def missing(reference: tuple[int, int], window: tuple[int, int], *, inflation: float = 1.0) -> Distance:
     """The rise of a share, each given as a count of how many; two-sided, by the normal law."""
     (k, n), (j, m) = reference, window
     pooled = (k + j + 1) / (n + m + 2)
     rise = j / m - k / n
-    deviation = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    deviation = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m) * inflation)
     return Distance(abs(rise), float(2 * special.ndtr(-abs(rise) / deviation)))
 
 
@@ -76,6 +102,29 @@ def new_category(seen_once: int, reference: int, unknown: int, window: int) -> D
     expected = (seen_once + 1) / (reference + 1)
     by_chance = 1.0 if unknown == 0 else float(special.bdtrc(unknown - 1, window, min(expected, 1.0)))
     return Distance(unknown / window, by_chance)
+
+
+def inflation_of(blocks: Counts, *, ordered: bool) -> float:
+    """How much more the counts of blocks of equal length vary than those of independent values would; at least 1.
+
+    Values that hang on those before them make each window look moved. Divided by this, a statistic is what it would be
+    without (Rao and Scott, 1981). `ordered` looks at cumulative shares, for the tests that do.
+
+    >>> inflation_of(np.array([[5, 5], [6, 4], [4, 6]]), ordered=False)
+    1.0
+    >>> inflation_of(np.array([[10, 0], [0, 10], [10, 0], [0, 10]]), ordered=False)
+    13.333333333333334
+    """
+    sizes = blocks.sum(axis=1, keepdims=True)
+    blocks, sizes = blocks[sizes[:, 0] > 0], sizes[sizes[:, 0] > 0]
+    expected = blocks.sum(axis=0) / max(1, sizes.sum())
+    found = blocks / sizes
+    if ordered:
+        found, expected = np.cumsum(found, axis=1)[:, :-1], np.cumsum(expected)[:-1]
+    by_chance = (expected * (1 - expected)).sum()
+    if len(blocks) < 2 or by_chance <= 0:
+        return 1.0
+    return max(1.0, float((sizes * (found - expected) ** 2).sum() / (len(blocks) - 1) / by_chance))
 
 
 def discoveries(p_values: Sequence[float], *, rate: float) -> list[bool]:
@@ -106,18 +155,3 @@ def _divergence(was: Counts, now: Counts, *, weight: float) -> float:
 
 def _chi_squared(statistic: float, *, bins: int) -> float:
     return float(special.chdtrc(bins - 1, max(0.0, statistic))) if bins > 1 else 1.0
-
-
-def _by_chance(travelled: float, shares: Counts, widths: Counts, n: float, m: float) -> float:
-    """Of a weighted sum of |Gaussian| with the covariance of a Brownian bridge, by its first two moments."""
-    low, high = np.minimum.outer(shares, shares), np.maximum.outer(shares, shares)
-    covariance = low * (1 - high) * (1 / n + 1 / m)
-    deviations = np.sqrt(np.diag(covariance))
-    scale = np.outer(deviations, deviations)
-    correlation = np.clip(np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0), -1, 1)
-    absolute = scale * (np.sqrt(1 - correlation**2) + correlation * np.arcsin(correlation) - 1) * 2 / np.pi
-    mean = float(np.sum(widths * deviations) * np.sqrt(2 / np.pi))
-    variance = float(widths @ absolute @ widths)
-    if mean <= 0 or variance <= 0:
-        return 1.0
-    return float(special.gammaincc(mean * mean / variance, travelled * mean / variance))

@@ -26,7 +26,7 @@ from detectors.distances import Distance, discoveries
 BLOCKS = 4
 NAMED_MAX = 10
 LEAST = {"ks": 0.1, "psi": 0.1, "jensen-shannon": 0.01, "wasserstein": 0.25, "missing": 0.05, "new-category": 0.01}
-"""Smaller distances are nobody's concern, however certain: for the first four, a normal mean that moves by .25 to .3 sd."""
+"""Smaller distances are nobody's concern, however certain. The first four: a normal mean that moves by .25 to .3 sd."""
 
 
 class DistributionSettings(Section):

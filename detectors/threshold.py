@@ -4,7 +4,7 @@
 >>> signal = Threshold("low", ThresholdSettings(metric="Accuracy", window=100, below=0.7), task="binary")
 >>> right = [True] * 300 + [n % 2 == 0 for n in range(300)]
 >>> [n for n, each in enumerate(right, 1) if signal.labelled(True, Answer(each), now_s=None)]
-[370]
+[380]
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ class ThresholdSettings(Section):
     above: float | None = None
     worsens_by: float | None = Field(None, gt=0, description="against the champion's first full window")
     recovers_by: float = Field(0.0, ge=0, description="how far back it must go before the signal can fire again")
-    check_every: int = Field(0, ge=0, description="events between two looks; 0: a tenth of the window")
+    check_every: int = Field(0, ge=0, description="events between two looks; 0: a fifth of the window")
 
     @model_validator(mode="after")
     def _one_bound(self) -> "ThresholdSettings":
@@ -49,7 +49,7 @@ class Threshold:
         self.metric: Any = metric_of(settings.metric, task=task)
         self.wants_proba = on_proba(self.metric)
         self.recent: deque[tuple[float, Any, Any]] = deque(maxlen=settings.window)
-        self.every = settings.check_every or max(1, settings.window // 10)
+        self.every = settings.check_every or max(1, settings.window // 5)
         self.until_check = self.every
         self.reference: float | None = None
         self.crossed = False
