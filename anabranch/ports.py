@@ -137,6 +137,19 @@ class Source(Protocol):
         """Leave."""
 
 
+class Control(Protocol):
+    """What people ask for, on a topic of its own, read outside any group. One thread calls it."""
+
+    def start(self, position: int | None) -> int:
+        """Read from `position` on, or from the topic's end; the position where that is."""
+
+    def poll(self) -> Sequence[Record]:
+        """What has come since; never waits."""
+
+    def close(self) -> None:
+        """Leave."""
+
+
 class LogReader(Protocol):
     """Reads parts of the log again, beside the source."""
 

@@ -71,8 +71,8 @@ def _error_table(results: Iterable[errors.Result]) -> list[str]:
         "## On the error",
         "",
         (
-            f"Zeros and ones; only alarms on a rise count. False alarms in 100,000 events of error .2; mean delay ± its "
-            f"standard error after a change that {errors.BEFORE:,} events precede, in events (m: missed within "
+            f"Zeros and ones; only alarms on a rise count. False alarms in 100,000 events of error .2; mean delay ± "
+            f"its standard error after a change that {errors.BEFORE:,} events precede, in events (m: missed within "
             f"{errors.HORIZON:,})."
         ),
         "",
@@ -91,9 +91,9 @@ def _inputs_table(results: Iterable[inputs.Moved]) -> list[str]:
         "## On the inputs",
         "",
         (
-            "Five features of which one moves, after 5,000 events; labels play no part. Defaults: 2,000 events of "
-            "reference, a window of 500, Benjamini–Yekutieli at .001, two looks in a row. False alarms in 100,000 events, "
-            "independent and with an autocorrelation of .9; median delay in events."
+            "Five features of which one moves, after 5,000 events; labels play no part. Defaults: 2,000 events "
+            "of reference, a window of 500, Benjamini–Yekutieli at .001, two looks in a row. False alarms in 100,000 "
+            "events, independent and with an autocorrelation of .9; median delay in events."
         ),
         "",
         f"| | false | autocorrelated | {' | '.join(inputs.MOVES)} |",

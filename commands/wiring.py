@@ -21,6 +21,7 @@ from consumers import files
 from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
 from consumers.guard import Guard
+from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import First, LearningLoop
@@ -106,6 +107,7 @@ def learning_loop(
         settings,
         first=first,
         source=KafkaSource(settings),
+        control=KafkaControl(settings),
         outlet=KafkaOutlet(producer(settings.kafka)),
         store=store_of(settings),
         recruiter=ProcessRecruiter(settings, clock=clock),

@@ -15,7 +15,7 @@ from river import base
 from anabranch import codec, statetree
 from anabranch.errors import CheckpointError, LearnError
 from anabranch.messages import DeadLetter, DriftSignal, ModelReport, ModelUpdate, TrainedOn
-from anabranch.ports import AcceptedEvent, Clock, Committed, Outlet, Positions, Record, Source, Store
+from anabranch.ports import AcceptedEvent, Clock, Committed, Control, Outlet, Positions, Record, Source, Store
 from anabranch.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.blobs import digest
@@ -23,6 +23,7 @@ from consumers.guard import Guard
 from consumers.pauses import Pauses
 from consumers.poison import Poison
 from consumers.recruiting import Recruiter
+from consumers.requests import Requests
 from consumers.restoring import newest, rebuilt_from, state_of
 from detectors.watch import Watch
 from learners.lane import Lane, Said
@@ -44,6 +45,7 @@ class LearningLoop:
     Args:
         first: makes the first champion.
         rebuild: begin again at the log's first record, as a later epoch of what was checkpointed.
+        control: what people ask for.
         listener: is shown every message right after it was sent (a backtest's report, the demo's view).
     """
 
@@ -59,6 +61,7 @@ class LearningLoop:
         clock: Clock,
         rebuild: bool = False,
         listener: Callable[[Any], None] | None = None,
+        control: Control | None = None,
     ) -> None:
         self.settings = settings
         self.first = first
@@ -71,6 +74,7 @@ class LearningLoop:
         self.listener = listener or (lambda message: None)
         self.announcer = Announcer(settings, outlet=outlet, clock=clock)
         self.pauses = Pauses(clock)
+        self.requests = Requests(control, model=settings.name)
         self.stopping = threading.Event()
         self._start_afresh()
 
@@ -106,6 +110,7 @@ class LearningLoop:
             self.checkpoint()
         finally:
             self.recruiter.close()
+            self.requests.close()
             self.source.close()
 
     def stop(self) -> None:
@@ -147,12 +152,15 @@ class LearningLoop:
             self._refuse(checked)  # type: ignore[arg-type]  # what is neither an event nor None is a dead letter
 
     def _take_inputs(self) -> None:
-        """Let finished retraining jobs in. An input is journalled by the checkpoint that follows it."""
+        """Let finished jobs and requests in. An input is journalled by the checkpoint that follows it."""
         done = self.recruiter.finished(self.lane.events)
         for recruited in done:
             log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
             self.lane.admit(recruited)
-        if done:
+        asked = self.requests.take()
+        for said in [said for each in asked for said in self.lane.retrain_asked(each)]:
+            self._say(said)
+        if done or asked:
             self.checkpoint()
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,6 +261,7 @@ class LearningLoop:
             "number": self.number,
             "parent": parent,
             "positions": dict(self.positions),
+            "control": self.requests.position,
             "poison": self.poison.state(),
             "rebuilding": self.rebuilding,
             "outbox": [codec.encode(update) for update in self.outbox],
@@ -268,6 +277,8 @@ class LearningLoop:
         """Ownership was gained: go on from what was committed, or begin."""
         entry = newest(committed, self.store)
         self._start_afresh()
+        if entry is None or self.rebuild:
+            self.requests.begin(None)
         if self.rebuild:
             return self._begin_again(entry)
         if entry is None:
@@ -311,6 +322,7 @@ class LearningLoop:
         state, self.sha = state_of(self.settings, self.store, sha=sha, parent=parent)
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.positions = dict(state["positions"])
+        self.requests.begin(state["control"])
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
         self.outbox = [codec.decode(ModelUpdate, each) for each in state["outbox"]]

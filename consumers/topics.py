@@ -18,6 +18,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "artifacts": _KEPT,
     "signals": _DAYS_30,
     "reports": _DAYS_7,
+    "control": _DAYS_30,
     "dead_letters": _DAYS_30,
 }
 

@@ -60,7 +60,7 @@ def test_check_says_what_is_wrong_and_exits_with_2(tmp_path: Path, text: str, sa
 def test_schema_prints_the_json_schema_of_every_message() -> None:
     """Producers and subscribers in any language can check against it."""
     schemas = json.loads(anabranch("schema").stdout)
-    assert set(schemas) == {"Event", "Label", "DriftSignal", "ModelUpdate", "ModelReport", "DeadLetter"}
+    assert set(schemas) == {"Event", "Label", "DriftSignal", "ModelUpdate", "ModelReport", "DeadLetter", "Retrain"}
     assert schemas["Event"]["required"] == ["id", "ts", "features"]
 
 

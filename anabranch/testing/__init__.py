@@ -9,7 +9,7 @@ from anabranch.testing.clock import FrozenClock
 from anabranch.testing.dying import Dying
 from anabranch.testing.faulty_log import FaultyOutlet, FaultySource
 from anabranch.testing.faulty_store import Disk, FaultyStore
-from anabranch.testing.memory_log import MemoryLog, MemoryOutlet, MemorySource
+from anabranch.testing.memory_log import MemoryControl, MemoryLog, MemoryOutlet, MemorySource
 from anabranch.testing.processes import Crash, Process
 from anabranch.testing.schedule import Schedule, Step
 
@@ -21,6 +21,7 @@ __all__ = [
     "FaultySource",
     "FaultyStore",
     "FrozenClock",
+    "MemoryControl",
     "MemoryLog",
     "MemoryOutlet",
     "MemorySource",
