@@ -29,7 +29,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=HERE / "DETECTORS.md")
     options = parser.parse_args(words)
     began = time.monotonic()
-    with get_context("spawn").Pool(2, initializer=os.nice, initargs=(10,)) as pool:
+    with get_context("spawn").Pool(2, initializer=os.nice, initargs=(5,)) as pool:
         # The slowest first, so that both cores end at about the same time.
         order = sorted(range(len(errors.CONTENDERS)), key=lambda n: errors.CONTENDERS[n].share)
         jobs = {n: pool.apply_async(errors.measured, (errors.CONTENDERS[n], options.runs)) for n in order}

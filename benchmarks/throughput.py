@@ -34,6 +34,7 @@ from anabranch.messages import TrainedOn
 from anabranch.ports import Record
 from anabranch.settings import Settings
 from anabranch.settings_file import build
+from benchmarks import signal_cost
 from consumers.backtest import Backtest
 from consumers.checkpoints import FileStore
 from consumers.guard import Guard
@@ -100,6 +101,7 @@ def _all(options: argparse.Namespace) -> None:
         print(f"decoding and validating an event of 10 features: {guard['us']:.2f} µs (aim: at most 5)")
         memory = _child("memory", "StandardScaler|LogisticRegression", data=data)
         print(f"1,000,000 events through a LogisticRegression lane: {memory['grown_mb']:+.1f} MB (aim: under 20)")
+    signal_cost.main()
 
 
 def agrawal(events: int) -> Iterator[bytes]:
