@@ -1,6 +1,9 @@
 """Signals in the lane: what their messages say, what they recruit, and configurations that are refused."""
 
 import random
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,9 @@ from detectors.threshold import Threshold, ThresholdSettings
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.retraining import Job
+
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Always(base.Classifier):
@@ -223,3 +229,13 @@ def test_a_regression_has_no_wrong_labels() -> None:
     """Detectors of zeros and ones are refused for it, and the others named."""
     with pytest.raises(ConfigError, match=r"take drift\.ADWIN"):
         signal_of("it", settings_of(task="regression", scores={}, detectors={"it": {"use": "drift.binary.DDM"}}))
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/SIGNALS.md"])
+def test_what_the_documents_show_can_be_written(document: str) -> None:
+    """Each block of TOML with signals or a trigger is taken as it stands."""
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / document).read_text(), flags=re.DOTALL)
+    tables = [table for table in map(tomllib.loads, blocks) if {"detectors", "trigger"} & set(table)]
+    assert tables
+    for table in tables:
+        assert Watch(settings_of(**table)).trigger.needed == 1
