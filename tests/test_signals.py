@@ -25,7 +25,6 @@ from detectors.watch import Watch
 from learners.lane import Lane
 from learners.retraining import Job
 
-
 ROOT = Path(__file__).resolve().parent.parent
 
 
