@@ -8,7 +8,7 @@ ROOMS := anabranch detectors learners consumers commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint simulate bench faults kafka client lock clean
+.PHONY: help demo test check lint simulate bench detectors faults kafka client lock clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEED
 
 bench: $(READY) ## measure the throughput, and the pauses for checkpoints; ARGS=--pauses: those alone
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+detectors: $(READY) ## measure false alarms and delays of all detectors into benchmarks/DETECTORS.md
+	@$(BIN)/python -m benchmarks.detectors $(ARGS)
 
 faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that no event is lost or learned twice
 	@$(BIN)/python -m benchmarks.faults $(ARGS)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Number = Annotated[float, Field(allow_inf_nan=False)]
 FeatureValue = bool | int | Number | str | None
 LabelValue = bool | int | Number | str
+SignalKind = Literal["error", "input", "prediction", "label", "threshold", "schedule", "volume", "demand"]
 UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild"]
 LifeState = Literal["new", "recruiting", "arena", "paused", "probation", "serving", "displaced", "library", "gone"]
 Level = Literal["info", "alert"]
@@ -59,8 +60,32 @@ class TrainedOn(Message):
     note: str = ""
 
 
+class MovedFeature(Message):
+    """A feature whose distribution is another one than when the champion began: how far it moved, and from where to."""
+
+    feature: str
+    test: str = Field(description="ks, psi, jensen-shannon, wasserstein; missing; new-category")
+    statistic: float
+    threshold: float
+    p_value: float
+    before: dict[str, float] = Field(default_factory=dict, description="mean, sd, missing; or shares of categories")
+    after: dict[str, float] = {}
+
+
+class CountedSignal(Message):
+    """A signal that counted towards a trigger, and where it fired."""
+
+    detector: str
+    kind: SignalKind
+    event: int
+    partition: int
+    offset: int
+    statistic: float
+    threshold: float
+
+
 class DriftSignal(Message):
-    """A detector fired: something changed. (Whether to retrain is the trigger's decision.)"""
+    """A signal: something changed, or it is time. (Whether to retrain is the trigger's decision.)"""
 
     id: str
     model: str
@@ -73,6 +98,14 @@ class DriftSignal(Message):
     change_point: int = Field(description="estimated first accepted event after the change, from 1")
     window_events: int = Field(description="accepted events since the change point")
     triggered: bool = Field(description="whether retraining was decided on it")
+    kind: SignalKind = "error"
+    moved: tuple[MovedFeature, ...] = Field(default=(), description="the features that moved most, furthest first")
+    counted: tuple[CountedSignal, ...] = Field(default=(), description="all signals that the decision rests on")
+    window: tuple[LogRange, ...] = Field(default=(), description="the records since the change: what to retrain on")
+    withheld: str = Field(default="", description="why retraining was not decided: cooldown, budget, jobs, …")
+    dry_run: bool = Field(default=False, description="decided, and only told: trigger.dry_run is on")
+    reason: str = Field(default="", description="on demand: what was said")
+    by: str = Field(default="", description="on demand: who asked")
 
 
 class Verdict(Message):
@@ -191,4 +224,24 @@ class DeadLetter(Message):
     value_bytes: int = Field(description="their number before the cut")
 
 
-PUBLISHED: tuple[type[Message], ...] = (Event, Label, DriftSignal, ModelUpdate, ModelReport, Transition, DeadLetter)
+class Retrain(Message):
+    """A request on `model-control`: retrain now. The answer is a `DriftSignal` of kind `demand`."""
+
+    id: str = Field(min_length=1, max_length=200, description="unique; the answer bears it")
+    model: str
+    ts: float = Field(description="when it was asked, epoch seconds")
+    reason: str = Field(min_length=1, max_length=2000)
+    by: str = Field(default="", max_length=200, description="who asks")
+    events: int = Field(default=0, ge=0, description="retrain on the last so many; 0: as configured")
+
+
+PUBLISHED: tuple[type[Message], ...] = (
+    Event,
+    Label,
+    DriftSignal,
+    ModelUpdate,
+    ModelReport,
+    Transition,
+    DeadLetter,
+    Retrain,
+)

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from anabranch.messages import CountedSignal, MovedFeature, SignalKind
+
 Positions = dict[int, int]
 """The next offset to read, by partition of the events topic."""
 
@@ -29,30 +31,63 @@ class AcceptedEvent(NamedTuple):
     offset: int
 
 
+class Answer(NamedTuple):
+    """A prediction: the label or number, and the probabilities where the task wants them."""
+
+    value: Any
+    proba: dict[Any, float] | None = None
+
+
 class Shift(NamedTuple):
-    """What a detector found when it fired."""
+    """What a signal found when it fired."""
 
     statistic: float
     threshold: float
     window_events: int
     """Events since the estimated change, the firing one included."""
+    moved: tuple[MovedFeature, ...] = ()
+
+
+class Fired(NamedTuple):
+    """A signal that fired, by its configured name."""
+
+    name: str
+    shift: Shift
+    kind: SignalKind = "error"
 
 
 class Findings(NamedTuple):
-    """The detectors that fired on one event, and whether that is reason to retrain."""
+    """The signals that fired on one event, and what the trigger made of them."""
 
-    fired: tuple[tuple[str, Shift], ...]
+    fired: tuple[Fired, ...]
     triggered: bool
+    counted: tuple[CountedSignal, ...] = ()
+    withheld: str = ""
+    dry_run: bool = False
 
 
 class Watcher(Protocol):
-    """Watches the champion's loss for drift; part of the lane's fold, so it is deterministic."""
+    """Watches the champion for reasons to retrain; part of the lane's fold, so it is deterministic."""
 
-    def update(self, loss: float, *, event: int) -> Findings | None:
-        """Called once for each labelled event with its loss in [0, 1] and its number; None when nothing fired."""
+    sees_questions: bool
+    """Whether `asked` wants to be called at all."""
+    wants_proba: bool
+    """Whether answers must come with probabilities."""
+
+    def asked(self, event: AcceptedEvent, answer: Answer, *, number: int) -> Findings | None:
+        """Called for each event with the champion's answer, before its label is looked at; `number` as in `update`."""
+
+    def update(self, loss: float | None, *, event: int, seen: AcceptedEvent, answer: Answer | None) -> Findings | None:
+        """Called once for each labelled event, with the champion's loss in [0, 1] and the event's number.
+
+        Loss and answer are None if the champion had not been asked. The result is None when nothing fired.
+        """
+
+    def trained(self) -> None:
+        """A retraining has begun."""
 
     def start_over(self) -> None:
-        """Forget the losses seen: they were those of a champion that has been displaced."""
+        """Forget what was seen: it was of a champion that has been displaced."""
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -112,6 +147,19 @@ class Source(Protocol):
 
     def at_end(self) -> bool:
         """Whether everything that was there at the start has been read."""
+
+    def close(self) -> None:
+        """Leave."""
+
+
+class Control(Protocol):
+    """What people ask for, on a topic of its own, read outside any group. One thread calls it."""
+
+    def start(self, position: int | None) -> int:
+        """Read from `position` on, or from the topic's end; the position where that is."""
+
+    def poll(self) -> Sequence[Record]:
+        """What has come since; never waits."""
 
     def close(self) -> None:
         """Leave."""

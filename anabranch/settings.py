@@ -61,6 +61,7 @@ class Topics(Section):
     signals: str = "drift-signals"
     reports: str = "model-reports"
     lifecycle: str = "model-lifecycle"
+    control: str = "model-control"
     dead_letters: str = "dead-letters"
     partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")
     replication: int = Field(1, ge=1)
@@ -95,10 +96,14 @@ class Scores(Section):
 
 
 class Detector(Section):
-    """A drift detector on the champion's loss: a class of river.drift and its parameters."""
+    """A signal by the name of what makes it, and its parameters, which `detectors/catalogue.py` knows.
+
+    A drift detector on the champion's error (`drift.ADWIN`, `drift.binary.DDM`, `sr.SRDetector` …), or `inputs`,
+    `predictions`, `labels`, `threshold`, `schedule`, `volume`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    use: Literal["drift.ADWIN", "drift.PageHinkley"]
+    use: str
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -116,11 +121,33 @@ def default_detectors() -> dict[str, Detector]:
     }
 
 
+class AtLeast(Section):
+    """So many different signals together: `when = { at_least = 2 }`."""
+
+    at_least: int = Field(ge=1)
+
+
 class Trigger(Section):
     """When signals become the decision to retrain."""
 
-    when: Literal["any", "all"] = "any"
-    debounce_events: int = Field(500, ge=0, description="at most one trigger, and one signal a detector, in so many")
+    when: Literal["any", "all"] | AtLeast = "any"
+    debounce_events: int = Field(500, ge=0, description="one signal a detector of the error in so many")
+    within_events: int | None = Field(None, ge=0, description="signals that far apart count together; the debounce")
+    cooldown_events: int | None = Field(None, ge=0, description="no trigger so soon after another; the debounce")
+    cooldown: Seconds = Field(0.0, description="the same in event time")
+    silence_events: int = Field(0, ge=0, description="a signal counts once; again only after so long a silence")
+    per_day_max: int = Field(0, ge=0, description="triggers in a day of event time (UTC); 0 = no bound")
+    dry_run: bool = Field(False, description="say what would be retrained, and do not")
+
+    @property
+    def together_events(self) -> int:
+        """How far apart signals may come and count together."""
+        return self.debounce_events if self.within_events is None else self.within_events
+
+    @property
+    def pause_events(self) -> int:
+        """How long no further trigger follows one."""
+        return self.debounce_events if self.cooldown_events is None else self.cooldown_events
 
 
 class Recruit(Section):
@@ -309,6 +336,11 @@ class Settings(BaseSettings):
     def numeric(self) -> bool:
         """Whether labels are numbers: what a recommender predicts is one, too."""
         return self.task in ("regression", "reco")
+
+    @property
+    def measured_as(self) -> str:
+        """The task whose metrics fit: a recommender is measured as a regressor is."""
+        return "regression" if self.numeric else self.task
 
     @model_validator(mode="after")
     def _only_classes_are_rare(self) -> "Settings":

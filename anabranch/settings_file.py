@@ -7,13 +7,13 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from anabranch.errors import ConfigError
-from anabranch.settings import Settings
+from anabranch.settings import Section, Settings
 
 PREFIX = Settings.model_config["env_prefix"]
 _SECRET = re.compile(r"\$\{(env|file):([^}]+)\}")
@@ -57,6 +57,22 @@ def build(table: Mapping[str, Any], *, where: str = "config") -> Settings:
     return settings
 
 
+S = TypeVar("S", bound=Section)
+
+
+def section(kind: type[S], table: Mapping[str, Any], *, where: str) -> S:
+    """A section of its own kind from a table of keys, such as the parameters of a signal.
+
+    Raises:
+        ConfigError: something is wrong; every fault is named.
+    """
+    try:
+        return kind.model_validate(dict(table))
+    except ValidationError as error:
+        faults = [f"{where}: {_explain(fault, within=kind)}" for fault in error.errors()]
+        raise ConfigError("\n".join(faults)) from error
+
+
 def _misnamed_variables() -> list[tuple[str, str]]:
     """The environment variables with our prefix that name no section or key at the top, and what they name."""
     found = [(variable, variable[len(PREFIX) :].partition("__")[0].lower()) for variable in _ours(os.environ)]
@@ -67,17 +83,17 @@ def _ours(environment: Iterable[str]) -> list[str]:
     return sorted(variable for variable in environment if variable.upper().startswith(PREFIX))
 
 
-def _explain(fault: Any) -> str:
+def _explain(fault: Any, *, within: type[BaseModel] = Settings) -> str:
     names = [str(part) for part in fault["loc"]]
     if fault["type"] != "extra_forbidden":
         said: str = fault["msg"].removeprefix("Value error, ")
         return f"{'.'.join(names)}: {said}" if names else said
-    return _unknown(names)
+    return _unknown(names, within=within)
 
 
-def _unknown(names: list[str], *, said: str = "") -> str:
+def _unknown(names: list[str], *, said: str = "", within: type[BaseModel] = Settings) -> str:
     """What to write instead of the key at `names`, which the user wrote as `said`."""
-    known = _keys_at(Settings, names[:-1])
+    known = _keys_at(within, names[:-1])
     near = difflib.get_close_matches(names[-1], known, n=1, cutoff=0.4)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(known))}"
     return f"unknown key `{said or '.'.join(names)}`; {hint}"

@@ -30,7 +30,7 @@ from anabranch.kafka_clients import producer
 from anabranch.messages import TrainedOn
 from anabranch.ports import Record
 from anabranch.settings import Settings
-from benchmarks import pauses
+from benchmarks import pauses, signal_cost
 from benchmarks.agrawal import MODELS, TimedSource, agrawal, filled_kafka, settings_of
 from consumers.backtest import Backtest
 from consumers.checkpoints import FileStore
@@ -95,6 +95,7 @@ def _all(options: argparse.Namespace) -> None:
         memory = _child("memory", "StandardScaler|LogisticRegression", data=data)
         print(f"1,000,000 events through a LogisticRegression lane: {memory['grown_mb']:+.1f} MB (aim: under 20)")
         pauses.table(runs=min(options.runs, 3), data=data, bootstrap=bootstrap)
+    signal_cost.main()
 
 
 def _interleaved(

@@ -43,13 +43,18 @@ def show(result: dict[str, Any]) -> None:
         console.print(f"refused {result['dead_letters']}, duplicates {result['duplicates']}")
         for each in result["refusals"]:
             console.print(f"  {each['count']} × {each['stage']}, first at {each['offset']:,}: {each['reason']}")
-    signals = ", ".join(f"{each['detector']} at {each['offset']:,}" for each in result["signals"])
+    signals = ", ".join(map(_signal, result["signals"]))
     console.print(f"signals: {signals or 'none'}")
     if result["swaps"]:
         console.print(_swaps(result["swaps"]))
     else:
         console.print("swaps: none")
     console.print(f"learning state hash {result['state_hash']}")
+
+
+def _signal(signal: dict[str, Any]) -> str:
+    moved = f" ({', '.join(signal['moved'])})" if "moved" in signal else ""
+    return f"{signal['detector']} at {signal['offset']:,}{moved}"
 
 
 def _swaps(swaps: list[dict[str, Any]]) -> Table:

@@ -7,7 +7,20 @@ import structlog
 import typer
 
 from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
-from commands import backtest, check, follow, learn, produce, rebuild, schema, simulate, state, topics
+from commands import (
+    backtest,
+    calibrate,
+    check,
+    follow,
+    learn,
+    produce,
+    rebuild,
+    retrain,
+    schema,
+    simulate,
+    state,
+    topics,
+)
 from commands.demo import command as demo
 
 app = typer.Typer(
@@ -22,8 +35,10 @@ app.command("learn")(learn.learn)
 app.command("follow")(follow.follow)
 app.command("produce")(produce.produce)
 app.command("backtest")(backtest.backtest)
+app.command("calibrate")(calibrate.calibrate)
 app.command("simulate")(simulate.simulate)
 app.command("rebuild")(rebuild.rebuild)
+app.command("retrain")(retrain.retrain)
 app.command("state")(state.state)
 app.command("schema")(schema.schema)
 app.command("check")(check.check)

@@ -23,6 +23,7 @@ from consumers import files
 from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
 from consumers.guard import Guard
+from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
@@ -126,6 +127,7 @@ def learning_loop(
         stores=lambda scope: store_of(settings, scope),
         recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
         clock=clock,
+        controls=lambda: KafkaControl(settings),
     )
     return LearningLoop(settings, first=first, ports=ports, rebuild=rebuild, listener=listener, stopping=stopping)
 

@@ -118,7 +118,7 @@ class Backtest:
             "model": lane.settings.name,
             "events": lane.events,
             "scores": lane.scores.values(),
-            "signals": [{"offset": said.offset, "detector": said.detector} for said in signals],
+            "signals": [_signal(said) for said in signals],
             "swaps": [_swap(said) for said in updates if said.kind in ("swap", "rollback")],
             "dead_letters": guard.refused,
             "refusals": [each.result() for each in self.refusals.values()],
@@ -127,6 +127,11 @@ class Backtest:
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,
             "state_hash": self.loop.owner.learning_state_hash(),
         }
+
+
+def _signal(said: DriftSignal) -> dict[str, Any]:
+    named = {"offset": said.offset, "detector": said.detector, "kind": said.kind, "triggered": said.triggered}
+    return {**named, "moved": [each.feature for each in said.moved]} if said.moved else named
 
 
 def _swap(update: ModelUpdate) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from river import base
 from anabranch import codec, statetree
 from anabranch.errors import CheckpointError, LearnError
 from anabranch.messages import DeadLetter, DriftSignal, ModelReport, ModelUpdate, TrainedOn, Transition
-from anabranch.ports import AcceptedEvent, Clock, Committed, Outlet, Positions, Record, Source, Store
+from anabranch.ports import AcceptedEvent, Clock, Committed, Control, Outlet, Positions, Record, Source, Store
 from anabranch.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.blobs import digest
@@ -24,6 +24,7 @@ from consumers.guard import Guard
 from consumers.pauses import Pauses
 from consumers.poison import Poison
 from consumers.recruiting import Recruiter
+from consumers.requests import Requests
 from consumers.restoring import newest, rebuilt_from, state_of
 from detectors.watch import Watch
 from learners.lane import Lane, Said
@@ -46,6 +47,7 @@ class Ports:
     Args:
         stores: the store of an owner's checkpoints, by its scope.
         recruiters: what carries out an owner's retraining jobs, by its scope.
+        controls: what people ask of an owner.
     """
 
     source: Source
@@ -53,6 +55,7 @@ class Ports:
     stores: Callable[[str], Store]
     recruiters: Callable[[str], Recruiter]
     clock: Clock
+    controls: Callable[[], Control | None] = lambda: None
 
 
 class Owner:
@@ -75,6 +78,7 @@ class Owner:
         self.store = ports.stores(scope)
         self.recruiter = ports.recruiters(scope)
         self.announcer = Announcer(settings, scope=scope, outlet=ports.outlet, clock=ports.clock)
+        self.requests = Requests(ports.controls(), model=settings.name)
         self.pauses = Pauses(ports.clock)
         self.costs = Costs(settings, clock=ports.clock)
         self._start_afresh()
@@ -101,6 +105,8 @@ class Owner:
             rebuild: begin again at the log's first record, as a later epoch of what was checkpointed.
         """
         entry = newest(committed, self.store)
+        if entry is None or rebuild:
+            self.requests.begin(None)
         if rebuild:
             return self._begin_again(partitions, entry)
         if entry is None:
@@ -142,6 +148,7 @@ class Owner:
         state, self.sha = state_of(self.settings, self.store, sha=sha, parent=parent, scope=self.scope)
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.positions = dict(state["positions"])
+        self.requests.begin(state["control"])
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
         self.outbox = [codec.decode(ModelUpdate, each) for each in state["outbox"]]
@@ -153,6 +160,7 @@ class Owner:
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""
         self.recruiter.close()
+        self.requests.close()
 
     # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,17 +192,20 @@ class Owner:
             self._refuse(checked)  # type: ignore[arg-type]  # what is neither an event nor None is a dead letter
 
     def take_inputs(self) -> None:
-        """Let in finished jobs and what was measured. An input is journalled by the checkpoint that follows it."""
+        """Let in finished jobs, requests and measurements. An input is journalled by the checkpoint after it."""
         done = self.recruiter.finished(self.lane.events)
         for recruited in done:
             log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
             for said in self.lane.admit(recruited):
                 self._say(said)
+        asked = self.requests.take()
+        for said in [said for each in asked for said in self.lane.retrain_asked(each)]:
+            self._say(said)
         change = self.costs.change(self.lane)
         if change is not None:
             for said in self.lane.measured(every=change.every, too_slow=change.too_slow):
                 self._say(said)
-        if done or change is not None:
+        if done or asked or change is not None:
             self.checkpoint()
 
     def leave_out(self, error: LearnError) -> None:
@@ -326,6 +337,7 @@ class Owner:
             "number": self.number,
             "parent": parent,
             "positions": dict(self.positions),
+            "control": self.requests.position,
             "poison": self.poison.state(),
             "rebuilding": self.rebuilding,
             "outbox": [codec.encode(update) for update in self.outbox],

@@ -1,4 +1,4 @@
-"""Drift signals on the champion's loss: River's detectors, heeded only when the error *rises*.
+"""Drift signals on the champion's error: any detector, heeded only when the error *rises*.
 
 >>> import random
 >>> rng = random.Random(7)
@@ -15,24 +15,23 @@ An improvement changes the mean as well, but is nobody's reason to retrain:
 []
 """
 
-import difflib
-import inspect
 import math
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from river import drift
+from river.drift import binary
 
-from anabranch.errors import ConfigError
+from anabranch.messages import SignalKind as Kind
 from anabranch.ports import Shift
-from anabranch.settings import Detector
+from detectors.means import Means
+from detectors.sr import SRDetector
 
 
 class Gauge(Protocol):
     """A River detector together with what its alarm means: feed `update` one loss in [0, 1] an event."""
 
     detector: Any
-    beside: tuple[float, ...]
+    beside: Any
     """What the gauge itself remembers, for a checkpoint."""
 
     def update(self, loss: float) -> Shift | None:
@@ -44,7 +43,7 @@ class AdwinGauge:
 
     def __init__(self, detector: drift.ADWIN) -> None:
         self.detector = detector
-        self.beside: tuple[float, ...] = (0.0, 0)
+        self.beside: Any = (0.0, 0)
 
     def update(self, loss: float) -> Shift | None:
         """The shift, when ADWIN cut its window and kept the side with the higher mean."""
@@ -80,7 +79,7 @@ class PageHinkleyGauge:
 
     def __init__(self, detector: drift.PageHinkley) -> None:
         self.detector = detector
-        self.beside: tuple[float, ...] = (0,)
+        self.beside: Any = (0,)
 
     def update(self, loss: float) -> Shift | None:
         """The shift, when the sum of deviations rose by more than the threshold above its minimum."""
@@ -94,6 +93,50 @@ class PageHinkleyGauge:
         return Shift(statistic, detector.threshold, max(1, int(self.beside[0])))
 
 
+class MeansGauge:
+    """Any other detector: which way the mean went, and since when, is told by an account of means kept beside it.
+
+    Args:
+        looks_down: the detector wants to see what is right, not what is wrong, and alarms when that grows rare.
+    """
+
+    def __init__(self, detector: Any, *, looks_down: bool = False) -> None:
+        self.detector = detector
+        self.looks_down = looks_down
+        self.means = Means()
+
+    @property
+    def beside(self) -> Any:
+        """The account of means."""
+        return self.means.levels
+
+    @beside.setter
+    def beside(self, levels: Any) -> None:
+        self.means.levels = [list(level) for level in levels]
+
+    def update(self, loss: float) -> Shift | None:
+        """The shift, when the detector fired and the mean had risen."""
+        self.means.update(loss)
+        self.detector.update(1.0 - loss if self.looks_down else loss)
+        if not self.detector.drift_detected:
+            return None
+        split = self.means.split()
+        if split is None:
+            return None
+        self.means.keep(split.events)
+        rise = split.after - split.before
+        return None if rise <= 0 else Shift(*self._compared(rise), split.events)
+
+    def _compared(self, rise: float) -> tuple[float, float]:
+        """What the detector compares with what, where it shows that; else the rise of the mean, with nothing."""
+        detector = self.detector
+        if isinstance(detector, SRDetector):
+            return detector.statistic, detector.arl
+        if isinstance(detector, drift.KSWIN):
+            return float(detector.p_value), detector.alpha
+        return rise, 0.0
+
+
 def adwin(**parameters: Any) -> AdwinGauge:
     """ADWIN; an error that falls is not reported."""
     return AdwinGauge(drift.ADWIN(**parameters))
@@ -104,34 +147,31 @@ def page_hinkley(**parameters: Any) -> PageHinkleyGauge:
     return PageHinkleyGauge(drift.PageHinkley(**{**parameters, "mode": "up"}))
 
 
-GAUGES: dict[str, Callable[..., Gauge]] = {"drift.ADWIN": adwin, "drift.PageHinkley": page_hinkley}
-
-
-def gauge_of(detector: Detector, *, name: str) -> Gauge:
-    """The gauge that `[detectors.NAME]` describes.
-
-    Raises:
-        ConfigError: the detector has no such parameter, or refuses its value.
-    """
-    known = list(inspect.signature(getattr(drift, detector.use.removeprefix("drift."))).parameters)
-    for parameter in detector.parameters:
-        if parameter not in known:
-            near = difflib.get_close_matches(parameter, known, n=1, cutoff=0.4)
-            hint = f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known)}"
-            raise ConfigError(f"detectors.{name}: {detector.use} has no parameter `{parameter}`; {hint}")
-    try:
-        return GAUGES[detector.use](**detector.parameters)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError(f"detectors.{name}: {detector.use} refuses its parameters: {error}") from error
+def gauge_for(kind: type, **parameters: Any) -> Gauge:
+    """The gauge around a detector of this class."""
+    if kind is drift.ADWIN:
+        return adwin(**parameters)
+    if kind is drift.PageHinkley:
+        return page_hinkley(**parameters)
+    # River's FHDDM alarms when the share of ones falls: it is to be shown right answers (Pesaranghader, 2016).
+    return MeansGauge(kind(**parameters), looks_down=kind is binary.FHDDM)
 
 
 class ErrorSignal:
-    """One detector under its configured name, silent for `debounce_events` after it has fired."""
+    """One detector under its configured name, silent for `debounce_events` after it has fired.
 
-    def __init__(self, name: str, gauge: Gauge, *, debounce_events: int = 0) -> None:
+    Args:
+        of_labels: the detector is shown 1 for a wrong label and 0 for the right one, instead of the loss.
+    """
+
+    kind: Kind = "error"
+    of_champion = True
+
+    def __init__(self, name: str, gauge: Gauge, *, debounce_events: int = 0, of_labels: bool = False) -> None:
         self.name = name
         self.gauge = gauge
         self.debounce_events = debounce_events
+        self.of_labels = of_labels
         self.quiet = 0
 
     def update(self, loss: float) -> Shift | None:
@@ -144,14 +184,12 @@ class ErrorSignal:
             self.quiet = self.debounce_events
         return shift
 
+    def trained(self) -> None:
+        """It goes on."""
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {
-            "name": self.name,
-            "detector": self.gauge.detector,
-            "beside": self.gauge.beside,
-            "quiet": self.quiet,
-        }
+        return {"detector": self.gauge.detector, "beside": self.gauge.beside, "quiet": self.quiet}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""

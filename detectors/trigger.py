@@ -1,49 +1,134 @@
-"""The trigger: the decision to retrain, taken on the signals of one or of all detectors.
+"""The trigger: the decision to retrain, taken on one signal, on several together, or on all.
 
->>> trigger = Trigger("all", names=("adwin", "page_hinkley"), debounce_events=500)
->>> trigger.decide({"adwin"}, event=1000)
-False
->>> trigger.decide({"page_hinkley"}, event=1100)
-True
->>> trigger.decide({"adwin", "page_hinkley"}, event=1200)  # debounced
-False
+>>> from anabranch.ports import Fired, Shift
+>>> def shown(name, event):
+...     return trigger.decide([Fired(name, Shift(1.0, 0.5, 10))], event=event, place=(0, event), now_s=None).triggered
+>>> trigger = Trigger(settings.Trigger(when="all", debounce_events=500), names=("adwin", "page_hinkley"))
+>>> shown("adwin", 1000), shown("page_hinkley", 1100), shown("adwin", 1200)  # the last within the cooldown
+(False, True, False)
 """
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from anabranch import settings
+from anabranch.errors import ConfigError
+from anabranch.messages import CountedSignal
+from anabranch.ports import Fired
+
+DAY_S = 86_400
+
+
+class Decision(NamedTuple):
+    """Whether to retrain, on which signals; and what stood against it."""
+
+    triggered: bool
+    counted: tuple[CountedSignal, ...] = ()
+    withheld: str = ""
+
+
+WAIT = Decision(False)
 
 
 class Trigger:
-    """Any signal, or one of every detector within the debounce window; then silent for that window."""
+    """Counts different signals that come close together; then pauses.
 
-    def __init__(self, when: Literal["any", "all"], *, names: tuple[str, ...], debounce_events: int) -> None:
-        self.when = when
-        self.names = names
-        self.debounce_events = debounce_events
+    Raises:
+        ConfigError: it wants more signals together than there are.
+    """
+
+    def __init__(self, settings: settings.Trigger, *, names: tuple[str, ...]) -> None:
+        self.settings = settings
+        self.needed = _needed(settings, names)
+        self.together_events = settings.together_events
+        self.pause_events = settings.pause_events
+        self.needs_time = bool(settings.cooldown or settings.per_day_max)
         self.last: int | None = None
-        self.fired: dict[str, int] = {}
+        self.last_s: float | None = None
+        self.today = (0, 0)
+        """The day of event time, and the triggers in it."""
+        self.counted: dict[str, CountedSignal] = {}
+        self.heard: dict[str, int] = {}
 
-    def decide(self, fired: set[str], *, event: int) -> bool:
-        """Whether to retrain, given the detectors that fired on this event (its number, rising)."""
-        if self.last is not None and event - self.last <= self.debounce_events:
-            return False
-        for name in sorted(fired):
-            self.fired[name] = event
-        recent = {name for name, at in self.fired.items() if event - at <= self.debounce_events}
-        if not (set(self.names) <= recent if self.when == "all" else bool(recent & fired)):
-            return False
-        self.last = event
-        self.fired = {}
-        return True
+    def decide(self, fired: Sequence[Fired], *, event: int, place: tuple[int, int], now_s: float | None) -> Decision:
+        """Whether to retrain, given the signals that fired on this event (its number, rising; its place in the log)."""
+        fresh = [each for each in fired if self._counts(each.name, event)]
+        if self.last is not None and event - self.last <= self.pause_events:
+            return Decision(False, withheld="cooldown")
+        self.counted.update({each.name: _counted(each, event, place) for each in fresh})
+        recent = {name: each for name, each in self.counted.items() if event - each.event <= self.together_events}
+        self.counted = recent
+        if not fresh or len(recent) < self.needed:
+            return WAIT
+        several = tuple(recent[name] for name in sorted(recent))
+        if withheld := self._withheld(now_s):
+            return Decision(False, several, withheld)
+        self._note(event, now_s)
+        return Decision(True, several)
+
+    def _counts(self, name: str, event: int) -> bool:
+        """Whether the signal has been silent for long enough before."""
+        before, self.heard[name] = self.heard.get(name), event
+        return before is None or event - before > self.settings.silence_events
+
+    def _withheld(self, now_s: float | None) -> str:
+        if now_s is None or not self.needs_time:
+            return ""
+        if self.last_s is not None and now_s - self.last_s < self.settings.cooldown:
+            return "cooldown"
+        day, times = self.today
+        most = self.settings.per_day_max
+        return "budget" if most and day == now_s // DAY_S and times >= most else ""
+
+    def _note(self, event: int, now_s: float | None) -> None:
+        self.last, self.last_s, self.counted = event, now_s, {}
+        if now_s is not None:
+            day, times = self.today
+            today = int(now_s // DAY_S)
+            self.today = (today, times + 1 if today == day else 1)
 
     def start_over(self) -> None:
-        """Forget the signals that have not led to a decision; the silence after the last decision goes on."""
-        self.fired = {}
+        """Forget the signals that have not led to a decision; the pause after the last decision goes on."""
+        self.counted = {}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"last": self.last, "fired": dict(self.fired)}
+        return {
+            "last": self.last,
+            "last_s": self.last_s,
+            "today": self.today,
+            "counted": [each.model_dump() for each in self.counted.values()],
+            "heard": dict(self.heard),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.last = state["last"]
-        self.fired = dict(state["fired"])
+        self.last, self.last_s, self.today = state["last"], state["last_s"], tuple(state["today"])
+        self.counted = {each["detector"]: CountedSignal(**each) for each in state["counted"]}
+        self.heard = dict(state["heard"])
+
+
+def _needed(settings: settings.Trigger, names: tuple[str, ...]) -> int:
+    if settings.when == "any":
+        return 1
+    if settings.when == "all":
+        return max(1, len(names))
+    wanted = settings.when.at_least
+    if wanted > len(names):
+        raise ConfigError(
+            f"trigger.when: at_least = {wanted}, but there are {len(names)} detectors: "
+            f"{', '.join(names) or 'none'}; it would never fire"
+        )
+    return wanted
+
+
+def _counted(fired: Fired, event: int, place: tuple[int, int]) -> CountedSignal:
+    return CountedSignal(
+        detector=fired.name,
+        kind=fired.kind,
+        event=event,
+        partition=place[0],
+        offset=place[1],
+        statistic=fired.shift.statistic,
+        threshold=fired.shift.threshold,
+    )

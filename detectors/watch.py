@@ -1,10 +1,15 @@
-"""The watch on a champion: all configured signals on its loss, and the trigger that decides on them."""
+"""The watch on a champion: all configured signals, and the trigger that decides on them."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from anabranch.ports import Findings
+from anabranch.ports import AcceptedEvent, Answer, Findings, Fired
 from anabranch.settings import Settings
-from detectors.error_signals import ErrorSignal, gauge_of
+from detectors.catalogue import signal_of
+from detectors.error_signals import ErrorSignal
+from detectors.event_clock import EventClock
+from detectors.signal import OnLabels, OnQuestions, Signal
+from detectors.threshold import Threshold
 from detectors.trigger import Trigger
 
 
@@ -12,50 +17,98 @@ class Watch:
     """The signals and the trigger of one lane, by its settings; no detectors is a watch that sees nothing.
 
     Raises:
-        ConfigError: a detector has no such parameter.
+        ConfigError: a detector is not known, or has no such parameter.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.signals = self._fresh()
-        self.trigger = Trigger(
-            settings.trigger.when,
-            names=tuple(settings.detectors),
-            debounce_events=settings.trigger.debounce_events,
-        )
+        self.signals: list[Signal] = [signal_of(name, settings) for name in settings.detectors]
+        self.trigger = Trigger(settings.trigger, names=tuple(settings.detectors))
+        self.clock = EventClock()
+        self.dry_run = settings.trigger.dry_run
+        self.wants_proba = any(isinstance(each, Threshold) and each.wants_proba for each in self.signals)
+        self._sort()
+        on_time = any(isinstance(each, Threshold) and each.settings.over for each in self.signals)
+        self.sees_questions = bool(self._on_questions) or self.trigger.needs_time or on_time
 
-    def _fresh(self) -> list[ErrorSignal]:
-        debounce = self.settings.trigger.debounce_events
-        return [
-            ErrorSignal(name, gauge_of(detector, name=name), debounce_events=debounce)
-            for name, detector in self.settings.detectors.items()
+    def _sort(self) -> None:
+        """By what they are shown: done once, since it runs on every event."""
+        errors = [each for each in self.signals if isinstance(each, ErrorSignal)]
+        self._on_loss = [each for each in errors if not each.of_labels]
+        self._on_wrong = [each for each in errors if each.of_labels]
+        self._on_labels = [each for each in self.signals if isinstance(each, OnLabels)]
+        self._on_questions = [each for each in self.signals if isinstance(each, OnQuestions)]
+
+    def asked(self, event: AcceptedEvent, answer: Answer, *, number: int) -> Findings | None:
+        """Show an event and the champion's answer, before its label is looked at; what fired, if anything did."""
+        now_s = self.clock.update(event.ts)
+        fired = [
+            Fired(signal.name, shift, signal.kind)
+            for signal in self._on_questions
+            if (shift := signal.asked(event, answer, now_s=now_s)) is not None
         ]
+        return self._findings(fired, number, event) if fired else None
 
-    def update(self, loss: float, *, event: int) -> Findings | None:
-        """Feed one loss in [0, 1]; what fired, if anything did."""
-        fired = [(signal.name, shift) for signal in self.signals if (shift := signal.update(loss)) is not None]
-        if not fired:
-            return None
-        return Findings(tuple(fired), self.trigger.decide({name for name, _ in fired}, event=event))
+    def update(self, loss: float | None, *, event: int, seen: AcceptedEvent, answer: Answer | None) -> Findings | None:
+        """Show a labelled event with the loss in [0, 1]; what fired, if anything did."""
+        fired = []
+        if loss is not None:
+            for signal in self._on_loss:
+                if (shift := signal.update(loss)) is not None:
+                    fired.append(Fired(signal.name, shift))  # noqa: PERF401  # a list for each event costs more
+        if self._on_wrong and answer is not None:
+            fired += _on_wrong(self._on_wrong, 0.0 if answer.value == seen.y else 1.0)
+        if self._on_labels:
+            now_s = self.clock.now_s
+            fired += [
+                Fired(each.name, shift, each.kind)
+                for each in self._on_labels
+                if (shift := each.labelled(seen.y, answer, now_s=now_s)) is not None
+            ]
+        return self._findings(fired, event, seen) if fired else None
+
+    def _findings(self, fired: list[Fired], event: int, seen: AcceptedEvent) -> Findings:
+        place = (seen.partition, seen.offset)
+        triggered, counted, withheld = self.trigger.decide(fired, event=event, place=place, now_s=self.clock.now_s)
+        if self.dry_run:
+            if triggered:
+                self.trained()  # as if: the next volume is counted from here
+            return Findings(tuple(fired), False, counted, withheld or ("dry run" if triggered else ""), triggered)
+        return Findings(tuple(fired), triggered, counted, withheld)
+
+    def trained(self) -> None:
+        """A retraining has begun."""
+        for signal in self.signals:
+            signal.trained()
 
     def start_over(self) -> None:
-        """Fresh detectors for a new champion. The trigger's debounce goes on: it is about retraining."""
-        self.signals = self._fresh()
+        """Fresh signals for a new champion, but for schedules; the trigger's pause goes on: it is about retraining."""
+        self.signals = [signal_of(each.name, self.settings) if each.of_champion else each for each in self.signals]
         self.trigger.start_over()
+        self._sort()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"signals": [signal.state() for signal in self.signals], "trigger": self.trigger.state()}
+        return {
+            "signals": [
+                {"name": each.name, "settings": self._settings_of(each), "state": each.state()} for each in self.signals
+            ],
+            "trigger": self.trigger.state(),
+            "clock": self.clock.state(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; a signal that the configuration added or changed since begins afresh."""
         kept = {each["name"]: each for each in state["signals"]}
         for signal in self.signals:
-            if signal.name in kept and _alike(kept[signal.name]["detector"], signal.gauge.detector):
-                signal.restore(kept[signal.name])
+            if signal.name in kept and kept[signal.name]["settings"] == self._settings_of(signal):
+                signal.restore(kept[signal.name]["state"])
         self.trigger.restore(state["trigger"])
+        self.clock.restore(state["clock"])
+
+    def _settings_of(self, signal: Signal) -> dict[str, Any]:
+        return self.settings.detectors[signal.name].model_dump()
 
 
-def _alike(kept: Any, configured: Any) -> bool:
-    """Whether a detector of a checkpoint is still the one that is configured."""
-    return type(kept) is type(configured) and bool(kept._get_params() == configured._get_params())
+def _on_wrong(signals: Sequence[ErrorSignal], wrong: float) -> list[Fired]:
+    return [Fired(each.name, shift) for each in signals if (shift := each.update(wrong)) is not None]

@@ -11,7 +11,7 @@ from typing import Any
 from river import base
 
 from anabranch.errors import LearnError
-from anabranch.messages import Message, ModelReport, TrainedOn
+from anabranch.messages import DriftSignal, Message, ModelReport, Retrain, TrainedOn
 from anabranch.ports import AcceptedEvent, Findings, Watcher
 from anabranch.settings import Settings
 from learners.constraints import HardConstraints
@@ -84,6 +84,7 @@ class Lane:
         self.race = Race(self.shadows, self.standing, task=self.task, window=settings.scores.window)
         self.teller = Teller(settings.name)
         self.watch = watch
+        self._watches_questions = watch.sees_questions
         self.lineage = self.recruitment.lineage
         self.jobs = self.recruitment.jobs
         self.pending = Pending(pending_max=settings.pending_max)
@@ -128,6 +129,19 @@ class Lane:
         answers = {champion.name: answer}
         if self.shadows.members:
             self.race.ask(event, answers, number=self.events)
+        if self._watches_questions:
+            return self._watched(event, answer, answers)
+        return self._go_on(event, answer, answers)
+
+    def _watched(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
+        """The same, with signals that need no label."""
+        number = self.events + (event.y is not None)
+        findings = self.watch.asked(event, answer, number=number)
+        said = self._go_on(event, answer, answers)
+        return said if findings is None else [*said, *self._drifted(event, findings)]
+
+    def _go_on(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
+        """Learn the event, or keep it until its label comes."""
         if event.y is not None:
             return self._learn(event, answer, answers)
         self.pending.wait(event, answer, answers)
@@ -153,6 +167,21 @@ class Lane:
         """A retraining job came back: its recruits learn the gap and enter the arena; or it failed."""
         self.notes += self.recruitment.admit(recruited, event=self.events)
         return self._told(self.newest) if self.newest is not None else SILENCE
+
+    def retrain_asked(self, asked: Retrain) -> Sequence[Said]:
+        """Somebody asked for a retraining: the answer, and the job if there is one to begin."""
+        at, withheld = self.newest, self.recruitment.withheld(self.events)
+        if at is None or withheld:
+            return [self._answer(asked, withheld=withheld)]
+        self.notes.append(f"retraining asked for by {asked.by or 'somebody'}: {asked.reason}")
+        answer = self._answer(asked)
+        job = self.recruitment.demand(asked, champion=self.champion, event=self.events)
+        self.watch.trained()
+        return [answer, *([] if job is None else [job]), *self._told(at)]
+
+    def _answer(self, asked: Retrain, *, withheld: str = "") -> DriftSignal:
+        window = self.recruitment.ranges(asked.events)
+        return self.teller.answer(asked, self.newest, number=self.events, window=window, withheld=withheld)
 
     def measured(self, *, every: Mapping[str, int], too_slow: Mapping[str, float]) -> Sequence[Said]:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
@@ -214,12 +243,12 @@ class Lane:
             self.task.judged(event.y, served)
         if self.jobs.under_way:
             self.notes += self.recruitment.remember(event)
-        return self._conclude(event, loss)
+        return self._conclude(event, loss, own)
 
-    def _conclude(self, event: AcceptedEvent, loss: float | None) -> Sequence[Said]:
+    def _conclude(self, event: AcceptedEvent, loss: float | None, own: Answer | None) -> Sequence[Said]:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
-        findings = None if loss is None else self.watch.update(loss, event=number)
+        findings = self.watch.update(loss, event=number, seen=event, answer=own)
         said: list[Said] = []
         if findings is not None:
             said += self._drifted(event, findings)
@@ -240,14 +269,18 @@ class Lane:
 
     def _drifted(self, event: AcceptedEvent, findings: Findings) -> list[Said]:
         """The signals, and the job if they add up to a trigger."""
-        fired, triggered = findings
+        if findings.triggered and (withheld := self.recruitment.withheld(self.events)):
+            self.notes.append(f"trigger at event {self.events} passed over: {withheld}")
+            findings = findings._replace(triggered=False, withheld=withheld)
         said: list[Said] = [
-            self.teller.signal(event, name, shift, number=self.events, triggered=triggered) for name, shift in fired
+            self.teller.signal(
+                event, each, findings, number=self.events, window=self.recruitment.ranges(each.shift.window_events)
+            )
+            for each in findings.fired
         ]
-        if triggered and self.jobs.full:
-            self.notes.append(f"trigger at event {self.events} passed over: {len(self.jobs)} jobs under way")
-        elif triggered:
-            job = self.recruitment.trigger(fired, champion=self.champion, event=self.events)
+        if findings.triggered:
+            job = self.recruitment.trigger(findings.fired, champion=self.champion, event=self.events)
+            self.watch.trained()
             if job is not None:
                 said.append(job)
         return said

@@ -4,17 +4,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from anabranch import statetree
-from anabranch.messages import TrainedOn
-from anabranch.ports import AcceptedEvent, Shift
+from anabranch.messages import LogRange, Retrain, TrainedOn
+from anabranch.ports import AcceptedEvent, Fired
 from anabranch.settings import Recruit, Settings
 from learners.catalogue import build
 from learners.library import Library
 from learners.life import Life
-from learners.lineage import Lineage
+from learners.lineage import Lineage, merged
 from learners.members import Member
 from learners.retraining import Job, Jobs, JobUnderWay, Plan, Recruited, fresh_after
 from learners.shadows import Shadows
 from learners.tasks import Task, is_fault
+
+_DRIFTS = frozenset({"error", "input", "prediction", "label"})
+"""Kinds of signals that say that something has changed; the others say that it is time."""
+
+_DEMAND = "-demand"
 
 
 class Recruitment:
@@ -30,22 +35,53 @@ class Recruitment:
         self.lineage = Lineage(events_max=retrain.history_max)
         self.jobs = Jobs(jobs_max=retrain.jobs_max, gap_max=retrain.gap_max)
 
-    def trigger(self, fired: tuple[tuple[str, Shift], ...], *, champion: Member, event: int) -> Job | None:
+    def withheld(self, event: int) -> str:
+        """Why no retraining can begin now, if so."""
+        if not event:
+            return "no event learned yet"
+        there = self._id(event, _DEMAND) in self.jobs.under_way
+        return f"jobs: {len(self.jobs)} under way" if there or self.jobs.full else ""
+
+    def trigger(self, fired: tuple[Fired, ...], *, champion: Member, event: int) -> Job | None:
         """Let in what needs no training, and make the job that trains the rest, one recruit for each distinct range."""
-        reason = "drift: " + ", ".join(name for name, _ in fired)
-        window = max(shift.window_events for _, shift in fired)
-        plans = self._plans(window, champion=champion, event=event)
+        what = "drift" if any(each.kind in _DRIFTS for each in fired) else "due"
+        reason = f"{what}: " + ", ".join(each.name for each in fired)
+        window = max(each.shift.window_events for each in fired)
+        self._let_in(champion, event=event, reason=reason)
+        return self._begin(self._plans(window, champion=champion, event=event), event=event, reason=reason)
+
+    def demand(self, asked: Retrain, *, champion: Member, event: int) -> Job | None:
+        """The same because somebody asked for it; on the last events only, if so many were named."""
+        reason = f"demand: {asked.reason}"
+        if not asked.events:
+            self._let_in(champion, event=event, reason=reason)
+            plans = self._plans(0, champion=champion, event=event, what=_DEMAND)
+        else:
+            span = min(asked.events, event, self.settings.retrain.history_max)
+            plans = (Plan(f"r{event}{_DEMAND}-{span}", tuple(self.lineage.last(span)), None, b""),)
+        return self._begin(plans, event=event, reason=reason, what=_DEMAND)
+
+    def ranges(self, events: int) -> tuple[LogRange, ...]:
+        """The last so many learned events, as one range a partition."""
+        return tuple(LogRange(partition=p, start=start, end=end) for p, start, end in merged(self.lineage.last(events)))
+
+    def _id(self, event: int, what: str = "") -> str:
+        return f"{self.settings.name}-{event}{what}"
+
+    def _let_in(self, champion: Member, *, event: int, reason: str) -> None:
         for member, why in self._at_once(champion, event=event):
             self.shadows.enter(member, reason=f"{reason}; {why}")
+
+    def _begin(self, plans: tuple[Plan, ...], *, event: int, reason: str, what: str = "") -> Job | None:
         if not plans:
             return None
-        job = Job(id=f"{self.settings.name}-{event}", event=event, reason=reason, seed=self.settings.seed, plans=plans)
+        job = Job(id=self._id(event, what), event=event, reason=reason, seed=self.settings.seed, plans=plans)
         for plan in plans:
             self.life.move(plan.name, "recruiting", reason=reason)
         self.jobs.begin(job)
         return job
 
-    def _plans(self, window: int, *, champion: Member, event: int) -> tuple[Plan, ...]:
+    def _plans(self, window: int, *, champion: Member, event: int, what: str = "") -> tuple[Plan, ...]:
         """What is to be trained; two recruits that would be the same model are one."""
         plans: dict[tuple[Any, ...], Plan] = {}
         for number, recruit in enumerate(self.settings.retrain.recruits):
@@ -55,7 +91,7 @@ class Recruitment:
             span = min(events, event, self.settings.retrain.history_max)
             key = (span, recruit.on == "warm", str(recruit.model))
             if key not in plans:
-                name = f"r{event}-{recruit.on}-{span}{_other(recruit, number)}"
+                name = f"r{event}{what}-{recruit.on}-{span}{_other(recruit, number)}"
                 plans[key] = Plan(
                     name, tuple(self.lineage.last(span)), recruit.model, self._bytes_of(champion, recruit)
                 )

@@ -1,15 +1,15 @@
 """The scores of served predictions: River's metrics, running since the start and over a window."""
 
-import inspect
 import math
 from collections import Counter, deque
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from river import base, metrics
 
 from anabranch.errors import ConfigError
+from anabranch.metric_names import metric_of as metric_of  # noqa: PLC0414  # named from here, too
+from anabranch.metric_names import on_proba
 from anabranch.settings import Settings
 from learners.tasks import Answer
 
@@ -19,12 +19,6 @@ DEFAULTS = {
     "regression": ("MAE", "RMSE", "R2"),
 }
 
-_KINDS = {
-    "binary": (metrics.base.BinaryMetric, metrics.base.MultiClassMetric),
-    "multiclass": (metrics.base.MultiClassMetric,),
-    "regression": (metrics.base.RegressionMetric,),
-}
-
 
 def metrics_of(settings: Settings) -> list[metrics.base.Metric]:
     """The configured metrics, or the task's usual ones.
@@ -32,58 +26,17 @@ def metrics_of(settings: Settings) -> list[metrics.base.Metric]:
     Raises:
         ConfigError: naming the nearest metric that exists, or the task that one does not fit.
     """
-    wanted = settings.scores.metrics if settings.scores.metrics is not None else DEFAULTS[_kind(settings)]
-    several = [metric_of(each, task=_kind(settings)) for each in wanted]
+    wanted = settings.scores.metrics if settings.scores.metrics is not None else DEFAULTS[settings.measured_as]
+    several = [metric_of(each, task=settings.measured_as) for each in wanted]
     twice = {name for name, times in Counter(map(_name, several)).items() if times > 1}
     if twice:
         raise ConfigError(f"the metric {min(twice)} is given twice; values are published by name")
     return several
 
 
-def _kind(settings: Settings) -> str:
-    """A recommender is measured as a regressor is."""
-    return "regression" if settings.numeric else settings.task
-
-
-def metric_of(wanted: str | dict[str, Any], *, task: str) -> metrics.base.Metric:
-    """A fresh metric by its name, or by a table with `use` and parameters.
-
-    Raises:
-        ConfigError: naming the nearest that exists, the task that it does not fit, or the parameter that it lacks.
-    """
-    parameters = {"use": wanted} if isinstance(wanted, str) else dict(wanted)
-    kind = _class(str(parameters.pop("use", "")).removeprefix("metrics."), task=task)
-    try:
-        metric = kind(**parameters)
-        metric.get()
-    except TypeError as error:
-        raise ConfigError(f"the metric {kind.__name__} refuses its parameters: {error}") from error
-    except NotImplementedError as error:
-        raise ConfigError(f"the metric {kind.__name__} is not one number") from error
-    return metric
-
-
-def _class(name: str, *, task: str) -> type[metrics.base.Metric]:
-    """The class in river.metrics with this name, in any case."""
-    known = {each.lower(): each for each in metrics.__all__ if inspect.isclass(getattr(metrics, each, None))}
-    if name.lower() not in known:
-        near = get_close_matches(name.lower(), list(known), n=1)
-        raise ConfigError(
-            f"no metric {name!r} in river.metrics" + (f"; did you mean {known[near[0]]}?" if near else "")
-        )
-    kind: type[metrics.base.Metric] = getattr(metrics, known[name.lower()])
-    if not issubclass(kind, _KINDS[task]):
-        raise ConfigError(f"the metric {kind.__name__} does not fit task = {task!r}")
-    return kind
-
-
 def wants_proba(several: Iterable[metrics.base.Metric]) -> bool:
     """Whether one of the metrics is computed on probabilities."""
-    return any(map(_on_proba, several))
-
-
-def _on_proba(metric: Any) -> bool:
-    return isinstance(metric, metrics.base.ClassificationMetric) and not metric.requires_labels
+    return any(map(on_proba, several))
 
 
 def fits(several: Iterable[metrics.base.Metric], model: base.Estimator) -> None:
@@ -190,8 +143,8 @@ def _updates(several: list[Any]) -> tuple[list[Any], list[Any]]:
     """The update methods of what takes labels (or numbers), and of metrics on probabilities."""
     matrices = {id(metric.cm): metric.cm.update for metric in several if _derived(metric)}
     others = [metric for metric in several if not _derived(metric)]
-    labels = [metric.update for metric in others if not _on_proba(metric)]
-    return [*matrices.values(), *labels], [metric.update for metric in others if _on_proba(metric)]
+    labels = [metric.update for metric in others if not on_proba(metric)]
+    return [*matrices.values(), *labels], [metric.update for metric in others if on_proba(metric)]
 
 
 def _finite(several: Iterable[Any]) -> dict[str, float]:

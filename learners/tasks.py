@@ -5,21 +5,15 @@ An *answer* is what a member predicted: a label with its probabilities, or a num
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from river import active, base, compose
 
 from anabranch.errors import ModelSpecError
+from anabranch.ports import Answer as Answer  # noqa: PLC0414  # named from here, too
 from anabranch.settings import Settings
 
-Asker = Callable[[dict[str, object]], "Answer"]
-
-
-class Answer(NamedTuple):
-    """A prediction: the label or number, and the probabilities where the task wants them."""
-
-    value: Any
-    proba: dict[Any, float] | None = None
+Asker = Callable[[dict[str, object]], Answer]
 
 
 NOTHING = Answer(None)

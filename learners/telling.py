@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from anabranch.messages import DriftSignal, ModelReport, Transition
-from anabranch.ports import AcceptedEvent, Shift
+from anabranch.messages import DriftSignal, LogRange, ModelReport, Retrain, Transition
+from anabranch.ports import AcceptedEvent, Findings, Fired
 from learners.life import Step
 from learners.members import Member
 from learners.scores import Scores
@@ -25,12 +25,15 @@ class Teller:
     def _id(self, event: AcceptedEvent, what: str) -> str:
         return f"{self.model}/{event.partition}/{event.offset}/{what}"
 
-    def signal(self, event: AcceptedEvent, name: str, shift: Shift, *, number: int, triggered: bool) -> DriftSignal:
-        """A detector fired on the event with this number."""
+    def signal(
+        self, event: AcceptedEvent, fired: Fired, findings: Findings, *, number: int, window: tuple[LogRange, ...]
+    ) -> DriftSignal:
+        """A signal fired on the event with this number; `window` is what it proposes to retrain on."""
+        shift = fired.shift
         return DriftSignal(
-            id=self._id(event, name),
+            id=self._id(event, fired.name),
             model=self.model,
-            detector=name,
+            detector=fired.name,
             partition=event.partition,
             offset=event.offset,
             event=number,
@@ -38,7 +41,42 @@ class Teller:
             threshold=shift.threshold,
             change_point=max(1, number - shift.window_events + 1),
             window_events=shift.window_events,
-            triggered=triggered,
+            triggered=findings.triggered,
+            kind=fired.kind,
+            moved=shift.moved,
+            counted=findings.counted,
+            window=window,
+            withheld=findings.withheld,
+            dry_run=findings.dry_run,
+        )
+
+    def answer(
+        self,
+        asked: Retrain,
+        at: AcceptedEvent | None,
+        *,
+        number: int,
+        window: tuple[LogRange, ...],
+        withheld: str,
+    ) -> DriftSignal:
+        """What became of a request to retrain."""
+        return DriftSignal(
+            id=f"{self.model}/{asked.id}",
+            model=self.model,
+            detector="retrain",
+            partition=at.partition if at else 0,
+            offset=at.offset if at else 0,
+            event=number,
+            statistic=0.0,
+            threshold=0.0,
+            change_point=max(1, number - asked.events + 1),
+            window_events=asked.events,
+            triggered=not withheld,
+            kind="demand",
+            withheld=withheld,
+            window=window,
+            reason=asked.reason,
+            by=asked.by,
         )
 
     def transition(self, step: Step, event: AcceptedEvent, *, number: int) -> Transition:

@@ -21,7 +21,7 @@ MODELS = {
 
 def backtest(folder: Path, data: Path, *, steps: str, more: str = "") -> dict[str, Any]:
     config = folder / "model.toml"
-    config.write_text(f'name = "m"\ntask = "binary"\n{more}\n[model]\nsteps = [{steps}]\n')
+    config.write_text(f'name = "m"\ntask = "binary"\nmodel.steps = [{steps}]\n{more}\n')
     command = [sys.executable, "-m", "commands.main", "backtest", str(config), "--data", str(data), "--json"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     result: dict[str, Any] = json.loads(done.stdout)
@@ -64,6 +64,39 @@ def test_without_drift_nothing_is_swapped(shared_data: Path, tmp_path: Path) -> 
     result = backtest(tmp_path, shared_data / "phishing_11k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
     assert result["events"] == 11_055
     assert result["swaps"] == []
+
+
+SR = """[detectors.sr]
+use = "sr.SRDetector"
+"""
+CHANGES = {
+    "syn_sea_50k": ("naive_bayes.GaussianNB", (12_500, 25_000, 37_500)),
+    "hv_sine_gradual": ("tree.HoeffdingAdaptiveTreeClassifier", (9_000, 19_500, 30_000)),  # where each begins
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detectors", ["", SR], ids=["as shipped", "sr"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_known_change_is_signalled(name: str, detectors: str, shared_data: Path, tmp_path: Path) -> None:
+    """Within 1,500 events of where it begins, and nothing is signalled before the first; the delays are printed."""
+    model, changes = CHANGES[name]
+    data = shared_data / f"{name}.csv.gz"
+    result = backtest(tmp_path, data, steps=f'{{ use = "{model}" }}', more=detectors)
+    offsets = [signal["offset"] for signal in result["signals"]]
+    delays = [next(at - change for at in offsets if at >= change) for change in changes]
+    print(f"{name}: {delays} events after {changes}")
+    assert max(delays) < 1500
+    assert min(offsets) >= changes[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("detectors", ["", SR], ids=["as shipped", "sr"])
+def test_without_drift_at_most_one_trigger(detectors: str, shared_data: Path, tmp_path: Path) -> None:
+    """Each would cost a retraining."""
+    data = shared_data / "phishing_11k.csv.gz"
+    result = backtest(tmp_path, data, steps='{ use = "naive_bayes.GaussianNB" }', more=detectors)
+    assert sum(signal["triggered"] for signal in result["signals"]) <= 1
 
 
 def test_two_runs_in_two_processes_give_the_same_hash(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "ModelReport",
         "Transition",
         "DeadLetter",
+        "Retrain",
     }
     assert schemas["Event"]["required"] == ["id", "ts", "features"]
 

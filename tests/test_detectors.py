@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anabranch import statetree
-from anabranch.ports import Shift
+from anabranch.errors import ConfigError
+from anabranch.ports import AcceptedEvent, Answer, Findings, Fired, Shift
+from anabranch.settings import Trigger as TriggerSettings
 from anabranch.settings_file import build
 from detectors.error_signals import ErrorSignal, Gauge, adwin, page_hinkley
-from detectors.trigger import Trigger
+from detectors.trigger import Decision, Trigger
 from detectors.watch import Watch
 
 MAKE: dict[str, Callable[[], Gauge]] = {
@@ -115,10 +117,21 @@ def test_page_hinkley_looks_upwards_whatever_its_mode() -> None:
 # ── the trigger ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def decided(when: Any, fired_at: dict[int, str], *, debounce_events: int = 100) -> list[int]:
+def decide(trigger: Trigger, names: Iterable[str], event: int, *, now_s: float | None = None) -> Decision:
+    """What a trigger makes of signals on an event."""
+    fired = [Fired(name, Shift(1.0, 0.5, 10)) for name in names]
+    return trigger.decide(fired, event=event, place=(0, event), now_s=now_s)
+
+
+def trigger_of(when: Any = "any", *, debounce_events: int = 100, **more: Any) -> Trigger:
+    """A trigger on a and b."""
+    return Trigger(TriggerSettings(when=when, debounce_events=debounce_events, **more), names=("a", "b"))
+
+
+def decided(when: Any, fired_at: dict[int, str], **more: Any) -> list[int]:
     """The events on which a trigger on a and b decides to retrain."""
-    trigger = Trigger(when, names=("a", "b"), debounce_events=debounce_events)
-    return [event for event, names in fired_at.items() if trigger.decide(set(names), event=event)]
+    trigger = trigger_of(when, **more)
+    return [event for event, names in fired_at.items() if decide(trigger, names, event).triggered]
 
 
 def test_any_signal_triggers_and_then_not_for_a_while() -> None:
@@ -137,14 +150,62 @@ def test_a_trigger_uses_its_signals_up() -> None:
     assert decided("all", {10: "a", 20: "b", 150: "a"}) == [20]
 
 
+def test_so_many_signals_must_come_together() -> None:
+    """`at_least` counts different signals; one that fires twice is one."""
+    assert decided({"at_least": 2}, {10: "a", 20: "a", 30: "b", 300: "ab"}) == [30, 300]
+
+
+def test_more_signals_than_there_are_is_refused() -> None:
+    """Such a trigger would never fire."""
+    with pytest.raises(ConfigError, match="at_least = 3, but there are 2 detectors"):
+        trigger_of({"at_least": 3})
+
+
+def test_the_pause_after_a_trigger_is_told_from_how_far_apart_signals_may_come() -> None:
+    """`cooldown_events` and `within_events`, where the one number for both does not fit."""
+    assert decided("any", {10: "a", 30: "b", 61: "b"}, cooldown_events=50) == [10, 61]
+    assert decided("all", {10: "a", 30: "b"}, within_events=15) == []
+
+
+def test_a_signal_must_fall_silent_before_it_counts_again() -> None:
+    """Alarms that go on and on are one; after `silence_events` without any, the next counts."""
+    assert decided("any", {10: "a", 60: "a", 110: "a", 180: "a"}, debounce_events=0, silence_events=60) == [10, 180]
+
+
+def test_a_pause_may_last_for_a_time_of_the_events() -> None:
+    """`cooldown`: what is left of it is said."""
+    trigger = trigger_of(debounce_events=0, cooldown="1h")
+    answers = [decide(trigger, "a", n, now_s=n * 1000.0) for n in range(1, 6)]
+    assert [(each.triggered, each.withheld) for each in answers] == [
+        (True, ""), *[(False, "cooldown")] * 3, (True, "")
+    ]  # fmt: skip
+
+
+def test_a_day_of_events_has_a_budget() -> None:
+    """`per_day_max`: two on this day, and the next day begins at midnight, UTC."""
+    trigger = trigger_of(debounce_events=0, per_day_max=2)
+    answers = [decide(trigger, "a", n, now_s=n * 20_000.0) for n in range(1, 6)]
+    assert [each.withheld for each in answers] == ["", "", "budget", "budget", ""]
+
+
+def test_a_decision_names_all_signals_it_rests_on() -> None:
+    """Also those that fired before, with where they did."""
+    trigger = trigger_of("all")
+    decide(trigger, "a", 10)
+    assert [(each.detector, each.event, each.offset) for each in decide(trigger, "b", 20).counted] == [
+        ("a", 10, 10),
+        ("b", 20, 20),
+    ]
+
+
 def test_a_trigger_goes_on_from_its_state() -> None:
     """Half of a decision survives a restart, and so does the silence after one."""
-    trigger, twin = (Trigger("all", names=("a", "b"), debounce_events=100) for _ in range(2))
-    trigger.decide({"a"}, event=10)
+    trigger, twin = trigger_of("all"), trigger_of("all")
+    decide(trigger, "a", 10)
     twin.restore(statetree.decode(statetree.encode(trigger.state())))
-    assert twin.decide({"b"}, event=20)
+    assert decide(twin, "b", 20).triggered
     trigger.restore(statetree.decode(statetree.encode(twin.state())))
-    assert not trigger.decide({"a", "b"}, event=120)
+    assert not decide(trigger, "ab", 120).triggered
 
 
 # ── the watch ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -157,8 +218,14 @@ def watch(**more: Any) -> Watch:
 
 def seen(watch: Watch, losses: Iterable[float], *, after: int = 0) -> list[tuple[int, str, bool]]:
     """What a watch finds: the event, the detector, and whether it is reason to retrain."""
-    found = ((n, watch.update(loss, event=n)) for n, loss in enumerate(losses, after + 1))
-    return [(n, name, each.triggered) for n, each in found if each is not None for name, _ in each.fired]
+    found = ((n, updated(watch, loss, n)) for n, loss in enumerate(losses, after + 1))
+    return [(n, fired.name, each.triggered) for n, each in found if each is not None for fired in each.fired]
+
+
+def updated(watch: Watch, loss: float, n: int) -> Findings | None:
+    """What a watch finds on an event whose label is true, and the champion's answer right if the loss is 0."""
+    seen = AcceptedEvent(f"e{n}", {}, True, float(n), 0, n)
+    return watch.update(loss, event=n, seen=seen, answer=Answer(loss == 0.0))
 
 
 def test_a_watch_reports_both_detectors_and_triggers_once() -> None:
@@ -196,7 +263,7 @@ def test_signals_of_the_displaced_champion_do_not_count_for_the_new_one() -> Non
     both = watch(trigger={"when": "all"})
     assert seen(both, errors((2000, 0.1), (2000, 0.4), seed=0)[:2090]) == [(2080, "adwin", False)]
     both.start_over()
-    assert both.trigger.decide({"page_hinkley"}, event=2091) is False
+    assert decide(both.trigger, ["page_hinkley"], 2091).triggered is False
 
 
 def test_a_detector_whose_settings_changed_begins_afresh() -> None:
@@ -206,6 +273,6 @@ def test_a_detector_whose_settings_changed_begins_afresh() -> None:
     same = dict(old.settings.detectors["page_hinkley"])
     changed = watch(detectors={"adwin": {"use": "drift.ADWIN", "delta": 0.5}, "page_hinkley": same})
     changed.restore(old.state())
-    adwin_signal, page_hinkley_signal = changed.signals
-    assert (adwin_signal.gauge.detector.delta, adwin_signal.gauge.detector.width) == (0.5, 0)
-    assert page_hinkley_signal.gauge.detector is old.signals[1].gauge.detector
+    kept = [each["state"]["detector"] for each in changed.state()["signals"]]
+    assert (kept[0].delta, kept[0].width) == (0.5, 0)
+    assert kept[1] is old.state()["signals"][1]["state"]["detector"]

@@ -58,7 +58,7 @@ def test_an_unknown_key_names_the_nearest_known(more: dict[str, Any], key: str, 
 
 def test_a_key_like_none_lists_all_known() -> None:
     """Where nothing is near, all keys of the place are named."""
-    assert faults(trigger={"xyzzy": 1}) == ["x.toml: unknown key `trigger.xyzzy`; known here: debounce_events, when"]
+    assert faults(scores={"xyzzy": 1}) == ["x.toml: unknown key `scores.xyzzy`; known here: metrics, window"]
 
 
 def test_all_faults_are_reported_at_once() -> None:
@@ -154,7 +154,7 @@ def test_no_detectors_is_off_and_none_written_is_the_default_pair() -> None:
         "adwin": "drift.ADWIN",
         "page_hinkley": "drift.PageHinkley",
     }
-    assert Watch(build(table(detectors={}))).update(1.0, event=1) is None
+    assert Watch(build(table(detectors={}))).signals == []
 
 
 def test_one_detector_written_is_the_only_one() -> None:

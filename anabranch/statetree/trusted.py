@@ -60,6 +60,9 @@ _FORBIDDEN_ROOMS: Final = frozenset(
 
 _BY_HASH = "places values by Python's hash(), which differs between processes"
 
+# Our own model, and our own detector, which lies in checkpoints beside River's.
+_OURS: Final = frozenset({"anabranch.recommender:Recommender", "detectors.sr:SRDetector"})
+
 # Classes whose behaviour depends on more than the state they hold.
 REFUSED: Final = {
     "river.sketch.counter:Counter": _BY_HASH,
@@ -120,10 +123,6 @@ _FUNCTIONS: Final = frozenset(
     }.items()
     for name in names.split()
 )
-
-
-# Our own models: the packages that read model bytes bring them along.
-_OURS: Final = frozenset({"anabranch.recommender:Recommender"})
 
 
 class Trust:

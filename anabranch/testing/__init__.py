@@ -11,7 +11,7 @@ from anabranch.testing.faulty_files import FaultyFiles, FileDisk
 from anabranch.testing.faulty_log import FaultyOutlet, FaultySource
 from anabranch.testing.faulty_objects import Bucket, FaultyObjects
 from anabranch.testing.faulty_store import Disk, FaultyStore
-from anabranch.testing.memory_log import MemoryLog, MemoryOutlet, MemorySource
+from anabranch.testing.memory_log import MemoryControl, MemoryLog, MemoryOutlet, MemorySource
 from anabranch.testing.processes import Crash, Process
 from anabranch.testing.schedule import Schedule, Step
 
@@ -27,6 +27,7 @@ __all__ = [
     "FaultyStore",
     "FileDisk",
     "FrozenClock",
+    "MemoryControl",
     "MemoryLog",
     "MemoryOutlet",
     "MemorySource",

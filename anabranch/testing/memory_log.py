@@ -242,5 +242,28 @@ class MemoryOutlet:
         """Nothing waits."""
 
 
+class MemoryControl:
+    """A topic of the log in memory as the control of a loop."""
+
+    def __init__(self, log: MemoryLog, topic: str = "model-control") -> None:
+        self.log = log
+        self.topic = topic
+        self.position = 0
+
+    def start(self, position: int | None) -> int:
+        """Read from there on, or from the end."""
+        self.position = self.log.next_offset.get((self.topic, 0), 0) if position is None else position
+        return self.position
+
+    def poll(self) -> Sequence[Record]:
+        """What has come since."""
+        fresh = [each for each in self.log.records.get((self.topic, 0), []) if each.offset >= self.position]
+        self.position += len(fresh)
+        return fresh
+
+    def close(self) -> None:
+        """Leave."""
+
+
 def _number(metadata: str) -> int:
     return int(orjson.loads(metadata)["number"]) if metadata else -1

@@ -1,0 +1,90 @@
+"""`anabranch calibrate`: how sensitive each detector may be on your own history."""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EVENTS_MAX = 1_000_000
+
+
+def calibrate(
+    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
+    data: Annotated[Path, typer.Option(help="its history: a .csv, .csv.gz, .jsonl or .jsonl.gz")],
+    false_alarms: Annotated[str, typer.Option(help="how many are bearable, in how many events")] = "1/100000",
+    target: Annotated[str, typer.Option(help="the column of the label")] = "target",
+    limit: Annotated[int | None, typer.Option(help="only the first so many rows")] = None,
+    rise: Annotated[float | None, typer.Option(help="of the mean loss, to measure delays; else half of it")] = None,
+) -> None:
+    """Choose each detector's threshold from the losses of the model on a file; prints what to write.
+
+    The file is learned once, test-then-train; its losses, in blocks of random order, are a history without changes.
+    """
+    from itertools import islice
+
+    from rich.console import Console
+
+    from commands import wiring
+    from consumers.history import history
+    from detectors.calibration import KNOBS, Bench, chosen
+    from detectors.catalogue import signal_of
+    from detectors.error_signals import ErrorSignal
+
+    settings = wiring.settings_at(config)
+    rate = _rate(false_alarms)
+    known = history(settings, islice(wiring.records(data, target=target), limit))
+    events = min(EVENTS_MAX, max(50_000, int(3 / rate)))
+    console = Console()
+    pasted = []
+    for name, detector in settings.detectors.items():
+        signal = signal_of(name, settings)
+        if not isinstance(signal, ErrorSignal) or detector.use not in KNOBS:
+            console.print(f"{name}: {detector.use} has no threshold on the error; left as it is")
+            continue
+        losses = known.wrongs if signal.of_labels else known.losses
+        bench = Bench(losses, seed=settings.seed, events=events, rise=rise)
+        trials = list(bench.trials(name, detector, rate=rate))
+        best = chosen(trials)
+        console.print(_table(name, trials, best, events=events, mean=bench.mean, rise=bench.rise))
+        if best is None:
+            console.print(f"{name}: no value alarms as seldom as {false_alarms}; leave the detector out")
+            continue
+        pasted.append(_toml(name, {**detector.model_dump(), best.parameter: best.value}))
+    print("\n" + "\n\n".join(pasted))
+
+
+def _rate(said: str) -> float:
+    """Alarms an event."""
+    if not re.fullmatch(r"\d+(/\d+|\.\d+)?", said) or not 0 < (rate := float(Fraction(said))) < 1:
+        raise typer.BadParameter(f"{said!r}; write for example 1/100000", param_hint="--false-alarms")
+    return rate
+
+
+def _table(name: str, trials: Any, best: Any, *, events: int, mean: float, rise: float) -> Any:
+    from rich.table import Table
+
+    title = f"{name}: {events:,} events of mean loss {mean:.3f}; delay of a rise by {rise:.3f}"
+    table = Table(trials[0].parameter, "false alarms in 100,000", "mean delay", "missed", "", title=title)
+    for trial in trials:
+        table.add_row(
+            f"{trial.value:g}",
+            f"{trial.false * 100_000 / events:.1f}",
+            f"{trial.delay:,.0f}",
+            str(trial.missed or ""),
+            "chosen" if trial is best else "" if trial.bearable else "too often",
+        )
+    return table
+
+
+def _toml(name: str, table: dict[str, Any]) -> str:
+    lines = [f"{key} = {_value(value)}" for key, value in table.items()]
+    return "\n".join([f"[detectors.{name}]", *lines])
+
+
+def _value(value: Any) -> str:
+    """TOML's words for JSON's are the same, but that a float must have a point or an exponent with digits around it."""
+    import orjson
+
+    return repr(value) if isinstance(value, float) else orjson.dumps(value).decode()

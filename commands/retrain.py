@@ -1,0 +1,41 @@
+"""`anabranch retrain`: asks a running learner to retrain now."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def retrain(
+    model: Annotated[str, typer.Argument(help="the model's name, or its TOML file")],
+    reason: Annotated[str, typer.Option(help="why; it is kept with the answer on drift-signals")],
+    by: Annotated[str | None, typer.Option(help="who asks; by default, who is logged in")] = None,
+    events: Annotated[int, typer.Option(min=0, help="retrain on the last so many; 0: as configured")] = 0,
+    topic: Annotated[str | None, typer.Option(help="the control topic, with its prefix")] = None,
+    bootstrap: Annotated[str | None, typer.Option(help="the brokers; also ANABRANCH_BOOTSTRAP")] = None,
+) -> None:
+    """Ask for a retraining. What it brings forth competes like any other; the answer comes on `drift-signals`."""
+    import getpass
+    import time
+    import uuid
+
+    from anabranch import codec, settings_file
+    from anabranch.kafka_clients import partitions, producer
+    from anabranch.messages import Retrain
+    from commands import wiring
+    from consumers.kafka_control import PARTITION
+    from consumers.kafka_outlet import KafkaOutlet
+
+    config = Path(model) if model.endswith(".toml") else None
+    settings = settings_file.load(config) if config else None
+    kafka = wiring.kafka_options(config, bootstrap)
+    name = settings.name if settings else model
+    where = topic or (settings.topics.name("control") if settings else "model-control")
+    partitions(kafka, where)  # says so if there is none
+    request = Retrain(
+        id=uuid.uuid4().hex, model=name, ts=time.time(), reason=reason, by=by or getpass.getuser(), events=events
+    )
+    outlet = KafkaOutlet(producer(kafka))
+    outlet.send(where, key=name, value=codec.encode(request), partition=PARTITION)
+    outlet.flush()
+    print(f"asked {name} to retrain, as {request.id} on {where}; the answer comes on drift-signals")

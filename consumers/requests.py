@@ -1,0 +1,48 @@
+"""What people ask of a model on `model-control`, in order; the next offset lies in the checkpoint."""
+
+import structlog
+
+from anabranch import codec
+from anabranch.codec import UnreadableMessage
+from anabranch.messages import Retrain
+from anabranch.ports import Control, Record
+
+log = structlog.get_logger()
+
+
+class Requests:
+    """Reads the requests to one model; without a control there are none."""
+
+    def __init__(self, control: Control | None, *, model: str) -> None:
+        self.control = control
+        self.model = model
+        self.position: int | None = None
+
+    def begin(self, position: int | None) -> None:
+        """Read on from a checkpoint's position; from the end, where there is none."""
+        self.position = position if self.control is None else self.control.start(position)
+
+    def take(self) -> list[Retrain]:
+        """What was asked since. A checkpoint must follow, so that nothing is answered twice."""
+        if self.control is None:
+            return []
+        asked = []
+        for record in self.control.poll():
+            self.position = record.offset + 1
+            request = _read(record)
+            if request is not None and request.model == self.model:
+                asked.append(request)
+        return asked
+
+    def close(self) -> None:
+        """Leave."""
+        if self.control is not None:
+            self.control.close()
+
+
+def _read(record: Record) -> Retrain | None:
+    try:
+        return codec.decode(Retrain, record.value or b"")
+    except UnreadableMessage as error:
+        log.warning("request refused", topic=record.topic, offset=record.offset, reason=str(error))
+        return None

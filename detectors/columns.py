@@ -1,0 +1,244 @@
+"""One feature's distribution in bounded memory: fixed bins laid on a reference, and counts over a sliding window.
+
+A number has at most 20 bins, at the reference's quantiles; a string or truth has one for each of the 50 most frequent
+values and one for all others. Of the window, counts by block are kept, no values.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from detectors import distances
+from detectors.distances import Distance
+
+BINS_MAX = 20
+CATEGORIES_MAX = 50
+REFERENCE_BLOCKS = 16
+MISSING = object()
+"""Stands for the value of an event that lacks the feature."""
+
+
+def column(values: Sequence[Any]) -> "Column":
+    """The column of a feature with these reference values: of numbers, or of anything else."""
+    present = [each for each in values if each is not MISSING]
+    numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in present)
+    made: Column = Numeric() if numeric else Categorical()
+    made.lay(present)
+    made.reference = made.block(values)
+    made.expect(values)
+    return made
+
+
+class Column:
+    """A feature's bins, with the block of its reference and the newest blocks of its window.
+
+    A block is (counts by bin, values missing, values never seen in the reference, their sum, the sum of squares).
+    """
+
+    def __init__(self) -> None:
+        self.reference: tuple[Any, ...] = ()
+        self.blocks: list[tuple[Any, ...]] = []
+        self.inflations = (1.0, 1.0, 1.0)
+        """Of the bins, of their cumulative shares, of missing values."""
+
+    def lay(self, values: Sequence[Any]) -> None:
+        """Lay the bins on the reference's values."""
+        raise NotImplementedError
+
+    def expect(self, values: Sequence[Any]) -> None:
+        """Learn from the reference how much windows vary of themselves, where values hang on those before them."""
+        length = max(1, len(values) // REFERENCE_BLOCKS)
+        blocks = [self.block(values[at : at + length]) for at in range(0, length * REFERENCE_BLOCKS, length)]
+        counts = np.array([each[0] for each in blocks])
+        absent = np.array([(each[1], length - each[1]) for each in blocks])
+        self.inflations = (
+            distances.inflation_of(counts, ordered=False),
+            distances.inflation_of(counts, ordered=True),
+            distances.inflation_of(absent, ordered=False),
+        )
+
+    def block(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """The values as a block."""
+        raise NotImplementedError
+
+    def summary(self, block: tuple[Any, ...]) -> dict[str, float]:
+        """A block for people."""
+        raise NotImplementedError
+
+    def compared(self, test: str, was: Any, now: Any) -> tuple[str, Distance]:
+        """The test that was made, and its result."""
+        raise NotImplementedError
+
+    def slide(self, values: Sequence[Any], *, blocks_max: int) -> None:
+        """One more block; the oldest beyond `blocks_max` is forgotten."""
+        self.blocks.append(self.block(values))
+        del self.blocks[:-blocks_max]
+
+    @property
+    def window(self) -> tuple[Any, ...]:
+        """All blocks of the window as one."""
+        counts = np.sum([block[0] for block in self.blocks], axis=0).tolist()
+        return counts, *(sum(block[n] for block in self.blocks) for n in range(1, 5))
+
+    def tests(self, test: str) -> Iterable[tuple[str, Distance]]:
+        """Each test of the window against the reference, by name."""
+        reference, window = self.reference, self.window
+        was, now = np.array(reference[0]), np.array(window[0])
+        n, m = int(was.sum()), int(now.sum())
+        absent = (reference[1], n + reference[1]), (window[1], m + window[1])
+        yield "missing", distances.missing(*absent, inflation=self.inflations[2])
+        if n and m:
+            yield self.compared(test, was, now)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"reference": self.reference, "blocks": list(self.blocks), "inflations": self.inflations}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.reference = tuple(state["reference"])
+        self.inflations = tuple(state["inflations"])
+        self.blocks = [tuple(block) for block in state["blocks"]]
+
+
+class Numeric(Column):
+    """A column of numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edges: list[float] = []
+        self.widths: list[float] = []
+        self.chance = distances.Chance(0.0, 0.0)
+
+    def lay(self, values: Sequence[Any]) -> None:
+        """A bin for each value if they are few, else bins of about equal counts."""
+        numbers = np.asarray(values, dtype=float)
+        distinct = np.unique(numbers)
+        if len(distinct) > BINS_MAX:
+            edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS_MAX + 1)[1:-1]))
+        else:
+            edges = (distinct[1:] + distinct[:-1]) / 2
+        # Each value counts as the mean of its bin, and how far apart these lie is what Wasserstein's distance needs.
+        bins = np.searchsorted(edges, numbers, side="right")
+        counts = np.bincount(bins, minlength=len(edges) + 1)
+        sums = np.bincount(bins, weights=numbers, minlength=len(edges) + 1)
+        centres = np.divide(sums, counts, out=np.concatenate([edges, edges[-1:]]), where=counts > 0)
+        deviation = float(numbers.std()) if len(numbers) else 0.0
+        self.edges = edges.tolist()
+        self.widths = (np.diff(centres) / deviation).tolist() if deviation else [0.0] * len(edges)
+        self.chance = distances.chance_of(counts, np.array(self.widths))
+
+    def block(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """Counts by bin, and the moments."""
+        present = [each for each in values if each is not MISSING]
+        numbers = np.asarray(present, dtype=float)
+        counts = np.bincount(np.searchsorted(self.edges, numbers, side="right"), minlength=len(self.edges) + 1)
+        absent = len(values) - len(present)
+        return counts.tolist(), absent, 0, float(numbers.sum()), float(numbers @ numbers)
+
+    def summary(self, block: tuple[Any, ...]) -> dict[str, float]:
+        """Mean, standard deviation, and the share of missing values."""
+        counts, absent, _, total, squares = block
+        n = sum(counts)
+        if not n:
+            return {"missing": 1.0}
+        variance = max(0.0, squares / n - (total / n) ** 2)
+        return _finite({"mean": total / n, "sd": variance**0.5, "missing": absent / (n + absent)})
+
+    def compared(self, test: str, was: Any, now: Any) -> tuple[str, Distance]:
+        """Any of the four."""
+        cumulative = max(self.inflations[:2])
+        if test == "wasserstein":
+            widths = np.array(self.widths)
+            return test, distances.wasserstein(was, now, widths, self.chance, inflation=cumulative)
+        if test == "ks":
+            return test, distances.ks(was, now, inflation=cumulative)
+        return test, _unordered(test)(was, now, inflation=cumulative)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {**super().state(), "edges": self.edges, "widths": self.widths, "chance": tuple(self.chance)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        super().restore(state)
+        self.edges, self.widths = list(state["edges"]), list(state["widths"])
+        self.chance = distances.Chance(*state["chance"])
+
+
+class Categorical(Column):
+    """A column of strings or truths. Its values have no order: of the tests, only PSI and Jensen–Shannon apply."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[Any, int] = {}
+        self.known: set[Any] = set()
+        self.seen_once = 0
+
+    def lay(self, values: Sequence[Any]) -> None:
+        """A bin for each frequent value."""
+        counts = Counter(values)
+        ranked = sorted(counts, key=lambda value: (-counts[value], str(value)))
+        self.places = {value: n for n, value in enumerate(ranked[:CATEGORIES_MAX])}
+        self.known = set(counts)
+        self.seen_once = sum(times == 1 for times in counts.values())
+
+    def block(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """Counts by category, and how many values are new."""
+        tally = Counter(values)
+        absent = tally.pop(MISSING, 0)
+        counts = [0] * (len(self.places) + 1)
+        unknown = 0
+        for value, times in tally.items():
+            counts[self.places.get(value, len(self.places))] += times
+            unknown += 0 if value in self.known else times
+        return counts, absent, unknown, 0.0, 0.0
+
+    def tests(self, test: str) -> Iterable[tuple[str, Distance]]:
+        """New values, too."""
+        yield from super().tests(test)
+        window = self.window
+        if present := sum(window[0]):
+            reference = sum(self.reference[0])
+            yield "new-category", distances.new_category(self.seen_once, reference, window[2], present)
+
+    def summary(self, block: tuple[Any, ...]) -> dict[str, float]:
+        """The shares of the most frequent values, of new ones, and of missing ones."""
+        counts, absent, unknown, *_ = block
+        n = sum(counts) + absent
+        if not n:
+            return {}
+        shares = {f"={value}": counts[place] / n for value, place in list(self.places.items())[:10]}
+        return {**shares, "new": unknown / n, "missing": absent / n}
+
+    def compared(self, test: str, was: Any, now: Any) -> tuple[str, Distance]:
+        """PSI, or else Jensen–Shannon."""
+        test = "psi" if test == "psi" else "jensen-shannon"
+        return test, _unordered(test)(was, now, inflation=self.inflations[0])
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        known = sorted(self.known, key=str)
+        return {**super().state(), "places": dict(self.places), "known": known, "seen_once": self.seen_once}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        super().restore(state)
+        self.places, self.known, self.seen_once = dict(state["places"]), set(state["known"]), state["seen_once"]
+
+
+def _unordered(test: str) -> Callable[..., Distance]:
+    return distances.psi if test == "psi" else distances.jensen_shannon
+
+
+def revived(state: dict[str, Any]) -> Column:
+    """The column that `state` described."""
+    made: Column = Numeric() if "edges" in state else Categorical()
+    made.restore(state)
+    return made
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if np.isfinite(value)}

@@ -1,0 +1,205 @@
+"""Signals without labels: what comes in, or what is predicted, is distributed otherwise than when the champion began.
+
+>>> import random
+>>> from anabranch.ports import AcceptedEvent, Answer
+>>> rng = random.Random(7)
+>>> signal = Inputs("inputs", DistributionSettings())
+>>> for n in range(1, 6001):
+...     x = {"a": rng.gauss(0, 1), "b": rng.gauss(1 if n > 4000 else 0, 1)}
+...     shift = signal.asked(AcceptedEvent(f"e{n}", x, None, 0.0, 0, n), Answer(None), now_s=None)
+...     if shift:
+...         print(n, [(each.feature, each.test, round(each.statistic, 2)) for each in shift.moved])
+4375 [('b', 'ks', 0.28)]
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from anabranch.messages import MovedFeature, SignalKind
+from anabranch.ports import AcceptedEvent, Answer, Shift
+from anabranch.settings import Section
+from detectors.columns import MISSING, Column, column, revived
+from detectors.distances import Distance, discoveries
+
+BLOCKS = 4
+NAMED_MAX = 10
+LEAST = {"ks": 0.1, "psi": 0.1, "jensen-shannon": 0.01, "wasserstein": 0.25, "missing": 0.05, "new-category": 0.01}
+"""Smaller distances are nobody's concern, however certain. The first four: a normal mean that moves by .25 to .3 sd."""
+
+
+class DistributionSettings(Section):
+    """Parameters of `use = "inputs"`, `"predictions"` and `"labels"`."""
+
+    test: Literal["ks", "psi", "jensen-shannon", "wasserstein"] = "ks"
+    features: tuple[str, ...] = Field((), description="which to watch; all, if none is named")
+    features_max: int = Field(200, ge=1, description="if none is named, the first so many by name")
+    reference_events: int = Field(2000, ge=200, le=20_000, description="the champion's first, after it went live")
+    window: int = Field(500, ge=200, le=20_000, description="the newest, looked at four times a window")
+    rate: float = Field(0.001, gt=0, lt=1, description="false discoveries among all discoveries (Benjamini-Yekutieli)")
+    least: float | None = Field(None, ge=0, description="a smaller distance does not count; each test has a default")
+    persists: int = Field(2, ge=1, description="looks in a row at which a feature must have moved")
+    every_nth: int = Field(1, ge=1, description="look at each n-th event only")
+
+
+class Look(NamedTuple):
+    """One test of one feature."""
+
+    feature: str
+    test: str
+    distance: Distance
+
+
+class DistributionSignal:
+    """Fires when a feature has moved that had not before; again for it only after it has come back.
+
+    Memory: until the reference is complete its events, then less than a window's fourth of events, and for each feature
+    the counts of five histograms (detectors/columns.py).
+
+    Args:
+        of_classes: predictions and labels are classes, even if they are written as numbers.
+    """
+
+    kind: SignalKind
+    of_champion = True
+
+    def __init__(self, name: str, settings: DistributionSettings, *, of_classes: bool = True) -> None:
+        self.name = name
+        self.of_classes = of_classes
+        self.settings = settings
+        self.every_nth = settings.every_nth
+        self.rows: list[dict[str, Any]] = []
+        self.wanted = settings.reference_events
+        self.skip = 0
+        self.columns: dict[str, Column] | None = None
+        self.streaks: dict[tuple[str, str], int] = {}
+
+    def update(self, row: dict[str, Any]) -> Shift | None:
+        """Take in one event's values by name."""
+        if self.skip:
+            self.skip -= 1
+            return None
+        self.skip = self.every_nth - 1
+        rows = self.rows
+        rows.append(row)
+        if len(rows) < self.wanted:
+            return None
+        self.rows = []
+        self.wanted = max(1, self.settings.window // BLOCKS)
+        if self.columns is None:
+            self.columns = {name: column(_values(rows, name)) for name in self._names(rows)}
+            return None
+        return self._slide(self.columns, rows)
+
+    def _names(self, rows: Sequence[dict[str, Any]]) -> Sequence[str]:
+        if self.settings.features:
+            return self.settings.features
+        return sorted({name for row in rows for name in row})[: self.settings.features_max]
+
+    def _slide(self, columns: dict[str, Column], rows: Sequence[dict[str, Any]]) -> Shift | None:
+        full = True
+        for name, each in columns.items():
+            each.slide(_values(rows, name), blocks_max=BLOCKS)
+            full = len(each.blocks) == BLOCKS
+        if not columns or not full:
+            return None
+        looks = [Look(name, *found) for name, each in columns.items() for found in each.tests(self.settings.test)]
+        return self._fire(looks, columns)
+
+    def _fire(self, looks: list[Look], columns: dict[str, Column]) -> Shift | None:
+        significant = discoveries([look.distance.p_value for look in looks], rate=self.settings.rate)
+        moved = [
+            look
+            for look, sure in zip(looks, significant, strict=True)
+            if sure and look.distance.statistic >= self._least(look.test)
+        ]
+        self.streaks = {(look.feature, look.test): self.streaks.get((look.feature, look.test), 0) + 1 for look in moved}
+        if self.settings.persists not in self.streaks.values():
+            return None
+        lasting = [look for look in moved if self.streaks[look.feature, look.test] >= self.settings.persists]
+        lasting.sort(key=lambda look: (-look.distance.statistic / max(self._least(look.test), 1e-9), look[:2]))
+        told = tuple(self._told(look, columns[look.feature]) for look in lasting[:NAMED_MAX])
+        return Shift(told[0].statistic, told[0].threshold, self._window_events, told)
+
+    def _least(self, test: str) -> float:
+        own = self.settings.least
+        return LEAST[test] if own is None or test in ("missing", "new-category") else own
+
+    @property
+    def _window_events(self) -> int:
+        """A window, and what went by until it had persisted."""
+        settings = self.settings
+        return (settings.window + (settings.persists - 1) * (settings.window // BLOCKS)) * settings.every_nth
+
+    def _told(self, look: Look, column: Column) -> MovedFeature:
+        return MovedFeature(
+            feature=look.feature,
+            test=look.test,
+            statistic=look.distance.statistic,
+            threshold=self._least(look.test),
+            p_value=look.distance.p_value,
+            before=column.summary(column.reference),
+            after=column.summary(column.window),
+        )
+
+    def trained(self) -> None:
+        """It goes on."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        columns = None if self.columns is None else {name: each.state() for name, each in self.columns.items()}
+        return {
+            "rows": list(self.rows),
+            "wanted": self.wanted,
+            "skip": self.skip,
+            "columns": columns,
+            "streaks": [(*key, count) for key, count in self.streaks.items()],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.rows, self.wanted, self.skip = list(state["rows"]), state["wanted"], state["skip"]
+        columns = state["columns"]
+        self.columns = None if columns is None else {name: revived(each) for name, each in columns.items()}
+        self.streaks = {(feature, test): count for feature, test, count in state["streaks"]}
+
+
+class Inputs(DistributionSignal):
+    """The distribution of the features."""
+
+    kind = "input"
+
+    def asked(self, event: AcceptedEvent, answer: Answer, *, now_s: float | None) -> Shift | None:
+        """Look at the features."""
+        del answer, now_s
+        return self.update(event.x)
+
+
+class Predictions(DistributionSignal):
+    """The distribution of what the champion answers, and of how sure it is where it says so."""
+
+    kind = "prediction"
+
+    def asked(self, event: AcceptedEvent, answer: Answer, *, now_s: float | None) -> Shift | None:
+        """Look at the answer."""
+        del event, now_s
+        told = {} if answer.value is None else {"prediction": str(answer.value) if self.of_classes else answer.value}
+        if answer.proba:
+            told["confidence"] = max(answer.proba.values())
+        return self.update(told)
+
+
+class Labels(DistributionSignal):
+    """The distribution of the labels."""
+
+    kind = "label"
+
+    def labelled(self, y: Any, answer: Answer | None, *, now_s: float | None) -> Shift | None:
+        """Look at the label."""
+        del answer, now_s
+        return self.update({"label": str(y) if self.of_classes else y})
+
+
+def _values(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    return [row.get(name, MISSING) for row in rows]

@@ -1,0 +1,40 @@
+"""What signals have in common, and what they are shown."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from anabranch.messages import SignalKind
+from anabranch.ports import AcceptedEvent, Answer, Shift
+
+
+class Signal(Protocol):
+    """Something that fires, under its configured name."""
+
+    name: str
+    kind: SignalKind
+    of_champion: bool
+    """Whether what it has seen belongs to the champion, so that it begins afresh after a swap."""
+
+    def trained(self) -> None:
+        """A retraining has begun."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of a signal with the same settings."""
+
+
+@runtime_checkable
+class OnQuestions(Signal, Protocol):
+    """A signal that needs no labels."""
+
+    def asked(self, event: AcceptedEvent, answer: Answer, *, now_s: float | None) -> Shift | None:
+        """Called for each accepted event; `now_s` is the time that events tell."""
+
+
+@runtime_checkable
+class OnLabels(Signal, Protocol):
+    """A signal that sees labels, each with the champion's answer from when it was asked."""
+
+    def labelled(self, y: Any, answer: Answer | None, *, now_s: float | None) -> Shift | None:
+        """Called for each labelled event; `answer` is None if the champion had not been asked."""

@@ -1,0 +1,60 @@
+"""`anabranch calibrate`: what it tells to write can be written, and alarms as seldom as was asked."""
+
+import random
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from anabranch.settings import Detector
+from anabranch.settings_file import build
+from detectors.calibration import KNOBS, Bench, chosen
+from detectors.catalogue import gauge_of
+
+ROOT = Path(__file__).resolve().parent.parent
+RNG = random.Random(5)
+LOSSES = [float(RNG.random() < 0.2) for _ in range(4000)]
+
+
+@pytest.mark.parametrize("use", [use for use in KNOBS if use not in ("drift.KSWIN", "drift.binary.HDDMA")])
+def test_the_choice_is_the_most_sensitive_that_is_bearable(use: str) -> None:
+    """The next value alarms more often than allowed, or there is none; and the values go from careful to sensitive."""
+    trials = list(Bench(LOSSES, seed=1, events=20_000).trials("it", Detector(use=use), rate=1 / 10_000))
+    best = chosen(trials)
+    bearable = [trial.bearable for trial in trials]
+    if best is None:
+        assert not bearable[0]
+        return
+    after = trials.index(best) + 1
+    assert best.false <= 2
+    assert all(bearable[:after])
+    assert after == len(trials) or not bearable[after]
+
+
+@pytest.mark.parametrize("use", KNOBS)
+def test_every_value_to_try_is_one_the_detector_takes(use: str) -> None:
+    """None is refused half way through."""
+    parameter, values = KNOBS[use]
+    assert all(gauge_of(Detector.model_validate({"use": use, parameter: value}), name="it", seed=1) for value in values)
+
+
+def test_the_command_prints_what_can_be_pasted(tmp_path: Path) -> None:
+    """A table of the trade, then TOML that a configuration takes."""
+    data = tmp_path / "sea.jsonl"
+    made = subprocess.run([sys.executable, ROOT / "examples" / "sea_stream.py"], check=True, capture_output=True)
+    data.write_bytes(made.stdout)
+    config = tmp_path / "sea.toml"
+    config.write_text(
+        'name = "sea"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
+        '[detectors.sr]\nuse = "sr.SRDetector"\n[detectors.nightly]\nuse = "schedule"\ncron = "0 3 * * *"\n'
+    )
+    words = ["calibrate", config, "--data", data, "--limit", "4000", "--false-alarms", "1/10000"]
+    done = subprocess.run(
+        [sys.executable, "-m", "commands.main", *words], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert "nightly: schedule has no threshold" in done.stdout
+    assert "chosen" in done.stdout
+    pasted = tomllib.loads(done.stdout[done.stdout.index("[detectors.sr]") :])
+    assert build({"name": "m", "task": "binary", "model": {"factory": "a:b"}, **pasted}).detectors["sr"].use

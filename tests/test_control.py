@@ -1,0 +1,64 @@
+"""model-control on a broker: `anabranch retrain` writes what a learner's control reads, from where it was."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from anabranch import codec
+from anabranch.messages import Retrain
+from anabranch.settings_file import build
+from consumers.kafka_control import KafkaControl
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def ask(bootstrap: str, topic: str, reason: str) -> str:
+    words = ["retrain", "m", "--reason", reason, "--by", "ann", "--topic", topic, "--bootstrap", bootstrap]
+    command = [sys.executable, "-m", "commands.main", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+
+
+def control_of(bootstrap: str, prefix: str) -> KafkaControl:
+    return KafkaControl(
+        build(
+            {
+                "name": "m",
+                "task": "binary",
+                "model": {"factory": "a:b"},
+                "topics": {"prefix": prefix},
+                "kafka": {"bootstrap.servers": bootstrap},
+            }
+        )
+    )
+
+
+def read(control: KafkaControl, *, polls_max: int = 300) -> list[tuple[int, str]]:
+    """The next requests that come, with their offsets: as soon as there is one."""
+    for _ in range(polls_max):
+        if records := control.poll():
+            return [(each.offset, codec.decode(Retrain, each.value or b"").reason) for each in records]
+        time.sleep(0.1)
+    return []
+
+
+def test_a_control_reads_on_from_its_position(any_kafka: Any, topic_prefix: str) -> None:
+    """From the end at first, so that older requests are not meant; later from the position of the checkpoint."""
+    topic = f"{topic_prefix}model-control"
+    any_kafka.create_topic(topic)
+    ask(any_kafka.bootstrap, topic, "before")
+    control = control_of(any_kafka.bootstrap, topic_prefix)
+    position = control.start(None)
+    assert "asked m to retrain" in ask(any_kafka.bootstrap, topic, "prices")
+    assert read(control) == [(position, "prices")]
+    assert control.start(position) == position
+    assert read(control) == [(position, "prices")]
+    control.close()
+
+
+def test_without_the_topic_there_are_no_requests(kafka: Any, topic_prefix: str) -> None:
+    """A model that was set up before there was such a topic learns on."""
+    control = control_of(kafka.bootstrap, topic_prefix)
+    assert control.start(None) == 0
+    assert list(control.poll()) == []

@@ -1,0 +1,117 @@
+"""Retraining on demand: a request on model-control becomes an answer, a job and a checkpoint, once."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from anabranch import codec
+from anabranch.messages import DriftSignal, Retrain, TrainedOn
+from anabranch.settings_file import build
+from anabranch.testing import FrozenClock, MemoryControl, MemoryLog, MemoryOutlet, MemorySource
+from consumers.checkpoints import MemoryStore
+from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
+from consumers.recruiting import InlineRecruiter
+from learners import catalogue
+
+SETTINGS = build(
+    {
+        "name": "m",
+        "task": "binary",
+        "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
+        "detectors": {},
+        "publish": {"warm_up_events": 50, "report_events": 100},
+        "retrain": {"admit_after_events": 20},
+    }
+)
+
+
+def loop_on(log: MemoryLog, store: MemoryStore) -> LearningLoop:
+    source = MemorySource(log, "events")
+    return LearningLoop(
+        SETTINGS,
+        first=lambda: (catalogue.build(SETTINGS.model, seed=1), TrainedOn()),
+        ports=Ports(
+            source=source,
+            outlet=MemoryOutlet(log),
+            stores=lambda scope: store,
+            recruiters=lambda scope: InlineRecruiter(SETTINGS, reader=source),
+            clock=FrozenClock(),
+            controls=lambda: MemoryControl(log),
+        ),
+    )
+
+
+def learn(log: MemoryLog, store: MemoryStore, *, events: int) -> LearningLoop:
+    """Append so many events and learn to the end."""
+    begin = log.next_offset.get(("events", 0), 0)
+    for n in range(begin, begin + events):
+        event = {"id": f"e{n}", "ts": 1.6e9, "features": {"a": n % 7}, "label": n % 3 == 0}
+        log.append("events", orjson.dumps(event))
+    loop = loop_on(log, store)
+    loop.run(until_end=True)
+    return loop
+
+
+def ask(log: MemoryLog, **more: Any) -> None:
+    """Publish a request."""
+    request = Retrain(**{"id": "r1", "model": "m", "ts": 1.6e9, "reason": "new prices", "by": "ann", **more})
+    log.append("model-control", codec.encode(request))
+
+
+def answers(log: MemoryLog) -> list[DriftSignal]:
+    return [codec.decode(DriftSignal, value) for value in log.values("drift-signals")]
+
+
+def test_a_request_brings_recruits_and_is_answered() -> None:
+    """The answer names who asked and why, and what is retrained on; the recruit enters the arena."""
+    log, store = MemoryLog(), MemoryStore()
+    learn(log, store, events=300)
+    ask(log, events=100)
+    learn(log, store, events=300)
+    loop = learn(log, store, events=300)
+    (answer,) = answers(log)
+    assert (answer.id, answer.kind, answer.by, answer.reason) == ("m/r1", "demand", "ann", "new prices")
+    assert answer.triggered
+    assert sum(each.end - each.start for each in answer.window) == 100
+    assert [member.name for member in loop.owner.lane.shadows.members] == [f"r{answer.event}-demand-100"]
+
+
+def test_a_request_is_answered_once() -> None:
+    """Its offset lies in the checkpoint: a restart does not retrain again."""
+    log, store = MemoryLog(), MemoryStore()
+    learn(log, store, events=100)
+    ask(log)
+    for _ in range(3):
+        learn(log, store, events=50)
+    assert len(answers(log)) == 1
+
+
+def test_requests_from_before_the_first_start_are_not_meant() -> None:
+    """Who starts a model for the first time finds a topic on which others were asked."""
+    log = MemoryLog()
+    ask(log)
+    learn(log, MemoryStore(), events=100)
+    assert answers(log) == []
+
+
+@pytest.mark.parametrize("value", [b"{", b"", b'{"model":"m"}'])
+def test_what_is_no_request_and_what_is_for_others_is_passed_over(value: bytes) -> None:
+    """The topic is shared, and anybody may write to it."""
+    log, store = MemoryLog(), MemoryStore()
+    learn(log, store, events=100)
+    log.append("model-control", value)
+    ask(log, model="another")
+    learn(log, store, events=100)
+    assert answers(log) == []
+
+
+def test_a_request_that_cannot_be_met_says_why() -> None:
+    """As many jobs as may be under way at once: the third is refused, and its answer says so."""
+    log, store = MemoryLog(), MemoryStore()
+    learn(log, store, events=100)
+    for n in range(2):
+        ask(log, id=f"r{n}")
+    learn(log, store, events=100)
+    assert [(each.triggered, each.withheld) for each in answers(log)] == [(True, ""), (False, "jobs: 1 under way")]
