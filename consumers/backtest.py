@@ -6,12 +6,16 @@ from typing import Any
 from river import base
 
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
-from anabranch.ports import Clock, Sent
+from anabranch.ports import Clock, Record, Sent
 from anabranch.settings import Settings
 from consumers.checkpoints import MemoryStore
 from consumers.file_source import FileSource
 from consumers.learning_loop import LearningLoop
 from consumers.recruiting import InlineRecruiter
+from learners.lane import Lane
+
+Witness = Callable[[Lane], None]
+"""Is shown the lane after each learned event; it may look at everything and change nothing."""
 
 
 class Refusals:
@@ -49,6 +53,20 @@ class NoOutlet:
         """Nothing waits."""
 
 
+class WitnessedLoop(LearningLoop):
+    """The loop, with somebody who looks at the lane after each event."""
+
+    def __init__(self, settings: Settings, *, witness: Witness, **seams: Any) -> None:
+        super().__init__(settings, **seams)
+        self.witness = witness
+
+    def _take(self, record: Record) -> None:
+        learned = self.lane.events
+        super()._take(record)
+        if self.lane.events > learned:
+            self.witness(self.lane)
+
+
 class Backtest:
     """Runs a model over a file and gathers what it said.
 
@@ -57,6 +75,7 @@ class Backtest:
         values: opens the file anew: the encoded events from the first.
         timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number.
         listener: is shown every message, as it comes.
+        witness: is shown the lane after each learned event.
     """
 
     def __init__(
@@ -69,6 +88,7 @@ class Backtest:
         clock: Clock,
         limit: int | None = None,
         listener: Callable[[Message], None] | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.clock = clock
         self.listener = listener
@@ -77,16 +97,16 @@ class Backtest:
         source = FileSource(
             values, timestamp_of=timestamp_of, limit=limit, history_max=2 * settings.retrain.history_max + 1000
         )
-        self.loop = LearningLoop(
-            settings,
-            first=first,
-            source=source,
-            outlet=NoOutlet(),
-            store=MemoryStore(),
-            recruiter=InlineRecruiter(settings, reader=source),
-            clock=clock,
-            listener=self._hear,
-        )
+        seams: dict[str, Any] = {
+            "first": first,
+            "source": source,
+            "outlet": NoOutlet(),
+            "store": MemoryStore(),
+            "recruiter": InlineRecruiter(settings, reader=source),
+            "clock": clock,
+            "listener": self._hear,
+        }
+        self.loop = WitnessedLoop(settings, witness=witness, **seams) if witness else LearningLoop(settings, **seams)
         self.seconds = 0.0
 
     def _hear(self, message: Message) -> None:
