@@ -35,23 +35,25 @@ def written(
 
 def _head(limit: int | None) -> str:
     prefix = f" Quick: the first {limit:,} events of each stream only." if limit else ""
+    seeds = ", ".join(map(str, SEEDS))
     return f"""# Accuracy
 
 Written by `make accuracy`; not to be edited. {versions()}.{prefix}
 
-Each competitor predicts an event, then learns it, with its label at once. Synthetic streams have the seeds
-{", ".join(map(str, SEEDS))}; their mean is shown, in the accuracy with half the distance from the least to the most. SRP10 has
-seed 1 only, since it is slow. Files are in time order, and models have seed 1 there. Features are numbers for
-everybody: a word is the place of its first appearance in its column. Where fewer than a fifth are positive, Anabranch's
-arena judges by Brier's score. All other settings are the defaults. LeveragingBagging5, Bagging5 and the two adaptive
-rivals hold Hoeffding trees; *reset on ADWIN* begins a fresh tree when River's ADWIN sees the error rise; *peeking
-McNemar* then retrains a candidate on the last 1,000 events, and swaps as soon as McNemar's test says p < .05.
+Each competitor predicts an event, then learns it, with its label at once. Synthetic streams have the seeds {seeds};
+shown is their mean, in the accuracy with half the distance from the least to the most. SRP10 has seed 1 only, since it
+is slow. Files are in time order, and models have seed 1 there. Features are numbers for everybody: a word is the place
+of its first appearance in its column. Where fewer than a fifth are positive, Anabranch's arena judges by Brier's score.
+All other settings are the defaults. LeveragingBagging5, Bagging5 and the two adaptive rivals hold Hoeffding trees;
+*reset on ADWIN* begins a fresh tree when River's ADWIN sees the error rise; *peeking McNemar* then retrains a candidate
+on the last 1,000 events, and swaps as soon as McNemar's test says p < .05.
 
 - A swap is **wrong** if what it displaced, kept running on its own, loses less than what is served over the next
-  {SPAN_EVENTS:,} events; 3/1 means three swaps judged, one of them wrong. Swaps with fewer events after them are not judged.
+  {SPAN_EVENTS:,} events; 3/1 means three swaps judged, one of them wrong. Swaps with fewer events after them are not
+  judged.
 - **Recovery** counts the events after an abrupt change until the accuracy over the last {ROLLING} is at least
-  {RECOVERED:.0%} of the best final level: the best accuracy of any competitor over the {FINAL_EVENTS:,} events before the
-  next change. Shown is the mean over changes.
+  {RECOVERED:.0%} of the best final level: the best accuracy of any competitor over the {FINAL_EVENTS:,} events before
+  the next change. Shown is the mean over changes.
 - **µs per event** is computing time, on a machine with other work to do. Anabranch's holds everything from the encoded
   event on: decoding, guard, detectors, checkpoints, retraining. River's models are given decoded events.
 - **Tied models** are right and wrong at random, differ on a tenth of the events, and meet in the arena over 100,000

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from anabranch.ports import Findings, Shift
-from benchmarks.accuracy import one_pass
+from benchmarks.accuracy import one_pass, our_pass
 from benchmarks.accuracy.streams import STREAMS
 from learners.arena import Contest
 
@@ -43,7 +43,7 @@ def forced_alarms(seed: int) -> dict[str, Any]:
     events = longer.events(seed=seed, data=Path())
     table = {"model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
     settings = one_pass.settings_of(table, task="binary", seed=seed, rare=False)
-    passed = one_pass.anabranch(settings, events, watch=FalseAlarms())
+    passed = our_pass.anabranch(settings, events, watch=FalseAlarms())
     return {"alarms": passed.signals, "swaps": passed.swaps, "judged": passed.judged, "wrong": passed.wrong}
 
 

@@ -1,4 +1,4 @@
-"""One pass of one competitor over one stream: test, then train, with the label at once."""
+"""One pass of one of River's models over one stream: test, then train, with the label at once."""
 
 import gc
 import time
@@ -6,17 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from anabranch.messages import DriftSignal, Message, TrainedOn
 from anabranch.settings import Settings
 from anabranch.settings_file import build
 from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.rivals import RIVALS
-from consumers.backtest import Backtest
-from consumers.hindsight import Hindsight, LaneHindsight, loss_of
-from learners import catalogue
-from learners.lane import Lane
+from consumers.hindsight import Hindsight, loss_of
 from learners.tasks import Answer, Task
 
 METRICS = {"binary": ("Accuracy", "LogLoss"), "multiclass": ("Accuracy", "CrossEntropy"), "regression": ("MAE",)}
@@ -67,11 +61,11 @@ def settings_of(table: Mapping[str, Any], *, task: str, seed: int, rare: bool) -
 
 
 def rival(way: str, settings: Settings, events: Sequence[XY]) -> Passed:
-    """A competitor of River's kind."""
+    """A pass of a competitor that is not Anabranch."""
     task = Task(settings, wants_proba=settings.task != "regression")
     passed, clock, hindsight = Passed(), CpuClock(), Hindsight(loss_of(task))
     one, aside_s = RIVALS[way](settings, task), 0.0
-    _quiet()
+    quiet()
     began_s = clock.monotonic_s()
     for x, y in events:
         answer = one.ask(x)
@@ -84,49 +78,17 @@ def rival(way: str, settings: Settings, events: Sequence[XY]) -> Passed:
                 hindsight.swapped(ask=displaced.ask, learn=displaced.learn)
             aside_s += clock.monotonic_s() - aside_began_s
     passed.seconds = clock.monotonic_s() - began_s - aside_s
-    return _judged(passed, hindsight)
+    return judged(passed, hindsight)
 
 
-def anabranch(settings: Settings, events: Sequence[XY], *, watch: Any = None) -> Passed:
-    """A backtest, from the encoded event on; `watch` takes the place of the configured detectors."""
-    passed, clock = Passed(), CpuClock()
-    hindsight = LaneHindsight(Task(settings, wants_proba=settings.task != "regression"), clock=clock)
-
-    def witness(lane: Lane) -> None:
-        if watch is not None and lane.watch is not watch:
-            lane.watch = watch
-        passed.served.append(lane.scores.recent[-1])
-        hindsight(lane)
-
-    def listener(message: Message) -> None:
-        passed.signals += isinstance(message, DriftSignal)
-
-    values = [
-        orjson.dumps({"id": f"e{n}", "ts": 1.6e9 + n, "features": x, "label": y}) for n, (x, y) in enumerate(events)
-    ]
-    run = Backtest(
-        settings,
-        first=lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn()),
-        values=lambda: iter(values),
-        timestamp_of=lambda number: 1.6e9 + number,
-        clock=clock,
-        listener=listener,
-        witness=witness,
-    )
-    _quiet()
-    run.run()
-    assert len(passed.served) == len(events), run.result()["refusals"]
-    passed.seconds = run.seconds - hindsight.seconds
-    return _judged(passed, hindsight.hindsight)
-
-
-def _quiet() -> None:
+def quiet() -> None:
     """The collector as `anabranch learn` has it, for all alike."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
-def _judged(passed: Passed, hindsight: Hindsight) -> Passed:
+def judged(passed: Passed, hindsight: Hindsight) -> Passed:
+    """The pass with what hindsight found."""
     passed.swaps, passed.judged, passed.wrong = hindsight.swaps, hindsight.judged, hindsight.wrong
     return passed
