@@ -8,7 +8,7 @@ ROOMS := anabranch detectors learners consumers commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint simulate bench faults kafka client lock clean
+.PHONY: help demo test check lint simulate bench accuracy faults kafka client lock clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEED
 
 bench: $(READY) ## measure the throughput
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+accuracy: $(READY) ## compare with River's models on streams that drift; writes benchmarks/ACCURACY.md; about an hour
+	@$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
 faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that no event is lost or learned twice
 	@$(BIN)/python -m benchmarks.faults $(ARGS)

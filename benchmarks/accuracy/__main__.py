@@ -31,10 +31,8 @@ def main(words: Sequence[str] | None = None) -> int:
     streams, entries = _chosen(options)
     cache = Cache(options.cache)
     limit = QUICK_EVENTS if options.quick else None
-    jobs = [
-        *trials(seeds=options.seeds),
-        *planned(streams, entries, seeds=options.seeds, data=options.data, limit=limit),
-    ]
+    jobs = list(planned(streams, entries, seeds=options.seeds, data=options.data, limit=limit))
+    jobs += [] if options.streams or options.entries else trials(seeds=options.seeds)
     if not options.table:
         _run([job for job in jobs if cache.get(job) is None], cache, workers=options.workers)
     known = [result for job in jobs if (result := cache.get(job)) is not None]
@@ -53,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--streams", nargs="+", default=[], help="only these")
-    parser.add_argument("--entries", nargs="+", default=[], help="only competitors whose name holds one of these words")
+    parser.add_argument("--entries", nargs="+", default=[], help="only competitors whose names begin so")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of synthetic streams")
     parser.add_argument(
         "--quick", action="store_true", help=f"the first {QUICK_EVENTS:,} events only, to standard output"
@@ -84,7 +82,7 @@ def _chosen(options: argparse.Namespace) -> tuple[list[Stream], list[Entry]]:
         raise SystemExit(f"no stream {unknown[0]!r}; there are {', '.join(known)}")
     streams = [each for each in STREAMS if not options.streams or each.name in options.streams]
     words = [word.lower() for word in options.entries]
-    entries = [each for each in ENTRIES if not words or any(word in each.name.lower() for word in words)]
+    entries = [each for each in ENTRIES if not words or each.name.lower().startswith(tuple(words))]
     if not entries:
         raise SystemExit(f"no competitor of that name; there are {', '.join(each.name for each in ENTRIES)}")
     return streams, entries

@@ -15,7 +15,7 @@ import structlog
 from anabranch.errors import AnabranchError
 from benchmarks.accuracy import false_swaps, measures, one_pass, our_pass
 from benchmarks.accuracy.entries import ENTRIES, Entry
-from benchmarks.accuracy.streams import STREAMS, Stream
+from benchmarks.accuracy.streams import SEEDS, STREAMS, Stream
 
 ROOT = Path(__file__).resolve().parents[2]
 _HARNESS = ("generators", "rivals", "one_pass", "measures")
@@ -56,12 +56,12 @@ class Job:
 def planned(
     streams: Sequence[Stream], entries: Sequence[Entry], *, seeds: int, data: Path, limit: int | None
 ) -> Iterable[Job]:
-    """All passes, the slowest competitors last, so that an interrupted run has something of everything."""
-    for entry in sorted(entries, key=lambda each: -each.seeds):
-        for stream in streams:
-            if stream.is_there(data) and entry.table(stream.task) is not None:
-                for seed in stream.seeds[: min(seeds, entry.seeds)]:
-                    yield Job(stream.name, entry.name, seed, str(data), limit)
+    """All passes: the eight streams first, the slowest competitors last, so that an interrupted run is of some use."""
+    pairs = [(stream, entry) for entry in entries for stream in streams]
+    for stream, entry in sorted(pairs, key=lambda pair: (pair[1].seeds < len(SEEDS), pair[0].group != "eight")):
+        if stream.is_there(data) and entry.table(stream.task) is not None:
+            for seed in stream.seeds[: min(seeds, entry.seeds)]:
+                yield Job(stream.name, entry.name, seed, str(data), limit)
 
 
 def trials(*, seeds: int) -> Iterable[Job]:

@@ -1,11 +1,11 @@
 """One pass of one of River's models over one stream: test, then train, with the label at once."""
 
 import gc
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from anabranch.clock import CpuClock
 from anabranch.settings import Settings
 from anabranch.settings_file import build
 from benchmarks.accuracy.generators import XY
@@ -27,18 +27,6 @@ class Passed:
     judged: int = 0
     wrong: int = 0
     signals: int = 0
-
-
-class CpuClock:
-    """The time that this process has computed, so that a busy machine spoils less."""
-
-    def time_s(self) -> float:
-        """The same for every run: it only dates messages."""
-        return 1.6e9
-
-    def monotonic_s(self) -> float:
-        """Seconds of computing."""
-        return time.process_time()
 
 
 def settings_of(table: Mapping[str, Any], *, task: str, seed: int, rare: bool) -> Settings:

@@ -5,10 +5,11 @@ from typing import Any
 
 import orjson
 
+from anabranch.clock import CpuClock
 from anabranch.messages import DriftSignal, Message, TrainedOn
 from anabranch.settings import Settings
 from benchmarks.accuracy.generators import XY
-from benchmarks.accuracy.one_pass import CpuClock, Passed, judged, quiet
+from benchmarks.accuracy.one_pass import Passed, judged, quiet
 from consumers.backtest import Backtest
 from consumers.hindsight import LaneHindsight
 from learners import catalogue
