@@ -3,6 +3,7 @@
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from river import dummy, metrics, tree
 
 from benchmarks.accuracy import generators, jobs, measures, one_pass, our_pass
 from benchmarks.accuracy.__main__ import main
+from benchmarks.accuracy.aims import ARF, CHEAP, EIGHT, aims
 from benchmarks.accuracy.entries import ENTRIES
+from benchmarks.accuracy.results import Results
 from benchmarks.accuracy.streams import STREAMS, Stream
 from learners.tasks import Answer
 
@@ -160,3 +163,38 @@ def test_a_tiny_run_writes_the_table_and_the_next_one_runs_nothing(
     assert second in first
     assert "not in the data folder: elec2" in second
     assert re.search(r"\| sea_abrupt \| 0\.\d{4} \| 0\.\d{4} \|", second)
+
+
+def passed(stream: str, entry: str, **measured: Any) -> dict[str, Any]:
+    return {"key": f"{stream}/{entry}/{measured}", "stream": stream, "entry": entry, "seed": 1, **measured}
+
+
+def test_an_aim_is_met_missed_or_not_measured_by_the_results_alone() -> None:
+    """Two wrong swaps of forty are 5 %; a mean over the eight streams needs all eight."""
+    several = [passed(name, CHEAP, accuracy=0.86, us=70.0, judged=10, wrong=0) for name in EIGHT[:-1]]
+    several += [passed(name, ARF, accuracy=0.9, us=100.0) for name in EIGHT]
+    last = passed(EIGHT[-1], CHEAP, accuracy=0.85, us=70.0, judged=10, wrong=4)
+    mean = f"mean accuracy over the eight streams, {CHEAP}"
+    wrong = f"wrong swaps on synthetic drift, {CHEAP}"
+    time = f"time of {CHEAP} as a share of {ARF}'s, eight streams"
+    before, after = (
+        {aim.what: aim for aim in aims(Results(each, streams=STREAMS))} for each in (several, [*several, last])
+    )
+    assert [before[each].verdict for each in (mean, wrong, time)] == ["not measured", "met", "not measured"]
+    assert [after[each].verdict for each in (mean, wrong, time)] == ["**missed**", "**missed**", "met"]
+    assert after[wrong].row()[2] == "6.7% (4 of 60)"
+
+
+def test_recovery_is_measured_against_the_best_final_level_of_anybody() -> None:
+    """A competitor that is never good is never recovered, however steady it is."""
+    good = np.concatenate([np.ones(8000), np.zeros(500), np.ones(23_500)])
+    poor = np.tile([1, 0], 16_000)
+    results = Results(
+        [
+            passed("sea_abrupt", "a", events=32_000, hits=measures.packed(good)),
+            passed("sea_abrupt", "b", events=32_000, hits=measures.packed(poor)),
+        ],
+        streams=STREAMS,
+    )
+    assert results.recovery("sea_abrupt", "a") == pytest.approx((690 + 200 + 200) / 3)
+    assert results.recovery("sea_abrupt", "b") == 8000
