@@ -86,8 +86,8 @@ STREAMS = (
     ),
     Stream(
         "moving_rbf", "eight", generator="RandomRBFDrift", each=30_000,
-        concepts=({"n_classes": 2, "n_features": 10, "n_centroids": 50, "change_speed": 0.001,
-                   "n_drift_centroids": 50},), note="moves all the time",
+        concepts=({"n_classes": 2, "n_features": 10, "n_centroids": 20, "change_speed": 0.002,
+                   "n_drift_centroids": 20},), note="moves all the time",
     ),
     Stream("syn_sea_50k", "more", file="syn_sea_50k", changes=(12_500, 25_000, 37_500)),
     Stream("hv_stagger_abrupt", "more", file="hv_stagger_abrupt", changes=(10_000, 20_000, 30_000),
