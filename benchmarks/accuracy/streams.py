@@ -1,4 +1,4 @@
-"""The streams: SCIENCE's eight, further ones from files, and controls that do not drift."""
+"""The streams: the eight that the aims are about, further ones from files, and controls that do not drift."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
