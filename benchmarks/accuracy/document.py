@@ -142,8 +142,8 @@ def _streams(results: Results) -> str:
         source = _source(each)
         prefix = ", a prefix" if each.limit else ""
         rows.append((each.name, source, f"{events:,}{prefix}", each.group, each.note))
-    said = """The parameters of the synthetic streams were chosen among several so that River's trees and ARF10 alone come
-out near figures that were known beforehand; no result of Anabranch's was looked at for it.
+    said = """The parameters of the synthetic streams were chosen among several so that River's trees and ARF10 alone
+come out near figures that were known beforehand; no result of Anabranch's was looked at for it.
 """
     return said + "\n" + _table(("stream", "source", "events", "group", ""), rows, words=True)
 
