@@ -8,7 +8,7 @@ ROOMS := anabranch detectors learners consumers commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint simulate bench detectors faults kafka client lock clean
+.PHONY: help demo test check lint simulate bench detectors accuracy faults kafka client lock clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ bench: $(READY) ## measure the throughput, and the pauses for checkpoints; ARGS=
 
 detectors: $(READY) ## measure false alarms and delays of all detectors into benchmarks/DETECTORS.md
 	@$(BIN)/python -m benchmarks.detectors $(ARGS)
+
+accuracy: $(READY) ## compare with River's models on streams that drift; writes benchmarks/ACCURACY.md; about an hour
+	@$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
 faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that no event is lost or learned twice
 	@$(BIN)/python -m benchmarks.faults $(ARGS)

@@ -1,30 +1,59 @@
-"""`anabranch backtest`: the same lane over a file, without Kafka."""
+"""`anabranch backtest`: the same lane over a file, without Kafka; or several of them side by side."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+PICTURES = (".png", ".svg", ".pdf")
+
 
 def backtest(
-    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
+    configs: Annotated[list[Path], typer.Argument(help="the TOML file of the model; several with --compare")],
     data: Annotated[Path, typer.Option(help="a .csv, .csv.gz, .jsonl or .jsonl.gz")],
     target: Annotated[str, typer.Option(help="the column of the label")] = "target",
     limit: Annotated[int | None, typer.Option(help="only the first so many rows")] = None,
     warm_up: Annotated[Path | None, typer.Option(help="train the first champion on this file")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="all configurations in one table")] = False,
+    plot: Annotated[Path | None, typer.Option(help="draw the run into this .png, .svg or .pdf; needs [plot]")] = None,
     json: Annotated[bool, typer.Option(help="print the result as one JSON object")] = False,
 ) -> None:
     """Run the lane over a file: scores, signals, swaps and the learning state's hash."""
-    import orjson
     import structlog
 
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # the result says it all
+    if compare and plot is not None:
+        raise typer.BadParameter("a picture shows one configuration; leave --compare out", param_hint="--plot")
+    if len(configs) > 1 and not compare:
+        raise typer.BadParameter("several configurations: give --compare too", param_hint="CONFIGS")
+    options: dict[str, Any] = {"target": target, "limit": limit, "warm_up": warm_up, "json": json}
+    if compare:
+        _compare(configs, data, **options)
+    else:
+        _one(configs[0], data, plot=plot, **options)
+
+
+def _one(
+    config: Path,
+    data: Path,
+    *,
+    target: str,
+    limit: int | None,
+    warm_up: Path | None,
+    plot: Path | None,
+    json: bool,
+) -> None:
+    """One configuration: its result, and its picture."""
     from anabranch.clock import SystemClock
     from commands import backtest_view, wiring
     from consumers import files
     from consumers.backtest import Backtest
+    from consumers.trace import Trace
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # the result says it all
+    draw = None if plot is None else _painter(plot)
     settings = wiring.settings_at(config)
+    trace = Trace(window=min(settings.scores.window, 500))
     run = Backtest(
         settings,
         first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target),
@@ -32,13 +61,58 @@ def backtest(
         timestamp_of=wiring.timestamp_of(data),
         clock=SystemClock(),
         limit=limit,
+        witness=None if draw is None else trace,
     )
     with backtest_view.progress(run, quiet=json):
         result: dict[str, Any] = run.run()
-    if json:
-        print(orjson.dumps(result).decode())
-    else:
-        backtest_view.show(result)
+    _print_json(result) if json else backtest_view.show(result)
+    _refuse_nothing_learned(result)
+    if draw is not None:
+        title = f"{settings.name}: {data.name}, {result['events']:,} events"
+        draw(plot, trace, run.said, title=title, loss=run.loop.owner.lane.task.loss_name)
+        print(f"drew {plot}", file=sys.stderr)
+
+
+def _compare(
+    configs: list[Path], data: Path, *, target: str, limit: int | None, warm_up: Path | None, json: bool
+) -> None:
+    """Several configurations: one table."""
+    from commands import backtest_compare
+
+    def note(config: Path) -> None:
+        if sys.stderr.isatty():
+            print(f"running {config} …", file=sys.stderr)
+
+    results = backtest_compare.compared(configs, data, target=target, limit=limit, warm_up=warm_up, note=note)
+    _print_json({"data": str(data), "results": results}) if json else backtest_compare.show(results)
+    for result in results:
+        _refuse_nothing_learned(result)
+
+
+def _painter(plot: Path) -> Any:
+    """What draws; asked for before the run, so that nobody waits for a picture that cannot be drawn."""
+    from anabranch.errors import ConfigError
+
+    if plot.suffix.lower() not in PICTURES or not plot.parent.is_dir():
+        raise typer.BadParameter(
+            f"{plot}: write a {', '.join(PICTURES)} in a folder that is there", param_hint="--plot"
+        )
+    try:
+        from commands.backtest_plot import draw
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"--plot needs the extra [plot] ({error.name} is not installed): pip install 'anabranch[plot]'"
+        ) from error
+    return draw
+
+
+def _print_json(result: dict[str, Any]) -> None:
+    import orjson
+
+    print(orjson.dumps(result).decode())
+
+
+def _refuse_nothing_learned(result: dict[str, Any]) -> None:
     if not result["events"] and result["dead_letters"]:
         reason = result["refusals"][0]["reason"]
         raise typer.BadParameter(f"every row was refused; the first for this reason: {reason}", param_hint="--data")

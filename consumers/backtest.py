@@ -6,13 +6,17 @@ from typing import Any
 from river import base
 
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
-from anabranch.ports import Clock, Sent
+from anabranch.ports import Clock, Record, Sent
 from anabranch.settings import Settings
 from consumers.checkpoints import MemoryStore
 from consumers.file_source import FileSource
 from consumers.learning_loop import LearningLoop
-from consumers.owner import Ports
+from consumers.owner import Owner, Ports
 from consumers.recruiting import InlineRecruiter
+from learners.lane import Lane
+
+Witness = Callable[[Lane], None]
+"""Is shown the lane after each learned event; it may look at everything and change nothing."""
 
 
 class Refusals:
@@ -50,6 +54,35 @@ class NoOutlet:
         """Nothing waits."""
 
 
+class WitnessedOwner(Owner):
+    """An owner, with somebody who looks at the lane after each event."""
+
+    witness: Witness
+
+    def take(self, record: Record) -> None:
+        """As ever; then show."""
+        learned = self.lane.events
+        super().take(record)
+        if self.lane.events > learned:
+            self.witness(self.lane)
+
+
+class WitnessedLoop(LearningLoop):
+    """A loop with such an owner."""
+
+    owner_type = WitnessedOwner
+
+    def __init__(self, settings: Settings, *, witness: Witness, **seams: Any) -> None:
+        self.witness = witness
+        super().__init__(settings, **seams)
+
+    def _owner(self, scope: str) -> Owner:
+        owner = super()._owner(scope)
+        assert isinstance(owner, WitnessedOwner)
+        owner.witness = self.witness
+        return owner
+
+
 class Backtest:
     """Runs a model over a file and gathers what it said.
 
@@ -58,6 +91,7 @@ class Backtest:
         values: opens the file anew: the encoded events from the first.
         timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number.
         listener: is shown every message, as it comes.
+        witness: is shown the lane after each learned event.
     """
 
     def __init__(
@@ -70,6 +104,7 @@ class Backtest:
         clock: Clock,
         limit: int | None = None,
         listener: Callable[[Message], None] | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self.clock = clock
         self.listener = listener
@@ -80,18 +115,15 @@ class Backtest:
         )
         store = MemoryStore()
         settings = settings.model_copy(update={"scope": "global"})  # a file is one partition: one model either way
-        self.loop = LearningLoop(
-            settings,
-            first=first,
-            ports=Ports(
-                source=source,
-                outlet=NoOutlet(),
-                stores=lambda scope: store,
-                recruiters=lambda scope: InlineRecruiter(settings, reader=source),
-                clock=clock,
-            ),
-            listener=self._hear,
+        ports = Ports(
+            source=source,
+            outlet=NoOutlet(),
+            stores=lambda scope: store,
+            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
+            clock=clock,
         )
+        seams: dict[str, Any] = {"first": first, "ports": ports, "listener": self._hear}
+        self.loop = WitnessedLoop(settings, witness=witness, **seams) if witness else LearningLoop(settings, **seams)
         self.seconds = 0.0
 
     def _hear(self, message: Message) -> None:

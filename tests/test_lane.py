@@ -306,7 +306,7 @@ def test_no_more_jobs_than_allowed_are_under_way() -> None:
     said = shown(lane, 100) + shown(lane, 50, c=False)
     assert [type(each) for each in said if not isinstance(each, Promotion)] == [DriftSignal]
     assert len(lane.jobs) == 1
-    assert "passed over: 1 jobs under way" in lane.notes[0]
+    assert "passed over: jobs: 1 under way" in lane.notes[0]
 
 
 def test_no_more_shadows_than_allowed_are_in_the_arena() -> None:

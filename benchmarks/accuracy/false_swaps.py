@@ -1,0 +1,57 @@
+"""Two trials of what must not happen: swaps after alarms that mean nothing, and swaps between equals."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+from anabranch.ports import Findings, Shift
+from benchmarks.accuracy import one_pass, our_pass
+from benchmarks.accuracy.streams import STREAMS
+from learners.arena import Contest
+
+ALARMS = 20
+ALARM_EVERY = 1500
+TIES = 100_000
+DISCORDANT = 0.1
+FALSE_SWAP_EVERY = 1e4
+
+
+class FalseAlarms:
+    """A watch that is wrong every so many events."""
+
+    def update(self, loss: float, *, event: int) -> Findings | None:
+        """An alarm, whatever the loss."""
+        if event % ALARM_EVERY or event > ALARMS * ALARM_EVERY:
+            return None
+        return Findings((("false", Shift(1.0, 1.0, 300)),), triggered=True)
+
+    def start_over(self) -> None:
+        """It has seen nothing."""
+
+    def state(self) -> dict[str, Any]:
+        """Nothing to keep."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Nothing to go on from."""
+
+
+def forced_alarms(seed: int) -> dict[str, Any]:
+    """GaussianNB on a stream that does not drift, with 20 false alarms: how many swaps."""
+    stream = next(each for each in STREAMS if each.name == "stationary_sea")
+    longer = type(stream)(**{**vars(stream), "each": (ALARMS + 2) * ALARM_EVERY})
+    events = longer.events(seed=seed, data=Path())
+    table = {"model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
+    settings = one_pass.settings_of(table, task="binary", seed=seed, rare=False)
+    passed = our_pass.anabranch(settings, events, watch=FalseAlarms())
+    return {"alarms": passed.signals, "swaps": passed.swaps, "judged": passed.judged, "wrong": passed.wrong}
+
+
+def tied_models(seed: int) -> dict[str, Any]:
+    """Two equally good models that differ on a tenth of the events, at A = 10,000: how many swaps."""
+    rng, contest, swaps = random.Random(seed), Contest(), 0
+    for _ in range(TIES):
+        contest.update(rng.choice((1.0, -1.0)) if rng.random() < DISCORDANT else 0.0)
+        if contest.won(FALSE_SWAP_EVERY):
+            swaps, contest = swaps + 1, Contest()
+    return {"events": TIES, "swaps": swaps}

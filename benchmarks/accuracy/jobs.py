@@ -1,0 +1,134 @@
+"""Jobs: one pass each, by themselves, with the key under which its result is kept."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from anabranch.errors import AnabranchError
+from benchmarks.accuracy import false_swaps, measures, one_pass, our_pass
+from benchmarks.accuracy.entries import ENTRIES, Entry
+from benchmarks.accuracy.streams import SEEDS, STREAMS, Stream
+
+ROOT = Path(__file__).resolve().parents[2]
+_HARNESS = ("generators", "rivals", "one_pass", "measures")
+_OURS = ("our_pass", "false_swaps")
+_ROOMS = ("anabranch", "detectors", "learners", "consumers")
+
+TRIALS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "forced alarms": false_swaps.forced_alarms,
+    "tied models": false_swaps.tied_models,
+}
+"""Experiments that need no stream of the catalogue."""
+
+TRIAL_SEEDS = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pass to be carried out by any process; `stream` is empty for a trial."""
+
+    stream: str
+    entry: str
+    seed: int
+    data: str
+    limit: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.stream or 'trial'}, {self.entry}, seed {self.seed}"
+
+    def key(self) -> str:
+        """The same for the same stream, seed, competitor, code and versions."""
+        ours = not self.stream or _entry(self).way == "anabranch"
+        parts: list[Any] = [self.stream and _stream(self).recipe(), self.seed, self.limit, versions(), code(ours=ours)]
+        if self.stream:
+            parts.append(_entry(self).table(_stream(self).task))
+        return hashlib.sha256(json.dumps([*parts, self.entry], sort_keys=True).encode()).hexdigest()
+
+
+def planned(
+    streams: Sequence[Stream], entries: Sequence[Entry], *, seeds: int, data: Path, limit: int | None
+) -> Iterable[Job]:
+    """All passes: the eight streams first, the slowest competitors last, so that an interrupted run is of some use."""
+    pairs = [(stream, entry) for entry in entries for stream in streams]
+    for stream, entry in sorted(pairs, key=lambda pair: (pair[1].seeds < len(SEEDS), pair[0].group != "eight")):
+        if stream.is_there(data) and entry.table(stream.task) is not None:
+            for seed in stream.seeds[: min(seeds, entry.seeds)]:
+                yield Job(stream.name, entry.name, seed, str(data), limit)
+
+
+def trials(*, seeds: int) -> Iterable[Job]:
+    """The experiments on false swaps."""
+    return (Job("", name, seed, "") for name in TRIALS for seed in TRIAL_SEEDS[: seeds + 2])
+
+
+def carry_out(job: Job) -> dict[str, Any]:
+    """The pass, in whatever process this is; with `refused`, why this version cannot run it."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    about = {"key": job.key(), "stream": job.stream, "entry": job.entry, "seed": job.seed}
+    try:
+        return about | (_pass(job) if job.stream else TRIALS[job.entry](job.seed))
+    except AnabranchError as error:
+        return about | {"refused": str(error)}
+
+
+def _pass(job: Job) -> dict[str, Any]:
+    stream, entry = _stream(job), _entry(job)
+    settings = one_pass.settings_of(
+        entry.table(stream.task) or {}, task=stream.task, seed=job.seed, rare=stream.group == "rare"
+    )
+    events = stream.events(seed=job.seed, data=Path(job.data), limit=job.limit)
+    if entry.way == "anabranch":
+        passed = our_pass.anabranch(settings, events)
+    else:
+        passed = one_pass.rival(entry.way, settings, events)
+    regression = stream.task == "regression"
+    measured = (
+        measures.of_numbers(passed.served)
+        if regression
+        else measures.of_labels(passed.served, with_hits=bool(stream.changes))
+    )
+    return {
+        "events": len(events),
+        **measured,
+        "us": passed.seconds / len(events) * 1e6,
+        "swaps": passed.swaps,
+        "judged": passed.judged,
+        "wrong": passed.wrong,
+        "signals": passed.signals,
+    }
+
+
+def _stream(job: Job) -> Stream:
+    return next(each for each in STREAMS if each.name == job.stream)
+
+
+def _entry(job: Job) -> Entry:
+    return next(each for each in ENTRIES if each.name == job.entry)
+
+
+@cache
+def versions() -> str:
+    """What the results depend on besides the project."""
+    packages = ", ".join(f"{name} {version(name.lower())}" for name in ("River", "NumPy"))
+    return f"Python {platform.python_version()}, {packages}"
+
+
+@cache
+def code(*, ours: bool) -> str:
+    """The digest of the code that a pass runs: the harness, and for Anabranch the rooms it is made of.
+
+    A River model is only built and asked by Anabranch's code: it does not change with it, and takes long.
+    """
+    harness = _HARNESS + (_OURS if ours else ())
+    paths = [ROOT / "benchmarks" / "accuracy" / f"{name}.py" for name in harness]
+    if ours:
+        paths += [path for room in _ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

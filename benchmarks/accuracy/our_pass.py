@@ -1,0 +1,50 @@
+"""One pass of Anabranch over one stream: a backtest, with everything on that is on by default."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from anabranch.clock import CpuClock
+from anabranch.messages import DriftSignal, Message, TrainedOn
+from anabranch.settings import Settings
+from benchmarks.accuracy.generators import XY
+from benchmarks.accuracy.one_pass import Passed, judged, quiet
+from consumers.backtest import Backtest
+from consumers.hindsight import LaneHindsight
+from learners import catalogue
+from learners.lane import Lane
+from learners.tasks import Task
+
+
+def anabranch(settings: Settings, events: Sequence[XY], *, watch: Any = None) -> Passed:
+    """A backtest, from the encoded event on; `watch` takes the place of the configured detectors."""
+    passed, clock = Passed(), CpuClock()
+    hindsight = LaneHindsight(Task(settings, wants_proba=settings.task != "regression"), clock=clock)
+
+    def witness(lane: Lane) -> None:
+        if watch is not None and lane.watch is not watch:
+            lane.watch = watch
+        passed.served.append(lane.scores.recent[-1])
+        hindsight(lane)
+
+    def listener(message: Message) -> None:
+        passed.signals += isinstance(message, DriftSignal)
+
+    values = [
+        orjson.dumps({"id": f"e{n}", "ts": 1.6e9 + n, "features": x, "label": y}) for n, (x, y) in enumerate(events)
+    ]
+    run = Backtest(
+        settings,
+        first=lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn()),
+        values=lambda: iter(values),
+        timestamp_of=lambda number: 1.6e9 + number,
+        clock=clock,
+        listener=listener,
+        witness=witness,
+    )
+    quiet()
+    run.run()
+    assert len(passed.served) == len(events), run.result()["refusals"]
+    passed.seconds = run.seconds - hindsight.seconds
+    return judged(passed, hindsight.hindsight)

@@ -1,0 +1,101 @@
+"""Several configurations over one file, side by side: how good, how many swaps, how many of them wrong, how fast."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from anabranch.clock import CpuClock
+from anabranch.errors import ConfigError
+from anabranch.settings import Settings
+from commands import wiring
+from consumers import files
+from consumers.backtest import Backtest
+from consumers.hindsight import SPAN_EVENTS, LaneHindsight
+from learners.lane import Lane
+
+
+def compared(
+    configs: Sequence[Path],
+    data: Path,
+    *,
+    target: str,
+    limit: int | None,
+    warm_up: Path | None,
+    note: Callable[[Path], None] = lambda config: None,
+) -> list[dict[str, Any]]:
+    """The result of each configuration, with what hindsight says of its swaps.
+
+    Raises:
+        ConfigError: one of them cannot be used, or they are not of one task.
+    """
+    several = [(config, wiring.settings_at(config)) for config in configs]
+    tasks = {settings.task: config for config, settings in several}
+    if len(tasks) > 1:
+        told = ", ".join(f'{config}: "{task}"' for task, config in tasks.items())
+        raise ConfigError(f"only configurations of one task can be compared; {told}")
+    return list(_results(several, data, target=target, limit=limit, warm_up=warm_up, note=note))
+
+
+def _results(
+    several: Sequence[tuple[Path, Settings]], data: Path, *, note: Callable[[Path], None], **options: Any
+) -> Iterator[dict[str, Any]]:
+    for config, settings in several:
+        note(config)
+        yield {"config": str(config), **_result(settings, data, **options)}
+
+
+def _result(settings: Settings, data: Path, *, target: str, limit: int | None, warm_up: Path | None) -> dict[str, Any]:
+    clock = CpuClock()
+    looking_back: list[LaneHindsight] = []
+
+    def witness(lane: Lane) -> None:
+        if not looking_back:  # the lane's task knows what its metrics and constraints need
+            looking_back.append(LaneHindsight(lane.task, clock=clock, trusted=settings.model.trusted))
+        looking_back[0](lane)
+
+    run = Backtest(
+        settings,
+        first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target),
+        values=lambda: files.events(data, target=target),
+        timestamp_of=wiring.timestamp_of(data),
+        clock=clock,
+        limit=limit,
+        witness=witness,
+    )
+    result = run.run()
+    aside_s = looking_back[0].seconds if looking_back else 0.0
+    hindsight = looking_back[0].hindsight if looking_back else None
+    return {
+        **result,
+        "swaps_judged": hindsight.judged if hindsight else 0,
+        "swaps_wrong": hindsight.wrong if hindsight else 0,
+        "us_per_event": round((run.seconds - aside_s) / max(1, result["events"]) * 1e6, 1),
+    }
+
+
+def show(results: Sequence[dict[str, Any]]) -> None:
+    """The results as one table."""
+    scores = list(dict.fromkeys(name for result in results for name in result["scores"]))
+    table = Table(title=f"{results[0]['events']:,} events", title_justify="left")
+    table.add_column("configuration", overflow="fold", min_width=10)
+    for head in (*scores, "swaps", "wrong", "µs/event"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for result in results:
+        values = (result["scores"].get(name) for name in scores)
+        table.add_row(
+            result["config"],
+            *("–" if value is None else f"{value:.4f}" for value in values),
+            str(len(result["swaps"])),
+            f"{result['swaps_wrong']} of {result['swaps_judged']}",
+            f"{result['us_per_event']:.1f}",
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"A swap is wrong if what it displaced, kept running, loses less over the next {SPAN_EVENTS:,} events than "
+        "what is served; with fewer events after it, it is not judged. µs are of computing.",
+        style="dim",
+    )
