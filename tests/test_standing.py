@@ -215,3 +215,18 @@ def test_a_standing_shadow_that_is_no_longer_configured_leaves() -> None:
     other.restore(statetree.decode(statetree.encode(lane.state())))
     other.asked(mixed(20, random.Random(1))._replace(x={"a": 0.0, "b": 0.0}))
     assert [(each.name, each.kind) for each in other.shadows.members] == [("bayes", "recruit"), ("other", "standing")]
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_shadow_of_naive_bayes_answers_as_the_champion_would(task: str) -> None:
+    """Its quicker sum gives the same label, and the same probabilities to twelve digits; nothing before any class."""
+    lane = lane_with([{"use": "naive_bayes.GaussianNB"}], task=task)
+    model, rng = lane.champion.model, random.Random(9)
+    quick = lane.task.shadow_asker(model)
+    assert quick({"a": 1.0}).value is None
+    for n in range(200):
+        each = numbers(n, rng, task=task)
+        lane.asked(each)
+        own, other = lane.champion.ask(each.x), quick(each.x)
+        assert other.value == own.value
+        assert (other.proba or {}) == pytest.approx(own.proba or {}, rel=1e-12)
