@@ -71,13 +71,14 @@ class Member:
     def begin(self, model: Any, *, task: Task, trained_on: TrainedOn) -> None:
         """Go on with another model. Its contest goes on too: it judges how one that begins afresh at times does."""
         self.model = model
-        self.ask = task.asker(model)
+        self.ask = task.asker(model) if self.kind == "champion" else task.shadow_asker(model)
         self.learn = model.learn_one
         self.trained_on = trained_on
 
-    def take_role(self, kind: MemberKind, *, since: int) -> None:
+    def take_role(self, kind: MemberKind, *, task: Task, since: int) -> None:
         """From now on it is champion, or displaced: what it contested before is over."""
         self.kind = kind
+        self.begin(self.model, task=task, trained_on=self.trained_on)
         self.since = since
         self.contest = Contest()
         self.measured = None

@@ -34,6 +34,9 @@ class Recruitment:
         self.life = life
         self.lineage = Lineage(events_max=retrain.history_max)
         self.jobs = Jobs(jobs_max=retrain.jobs_max, gap_max=retrain.gap_max)
+        for recruit in retrain.recruits:
+            if recruit.model is not None:  # a mistaken one shows at start, and not at the first trigger
+                task.check(build(recruit.model, seed=settings.seed))
 
     def withheld(self, event: int) -> str:
         """Why no retraining can begin now, if so."""

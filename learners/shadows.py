@@ -47,7 +47,7 @@ class Shadows:
         self.members.append(member)
         if self.life.states.get(member.name) != "displaced":
             self.life.move(member.name, "arena", reason=reason)
-        guests = [each for each in self.members if each.kind != "standing"]
+        guests = [each for each in self.members if not each.place]
         while len(guests) > self._shadows_max:
             longest_there = guests[:-1] or guests
             oldest = next((each for each in longest_there if each.kind == "recruit"), longest_there[0])

@@ -84,6 +84,7 @@ class StandingPlaces:
         """The place that the first champion holds: that of a standing shadow with the same model, or one of its own."""
         self._set_places()
         if self.any:
+            self._check()
             self.of_first = self._place_of_first()
             self._set_places()
 
@@ -147,6 +148,13 @@ class StandingPlaces:
             return build(self.settings.model, seed=self.settings.seed)
         spec = self.settings.model.model_copy(update={"steps": self.places[name].steps, "factory": None})
         return build(spec, seed=self.settings.seed)
+
+    def _check(self) -> None:
+        """A mistaken model shows at start, and not when its place is filled."""
+        for name in self.places:
+            model = self.build(name)
+            self.task.check(model)
+            self.task.asker(model)
 
     def _place_of_first(self) -> str:
         own = self._digest(FIRST)

@@ -143,9 +143,10 @@ class Succession:
         settled = rollback or not on_probation
         self.life.move(winner.name, "serving" if settled else "probation", reason=reason)
         self.life.move(displaced.name, "displaced", reason=f"rolled back: {reason}" if rollback else reason)
+        task = self.shadows.constraints.task
         self.due = NEVER if settled else number + self._probation_events
-        winner.take_role("champion", since=number)
-        displaced.take_role("displaced", since=number)
+        winner.take_role("champion", task=task, since=number)
+        displaced.take_role("displaced", task=task, since=number)
         self.champion = winner
         self.shadows.constraints.begin_groups(winner)
         self._shelve(displaced)

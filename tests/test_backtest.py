@@ -52,8 +52,10 @@ def test_naive_bayes_on_sea_swaps_after_each_of_the_three_changes_and_never_else
     """Abrupt changes at 12,500, 25,000 and 37,500: the quickest recruit wins, perhaps a better one after it."""
     result = backtest(tmp_path, shared_data / "syn_sea_50k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
     offsets = [swap["offset"] for swap in result["swaps"]]
-    after = [[at for at in offsets if change < at < change + 1500] for change in (12_500, 25_000, 37_500)]
-    assert all(1 <= len(each) <= 2 for each in after)
+    after = [[at for at in offsets if change < at < change + 2000] for change in (12_500, 25_000, 37_500)]
+    assert all(
+        1 <= len(each) <= 2 and each[0] < change for each, change in zip(after, (13_700, 26_000, 38_500), strict=True)
+    )
     assert sum(map(len, after)) == len(offsets)
     assert result["scores"]["accuracy"] > 0.875
 

@@ -7,16 +7,23 @@ import pytest
 from test_lane import LIVE, Reads, event, mixed, settings_of, stream
 
 from anabranch import statetree
-from anabranch.messages import Transition
+from anabranch.errors import ModelSpecError
+from anabranch.messages import TrainedOn, Transition
 from anabranch.ports import AcceptedEvent
 from anabranch.settings_file import build
 from detectors.watch import Watch
 from learners import catalogue, portfolio
 from learners.lane import Lane
+from learners.members import Member
 from learners.promotion import Promotion
 
 NAMES = ["linear-slow", "linear", "linear-quick", "bayes", "tree", "adaptive-tree", "tree-reset", "bayes-reset"]
 BAYES = {"name": "bayes", "steps": [{"use": "naive_bayes.GaussianNB"}]}
+
+VOTE = {
+    "use": "ensemble.VotingClassifier",
+    "models": [{"use": "tree.HoeffdingTreeClassifier"}, {"use": "naive_bayes.GaussianNB"}],
+}
 
 
 def lane_with(steps: list[dict[str, Any]], *, task: str = "binary", **shadows: Any) -> Lane:
@@ -215,3 +222,65 @@ def test_a_standing_shadow_that_is_no_longer_configured_leaves() -> None:
     other.restore(statetree.decode(statetree.encode(lane.state())))
     other.asked(mixed(20, random.Random(1))._replace(x={"a": 0.0, "b": 0.0}))
     assert [(each.name, each.kind) for each in other.shadows.members] == [("bayes", "recruit"), ("other", "standing")]
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_shadow_of_naive_bayes_answers_as_the_champion_would(task: str) -> None:
+    """Its quicker sum gives the same label, and the same probabilities to twelve digits; nothing before any class."""
+    lane = lane_with([{"use": "naive_bayes.GaussianNB"}], task=task)
+    model, rng = lane.champion.model, random.Random(9)
+    quick = lane.task.shadow_asker(model)
+    assert quick({"a": 1.0}).value is None
+    for n in range(200):
+        each = numbers(n, rng, task=task)
+        lane.asked(each)
+        own, other = lane.champion.ask(each.x), quick(each.x)
+        assert other.value == own.value
+        assert (other.proba or {}) == pytest.approx(own.proba or {}, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"shadows": {"standing": [{**BAYES, "steps": [{"use": "tree.HoefdingTreeClassifier"}]}]}}, "no class"),
+        (
+            {
+                "shadows": {
+                    "standing": [{**BAYES, "restart_every": 9, "steps": [{"use": "tree.HoeffdingTreeRegressor"}]}]
+                }
+            },
+            "classifier",
+        ),
+        (
+            {
+                "shadows": {"standing": [{**BAYES, "steps": [VOTE]}]},
+                "arena": {"loss": "brier"},
+            },
+            "gives no prob",
+        ),
+        (
+            {"retrain": {"recruits": [{"on": "last", "model": {"steps": [{"use": "tree.HoeffdingTreeRegressor"}]}}]}},
+            "classifier",
+        ),
+    ],
+)
+def test_a_mistaken_shadow_shows_at_start(section: dict[str, Any], said: str) -> None:
+    """And not when it is first needed, in the middle of the stream."""
+    settings = build({"name": "m", "task": "binary", "model": {"steps": BAYES["steps"]}, **section})
+    with pytest.raises(ModelSpecError, match=said):
+        Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
+
+
+def test_a_displaced_champion_with_a_place_is_no_guest() -> None:
+    """However little room there is for recruits, it keeps its place."""
+    lane = lane_with([{"use": "tree.HoeffdingTreeClassifier"}], portfolio="cheap")
+    shown(lane, 2)
+    for member in lane.shadows.members[:3]:
+        member.kind = "displaced"
+    lane.shadows._shadows_max = 1
+    for n in range(3):
+        lane.shadows.enter(
+            Member(f"r{n}", lane.champion.model, kind="recruit", task=lane.task, trained_on=TrainedOn(), since=2),
+            reason="",
+        )
+    assert members(lane) == [*[name for name in NAMES if name != "tree"], "r2"]
