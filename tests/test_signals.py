@@ -39,6 +39,7 @@ class Always(base.Classifier):
         """Nothing."""
 
 
+RECRUITS = [{"on": "detector-window", "events": 30}, {"on": "last"}]
 INPUTS = {"use": "inputs", "reference_events": 400, "window": 200}
 
 
@@ -49,6 +50,7 @@ def settings_of(**more: Any) -> Any:
         "model": {"factory": f"{__name__}:Always", "trusted": [f"{__name__}:Always"]},
         "scores": {"metrics": ["Accuracy"]},
         "publish": {"warm_up_events": 50},
+        "retrain": {"recruits": RECRUITS},
     }
     return build({**table, **more})
 
@@ -150,7 +152,7 @@ def test_time_goes_on_the_same_from_a_state() -> None:
 def test_new_labels_are_counted_from_the_last_retraining() -> None:
     """One for another reason, 150 events after the first labels, puts the volume off."""
     detectors = {"full": {"use": "volume", "labels": 200}, "due": {"use": "schedule", "every_events": 150}}
-    lane = lane_of(detectors=detectors, trigger={"debounce_events": 0}, retrain={"jobs_max": 10})
+    lane = lane_of(detectors=detectors, trigger={"debounce_events": 0}, retrain={"jobs_max": 10, "recruits": RECRUITS})
     said = signals(learned(lane, moved_at(0, 640)))
     assert {each.detector for each in said} == {"due"}
 
