@@ -86,7 +86,7 @@ class Owner:
     def _start_afresh(self) -> None:
         """The state before the first event. Made at once, so that a mistaken configuration shows at start."""
         model, trained_on = self.first()
-        self.lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on)
+        self.lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on, scope=self.scope)
         self.guard = Guard(self.settings)
         self.positions: Positions = {}
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)

@@ -44,6 +44,7 @@ class Lane:
         champion: the first one, fresh or already trained.
         watch: the drift detectors on the champion's loss.
         trained_on: what it has learned before.
+        scope: "global", or "p3" for the model of partition 3.
 
     Raises:
         ConfigError: the champion does not fit the task, or a metric does not fit the champion.
@@ -56,6 +57,7 @@ class Lane:
         *,
         watch: Watcher,
         trained_on: TrainedOn | None = None,
+        scope: str = "global",
     ) -> None:
         metrics = metrics_of(settings)
         self.settings = settings
@@ -82,7 +84,7 @@ class Lane:
         self.succession = Succession(settings, first, shadows=self.shadows, library=library, life=self.life)
         self.recruitment = Recruitment(settings, task=self.task, shadows=self.shadows, library=library, life=self.life)
         self.race = Race(self.shadows, self.standing, task=self.task, window=settings.scores.window)
-        self.teller = Teller(settings.name)
+        self.teller = Teller(settings.name, scope=scope)
         self.watch = watch
         self._watches_questions = watch.sees_questions
         self.lineage = self.recruitment.lineage

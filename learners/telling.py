@@ -19,8 +19,9 @@ def noteworthy(step: Step) -> bool:
 class Teller:
     """Makes the messages about one model."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, scope: str) -> None:
         self.model = model
+        self.name = model if scope == "global" else f"{model}/{scope}"
 
     def _id(self, event: AcceptedEvent, what: str) -> str:
         return f"{self.model}/{event.partition}/{event.offset}/{what}"
@@ -61,7 +62,7 @@ class Teller:
     ) -> DriftSignal:
         """What became of a request to retrain."""
         return DriftSignal(
-            id=f"{self.model}/{asked.id}",
+            id=f"{self.name}/{asked.id}",
             model=self.model,
             detector="retrain",
             partition=at.partition if at else 0,
