@@ -73,9 +73,9 @@ class Updates:
         self.consumer.close()
 
 
-def all_updates(kafka: Kafka, *, topic: str, model: str) -> list[ModelUpdate]:
+def all_updates(kafka: Kafka, *, topic: str, model: str, scope: str = "global") -> list[ModelUpdate]:
     """What has been announced of a model so far, oldest first."""
-    with Updates(kafka, topic=topic, model=model) as updates:
+    with Updates(kafka, topic=topic, model=model, scope=scope) as updates:
         found: list[ModelUpdate] = []
         while not updates.caught_up:
             found += updates.poll(1.0)

@@ -16,7 +16,7 @@ from anabranch import artifact, codec, kafka_models, settings_file
 from anabranch.clock import SystemClock
 from anabranch.errors import ConfigError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
-from anabranch.messages import Message, TrainedOn
+from anabranch.messages import Message, ModelUpdate, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
 from consumers import files
@@ -128,8 +128,16 @@ def learning_loop(
         recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
         clock=clock,
         controls=lambda: KafkaControl(settings),
+        announced=lambda scope: announced(settings, scope),
     )
     return LearningLoop(settings, first=first, ports=ports, rebuild=rebuild, listener=listener, stopping=stopping)
+
+
+def announced(settings: Settings, scope: str) -> ModelUpdate | None:
+    """The newest update of a model."""
+    topic = settings.topics.name("updates")
+    known = kafka_models.all_updates(settings.kafka, topic=topic, model=settings.name, scope=scope)
+    return known[-1] if known else None
 
 
 def carry_out(make: Callable[[threading.Event, bool], LearningLoop], *, until_end: bool) -> LearningLoop:

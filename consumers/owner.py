@@ -48,6 +48,7 @@ class Ports:
         stores: the store of an owner's checkpoints, by its scope.
         recruiters: what carries out an owner's retraining jobs, by its scope.
         controls: what people ask of an owner.
+        announced: the newest announcement of a scope, asked for where there is no checkpoint.
     """
 
     source: Source
@@ -56,6 +57,7 @@ class Ports:
     recruiters: Callable[[str], Recruiter]
     clock: Clock
     controls: Callable[[], Control | None] = lambda: None
+    announced: Callable[[str], ModelUpdate | None] = lambda scope: None
 
 
 class Owner:
@@ -110,9 +112,7 @@ class Owner:
         if rebuild:
             return self._begin_again(partitions, entry)
         if entry is None:
-            self.positions = self.ports.source.first_positions(self.settings.start, partitions)
-            log.info("begin", model=self.settings.name, scope=self.scope, positions=self.positions)
-            return self.positions
+            return self._begin(partitions)
         self._restore(str(entry["sha"]), parent=str(entry["parent"]))
         if committed is None or not committed.metadata or self.sha != entry["sha"]:
             # A later checkpoint may have been announced: what is announced from here on must be newer, and other.
@@ -127,6 +127,21 @@ class Owner:
         self._publish_outbox()
         known = self.ports.source.first_positions("earliest", partitions)  # one that was added begins at its start
         self.positions = {**known, **self.positions}
+        return self.positions
+
+    def _begin(self, partitions: Sequence[int]) -> Positions:
+        """The very first start; or every trace of the checkpoints is lost, but not what was announced."""
+        self.positions = self.ports.source.first_positions(self.settings.start, partitions)
+        before = self.ports.announced(self.scope)
+        if before is not None:
+            self.epoch, self.seq, self.lane.version = before.epoch + 1, before.seq, before.version
+        log.info(
+            "begin",
+            model=self.settings.name,
+            scope=self.scope,
+            positions=self.positions,
+            announced_before=None if before is None else before.version,
+        )
         return self.positions
 
     def _begin_again(self, partitions: Sequence[int], entry: Mapping[str, Any] | None) -> Positions:

@@ -72,23 +72,24 @@ SR = """[detectors.sr]
 use = "sr.SRDetector"
 """
 CHANGES = {
-    "syn_sea_50k": ("naive_bayes.GaussianNB", (12_500, 25_000, 37_500)),
-    "hv_sine_gradual": ("tree.HoeffdingAdaptiveTreeClassifier", (9_000, 19_500, 30_000)),  # where each begins
+    "syn_sea_50k": ("naive_bayes.GaussianNB", (12_500, 25_000, 37_500), 1_000),
+    "hv_sine_gradual": ("tree.HoeffdingAdaptiveTreeClassifier", (9_000, 19_500, 30_000), 2_000),  # where each begins
 }
+"""A model, the changes, and how late each may be noticed."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("detectors", ["", SR], ids=["as shipped", "sr"])
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_known_change_is_signalled(name: str, detectors: str, shared_data: Path, tmp_path: Path) -> None:
-    """Within 1,500 events of where it begins, and nothing is signalled before the first; the delays are printed."""
-    model, changes = CHANGES[name]
+    """Soon after it begins, and nothing is signalled before the first; the delays are printed."""
+    model, changes, late = CHANGES[name]
     data = shared_data / f"{name}.csv.gz"
     result = backtest(tmp_path, data, steps=f'{{ use = "{model}" }}', more=detectors)
     offsets = [signal["offset"] for signal in result["signals"]]
     delays = [next(at - change for at in offsets if at >= change) for change in changes]
     print(f"{name}: {delays} events after {changes}")
-    assert max(delays) < 1500
+    assert max(delays) < late
     assert min(offsets) >= changes[0]
 
 

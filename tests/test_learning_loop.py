@@ -158,6 +158,20 @@ def test_without_any_readable_blob_the_start_is_refused() -> None:
         loop_on(log, store).run(until_end=True)
 
 
+def test_a_model_that_lost_its_checkpoints_announces_after_what_it_had_announced() -> None:
+    """Followers would take an epoch that they know for the past, and keep a model that nobody trains."""
+    log = filled()
+    straight(log)
+    before = updates_in(log)[-1]
+    log.commits.clear()
+    loop = loop_on(log, MemoryStore())
+    loop.ports.announced = lambda scope: before
+    loop.run(until_end=True)
+    after = [update for update in updates_in(log) if update.epoch > before.epoch]
+    assert [update.seq for update in after] == [before.seq + 1 + n for n in range(len(after))]
+    assert after[0].version == before.version + 1
+
+
 def test_records_that_retention_took_before_they_were_learned_stop_the_loop() -> None:
     """P9: it says which offsets are gone."""
     log, store = filled(600), MemoryStore()
