@@ -1,20 +1,29 @@
-"""What must not go live, and what must come back: whole loops over a log in memory, with real models and real jobs."""
+"""What must not go live, and what must come back: whole loops in memory and on a real Kafka, with real models."""
 
 import random
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka import Producer
 from river import base, tree
 
-from anabranch import codec
+from anabranch.clock import SystemClock
+from anabranch.kafka_clients import producer
 from anabranch.messages import ModelUpdate, TrainedOn, Transition
+from anabranch.settings import Settings
 from anabranch.settings_file import build
 from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from consumers.checkpoints import MemoryStore
+from consumers.kafka_outlet import KafkaOutlet
+from consumers.kafka_reader import KafkaLogReader
+from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
 from consumers.recruiting import InlineRecruiter
+from consumers.topics import create
 from learners import catalogue
 from learners.retraining import Job, Recruited
 
@@ -86,53 +95,90 @@ def table(**more: Any) -> dict[str, Any]:
 
 
 def run(
-    values: Iterator[bytes], settings_table: dict[str, Any], *, planted: type[base.Classifier] | None = None
-) -> MemoryLog:
-    """The loop over these events, to the end."""
-    log, settings = MemoryLog(partitions=1), build(settings_table)
+    values: Iterator[bytes],
+    settings_table: dict[str, Any],
+    *,
+    planted: type[base.Classifier] | None = None,
+    kafka: Any = None,
+) -> list[Any]:
+    """The loop over these events, to the end, on a log in memory or on a broker; everything that it says."""
+    said: list[Any] = []
+    settings = on(kafka, settings_table) if kafka else build(settings_table)
+    ports = ports_on_kafka(settings, values) if kafka else ports_in_memory(settings, values)
+    if planted is not None:
+        reader = KafkaLogReader(settings) if kafka else ports.source
+        ports.recruiters = lambda scope: Plants(settings, reader=reader, planted=planted)
+    first = lambda: (catalogue.build(settings.model, seed=1), TrainedOn())  # noqa: E731  # only here
+    LearningLoop(settings, first=first, ports=ports, listener=said.append).run(until_end=True)
+    return said
+
+
+def ports_in_memory(settings: Settings, values: Iterator[bytes]) -> Ports:
+    """A log that holds the events."""
+    log, store = MemoryLog(partitions=1), MemoryStore()
     for value in values:
         log.append("events", value)
     source = MemorySource(log, "events")
-    recruiter = (
-        InlineRecruiter(settings, reader=source)
-        if planted is None
-        else Plants(settings, reader=source, planted=planted)
-    )
-    LearningLoop(
-        settings,
-        first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
+    return Ports(
         source=source,
         outlet=MemoryOutlet(log),
-        store=MemoryStore(),
-        recruiter=recruiter,
+        stores=lambda scope: store,
+        recruiters=lambda scope: InlineRecruiter(settings, reader=source),
         clock=FrozenClock(),
-    ).run(until_end=True)
-    return log
+    )
 
 
-def updates(log: MemoryLog) -> list[ModelUpdate]:
+def on(kafka: Any, settings_table: dict[str, Any]) -> Settings:
+    """The settings with a broker, and topics of their own."""
+    topics = {"prefix": f"proof-{uuid.uuid4().hex[:8]}-", "partitions": 1}
+    name = f"m-{uuid.uuid4().hex[:8]}"
+    return build({**settings_table, "name": name, "topics": topics, "kafka": {"bootstrap.servers": kafka.bootstrap}})
+
+
+def ports_on_kafka(settings: Settings, values: Iterator[bytes]) -> Ports:
+    """Topics that hold the events."""
+    create(settings)
+    publisher, store = Producer(producer(settings.kafka)), MemoryStore()
+    for value in values:
+        publisher.produce(settings.topics.name("events"), value)
+    assert not publisher.flush(30)
+    return Ports(
+        source=KafkaSource(settings),
+        outlet=KafkaOutlet(producer(settings.kafka)),
+        stores=lambda scope: store,
+        recruiters=lambda scope: InlineRecruiter(settings, reader=KafkaLogReader(settings)),
+        clock=SystemClock(),
+    )
+
+
+def updates(said: list[Any]) -> list[ModelUpdate]:
     """Swaps and rollbacks."""
-    several = [codec.decode(ModelUpdate, value) for value in log.values("model-updates")]
-    return [each for each in several if each.kind in ("swap", "rollback")]
+    return [each for each in said if isinstance(each, ModelUpdate) and each.kind in ("swap", "rollback")]
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+def broker(request: pytest.FixtureRequest) -> Any:
+    """Where the log lies: in memory, or on a real Kafka."""
+    return request.getfixturevalue("kafka") if request.param == "kafka" else None
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_a_planted_recruit_with_flipped_labels_never_goes_live(seed: int) -> None:
+def test_a_planted_recruit_with_flipped_labels_never_goes_live(seed: int, broker: Any) -> None:
     """It enters after each trigger, learns on live events, loses, and leaves."""
     settings = table(retrain={"recruits": [{"on": "last", "events": 500}]}, arena={"contest_events": 2000})
-    log = run(stream(6000, change=3000, rng=random.Random(seed)), settings, planted=Flipped)
-    steps = [codec.decode(Transition, value) for value in log.values("model-lifecycle")]
+    said = run(stream(6000, change=3000, rng=random.Random(seed)), settings, planted=Flipped, kafka=broker)
+    steps = [each for each in said if isinstance(each, Transition)]
     assert any(step.before == "recruiting" and step.after == "arena" for step in steps)
-    assert updates(log) == []
+    assert updates(said) == []
 
 
-def test_a_champion_that_turns_bad_is_rolled_back() -> None:
+def test_a_champion_that_turns_bad_is_rolled_back(broker: Any) -> None:
     """A recruit that wins, and is spoiled within its probation, gives way to the version before."""
     settings = table(
         retrain={"recruits": [{"on": "last", "events": 500}], "library_max": 0}, arena={"probation_events": 3000}
     )
-    log = run(stream(9000, change=5000, rng=random.Random(1)), settings, planted=Spoiled)
-    swap, rollback = [each for each in updates(log) if each.event > 5000][:2]
+    said = run(stream(9000, change=5000, rng=random.Random(1)), settings, planted=Spoiled, kafka=broker)
+    swap, rollback = [each for each in updates(said) if each.event > 5000][:2]
     assert (swap.kind, rollback.kind) == ("swap", "rollback")
     assert rollback.restores == swap.displaced_version
     assert 6000 < rollback.event < 6400
