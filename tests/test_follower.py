@@ -28,7 +28,7 @@ class Publisher:
             {"name": "m", "task": "binary", "model": {"steps": [{"use": "dummy.PriorClassifier"}]}, "kafka": self.kafka}
         )
         self.outlet = KafkaOutlet(producer(self.kafka))
-        self.announcer = Announcer(self.settings, outlet=self.outlet, clock=SystemClock())
+        self.announcer = Announcer(self.settings, scope="global", outlet=self.outlet, clock=SystemClock())
 
     def announce(self, version: int, **changes: Any) -> ModelUpdate:
         model = dummy.PriorClassifier()
