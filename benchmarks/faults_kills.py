@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults_oracle import learned, refused, updates
-from benchmarks.faults_project import NO_SWAPS, Learner, Project, project
+from benchmarks.faults_project import NO_SWAPS, SWAPS, Learner, Project, project
 from benchmarks.faults_table import Row, timed, to_the_end
 
 PACE = 5000.0
@@ -69,10 +69,9 @@ class Lives:
         self._died(row, learner)
 
     def _feed(self) -> None:
-        state = self.project.state()
-        done = sum(state["positions"].values()) if state else 0
-        if (left := len(self.project.stream) - done) < AHEAD:
-            self.project.feed(AHEAD * 2 - left)
+        ahead = max(AHEAD, 3 * self.project.stream.flip_every)  # a drift is among them, where one is waited for
+        if (left := len(self.project.stream) - sum(self.project.positions().values())) < ahead:
+            self.project.feed(ahead * 2 - left)
 
     def _died(self, row: Row, learner: Learner) -> None:
         code = learner.ended()
@@ -154,11 +153,12 @@ def kills_over_partitions(folder: Path, *, seed: int, randomly: int, events: int
 def kills_while_retraining(folder: Path, *, seed: int, times: int, swaps: bool, **given: Any) -> Iterator[Row]:
     """A stream that turns round again and again, and a learner killed around its retraining jobs."""
     what = "and swapping" if swaps else ""
-    how: dict[str, Any] = {"sections": "[trigger]\ndebounce_events = 1000\n" if swaps else NO_SWAPS}
+    # Without swaps, a model that learns anew each time, so that the next turn is a drift as well.
+    how: dict[str, Any] = {"factory": "bayes", "sections": SWAPS} if swaps else {"sections": NO_SWAPS}
     name = "swaps" if swaps else "retrain"
     # Slowly, and for longer: a retraining process takes two seconds, and its recruit must have time to win.
     slowly: dict[str, Any] = {"pace": 1500.0, "lives_s": (3.0, 6.0)} if swaps else {}
-    with project(folder, name=name, seed=seed, factory="bayes", flip_every=6000, **how, **given) as here:
+    with project(folder, name=name, seed=seed, flip_every=6000, **how, **given) as here:
         lives, row = Lives(here, random.Random(seed + 2), **slowly), Row(f"kill -9 while retraining {what}".strip())
         with timed(row):
             for number in range(times):

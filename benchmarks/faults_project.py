@@ -41,6 +41,15 @@ recruits = [{ on = "last", events = 3000 }]
 """
 """Retraining, but the first champion stays: so its counts are of every event."""
 
+SWAPS = """
+[trigger]
+debounce_events = 1000
+[retrain]
+library_max = 0
+recruits = [{ on = "detector-window", events = 30 }, { on = "last", events = 1000 }]
+"""
+"""Recruits that have learned everything since they began, which can be counted."""
+
 _CONFIG = """
 name = "{name}"
 task = "binary"

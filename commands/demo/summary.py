@@ -113,7 +113,7 @@ def _changes(changes: list[dict[str, Any]]) -> Table:
         "from offset": lambda c: f"{c['offset']:,}",
         "drift signal": lambda c: f"{c['detector']}, {c['delay_events']:,} events later" if c["detector"] else "none",
         "swap": lambda c: "[bold red]none[/]" if c["swap_offset"] is None else _swapped(c),
-        "trained on offsets": lambda c: _dash(c["training_range"], lambda r: f"{r[0]:,} to {r[1]:,}"),
+        "trained on offsets": _trained_on,
         "events learned with the gap": lambda c: _dash(c["trained_events"], lambda n: f"{n:,}"),
         "events in the arena": lambda c: _dash(c["arena_events"], lambda n: f"{n:,}"),
         "gain (Brier loss)": lambda c: _dash(c["gain"], _gain),
@@ -126,6 +126,13 @@ def _changes(changes: list[dict[str, Any]]) -> Table:
 
 def _swapped(change: dict[str, Any]) -> str:
     return f"version {change['version']} at {change['swap_offset']:,}"
+
+
+def _trained_on(change: dict[str, Any]) -> str:
+    if change["training_range"] is None:
+        return "–"
+    first, last = change["training_range"]
+    return f"{first:,} to {last:,}" if change["trained_events"] else f"none: fresh from {first:,} on"
 
 
 def _dash(value: Any, words: Any) -> str:
