@@ -8,7 +8,7 @@ from test_lane import LIVE, Driver, live, mixed, stream
 
 from anabranch import statetree
 from anabranch.messages import TrainedOn
-from anabranch.ports import AcceptedEvent, Shift
+from anabranch.ports import AcceptedEvent, Fired, Shift
 from anabranch.settings import Augment
 from anabranch.settings_file import build
 from detectors.watch import Watch
@@ -18,7 +18,7 @@ from learners.lane import Lane
 from learners.lineage import Run
 from learners.retraining import Job, Plan, Recruited, retrain
 
-FIRED = (("adwin", Shift(0.2, 0.1, 40)),)
+FIRED = (Fired("adwin", Shift(0.2, 0.1, 40)),)
 ARENA = {**LIVE["arena"], "probation_events": 5}
 OTHER = {"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}
 
