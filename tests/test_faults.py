@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults_kills import kills
-from benchmarks.faults_owners import zombies
-from benchmarks.faults_shared import shared
-from benchmarks.faults_stores import full_disk
-from benchmarks.faults_table import Row, table
+from benchmarks.faults.kills import kills
+from benchmarks.faults.owners import zombies
+from benchmarks.faults.shared import shared
+from benchmarks.faults.stores import full_disk
+from benchmarks.faults.table import Row, table
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults_oracle import learned
-from benchmarks.faults_project import Project, project
-from benchmarks.faults_table import Row, timed, to_the_end
+from benchmarks.faults.oracle import learned
+from benchmarks.faults.project import Project, project
+from benchmarks.faults.table import Row, timed, to_the_end
 from consumers.checkpoints import store_of
 
 PACE = 4000.0

@@ -13,7 +13,7 @@ from anabranch.clock import SystemClock
 from anabranch.errors import ArtifactError
 from anabranch.kafka_clients import batch, partitions, reader
 from anabranch.messages import DeadLetter, ModelUpdate
-from benchmarks.faults_project import Project
+from benchmarks.faults.project import Project
 from commands import wiring
 from consumers.backtest import Backtest
 

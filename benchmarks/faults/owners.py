@@ -10,9 +10,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from anabranch.errors import OwnershipLost
 from anabranch.kafka_clients import sharer
-from benchmarks.faults_oracle import learned
-from benchmarks.faults_project import SESSION_S, Learner, Project, is_stopped, project, until, wake
-from benchmarks.faults_table import Row, timed, to_the_end
+from benchmarks.faults.oracle import learned
+from benchmarks.faults.project import SESSION_S, Learner, Project, is_stopped, project, until, wake
+from benchmarks.faults.table import Row, timed, to_the_end
 
 PACE = 1500.0
 AHEAD = 20_000

@@ -17,12 +17,12 @@ from typing import Any
 import structlog
 
 from anabranch.kafka_local import LocalKafka
-from benchmarks.faults_kills import kills, kills_over_partitions, kills_while_retraining
-from benchmarks.faults_outside import broker_outage, broker_restarts, dying_jobs, long_sleep
-from benchmarks.faults_owners import newcomers, strangers, zombies, zombies_with_a_letter
-from benchmarks.faults_shared import shared, shared_zombie
-from benchmarks.faults_stores import damages, damages_over_partitions, full_disk
-from benchmarks.faults_table import Row, table
+from benchmarks.faults.kills import kills, kills_over_partitions, kills_while_retraining
+from benchmarks.faults.outside import broker_outage, broker_restarts, dying_jobs, long_sleep
+from benchmarks.faults.owners import newcomers, strangers, zombies, zombies_with_a_letter
+from benchmarks.faults.shared import shared, shared_zombie
+from benchmarks.faults.stores import damages, damages_over_partitions, full_disk
+from benchmarks.faults.table import Row, table
 
 Part = Callable[[dict[str, Any], LocalKafka], Iterable[Row]]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from anabranch.errors import OwnershipLost
 from anabranch.kafka_local import LocalKafka
-from benchmarks.faults_oracle import learned, messages
-from benchmarks.faults_project import NO_SWAPS, SESSION_S, Learner, Project, children, project, until
-from benchmarks.faults_table import Row, timed, to_the_end
+from benchmarks.faults.oracle import learned, messages
+from benchmarks.faults.project import NO_SWAPS, SESSION_S, Learner, Project, children, project, until
+from benchmarks.faults.table import Row, timed, to_the_end
 
 PACE = 2000.0
 DOWN_S = 1.5

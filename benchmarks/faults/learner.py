@@ -1,6 +1,6 @@
 """A learner that dies on command: `anabranch learn`, with the ports wrapped in fail points.
 
-python -m benchmarks.faults_learner CONFIG --journal FILE [--at commit:before --passing 3 --how kill] [--pace N]
+python -m benchmarks.faults.learner CONFIG --journal FILE [--at commit:before --passing 3 --how kill] [--pace N]
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from anabranch.errors import AnabranchError
-from benchmarks.faults_points import NAMES, Points, arm
+from benchmarks.faults.points import NAMES, Points, arm
 from commands import wiring
 from commands.main import exit_code
 from consumers.learning_loop import LearningLoop

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults_project import SESSION_S, Learner, Project, project, until, wake
-from benchmarks.faults_table import Row, timed, to_the_end
+from benchmarks.faults.project import SESSION_S, Learner, Project, project, until, wake
+from benchmarks.faults.table import Row, timed, to_the_end
 
 PACE = 1500.0
 PARTITIONS = 4

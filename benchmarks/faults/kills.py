@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults_oracle import learned, refused, updates
-from benchmarks.faults_project import NO_SWAPS, SWAPS, Learner, Project, project
-from benchmarks.faults_table import Row, timed, to_the_end
+from benchmarks.faults.oracle import learned, refused, updates
+from benchmarks.faults.project import NO_SWAPS, SWAPS, Learner, Project, project
+from benchmarks.faults.table import Row, timed, to_the_end
 
 PACE = 5000.0
 AHEAD = 8000

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from anabranch.messages import ModelUpdate
-from benchmarks.faults_oracle import Learned, announced_wrongly, learned, straight, unusable, updates
-from benchmarks.faults_project import Project
+from benchmarks.faults.oracle import Learned, announced_wrongly, learned, straight, unusable, updates
+from benchmarks.faults.project import Project
 
 ENDS_MAX = 3
 """So often a learner is asked to learn what is left; that once is not enough is a complaint."""

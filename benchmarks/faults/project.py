@@ -17,14 +17,14 @@ from typing import Any
 from confluent_kafka import Producer
 
 from anabranch.kafka_clients import producer
-from benchmarks import faults_witness
-from benchmarks.faults_stream import SPICE, Spice, Stream
+from benchmarks.faults import witness
+from benchmarks.faults.stream import SPICE, Spice, Stream
 from commands import wiring
 from consumers.checkpoints import store_of
 from consumers.restoring import state_of
 from consumers.topics import create
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_S = 60.0
 SESSION_S = 6.0
 
@@ -84,7 +84,7 @@ class Learner:
         self.journal = project.folder / f"{project.name}-{number}.journal"
         self.log = project.folder / f"{project.name}-{number}.log"
         self.journal.touch()
-        command = [sys.executable, "-m", "benchmarks.faults_learner", str(project.config)]
+        command = [sys.executable, "-m", "benchmarks.faults.learner", str(project.config)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--journal", str(self.journal), *words],
@@ -241,7 +241,7 @@ class Project:
 def _bring_witness(folder: Path) -> None:
     """Whole or not at all: another project's learner may be importing it."""
     beside = folder / f"witness.{threading.get_ident()}"
-    shutil.copy(faults_witness.__file__, beside)
+    shutil.copy(witness.__file__, beside)
     beside.replace(folder / "witness.py")
 
 

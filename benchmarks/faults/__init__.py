@@ -1,0 +1,1 @@
+"""The fault campaign: real processes on a real Kafka, killed, stopped, woken up and starved."""
