@@ -99,7 +99,7 @@ def _all(options: argparse.Namespace) -> None:
         grown, since_full = memory["grown_mb"], memory["since_full_mb"]
         print(
             f"1,000,000 events through a LogisticRegression lane: {grown:+.1f} MB, of which {since_full:+.1f} MB after "
-            f"the first {WINDOWS_FULL:,} (aim: under 20): until then the window of ids and the records for recruits fill"
+            f"the first {WINDOWS_FULL:,} (aim: under 20): until then windows fill"
         )
         pauses.table(runs=min(options.runs, 3), data=data, bootstrap=bootstrap)
     signal_cost.main()
