@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from anabranch.ports import Findings, Shift
+from anabranch.ports import Findings, Fired, Shift
 from benchmarks.accuracy import one_pass, our_pass
 from benchmarks.accuracy.streams import STREAMS
 from learners.arena import Contest
@@ -19,11 +19,16 @@ FALSE_SWAP_EVERY = 1e4
 class FalseAlarms:
     """A watch that is wrong every so many events."""
 
-    def update(self, loss: float, *, event: int) -> Findings | None:
+    sees_questions = wants_proba = False
+
+    def update(self, loss: float | None, *, event: int, **seen: Any) -> Findings | None:
         """An alarm, whatever the loss."""
         if event % ALARM_EVERY or event > ALARMS * ALARM_EVERY:
             return None
-        return Findings((("false", Shift(1.0, 1.0, 300)),), triggered=True)
+        return Findings((Fired("false", Shift(1.0, 1.0, 300)),), triggered=True)
+
+    def trained(self) -> None:
+        """It does not care."""
 
     def start_over(self) -> None:
         """It has seen nothing."""

@@ -19,7 +19,8 @@ from benchmarks.accuracy.streams import SEEDS, STREAMS, Stream
 
 ROOT = Path(__file__).resolve().parents[2]
 _HARNESS = ("generators", "rivals", "one_pass", "measures")
-_OURS = ("our_pass", "false_swaps")
+_OURS = ("our_pass",)
+_TRIALS = ("false_swaps",)
 _ROOMS = ("anabranch", "detectors", "learners", "consumers")
 
 TRIALS: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -46,11 +47,17 @@ class Job:
 
     def key(self) -> str:
         """The same for the same stream, seed, competitor, code and versions."""
-        ours = not self.stream or _entry(self).way == "anabranch"
-        parts: list[Any] = [self.stream and _stream(self).recipe(), self.seed, self.limit, versions(), code(ours=ours)]
+        recipe = self.stream and _stream(self).recipe()
+        parts: list[Any] = [recipe, self.seed, self.limit, versions(), self._code()]
         if self.stream:
             parts.append(_entry(self).table(_stream(self).task))
         return hashlib.sha256(json.dumps([*parts, self.entry], sort_keys=True).encode()).hexdigest()
+
+    def _code(self) -> str:
+        if not self.stream:
+            return code(_HARNESS + _OURS + _TRIALS, ours=True)
+        ours = _entry(self).way == "anabranch"
+        return code(_HARNESS + (_OURS if ours else ()), ours=ours)
 
 
 def planned(
@@ -122,13 +129,12 @@ def versions() -> str:
 
 
 @cache
-def code(*, ours: bool) -> str:
-    """The digest of the code that a pass runs: the harness, and for Anabranch the rooms it is made of.
+def code(modules: Iterable[str], *, ours: bool) -> str:
+    """The digest of the code that a pass runs: modules of the harness, and for Anabranch the rooms it is made of.
 
     A River model is only built and asked by Anabranch's code: it does not change with it, and takes long.
     """
-    harness = _HARNESS + (_OURS if ours else ())
-    paths = [ROOT / "benchmarks" / "accuracy" / f"{name}.py" for name in harness]
+    paths = [ROOT / "benchmarks" / "accuracy" / f"{name}.py" for name in modules]
     if ours:
         paths += [path for room in _ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
