@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import docker
 import pytest
@@ -39,6 +39,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 GOT = pytest.StashKey[str]()
+NOT_ASKED = "not asked for"
 
 
 class RealKafka:
@@ -89,7 +90,7 @@ def docker_engine_answers() -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[GOT] = "not asked for"
+    config.stash[GOT] = NOT_ASKED
 
 
 def pytest_report_header() -> str:
@@ -108,8 +109,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if {"kafka", "local_kafka"} & set(getattr(item, "fixturenames", ())):
+        wanted = set(getattr(item, "fixturenames", ()))
+        if {"kafka", "local_kafka"} & wanted:
             item.add_marker("kafka")
+        # What shares a broker, or an environment that takes a while to make, runs in one process.
+        if "client_python" in wanted or item.get_closest_marker("kafka"):
+            item.add_marker(pytest.mark.xdist_group("shared"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a process of the tests got is told by the one that sums up."""
+    got = getattr(node, "workeroutput", {}).get(WHICH, NOT_ASKED)
+    if got != NOT_ASKED:
+        node.config.stash[GOT] = got
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[WHICH] = session.config.stash[GOT]
 
 
 @pytest.fixture
