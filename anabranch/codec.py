@@ -21,13 +21,13 @@ def encode(message: Message) -> bytes:
 
 
 def decode(kind: type[M], data: bytes) -> M:
-    """The message in `data`.
+    """The message in `data`. What a newer sender says beyond it is passed over.
 
     Raises:
         UnreadableMessage: naming the message and the first fault.
     """
     try:
-        return kind.model_validate(orjson.loads(data))
+        return kind.model_validate(orjson.loads(data), extra="ignore")
     except orjson.JSONDecodeError as error:
         raise UnreadableMessage(f"not a {kind.__name__}: not JSON: {error}") from error
     except ValidationError as error:

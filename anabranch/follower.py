@@ -158,27 +158,47 @@ class Follower:
         newest: ModelUpdate | None = None
         while not self._stopping.is_set():
             found = updates.poll(0.1)
+            self.last_refusal = updates.unreadable or self.last_refusal
             newest = max([*found, *([newest] if newest else [])], key=order, default=None)
-            if newest is not None and updates.caught_up:
-                self._consider(newest)
+            if newest is not None and updates.caught_up and self._consider(newest):
                 newest = None
 
-    def _consider(self, update: ModelUpdate) -> None:
-        """Use the update's model if it is newer and everything about it is right; else keep the one in use."""
+    def _consider(self, update: ModelUpdate) -> bool:
+        """Use the update's model if it is newer and everything about it is right; else keep the one in use.
+
+        False if brokers that are away left the question open: it is to be asked once more.
+        """
         if order(update) <= self._newest:
-            return
-        self._newest = order(update)
+            return True
         try:
             champion = Champion(update, self._load(update))
-        except (AnabranchError, ValueError) as error:
-            self.last_refusal = f"version {update.version}: {error}"
-            log.warning("%s: the update is refused, the model in use stays: %s", self.model, self.last_refusal)
-            return
+        except KafkaUnavailable as error:
+            self._refuse(update, error)
+            self._stopping.wait(RETRY_S)
+            return False
+        except Exception as error:  # whatever bytes from elsewhere bring about: the model in use stays in use
+            self._newest = order(update)
+            self._refuse(update, error)
+            return True
         with self._changed:
+            self._newest = order(update)
             self._champion = champion
             self._changed.notify_all()
-        if self.on_update is not None:
+        self._tell(update)
+        return True
+
+    def _refuse(self, update: ModelUpdate, error: Exception) -> None:
+        said = str(error) if isinstance(error, AnabranchError | ValueError) else f"{type(error).__name__}: {error}"
+        self.last_refusal = f"version {update.version}: {said}"
+        log.warning("%s: the update is not taken, the model in use stays: %s", self.model, self.last_refusal)
+
+    def _tell(self, update: ModelUpdate) -> None:
+        if self.on_update is None:
+            return
+        try:
             self.on_update(update)
+        except Exception:  # the caller's own: it must not end the following
+            log.exception("%s: on_update raised at version %d", self.model, update.version)
 
     def _load(self, update: ModelUpdate) -> Artifact:
         """From cheap to dear: size, versions, bytes, digest, decoding, canary."""

@@ -1,5 +1,6 @@
 """Published models on Kafka: the updates of a model, and the bytes that an update points to."""
 
+import logging
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -8,9 +9,12 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from anabranch import codec
 from anabranch.artifact import chunk_key
+from anabranch.codec import UnreadableMessage
 from anabranch.errors import ArtifactError, KafkaUnavailable
 from anabranch.kafka_clients import TIMEOUT_S, Kafka, at, batch, partitions, reader
 from anabranch.messages import ModelUpdate
+
+log = logging.getLogger("anabranch.models")
 
 _QUIET = (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
 
@@ -32,6 +36,8 @@ class Updates:
         self.scope = scope
         every = partitions(kafka, topic)
         self.unread = set(every)
+        self.unreadable = ""
+        """What is wrong with the last record that could not be read; it is passed over, or it would stop all for good."""
         self.consumer = Consumer({**reader(kafka), "auto.offset.reset": "earliest", "enable.partition.eof": True})
         self.consumer.assign([TopicPartition(topic, partition, 0) for partition in every])
 
@@ -44,7 +50,6 @@ class Updates:
         """The updates that came, in no order across partitions: sort by (epoch, seq).
 
         Raises:
-            UnreadableMessage: a record of this model's is not an update.
             KafkaUnavailable: the topic is gone.
         """
         found = []
@@ -62,7 +67,12 @@ class Updates:
         key, value = message.key() or b"", message.value()
         if value is None or not bytes(key).startswith(f"{self.model}/{self.scope}/".encode()):
             return []  # a tombstone, or another model's
-        return [codec.decode(ModelUpdate, bytes(value))]
+        try:
+            return [codec.decode(ModelUpdate, bytes(value))]
+        except UnreadableMessage as error:
+            self.unreadable = f"{message.topic()} partition {message.partition()} offset {message.offset()}: {error}"
+            log.warning("passed over: %s", self.unreadable)
+            return []
 
     def __enter__(self) -> Self:
         return self
@@ -92,6 +102,7 @@ def fetch(kafka: Kafka, update: ModelUpdate) -> bytes:
 
     Raises:
         ArtifactError: chunks are missing.
+        KafkaUnavailable: none came in time.
     """
     pointer = update.artifact
     wanted = chunk_key(update.model, update.scope, update.version, sha256=pointer.sha256)
@@ -114,7 +125,7 @@ def _until(consumer: Consumer, last_offset: int) -> Iterator[tuple[str, bytes]]:
     while True:
         messages = batch(consumer, 100, timeout_s=TIMEOUT_S)
         if not messages:
-            raise ArtifactError(f"no chunk came for {TIMEOUT_S:.0f} s")
+            raise KafkaUnavailable(f"no chunk of the model came for {TIMEOUT_S:.0f} s")
         for message in messages:
             error = message.error()
             if error is not None:

@@ -86,6 +86,9 @@ class Watcher(Protocol):
     def trained(self) -> None:
         """A retraining has begun."""
 
+    def rescaled(self) -> None:
+        """From now on the same errors cost more, which is no rise."""
+
     def start_over(self) -> None:
         """Forget what was seen: it was of a champion that has been displaced."""
 

@@ -87,6 +87,13 @@ class Watch:
         self.trigger.start_over()
         self._sort()
 
+    def rescaled(self) -> None:
+        """The same errors cost more from now on, which is no rise: fresh detectors on the loss, as quiet as before."""
+        for signal in self._on_loss:
+            fresh = signal_of(signal.name, self.settings)
+            assert isinstance(fresh, ErrorSignal)
+            signal.gauge = fresh.gauge
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {

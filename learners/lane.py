@@ -241,8 +241,9 @@ class Lane:
             self.race.judge(event, loss, answers)
         if self.standing.any:
             self.race.tend(event, answers, champion=champion, number=self.events)
-        if self._is_regression:
-            self.task.judged(event.y, served)
+        if self._is_regression and self.task.judged(event.y, served):
+            self.watch.rescaled()
+            self.standing.rescaled()
         if self.jobs.under_way:
             self.notes += self.recruitment.remember(event)
         return self._conclude(event, loss, own)
@@ -332,7 +333,7 @@ class Lane:
             "too_slow": dict(self.constraints.too_slow),
             "watch": self.watch.state(),
             "scores": self.scores.state(),
-            "scale": (self.task.scale.count, self.task.scale.mean),
+            "scale": self.task.scale.state(),
         }
 
     def state(self) -> dict[str, Any]:
@@ -358,7 +359,7 @@ class Lane:
         self.constraints.too_slow = dict(state["too_slow"])
         self.watch.restore(state["watch"])
         self.scores.restore(state["scores"])
-        self.task.scale.count, self.task.scale.mean = state["scale"]
+        self.task.scale.restore(state["scale"])
         self.lineage.restore(state["lineage"])
         self.jobs.restore(state["jobs"])
         self.pending.restore(state["pending"])

@@ -42,8 +42,11 @@ class Recruitment:
         """Why no retraining can begin now, if so."""
         if not event:
             return "no event learned yet"
-        there = self._id(event, _DEMAND) in self.jobs.under_way
-        return f"jobs: {len(self.jobs)} under way" if there or self.jobs.full else ""
+        if self.jobs.full:
+            return f"jobs: {len(self.jobs)} under way"
+        # The recruits of a second one would be the same, and bear the same names.
+        there = any(name.startswith(f"r{event}-") for name in self.life.states)
+        return "nothing was learned since the last one began" if there else ""
 
     def trigger(self, fired: tuple[Fired, ...], *, champion: Member, event: int) -> Job | None:
         """Let in what needs no training, and make the job that trains the rest, one recruit for each distinct range."""

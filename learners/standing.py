@@ -164,6 +164,11 @@ class StandingPlaces:
     def _digest(self, name: str) -> str:
         return statetree.digest(self.build(name), trusted=self.settings.model.trusted)
 
+    def rescaled(self) -> None:
+        """The same errors cost more from now on, which is no rise."""
+        for alarm in self.alarms.values():
+            alarm.begin()
+
     def fault(self, place: str) -> None:
         """The model of a place raised, and has left."""
         del self.holders[place]

@@ -47,28 +47,57 @@ def log(y: Any, answer: Answer) -> float:
 
 
 class RunningScale:
-    """Bounds a regressor's error to [0, 1]: by four times the champion's mean absolute error so far.
+    """Bounds a regressor's error to [0, 1]: by four times the champion's mean absolute error, taken in steps.
 
-    It forgets over some 5,000 events, so that a rise stays visible to the detectors; it is only moved after the
-    event has been judged, so that both sides of a contest share a scale that neither could foresee.
+    The scale stays as it is until the mean is twice or half of it. A scale that followed the mean would turn an error
+    that fell, and stays low, into a loss that rises: a false drift. A detector has to begin anew when the scale falls.
+    The mean forgets over some 1,000 events, the first ones sooner, since a model that has learned little is no measure;
+    and no error counts for more than four times the mean, so that one absurd label does not hide all that follow.
+
+    It is only moved after the event has been judged, so that both sides of a contest share a scale that neither could
+    foresee.
+
+    >>> scale = RunningScale()
+    >>> [n for n in range(1, 3001) if scale.update(100.0 / n + 1.0)]
+    [3, 7, 16, 37, 99, 583]
+    >>> scale.update(1e9), scale.update(1.0), round(scale.bounded(2.0), 2)
+    (False, False, 0.4)
     """
 
-    FORGETTING = 1 / 5000
+    FORGETTING = 1 / 1000
+    FIRST_ONES = 3
+    CAP = 4
 
     def __init__(self) -> None:
         self.count = 0
         self.mean = 0.0
+        self.scale = 0.0
 
     def bounded(self, error: float) -> float:
         """The absolute error as a loss in [0, 1]."""
-        if self.mean == 0.0:
+        if self.scale == 0.0:
             return 0.0 if error == 0.0 else 1.0
-        return min(1.0, abs(error) / (4 * self.mean))
+        return min(1.0, abs(error) / (self.CAP * self.scale))
 
-    def update(self, error: float) -> None:
-        """Take in the champion's error."""
+    def update(self, error: float) -> bool:
+        """Take in the champion's error; whether the scale has fallen."""
+        size, first_ones = abs(error), self.FIRST_ONES
+        if self.mean:
+            size = min(size, self.CAP * self.mean)
+        self.mean += (size - self.mean) * max(first_ones / (self.count + first_ones), self.FORGETTING)
         self.count += 1
-        self.mean += (abs(error) - self.mean) * max(1 / self.count, self.FORGETTING)
+        if self.scale / 2 < self.mean < self.scale * 2:
+            return False
+        before, self.scale = self.scale, self.mean
+        return self.scale < before
+
+    def state(self) -> tuple[int, float, float]:
+        """What a checkpoint keeps."""
+        return self.count, self.mean, self.scale
+
+    def restore(self, state: tuple[int, float, float]) -> None:
+        """Go on from a checkpoint."""
+        self.count, self.mean, self.scale = state
 
 
 class Task:
@@ -100,10 +129,11 @@ class Task:
     def _squared(self, y: float, answer: Answer) -> float:
         return self._absolute(y, answer) ** 2
 
-    def judged(self, y: Any, champion: Answer) -> None:
-        """To be called after all members were scored on an event."""
-        if champion.value is not None and math.isfinite(champion.value):
-            self.scale.update(champion.value - y)
+    def judged(self, y: Any, champion: Answer) -> bool:
+        """To be called after all members were scored on an event; whether the same errors will now cost more."""
+        if champion.value is None or not math.isfinite(champion.value):
+            return False
+        return self.scale.update(champion.value - y)
 
     def check(self, model: base.Estimator) -> None:
         """Refuse a model that is not of this task.

@@ -108,10 +108,10 @@ def test_what_is_no_request_and_what_is_for_others_is_passed_over(value: bytes) 
 
 
 def test_a_request_that_cannot_be_met_says_why() -> None:
-    """As many jobs as may be under way at once: the third is refused, and its answer says so."""
+    """A second one on the same events would bring the same recruits: it is refused, and its answer says why."""
     log, store = MemoryLog(), MemoryStore()
     learn(log, store, events=100)
     for n in range(2):
         ask(log, id=f"r{n}")
     learn(log, store, events=100)
-    assert [(each.triggered, each.withheld) for each in answers(log)] == [(True, ""), (False, "jobs: 1 under way")]
+    assert [(each.triggered, each.withheld) for each in answers(log)] == [(True, ""), (False, "nothing was learned since the last one began")]

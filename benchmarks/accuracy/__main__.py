@@ -99,7 +99,7 @@ def _run(jobs: Sequence[Job], cache: Cache, *, workers: int) -> None:
 
 
 def _carried_out(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
-    # A process of its own for each pass: what an earlier one has left behind costs the next one neither memory nor time.
+    # A process for each pass: what an earlier one has left behind costs the next one neither memory nor time.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=spawn, max_tasks_per_child=1) as pool:
         under_way = {pool.submit(carry_out, job): job for job in jobs}
