@@ -86,6 +86,9 @@ class Watcher(Protocol):
     def trained(self) -> None:
         """A retraining has begun."""
 
+    def withdraw(self) -> None:
+        """No retraining could begin on the trigger just found: as if there had been none."""
+
     def rescaled(self) -> None:
         """From now on the same errors cost more, which is no rise."""
 
