@@ -264,6 +264,7 @@ class Publish(Section):
     warm_up_events: int = Field(200, ge=1, description="accepted events before the first champion is announced")
     refresh_events: int = Field(10_000, ge=0, description="announce what it has learned since; 0 = never")
     report_events: int = Field(2_000, ge=1, description="accepted events between two reports")
+    versions_kept: int = Field(100, ge=2, description="whose bytes stay on the artifacts' topic")
     canary_rows: int = Field(8, ge=1, le=100)
 
 

@@ -180,6 +180,7 @@ class Owner:
                 what="the models of the checkpoint go on; recruits are of the new one",
                 to_do="`anabranch rebuild CONFIG` learns the log anew with it",
             )
+        self.announcer.kept = list(state["artifacts"])
         self.guard.restore(state["guard"])
         self.lane.restore(state["lane"])
         self.recruiter.reset([each.job for each in self.lane.jobs.under_way.values()])
@@ -354,6 +355,7 @@ class Owner:
             )
         if self.outbox:
             self.ports.outlet.flush()
+            self.announcer.tidy()
         self.outbox = []
 
     def _state(self, parent: str) -> dict[str, Any]:
@@ -370,6 +372,7 @@ class Owner:
             "poison": self.poison.state(),
             "rebuilding": self.rebuilding,
             "outbox": [codec.encode(update) for update in self.outbox],
+            "artifacts": list(self.announcer.kept),
             "guard": self.guard.state(),
             "lane": self.lane.state(),
         }

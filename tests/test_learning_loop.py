@@ -321,3 +321,24 @@ def test_a_changed_model_is_told_at_the_restart(capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     loop_on(log, store, settings_of(model={"steps": [{"use": "tree.HoeffdingTreeClassifier"}]})).run(until_end=True)
     assert "anabranch rebuild" in capsys.readouterr().out
+
+
+def test_bytes_of_old_versions_are_dropped() -> None:
+    """The newest two stay; those before have tombstones under each of their keys, after a restart, too."""
+    log, store = filled(1600), MemoryStore()
+    settings = settings_of(publish={"warm_up_events": 50, "refresh_events": 200, "versions_kept": 2})
+    whole = log.records["events", 0]
+    for end in (700, 1600):
+        log.records["events", 0] = whole[:end]
+        log.next_offset["events", 0] = end
+        loop_on(log, store, settings).run(until_end=True)
+    last: dict[bytes, bytes | None] = {}
+    for record in log.records["model-artifacts", 0]:
+        last[record.key or b""] = record.value
+    there = {key.decode().rsplit("/", 1)[0] for key, value in last.items() if value is not None}
+    gone = {key.decode().rsplit("/", 1)[0] for key, value in last.items() if value is None}
+    versions = [each.version for each in updates_in(log)]
+    assert len(versions) > 5
+    assert len(there) == 2
+    assert len(gone) == len(versions) - 2
+    assert all(any(f"/{version}/" in f"{key}/" for key in there) for version in versions[-2:])
