@@ -115,6 +115,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # What shares a broker, or an environment that takes a while to make, runs in one process.
         if "client_python" in wanted or item.get_closest_marker("kafka"):
             item.add_marker(pytest.mark.xdist_group("shared"))
+    # What takes long begins early: at the end one process would wait for the other.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.hookimpl(optionalhook=True)
