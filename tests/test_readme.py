@@ -15,6 +15,7 @@ from river.datasets import synth
 
 from anabranch import codec, settings_file
 from anabranch.messages import Event
+from learners import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -27,6 +28,21 @@ def blocks(language: str) -> list[str]:
 def test_the_event_is_one() -> None:
     """The JSON in the README is what a producer may send."""
     assert codec.decode(Event, blocks("json")[0].encode()).label is False
+
+
+def test_the_configuration_is_the_one_in_the_examples() -> None:
+    """Nobody has to copy it."""
+    assert blocks("toml")[0] == (ROOT / "examples" / "fraud.toml").read_text()
+
+
+def test_the_configuration_learns_the_event() -> None:
+    """Its country is a string."""
+    settings = settings_file.load(ROOT / "examples" / "fraud.toml")
+    event = orjson.loads(blocks("json")[0])
+    model = catalogue.build(settings.model, seed=1)
+    for label in (True, False):
+        model.learn_one(event["features"], label)  # type: ignore[attr-defined]  # a classifier
+    assert set(model["LogisticRegression"].weights) == {"amount", "hour", "country_FR"}  # type: ignore[index]
 
 
 def test_the_backtest_prints_what_the_readme_shows(tmp_path: Path) -> None:
@@ -50,7 +66,7 @@ def test_the_configuration_learns_and_the_example_follows(tmp_path: Path, embedd
     assert settings_file.load(config).name == "fraud"
     producer = Producer({"bootstrap.servers": embedded.bootstrap})
     for number, (x, y) in enumerate(itertools.islice(synth.SEA(seed=1), 500)):
-        features = {"amount": x[0], "hour": x[1]}
+        features = {"amount": x[0], "hour": int(x[1]), "country": "FR" if x[2] > 5 else "DE"}
         producer.produce("events", orjson.dumps({"id": f"p{number}", "ts": 1.7e9, "features": features, "label": y}))
     assert not producer.flush(20)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
