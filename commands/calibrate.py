@@ -15,6 +15,7 @@ def calibrate(
     data: Annotated[Path, typer.Option(help="its history: a .csv, .csv.gz, .jsonl or .jsonl.gz")],
     false_alarms: Annotated[str, typer.Option(help="how many are bearable, in how many events")] = "1/100000",
     target: Annotated[str, typer.Option(help="the column of the label")] = "target",
+    ts: Annotated[str | None, typer.Option(help="the column of the time, which is then no feature")] = None,
     limit: Annotated[int | None, typer.Option(help="only the first so many rows")] = None,
     rise: Annotated[float | None, typer.Option(help="of the mean loss, to measure delays; else half of it")] = None,
 ) -> None:
@@ -34,7 +35,7 @@ def calibrate(
 
     settings = wiring.settings_at(config)
     rate = _rate(false_alarms)
-    known = history(settings, islice(wiring.records(data, target=target), limit))
+    known = history(settings, islice(wiring.records(data, target=target, ts=ts), limit))
     events = min(EVENTS_MAX, max(50_000, int(3 / rate)))
     console = Console()
     pasted = []

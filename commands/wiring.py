@@ -22,7 +22,7 @@ from anabranch.settings import Settings
 from consumers import files
 from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
-from consumers.guard import Guard
+from consumers.guard import Guard, own_time_s
 from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
@@ -44,23 +44,25 @@ def settings_at(config: Path) -> Settings:
     return settings
 
 
-def first_champion(settings: Settings, *, warm_up: Path | None, published: str | None, target: str) -> First:
+def first_champion(
+    settings: Settings, *, warm_up: Path | None, published: str | None, target: str, ts: str | None = None
+) -> First:
     """How the first champion is made: from nothing, from a file, or from a published version."""
     if warm_up is not None and published is not None:
         raise ConfigError("give either --warm-up or --from: a published version has been trained already")
     if published is not None:
         return lambda: _from_published(settings, published)
     if warm_up is not None:
-        return lambda: _warmed_up(settings, warm_up, target=target)
+        return lambda: _warmed_up(settings, warm_up, target=target, ts=ts)
     return lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn())
 
 
-def _warmed_up(settings: Settings, path: Path, *, target: str) -> tuple[base.Estimator, TrainedOn]:
+def _warmed_up(settings: Settings, path: Path, *, target: str, ts: str | None) -> tuple[base.Estimator, TrainedOn]:
     """A fresh model that has learned a file, through the same guard as everything."""
     model = catalogue.build(settings.model, seed=settings.seed)
     guard = Guard(settings)
     learned = 0
-    for record in records(path, target=target):
+    for record in records(path, target=target, ts=ts):
         event = guard.check(record)
         if isinstance(event, AcceptedEvent) and event.y is not None:
             model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the lane refuses what cannot learn
@@ -96,16 +98,27 @@ def scope_of(settings: Settings, partition: int | None) -> str:
     return f"p{partition}"
 
 
-def records(path: Path, *, target: str) -> Iterator[Record]:
+def records(path: Path, *, target: str, ts: str | None = None) -> Iterator[Record]:
     """The records of a file, as a log would hold them."""
-    timestamp = timestamp_of(path)
-    values = files.events(path, target=target)
-    return (Record(TOPIC, 0, number, timestamp(number), None, value) for number, value in enumerate(values))
+    timestamp = timestamp_of(path, ts=ts)
+    values = files.events(path, target=target, ts=ts)
+    return (
+        Record(TOPIC, 0, number, own_time_s(value) if timestamp is None else timestamp(number), None, value)
+        for number, value in enumerate(values)
+    )
 
 
-def timestamp_of(path: Path) -> Callable[[int], float]:
-    """What stands for the broker's timestamp: a table's rows have the time they were given, events lie in a file."""
+def timestamp_of(path: Path, *, ts: str | None = None) -> Callable[[int], float] | None:
+    """What stands for the broker's timestamp: a table's rows have the time they were given, events lie in a file.
+
+    None: each event's own time.
+
+    Args:
+        ts: the table's column that holds the time.
+    """
     if ".csv" in path.suffixes:
+        if ts is not None:
+            return None
         return files.time_of_row
     written_s = path.stat().st_mtime
     return lambda number: written_s

@@ -311,6 +311,19 @@ def _parsed(ts: Any) -> float:
     return parsed.timestamp()
 
 
+def own_time_s(value: bytes) -> float:
+    """The event's own time in epoch seconds; 0 where none can be read, for the guard to refuse.
+
+    >>> own_time_s(b'{"ts": "2026-11-21T09:30:00Z"}')
+    1795253400.0
+    """
+    try:
+        ts = orjson.loads(value)["ts"]
+        return float(ts if type(ts) in (float, int) else _parsed(ts))
+    except (Refused, orjson.JSONDecodeError, KeyError, TypeError):
+        return 0.0
+
+
 def _named(value: Any) -> str:
     names = {
         dict: "an object",

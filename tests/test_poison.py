@@ -218,7 +218,9 @@ def test_strings_that_a_model_cannot_take_are_named(steps: list[dict[str, Any]])
         x = {"amount": float(n), "country": "FR", "shop": "x"}
         log.append("events", orjson.dumps({"id": f"e{n}", "ts": 1.6e9, "features": x, "label": n % 2 == 0}))
     settings = build({"name": "m", "task": "binary", "model": {"steps": steps}, "scores": {"metrics": ["Accuracy"]}})
-    with pytest.raises(LearningFrozen, match=r"The features country, shop are strings: encode .*`anabranch rebuild CON"):
+    with pytest.raises(
+        LearningFrozen, match=r"The features country, shop are strings: encode .*`anabranch rebuild CON"
+    ):
         loop_on(log, MemoryStore(), settings).run(until_end=True)
 
 
