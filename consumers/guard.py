@@ -303,9 +303,11 @@ def _category(label: Any) -> Any:
 def _truth(label: Any) -> bool:
     if label in (0, 1) and type(label) is not str:
         return bool(label)
-    hint = 'for several classes write task = "multiclass", for numbers "regression"'
+    hint = 'for several classes write task = "multiclass"'
     if type(label) is str:
-        hint = 'name the positive class with `positive` in the configuration; for several classes write task = "multiclass"'
+        hint = f"name the positive class with `positive` in the configuration; {hint}"
+    else:
+        hint += ', for numbers "regression"'
     raise Refused("label", f"label {str(label)[:100]!r} is not true, false, 0 or 1; {hint}")
 
 
