@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -14,11 +15,12 @@ from river import base
 
 from anabranch import artifact, codec, kafka_models, settings_file
 from anabranch.clock import SystemClock
-from anabranch.errors import ConfigError, SessionExpired
+from anabranch.errors import ConfigError, ModelSpecError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
 from anabranch.messages import Message, ModelUpdate, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
+from anabranch.statetree import StateTreeError
 from consumers import files
 from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
@@ -29,6 +31,7 @@ from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
 from consumers.owner import GLOBAL, First, Ports
 from consumers.recruiting import ProcessRecruiter
+from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
 
@@ -38,10 +41,32 @@ _PUBLISHED = re.compile(r"models:/(?P<name>[a-z0-9._-]+)(?:/(?P<version>\d+)|@ch
 
 
 def settings_at(config: Path) -> Settings:
-    """The settings; modules beside the file can be named in `factory`."""
+    """The settings; modules beside the file can be named in `factory`.
+
+    Raises:
+        ConfigError: naming the file and what is wrong in it, with the model, a detector or a metric as well.
+    """
     settings = settings_file.load(config)
     sys.path.insert(0, str(config.resolve().parent))
+    with naming(config):
+        lane_of(settings)
     return settings
+
+
+def lane_of(settings: Settings) -> Lane:
+    """A lane with a fresh champion: what cannot be made of the settings shows here, before anything begins."""
+    return Lane(settings, catalogue.build(settings.model, seed=settings.seed), watch=Watch(settings))
+
+
+@contextmanager
+def naming(config: Path) -> Iterator[None]:
+    """Faults of the configuration that are found in here name the file."""
+    try:
+        yield
+    except StateTreeError as error:
+        raise ModelSpecError(f"{config}: the model's state cannot be kept: {error}") from error
+    except ConfigError as error:
+        raise type(error)("\n".join(f"{config}: {line}" for line in str(error).splitlines())) from error
 
 
 def first_champion(
