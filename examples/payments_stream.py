@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 ROWS, CHANGE = 20_000, 10_000
-BEGIN, APART = datetime(2026, 11, 2, tzinfo=UTC), timedelta(minutes=2)
+BEGIN, APART = datetime(2025, 11, 3, tzinfo=UTC), timedelta(minutes=2)
 COUNTRIES = ("FR", "DE", "ES", "IT", "PL")
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     table.writerow(["when", "amount", "hour", "country", "fraud"])
     for number in range(ROWS):
         when = BEGIN + number * APART
-        fraud = rng.random() < 0.1
+        fraud = rng.random() < 0.2
         amount, country = payment(rng, fraud=fraud, changed=number >= CHANGE)
         table.writerow([when.isoformat(), f"{amount:.2f}", when.hour, country, str(fraud).lower()])
 
