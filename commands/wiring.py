@@ -25,6 +25,7 @@ from consumers import files
 from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
 from consumers.guard import Guard, own_time_s
+from consumers.history import blaming
 from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
@@ -90,7 +91,8 @@ def _warmed_up(settings: Settings, path: Path, *, target: str, ts: str | None) -
     for record in records(path, target=target, ts=ts):
         event = guard.check(record)
         if isinstance(event, AcceptedEvent) and event.y is not None:
-            model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the lane refuses what cannot learn
+            with blaming(guard, event):
+                model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the lane refuses what cannot learn
             learned += 1
     return model, TrainedOn(events=learned, note=f"warmed up on {path.name}, {guard.refused} rows refused")
 

@@ -90,15 +90,19 @@ def _said(cause: BaseException) -> str:
 def _frozen(row: list[Place], error: LearnError, kinds: Mapping[str, str]) -> str:
     return (
         f"learning is frozen: the champion raised on {len(row)} events in a row, at {_listed(row)}; on the last: "
-        f"{_said(error.cause)}.{_of_strings(error.cause, kinds)} Nothing from there on is lost, and followers keep the "
-        "champion they have. If the model is to be mended, do so, and let `anabranch rebuild CONFIG` learn the log "
+        f"{_said(error.cause)}.{about_strings(error.cause, kinds)} Nothing from there on is lost, and followers keep "
+        "the champion they have. If the model is to be mended, do so, and let `anabranch rebuild CONFIG` learn the log "
         "again with it: `learn` alone goes on with the model in the checkpoint. If the producers are, or to leave more "
         "events out, raise `guard.poison_max` and start again"
     )
 
 
-def _of_strings(cause: BaseException, kinds: Mapping[str, str]) -> str:
-    """What is likely to be wrong, if the model raised on a string."""
+def about_strings(cause: BaseException, kinds: Mapping[str, str]) -> str:
+    """What is likely to be wrong, if the model raised on a string; else nothing.
+
+    Args:
+        kinds: of the features, as the guard has seen them.
+    """
     strings = [name for name, kind in kinds.items() if kind == "string"]
     if not strings or not isinstance(cause, TypeError | ValueError) or not _OF_STRINGS.search(str(cause)):
         return ""

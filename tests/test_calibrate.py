@@ -47,6 +47,20 @@ def test_a_more_sensitive_value_that_misses_changes_is_not_chosen() -> None:
     assert chosen([Trial("delta", *tried[3])]) is None
 
 
+@pytest.mark.parametrize("words", [("calibrate",), ("backtest", "--warm-up")])
+def test_a_model_that_raises_on_strings_is_told_so(words: tuple[str, ...], tmp_path: Path) -> None:
+    """With the row; no traceback."""
+    config, data = tmp_path / "m.toml", tmp_path / "rows.csv"
+    config.write_text('name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n')
+    data.write_text("country,target\n,1\nFR,0\nFR,1\n")
+    verb, *before = words
+    line = [sys.executable, "-m", "commands.main", verb, config, *before, *([data] if before else []), "--data", data]
+    done = subprocess.run(line, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert "on row 1. The feature country is a string: encode" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("use", KNOBS)
 def test_every_value_to_try_is_one_the_detector_takes(use: str) -> None:
     """None is refused half way through."""
