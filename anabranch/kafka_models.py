@@ -37,7 +37,7 @@ class Updates:
         every = partitions(kafka, topic)
         self.unread = set(every)
         self.unreadable = ""
-        """What is wrong with the last record that could not be read; it is passed over, or it would stop all for good."""
+        """What is wrong with the last record that could not be read; passed over, or it would stop all readers."""
         self.consumer = Consumer({**reader(kafka), "auto.offset.reset": "earliest", "enable.partition.eof": True})
         self.consumer.assign([TopicPartition(topic, partition, 0) for partition in every])
 
