@@ -194,7 +194,7 @@ def test_a_detectors_parameters_are_checked_at_start(detector: dict[str, Any], s
             {"shadows": {"standing": [{"name": "first", "steps": [{}]}]}},
             "shadows: no standing shadow may be named `first`",
         ),
-        ({"arena": {"shadows_max": 1}}, "arena.shadows_max: Input should be greater than or equal to 2"),
+        ({"arena": {"shadows_max": 1}}, "arena.shadows_max is to be 2 or more, not 1"),
         ({"constraints": {"accuracy": 0.7}}, "constraints: `accuracy`: write min_ or max_ and the name of a metric"),
         ({"constraints": {"min_accuracy": "high"}}, "constraints.min_accuracy is to be a number, not 'high'"),
         ({"constraints": {"min_accuracy": float("nan")}}, "constraints.min_accuracy is to be a finite number, not nan"),
