@@ -37,9 +37,15 @@ class ModelSpec(Section):
     wherever a parameter is a model or an optimizer, write a table with `use` again.
     """
 
-    factory: str | None = Field(None, description="`module:factory`, called without arguments")
-    steps: tuple[dict[str, Any], ...] | None = None
-    trusted: tuple[str, ...] = Field((), description="classes outside River that artifacts may hold")
+    factory: str | None = Field(
+        None, description="`module:function`, called without arguments; the module may lie beside the file"
+    )
+    steps: tuple[dict[str, Any], ...] | None = Field(
+        None, description="River's classes by name, one table each: the last one answers, those before it prepare"
+    )
+    trusted: tuple[str, ...] = Field(
+        (), description="classes outside River, `module:Class` or `module`, that checkpoints and artifacts may hold"
+    )
     user: str = Field("user", description="of a recommender: the feature that holds the user")
     item: str = Field("item", description="the feature that holds the item")
 
@@ -53,18 +59,18 @@ class ModelSpec(Section):
 class Topics(Section):
     """Names of the topics; `prefix` goes before each."""
 
-    prefix: str = ""
-    events: str = "events"
-    labels: str = "labels"
-    updates: str = "model-updates"
-    artifacts: str = "model-artifacts"
-    signals: str = "drift-signals"
-    reports: str = "model-reports"
-    lifecycle: str = "model-lifecycle"
-    control: str = "model-control"
-    dead_letters: str = "dead-letters"
+    prefix: str = Field("", description="goes before the name of each topic")
+    events: str = Field("events", description="what is learned")
+    labels: str = Field("labels", description="kept for labels that come later; nothing reads it yet")
+    updates: str = Field("model-updates", description="every announced champion")
+    artifacts: str = Field("model-artifacts", description="the bytes of the announced models, in chunks")
+    signals: str = Field("drift-signals", description="what the detectors have noticed")
+    reports: str = Field("model-reports", description="scores and counts, every `publish.report_events`")
+    lifecycle: str = Field("model-lifecycle", description="each step in the life of a model")
+    control: str = Field("model-control", description="requests of `anabranch retrain`")
+    dead_letters: str = Field("dead-letters", description="what could not be learned, with the reason")
     partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")
-    replication: int = Field(1, ge=1)
+    replication: int = Field(1, ge=1, description="of the topics that Anabranch creates")
 
     def name(self, which: str) -> str:
         """The full name of the topic that the field `which` names."""
@@ -74,8 +80,8 @@ class Topics(Section):
 class Guard(Section):
     """What an event may be. Anything beyond goes to dead-letters."""
 
-    features_max: int = Field(1000, ge=1)
-    event_max_bytes: int = Field(262_144, ge=64)
+    features_max: int = Field(1000, ge=1, description="features of an event")
+    event_max_bytes: int = Field(262_144, ge=64, description="bytes of an event")
     string_max: int = Field(1024, ge=1, description="characters of a string feature, an id or a label")
     shapes_max: int = Field(10_000, ge=1, description="distinct feature names over the model's life")
     classes_max: int = Field(1000, ge=2, description="distinct labels over the model's life")
@@ -103,7 +109,7 @@ class Detector(Section):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    use: str
+    use: str = Field(description="what makes the signal; all other keys are its parameters")
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -124,13 +130,13 @@ def default_detectors() -> dict[str, Detector]:
 class AtLeast(Section):
     """So many different signals together: `when = { at_least = 2 }`."""
 
-    at_least: int = Field(ge=1)
+    at_least: int = Field(ge=1, description="different signals that must come together")
 
 
 class Trigger(Section):
     """When signals become the decision to retrain."""
 
-    when: Literal["any", "all"] | AtLeast = "any"
+    when: Literal["any", "all"] | AtLeast = Field("any", description="which signals together are a trigger")
     debounce_events: int = Field(500, ge=0, description="one signal a detector of the error in so many")
     within_events: int | None = Field(None, ge=0, description="signals that far apart count together; the debounce")
     cooldown_events: int | None = Field(None, ge=0, description="no trigger so soon after another; the debounce")
@@ -157,7 +163,7 @@ class Recruit(Section):
     copy of the champion that learns the last N once more. `former`: the former champions that are kept, as they were.
     """
 
-    on: Literal["detector-window", "last", "now", "warm", "former"] = "last"
+    on: Literal["detector-window", "last", "now", "warm", "former"] = Field("last", description="what it is made of")
     events: int = Field(1000, ge=1, description="N for `last` and `warm`; the least for `detector-window`")
     model: ModelSpec | None = Field(None, description="another model than the champion's")
 
@@ -178,14 +184,17 @@ class Augment(Section):
 class Retrain(Section):
     """What is recruited on a trigger, and within which bounds."""
 
-    recruits: tuple[Recruit, ...] = (
-        Recruit(on="now"),
-        Recruit(on="detector-window", events=30),
-        Recruit(on="last", events=1000),
-        Recruit(on="former"),
+    recruits: tuple[Recruit, ...] = Field(
+        (
+            Recruit(on="now"),
+            Recruit(on="detector-window", events=30),
+            Recruit(on="last", events=1000),
+            Recruit(on="former"),
+        ),
+        description="the models that a trigger brings",
     )
     library_max: int = Field(3, ge=0, description="former champions that are kept")
-    augment: Augment = Augment()
+    augment: Augment = Field(Augment(), description="what retrained recruits learn besides")
     history_max: int = Field(20_000, ge=1, description="accepted events a recruit may be trained on")
     gap_max: int = Field(20_000, ge=1, description="accepted events a retraining job may take")
     jobs_max: int = Field(2, ge=1, description="jobs under way at once; further triggers are reported only")
@@ -196,8 +205,8 @@ class Retrain(Section):
 class Standing(Section):
     """A shadow that is always there."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$")
-    steps: tuple[dict[str, Any], ...]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$", description="of the place")
+    steps: tuple[dict[str, Any], ...] = Field(description="as in `model.steps`")
     restart_every: int = Field(0, ge=0, description="it begins afresh after so many events; 0 = never")
     reset_on_alarm: bool = Field(False, description="it begins afresh when ADWIN sees its own error rise")
 
@@ -205,8 +214,8 @@ class Standing(Section):
 class Shadows(Section):
     """The standing shadows: those that race beside the champion all the time."""
 
-    portfolio: Literal["cheap", "cheap+forest"] | None = None
-    standing: tuple[Standing, ...] = ()
+    portfolio: Literal["cheap", "cheap+forest"] | None = Field(None, description="several models that ship")
+    standing: tuple[Standing, ...] = Field((), description="models of your own, beside the portfolio's")
     budget: float | None = Field(None, gt=0, description="time of all shadows, in times of the champion's; None = any")
 
     @model_validator(mode="after")
@@ -222,7 +231,9 @@ class Shadows(Section):
 class Arena(Section):
     """How shadows are compared with the champion, and when one wins."""
 
-    loss: Literal["zero-one", "brier", "log", "absolute", "squared"] | None = None
+    loss: Literal["zero-one", "brier", "log", "absolute", "squared"] | None = Field(
+        None, description="what members are compared by; without it zero-one for labels, absolute for numbers"
+    )
     min_gain: float = Field(0.0, ge=0, lt=1, description="a smaller gain in mean loss is not worth a swap")
     false_swap_every: float = Field(10_000.0, gt=1, description="events to a false swap between equals, on average")
     shadows_max: int = Field(8, ge=2, description="recruits and displaced champions; standing shadows come on top")
@@ -240,7 +251,7 @@ class Constraints(Section):
     max_artifact_bytes: int | None = Field(None, ge=1, description="of its bytes")
     max_predict_us: float | None = Field(None, gt=0, description="of its measured time for a prediction, microseconds")
     group: str | None = Field(None, description="a feature whose values are groups of people or things")
-    group_metric: Literal["accuracy", "positive-rate"] = "accuracy"
+    group_metric: Literal["accuracy", "positive-rate"] = Field("accuracy", description="what groups are compared by")
     max_group_gap_widening: float = Field(
         0.05, ge=0, le=1, description="how much wider than the champion's its gap between groups may be"
     )
@@ -265,15 +276,17 @@ class Publish(Section):
     refresh_events: int = Field(10_000, ge=0, description="announce what it has learned since; 0 = never")
     report_events: int = Field(2_000, ge=1, description="accepted events between two reports")
     versions_kept: int = Field(100, ge=2, description="whose bytes stay on the artifacts' topic")
-    canary_rows: int = Field(8, ge=1, le=100)
+    canary_rows: int = Field(
+        8, ge=1, le=100, description="of events whose predictions go with a model, for followers to check it by"
+    )
 
 
 class Checkpoint(Section):
     """Where and when the state is kept."""
 
     store: str = Field("checkpoints", description="a folder, file:///folder, or s3://bucket/prefix with [s3]")
-    every_events: int = Field(50_000, ge=1)
-    every: Seconds = 10.0
+    every_events: int = Field(50_000, ge=1, description="records between two checkpoints, at most")
+    every: Seconds = Field(10.0, description="time between two checkpoints, at most, while records come")
     keep: int = Field(5, ge=2, description="blobs kept")
 
 
@@ -307,9 +320,9 @@ class Settings(BaseSettings):
     )
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="of the model")
-    task: Task
+    task: Task = Field(description="what is predicted: one of two classes, of several, a number, or a rating")
     positive: str | None = Field(None, description="the positive class of string labels (binary)")
-    seed: int = 1
+    seed: int = Field(1, description="of everything random: models that take a seed and were given none, detectors")
     scope: Literal["global", "partition"] = Field(
         "global", description="one model of all partitions, or one of each, spread over processes"
     )
@@ -317,13 +330,15 @@ class Settings(BaseSettings):
         "range", description='how processes share the partitions, with scope = "partition"'
     )
     start: Literal["earliest", "latest"] = Field("earliest", description="where the very first start begins")
-    model: ModelSpec
+    model: ModelSpec = Field(description="the model")
     kafka: dict[str, str | int | float | bool] = Field({}, description="passed to librdkafka as it stands")
     topics: Topics = Topics()
     guard: Guard = Guard()
     pending_max: int = Field(100_000, ge=1, description="events that wait for their label")
     scores: Scores = Scores()
-    detectors: dict[str, Detector] = Field(default_factory=default_detectors)
+    detectors: dict[str, Detector] = Field(
+        default_factory=default_detectors, description="signals by name; if the file has no such table, these two"
+    )
     trigger: Trigger = Trigger()
     retrain: Retrain = Retrain()
     shadows: Shadows = Shadows()

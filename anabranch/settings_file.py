@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from anabranch.errors import ConfigError
+from anabranch.setting_faults import in_words, place_of
 from anabranch.settings import Section, Settings
 
 PREFIX = Settings.model_config["env_prefix"]
@@ -50,7 +51,7 @@ def build(table: Mapping[str, Any], *, where: str = "config") -> Settings:
     except SettingsError as error:
         raise ConfigError(f"environment: {error}: {error.__cause__}") from error
     except ValidationError as error:
-        faults = [f"{where}: {_explain(fault)}" for fault in error.errors()] + faults
+        faults = [f"{where}: {each}" for each in _explained(error)] + faults
         raise ConfigError("\n".join(faults)) from error
     if faults:
         raise ConfigError("\n".join(faults))
@@ -69,8 +70,7 @@ def section(kind: type[S], table: Mapping[str, Any], *, where: str) -> S:
     try:
         return kind.model_validate(dict(table))
     except ValidationError as error:
-        faults = [f"{where}: {_explain(fault, within=kind)}" for fault in error.errors()]
-        raise ConfigError("\n".join(faults)) from error
+        raise ConfigError("\n".join(f"{where}: {each}" for each in _explained(error, within=kind))) from error
 
 
 def _misnamed_variables() -> list[tuple[str, str]]:
@@ -83,12 +83,17 @@ def _ours(environment: Iterable[str]) -> list[str]:
     return sorted(variable for variable in environment if variable.upper().startswith(PREFIX))
 
 
-def _explain(fault: Any, *, within: type[BaseModel] = Settings) -> str:
-    names = [str(part) for part in fault["loc"]]
-    if fault["type"] != "extra_forbidden":
-        said: str = fault["msg"].removeprefix("Value error, ")
-        return f"{'.'.join(names)}: {said}" if names else said
-    return _unknown(names, within=within)
+def _explained(error: ValidationError, *, within: type[BaseModel] = Settings) -> list[str]:
+    """Every fault, with its place and what to write."""
+    unknown = [fault for fault in error.errors() if fault["type"] == "extra_forbidden"]
+    others = [fault for fault in error.errors() if fault["type"] != "extra_forbidden"]
+    said = [f"{'.'.join(place)}{_link(words)}{words}" if place else words for place, words in in_words(others)]
+    return said + [_unknown(list(place_of(fault)), within=within) for fault in unknown]
+
+
+def _link(words: str) -> str:
+    """A sentence of the key, or one of its own after it."""
+    return " " if words.startswith("is ") else ": "
 
 
 def _unknown(names: list[str], *, said: str = "", within: type[BaseModel] = Settings) -> str:

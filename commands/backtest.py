@@ -13,6 +13,7 @@ def backtest(
     configs: Annotated[list[Path], typer.Argument(help="the TOML file of the model; several with --compare")],
     data: Annotated[Path, typer.Option(help="a .csv, .csv.gz, .jsonl or .jsonl.gz")],
     target: Annotated[str, typer.Option(help="the column of the label")] = "target",
+    ts: Annotated[str | None, typer.Option(help="the column of the time; without one, a row is a second")] = None,
     limit: Annotated[int | None, typer.Option(help="only the first so many rows")] = None,
     warm_up: Annotated[Path | None, typer.Option(help="train the first champion on this file")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="all configurations in one table")] = False,
@@ -27,7 +28,7 @@ def backtest(
         raise typer.BadParameter("a picture shows one configuration; leave --compare out", param_hint="--plot")
     if len(configs) > 1 and not compare:
         raise typer.BadParameter("several configurations: give --compare too", param_hint="CONFIGS")
-    options: dict[str, Any] = {"target": target, "limit": limit, "warm_up": warm_up, "json": json}
+    options: dict[str, Any] = {"target": target, "ts": ts, "limit": limit, "warm_up": warm_up, "json": json}
     if compare:
         _compare(configs, data, **options)
     else:
@@ -39,6 +40,7 @@ def _one(
     data: Path,
     *,
     target: str,
+    ts: str | None,
     limit: int | None,
     warm_up: Path | None,
     plot: Path | None,
@@ -46,19 +48,20 @@ def _one(
 ) -> None:
     """One configuration: its result, and its picture."""
     from anabranch.clock import SystemClock
-    from commands import backtest_view, wiring
+    from commands import backtest_view, event_time, wiring
     from consumers import files
     from consumers.backtest import Backtest
     from consumers.trace import Trace
 
     draw = None if plot is None else _painter(plot)
     settings = wiring.settings_at(config)
+    event_time.warn(settings, data, ts=ts)
     trace = Trace(window=min(settings.scores.window, 500))
     run = Backtest(
         settings,
-        first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target),
-        values=lambda: files.events(data, target=target),
-        timestamp_of=wiring.timestamp_of(data),
+        first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target, ts=ts),
+        values=lambda: files.events(data, target=target, ts=ts),
+        timestamp_of=wiring.timestamp_of(data, ts=ts),
         clock=SystemClock(),
         limit=limit,
         witness=None if draw is None else trace,
@@ -74,7 +77,14 @@ def _one(
 
 
 def _compare(
-    configs: list[Path], data: Path, *, target: str, limit: int | None, warm_up: Path | None, json: bool
+    configs: list[Path],
+    data: Path,
+    *,
+    target: str,
+    ts: str | None,
+    limit: int | None,
+    warm_up: Path | None,
+    json: bool,
 ) -> None:
     """Several configurations: one table."""
     from commands import backtest_compare
@@ -83,7 +93,7 @@ def _compare(
         if sys.stderr.isatty():
             print(f"running {config} …", file=sys.stderr)
 
-    results = backtest_compare.compared(configs, data, target=target, limit=limit, warm_up=warm_up, note=note)
+    results = backtest_compare.compared(configs, data, target=target, ts=ts, limit=limit, warm_up=warm_up, note=note)
     _print_json({"data": str(data), "results": results}) if json else backtest_compare.show(results)
     for result in results:
         _refuse_nothing_learned(result)

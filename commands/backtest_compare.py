@@ -10,7 +10,7 @@ from rich.table import Table
 from anabranch.clock import CpuClock
 from anabranch.errors import ConfigError
 from anabranch.settings import Settings
-from commands import wiring
+from commands import event_time, wiring
 from consumers import files
 from consumers.backtest import Backtest
 from consumers.hindsight import SPAN_EVENTS, LaneHindsight
@@ -22,6 +22,7 @@ def compared(
     data: Path,
     *,
     target: str,
+    ts: str | None,
     limit: int | None,
     warm_up: Path | None,
     note: Callable[[Path], None] = lambda config: None,
@@ -36,7 +37,9 @@ def compared(
     if len(tasks) > 1:
         told = ", ".join(f'{config}: "{task}"' for task, config in tasks.items())
         raise ConfigError(f"only configurations of one task can be compared; {told}")
-    return list(_results(several, data, target=target, limit=limit, warm_up=warm_up, note=note))
+    for _, settings in several:
+        event_time.warn(settings, data, ts=ts)
+    return list(_results(several, data, target=target, ts=ts, limit=limit, warm_up=warm_up, note=note))
 
 
 def _results(
@@ -47,7 +50,9 @@ def _results(
         yield {"config": str(config), **_result(settings, data, **options)}
 
 
-def _result(settings: Settings, data: Path, *, target: str, limit: int | None, warm_up: Path | None) -> dict[str, Any]:
+def _result(
+    settings: Settings, data: Path, *, target: str, ts: str | None, limit: int | None, warm_up: Path | None
+) -> dict[str, Any]:
     clock = CpuClock()
     looking_back: list[LaneHindsight] = []
 
@@ -58,9 +63,9 @@ def _result(settings: Settings, data: Path, *, target: str, limit: int | None, w
 
     run = Backtest(
         settings,
-        first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target),
-        values=lambda: files.events(data, target=target),
-        timestamp_of=wiring.timestamp_of(data),
+        first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target, ts=ts),
+        values=lambda: files.events(data, target=target, ts=ts),
+        timestamp_of=wiring.timestamp_of(data, ts=ts),
         clock=clock,
         limit=limit,
         witness=witness,

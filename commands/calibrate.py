@@ -15,8 +15,14 @@ def calibrate(
     data: Annotated[Path, typer.Option(help="its history: a .csv, .csv.gz, .jsonl or .jsonl.gz")],
     false_alarms: Annotated[str, typer.Option(help="how many are bearable, in how many events")] = "1/100000",
     target: Annotated[str, typer.Option(help="the column of the label")] = "target",
+    ts: Annotated[str | None, typer.Option(help="the column of the time, which is then no feature")] = None,
     limit: Annotated[int | None, typer.Option(help="only the first so many rows")] = None,
-    rise: Annotated[float | None, typer.Option(help="of the mean loss, to measure delays; else half of it")] = None,
+    rise: Annotated[
+        float | None,
+        typer.Option(
+            help="how much the mean loss rises where delays are measured; else half of it, .05 or more", min=0.0
+        ),
+    ] = None,
 ) -> None:
     """Choose each detector's threshold from the losses of the model on a file; prints what to write.
 
@@ -28,13 +34,13 @@ def calibrate(
 
     from commands import wiring
     from consumers.history import history
-    from detectors.calibration import KNOBS, Bench, chosen
+    from detectors.calibration import HORIZON_EVENTS, KNOBS, RUNS, Bench, chosen
     from detectors.catalogue import signal_of
     from detectors.error_signals import ErrorSignal
 
     settings = wiring.settings_at(config)
     rate = _rate(false_alarms)
-    known = history(settings, islice(wiring.records(data, target=target), limit))
+    known = history(settings, islice(wiring.records(data, target=target, ts=ts), limit))
     events = min(EVENTS_MAX, max(50_000, int(3 / rate)))
     console = Console()
     pasted = []
@@ -52,6 +58,13 @@ def calibrate(
             console.print(f"{name}: no value alarms as seldom as {false_alarms}; leave the detector out")
             continue
         pasted.append(_toml(name, {**detector.model_dump(), best.parameter: best.value}))
+    if pasted:
+        console.print(
+            "chosen: the least mean delay among the values with bearable false alarms.\n"
+            f"missed: of {RUNS} rises, those without an alarm in {HORIZON_EVENTS:,} events, "
+            "which count as a delay of as many.",
+            style="dim",
+        )
     print("\n" + "\n\n".join(pasted))
 
 
@@ -65,7 +78,10 @@ def _rate(said: str) -> float:
 def _table(name: str, trials: Any, best: Any, *, events: int, mean: float, rise: float) -> Any:
     from rich.table import Table
 
-    title = f"{name}: {events:,} events of mean loss {mean:.3f}; delay of a rise by {rise:.3f}"
+    title = (
+        f"{name}: {events:,} events of mean loss {mean:.4g}\n"
+        f"delays where it rises to {mean + rise:.4g} (--rise {rise:.4g})"
+    )
     table = Table(trials[0].parameter, "false alarms in 100,000", "mean delay", "missed", "", title=title)
     for trial in trials:
         table.add_row(

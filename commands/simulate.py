@@ -19,6 +19,7 @@ def simulate(
     seed: Annotated[int | None, typer.Option(help="replay this seed alone, and print its steps")] = None,
     data: Annotated[Path | None, typer.Option(help="learn these events instead of synthetic ones")] = None,
     target: Annotated[str, typer.Option(help="the label's column in --data")] = "target",
+    ts: Annotated[str | None, typer.Option(help="the time's column in --data")] = None,
     events: Annotated[int, typer.Option(help="of a schedule, when a configuration is given", min=1)] = 300,
     hostile: Annotated[int, typer.Option(help="how many hostile records the guard is shown", min=0)] = 100_000,
     siege: Annotated[int | None, typer.Option(help="replay this siege of hostile records alone")] = None,
@@ -40,7 +41,7 @@ def simulate(
         campaign, besieged = Campaign(tuple(map(shipped, MODELS))), sieges.shipped()
     else:
         settings = wiring.settings_at(config)
-        given = list(itertools.islice(_events(data, target=target), events)) if data else []
+        given = list(itertools.islice(_events(data, target=target, ts=ts), events)) if data else []
         campaign = Campaign((configured(settings, events=events, given=given),))
         besieged = sieges.Sieges((settings,))
     if seed is not None:
@@ -48,27 +49,25 @@ def simulate(
     elif siege is not None:
         simulation_view.show(besieged, siege)
     else:
-        again = _replay(config, data, target=target, events=events)
+        again = _replay(config, data, target=target, ts=ts, events=events)
         processes = processes or os.cpu_count() or 1
         count = -(-hostile // sieges.RECORDS)
         simulation_view.besiege(besieged, range(begin, begin + count), processes=processes, again=again)
         simulation_view.run(campaign, range(begin, begin + seeds), processes=processes, again=again)
 
 
-def _events(path: Path, *, target: str) -> Iterator[tuple[float, bytes]]:
+def _events(path: Path, *, target: str, ts: str | None) -> Iterator[tuple[float, bytes]]:
     """The events in a file, each with what stands for the broker's timestamp."""
     from commands import wiring
-    from consumers import files
 
-    at_s = wiring.timestamp_of(path)
-    return ((at_s(number), value) for number, value in enumerate(files.events(path, target=target)))
+    return ((each.timestamp_s, each.value or b"") for each in wiring.records(path, target=target, ts=ts))
 
 
-def _replay(config: Path | None, data: Path | None, *, target: str, events: int) -> str:
+def _replay(config: Path | None, data: Path | None, *, target: str, ts: str | None, events: int) -> str:
     """The command line that runs a seed again, less the seed."""
     words = ["anabranch", "simulate"]
     if config is not None:
         words += [str(config), "--events", str(events)]
     if data is not None:
-        words += ["--data", str(data), "--target", target]
+        words += ["--data", str(data), "--target", target, *(["--ts", ts] if ts is not None else [])]
     return shlex.join(words)

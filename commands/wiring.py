@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -14,21 +15,24 @@ from river import base
 
 from anabranch import artifact, codec, kafka_models, settings_file
 from anabranch.clock import SystemClock
-from anabranch.errors import ConfigError, SessionExpired
+from anabranch.errors import ConfigError, ModelSpecError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
 from anabranch.messages import Message, ModelUpdate, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
+from anabranch.statetree import StateTreeError
 from consumers import files
 from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
-from consumers.guard import Guard
+from consumers.guard import Guard, own_time_s
+from consumers.history import blaming
 from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
 from consumers.owner import GLOBAL, First, Ports
 from consumers.recruiting import ProcessRecruiter
+from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
 
@@ -38,32 +42,57 @@ _PUBLISHED = re.compile(r"models:/(?P<name>[a-z0-9._-]+)(?:/(?P<version>\d+)|@ch
 
 
 def settings_at(config: Path) -> Settings:
-    """The settings; modules beside the file can be named in `factory`."""
+    """The settings; modules beside the file can be named in `factory`.
+
+    Raises:
+        ConfigError: naming the file and what is wrong in it, with the model, a detector or a metric as well.
+    """
     settings = settings_file.load(config)
     sys.path.insert(0, str(config.resolve().parent))
+    with naming(config):
+        lane_of(settings)
     return settings
 
 
-def first_champion(settings: Settings, *, warm_up: Path | None, published: str | None, target: str) -> First:
+def lane_of(settings: Settings) -> Lane:
+    """A lane with a fresh champion: what cannot be made of the settings shows here, before anything begins."""
+    return Lane(settings, catalogue.build(settings.model, seed=settings.seed), watch=Watch(settings))
+
+
+@contextmanager
+def naming(config: Path) -> Iterator[None]:
+    """Faults of the configuration that are found in here name the file."""
+    try:
+        yield
+    except StateTreeError as error:
+        raise ModelSpecError(f"{config}: the model's state cannot be kept: {error}") from error
+    except ConfigError as error:
+        raise type(error)("\n".join(f"{config}: {line}" for line in str(error).splitlines())) from error
+
+
+def first_champion(
+    settings: Settings, *, warm_up: Path | None, published: str | None, target: str, ts: str | None = None
+) -> First:
     """How the first champion is made: from nothing, from a file, or from a published version."""
     if warm_up is not None and published is not None:
         raise ConfigError("give either --warm-up or --from: a published version has been trained already")
     if published is not None:
         return lambda: _from_published(settings, published)
     if warm_up is not None:
-        return lambda: _warmed_up(settings, warm_up, target=target)
+        return lambda: _warmed_up(settings, warm_up, target=target, ts=ts)
     return lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn())
 
 
-def _warmed_up(settings: Settings, path: Path, *, target: str) -> tuple[base.Estimator, TrainedOn]:
+def _warmed_up(settings: Settings, path: Path, *, target: str, ts: str | None) -> tuple[base.Estimator, TrainedOn]:
     """A fresh model that has learned a file, through the same guard as everything."""
     model = catalogue.build(settings.model, seed=settings.seed)
     guard = Guard(settings)
     learned = 0
-    for record in records(path, target=target):
+    for record in records(path, target=target, ts=ts):
         event = guard.check(record)
         if isinstance(event, AcceptedEvent) and event.y is not None:
-            model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the lane refuses what cannot learn
+            with blaming(guard, event):
+                model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the lane refuses what cannot learn
             learned += 1
     return model, TrainedOn(events=learned, note=f"warmed up on {path.name}, {guard.refused} rows refused")
 
@@ -96,16 +125,27 @@ def scope_of(settings: Settings, partition: int | None) -> str:
     return f"p{partition}"
 
 
-def records(path: Path, *, target: str) -> Iterator[Record]:
+def records(path: Path, *, target: str, ts: str | None = None) -> Iterator[Record]:
     """The records of a file, as a log would hold them."""
-    timestamp = timestamp_of(path)
-    values = files.events(path, target=target)
-    return (Record(TOPIC, 0, number, timestamp(number), None, value) for number, value in enumerate(values))
+    timestamp = timestamp_of(path, ts=ts)
+    values = files.events(path, target=target, ts=ts)
+    return (
+        Record(TOPIC, 0, number, own_time_s(value) if timestamp is None else timestamp(number), None, value)
+        for number, value in enumerate(values)
+    )
 
 
-def timestamp_of(path: Path) -> Callable[[int], float]:
-    """What stands for the broker's timestamp: a table's rows have the time they were given, events lie in a file."""
+def timestamp_of(path: Path, *, ts: str | None = None) -> Callable[[int], float] | None:
+    """What stands for the broker's timestamp: a table's rows have the time they were given, events lie in a file.
+
+    None: each event's own time.
+
+    Args:
+        ts: the table's column that holds the time.
+    """
     if ".csv" in path.suffixes:
+        if ts is not None:
+            return None
         return files.time_of_row
     written_s = path.stat().st_mtime
     return lambda number: written_s

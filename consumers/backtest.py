@@ -89,7 +89,8 @@ class Backtest:
     Args:
         first: makes the first champion.
         values: opens the file anew: the encoded events from the first.
-        timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number.
+        timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number; None: each
+            event's own time.
         listener: is shown every message, as it comes.
         witness: is shown the lane after each learned event.
     """
@@ -100,7 +101,7 @@ class Backtest:
         *,
         first: Callable[[], tuple[base.Estimator, TrainedOn]],
         values: Callable[[], Iterator[bytes]],
-        timestamp_of: Callable[[int], float],
+        timestamp_of: Callable[[int], float] | None,
         clock: Clock,
         limit: int | None = None,
         listener: Callable[[Message], None] | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from anabranch.errors import LogTruncated
 from anabranch.ports import Owners, Positions, Record
+from consumers.guard import own_time_s
 
 TOPIC = "file"
 
@@ -15,14 +16,15 @@ class FileSource:
 
     Args:
         values: opens the file anew: each call gives the encoded events from the first.
-        timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number.
+        timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number; None: each
+            event's own time.
     """
 
     def __init__(
         self,
         values: Callable[[], Iterator[bytes]],
         *,
-        timestamp_of: Callable[[int], float],
+        timestamp_of: Callable[[int], float] | None,
         history_max: int,
         limit: int | None = None,
     ) -> None:
@@ -60,7 +62,8 @@ class FileSource:
         return records
 
     def _record(self, number: int, value: bytes) -> Record:
-        return Record(TOPIC, 0, number, self.timestamp_of(number), None, value)
+        timestamp_s = own_time_s(value) if self.timestamp_of is None else self.timestamp_of(number)
+        return Record(TOPIC, 0, number, timestamp_s, None, value)
 
     def commit(self, positions: Positions, metadata: str) -> None:
         """Nobody else needs to know."""

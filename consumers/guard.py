@@ -53,6 +53,8 @@ class Guard:
         self.model = settings.name
         self.limits = settings.guard
         self.read_label = _label_reader(settings)
+        self.positive = settings.positive
+        self._needed = {"user": settings.model.user, "item": settings.model.item} if settings.task == "reco" else {}
         self.labels_max = {"binary": 2, "multiclass": settings.guard.classes_max}.get(settings.task, 0)
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._event_max_bytes = self.limits.event_max_bytes
@@ -116,6 +118,9 @@ class Guard:
             raise Refused("schema", f"'features' is {_named(features)}, not an object")
         time_s = self._time(ts, record.timestamp_s)
         x, new_kinds = self._features(features)
+        for key, name in self._needed.items():
+            if name not in x:
+                raise Refused("schema", f"no feature {name!r}: `model.{key}` says that it holds the {key}")
         label = table.get("label")
         y = None if label is None else self._label(label)
         return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset), new_kinds, label
@@ -196,10 +201,21 @@ class Guard:
         if type(label) is str:
             self._check_string("label", label)
         y = self.read_label(label)
-        if self.labels_max and label not in self.labels and len(self.labels) >= self.labels_max:
-            known = ", ".join(repr(each) for each in list(self.labels)[:5])
-            raise Refused("label", f"label {str(label)[:100]!r} is one too many beside {known}")
+        if self.labels_max and label not in self.labels:
+            self._new_label(label)
         return y
+
+    def _new_label(self, label: Any) -> None:
+        known = ", ".join(repr(each)[:100] for each in list(self.labels)[:5])
+        if len(self.labels) >= self.labels_max:
+            hint = '; for several classes write task = "multiclass"' if self.labels_max == 2 else ""
+            raise Refused("label", f"label {str(label)[:100]!r} is one too many beside {known}{hint}")
+        if self.labels and self.positive is not None and self.positive not in (label, *self.labels):
+            raise Refused(
+                "label",
+                f"label {str(label)[:100]!r} cannot stand beside {known}: neither is `positive` = {self.positive!r} of "
+                'the configuration; write it as the data do, or task = "multiclass" for several classes',
+            )
 
     def _time(self, ts: Any, broker_s: float) -> float:
         """Event time in epoch seconds, within bounds of the broker's timestamp."""
@@ -292,8 +308,12 @@ def _category(label: Any) -> Any:
 def _truth(label: Any) -> bool:
     if label in (0, 1) and type(label) is not str:
         return bool(label)
-    hint = "; name the positive class with `positive` in the configuration" if type(label) is str else ""
-    raise Refused("label", f"label {str(label)[:100]!r} is not true, false, 0 or 1{hint}")
+    hint = 'for several classes write task = "multiclass"'
+    if type(label) is str:
+        hint = f"name the positive class with `positive` in the configuration; {hint}"
+    else:
+        hint += ', for numbers "regression"'
+    raise Refused("label", f"label {str(label)[:100]!r} is not true, false, 0 or 1; {hint}")
 
 
 def _is_positive(label: Any, positive: str) -> bool:
@@ -314,6 +334,19 @@ def _parsed(ts: Any) -> float:
     if parsed.tzinfo is None:
         raise Refused("time", f"'ts' {ts[:40]!r} names no time zone")
     return parsed.timestamp()
+
+
+def own_time_s(value: bytes) -> float:
+    """The event's own time in epoch seconds; 0 where none can be read, for the guard to refuse.
+
+    >>> own_time_s(b'{"ts": "2026-11-21T09:30:00Z"}')
+    1795253400.0
+    """
+    try:
+        ts = orjson.loads(value)["ts"]
+        return float(ts if type(ts) in (float, int) else _parsed(ts))
+    except (Refused, orjson.JSONDecodeError, KeyError, TypeError):
+        return 0.0
 
 
 def _named(value: Any) -> str:

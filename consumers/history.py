@@ -1,15 +1,17 @@
 """The losses of a model on a history, test-then-train, without drift detection: what detectors are calibrated on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from anabranch.errors import ConfigError
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
 from consumers.guard import Guard
+from consumers.poison import about_strings
 from learners import catalogue
 from learners.scores import metrics_of, wants_proba
-from learners.tasks import Task
+from learners.tasks import Task, is_fault
 
 
 class History(NamedTuple):
@@ -19,11 +21,27 @@ class History(NamedTuple):
     wrongs: list[float]
 
 
+@contextmanager
+def blaming(guard: Guard, event: AcceptedEvent) -> Iterator[None]:
+    """What a model raises on a row of a file that must be learned whole: which row, what, and why perhaps.
+
+    Raises:
+        ConfigError: it did.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        said = f"the model raised {type(error).__name__}: {error} on row {event.offset}."
+        raise ConfigError(said + about_strings(error, guard.kinds)) from error
+
+
 def history(settings: Settings, records: Iterable[Record]) -> History:
     """What a fresh model makes of the records, those of its warm-up left out.
 
     Raises:
-        ConfigError: fewer than 1,000 labelled events are left.
+        ConfigError: fewer than 1,000 labelled events are left, or the model raised on one.
     """
     model = catalogue.build(settings.model, seed=settings.seed)
     task = Task(settings, wants_proba=wants_proba(metrics_of(settings)))
@@ -34,10 +52,11 @@ def history(settings: Settings, records: Iterable[Record]) -> History:
     for record in records:
         event = guard.check(record)
         if isinstance(event, AcceptedEvent) and event.y is not None:
-            answer = ask(event.x)
+            with blaming(guard, event):
+                answer = ask(event.x)
+                model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the task has checked it
             losses.append(task.loss(event.y, answer))
             wrongs.append(float(answer.value != event.y))
-            model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the task has checked it
             if task.kind == "regression":
                 task.judged(event.y, answer)
     warm_up = settings.publish.warm_up_events

@@ -208,7 +208,7 @@ class Owner:
     def _take(self, record: Record) -> None:
         self.positions[record.partition] = record.offset + 1
         if self.poison.places and record in self.poison:
-            self._refuse(self.guard.dead_letter(record, stage="learn", reason="the champion raises on it"))
+            self._refuse(self.guard.dead_letter(record, stage="learn", reason=self.poison.reason(record)))
             self.checkpoint()  # the next one goes back no further than to here
             return
         checked = self.guard.check(record)
@@ -243,7 +243,7 @@ class Owner:
         The source has to be rewound to the positions after it.
         """
         log.error("poison", model=self.settings.name, partition=error.partition, offset=error.offset, error=str(error))
-        self.poison.found(error)
+        self.poison.found(error, kinds=self.guard.kinds)
         sha, poison, epoch, number = self.sha, self.poison, self.epoch, self.number
         self._start_blank()
         self._restore(sha, parent="")

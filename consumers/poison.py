@@ -5,7 +5,8 @@ positions, and is learned once the cause is mended; followers keep the champion 
 learning would pass events by for good.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from anabranch.errors import LearnError, LearningFrozen
@@ -15,6 +16,16 @@ Place = tuple[int, int]
 """A partition and an offset in it."""
 
 PLACES_MAX = 1000
+
+SAID_MAX = 200
+"""Characters of what was raised that are remembered for the dead letter."""
+
+NAMED_MAX = 10
+"""Features that the message of a frozen learner names."""
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+_OF_STRINGS = re.compile(r"\bstr\b|string|real number|sequence")
+"""What Python, NumPy and River say of a string where they want a number."""
 
 
 class Poison:
@@ -26,16 +37,24 @@ class Poison:
 
     def __init__(self, *, in_a_row_max: int) -> None:
         self.in_a_row_max = in_a_row_max
-        self.places: set[Place] = set()
-        """Those that were found but not passed by yet: after a rewind the partitions may come in another order."""
+        self.places: dict[Place, str] = {}
+        """Those that were found but not passed by yet, with what was raised on them: after a rewind the partitions may
+        come in another order."""
         self.row: list[Place] = []
         self.learned = 0
 
     def __contains__(self, record: Record) -> bool:
         return (record.partition, record.offset) in self.places
 
-    def found(self, error: LearnError) -> None:
+    def reason(self, record: Record) -> str:
+        """Why the record is passed by, for its dead letter."""
+        return f"the champion raises on it: {self.places[record.partition, record.offset]}"
+
+    def found(self, error: LearnError, *, kinds: Mapping[str, str]) -> None:
         """One more.
+
+        Args:
+            kinds: of the features, as the guard has seen them: "number", "string", "boolean".
 
         Raises:
             LearningFrozen: it is one too many.
@@ -45,29 +64,52 @@ class Poison:
         place = (error.partition, error.offset)
         self.row = [*self.row, place]
         self.learned = error.learned
-        self.places = {*self.places, place}
+        self.places = {**self.places, place: _said(error.cause)}
         if len(self.row) >= self.in_a_row_max or len(self.places) > PLACES_MAX:
-            raise LearningFrozen(_frozen(self.row, error)) from error.cause
+            raise LearningFrozen(_frozen(self.row, error, kinds)) from error.cause
 
     def forget(self, positions: Positions) -> None:
         """Those before the positions are never read again."""
-        self.places = {each for each in self.places if each[1] >= positions.get(each[0], 0)}
+        self.places = {each: said for each, said in self.places.items() if each[1] >= positions.get(each[0], 0)}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: also across a restart the next in a row is one too many."""
-        return {"places": sorted(self.places), "row": list(self.row), "learned": self.learned}
+        return {"places": sorted(self.places.items()), "row": list(self.row), "learned": self.learned}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.places, self.row, self.learned = set(state["places"]), list(state["row"]), state["learned"]
+        self.places, self.row, self.learned = dict(state["places"]), list(state["row"]), state["learned"]
 
 
-def _frozen(row: list[Place], error: LearnError) -> str:
+def _said(cause: BaseException) -> str:
+    """What was raised: bounded, and the same in every process, since a checkpoint keeps it."""
+    said = _ADDRESS.sub("0x…", f"{type(cause).__name__}: {cause}")
+    return said if len(said) <= SAID_MAX else said[: SAID_MAX - 1] + "…"
+
+
+def _frozen(row: list[Place], error: LearnError, kinds: Mapping[str, str]) -> str:
     return (
         f"learning is frozen: the champion raised on {len(row)} events in a row, at {_listed(row)}; on the last: "
-        f"{type(error.cause).__name__}: {error.cause}. Nothing from there on is lost, and followers keep the champion "
-        "they have. Mend the model or its producers and start again; or raise `guard.poison_max` to leave more out"
+        f"{_said(error.cause)}.{about_strings(error.cause, kinds)} Nothing from there on is lost, and followers keep "
+        "the champion they have. If the model is to be mended, do so, and let `anabranch rebuild CONFIG` learn the log "
+        "again with it: `learn` alone goes on with the model in the checkpoint. If the producers are, or to leave more "
+        "events out, raise `guard.poison_max` and start again"
     )
+
+
+def about_strings(cause: BaseException, kinds: Mapping[str, str]) -> str:
+    """What is likely to be wrong, if the model raised on a string; else nothing.
+
+    Args:
+        kinds: of the features, as the guard has seen them.
+    """
+    strings = [name for name, kind in kinds.items() if kind == "string"]
+    if not strings or not isinstance(cause, TypeError | ValueError) or not _OF_STRINGS.search(str(cause)):
+        return ""
+    more = f" and {len(strings) - NAMED_MAX} more" if len(strings) > NAMED_MAX else ""
+    named = ", ".join(strings[:NAMED_MAX]) + more
+    which = f"feature {named} is a string" if len(strings) == 1 else f"features {named} are strings"
+    return f" The {which}: encode what the model cannot compute with, see 'Strings' in the README."
 
 
 def _listed(row: Iterable[Place]) -> str:

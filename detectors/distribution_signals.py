@@ -32,7 +32,7 @@ LEAST = {"ks": 0.1, "psi": 0.1, "jensen-shannon": 0.01, "wasserstein": 0.25, "mi
 class DistributionSettings(Section):
     """Parameters of `use = "inputs"`, `"predictions"` and `"labels"`."""
 
-    test: Literal["ks", "psi", "jensen-shannon", "wasserstein"] = "ks"
+    test: Literal["ks", "psi", "jensen-shannon", "wasserstein"] = Field("ks", description="how distances are measured")
     features: tuple[str, ...] = Field((), description="which to watch; all, if none is named")
     features_max: int = Field(200, ge=1, description="if none is named, the first so many by name")
     reference_events: int = Field(2000, ge=200, le=20_000, description="the champion's first, after it went live")

@@ -21,11 +21,11 @@ from anabranch.settings import Seconds, Section
 class ThresholdSettings(Section):
     """Parameters of `use = "threshold"`: a metric, a window, and one of `below`, `above` and `worsens_by`."""
 
-    metric: str | dict[str, Any]
+    metric: str | dict[str, Any] = Field(description="a name in river.metrics, or a table with `use` and parameters")
     window: int = Field(1000, ge=10, description="labelled events; with `over`, at most so many")
     over: Seconds = Field(0.0, description="a span of event time instead; it must hold a tenth of `window`")
-    below: float | None = None
-    above: float | None = None
+    below: float | None = Field(None, description="it fires when the metric is less")
+    above: float | None = Field(None, description="it fires when the metric is more")
     worsens_by: float | None = Field(None, gt=0, description="against the champion's first full window")
     recovers_by: float = Field(0.0, ge=0, description="how far back it must go before the signal can fire again")
     check_every: int = Field(0, ge=0, description="events between two looks; 0: a fifth of the window")

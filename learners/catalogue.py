@@ -62,6 +62,11 @@ _ROOMS_OF_RIVER = frozenset(
     }
 )
 
+_ONLY_RIVERS = (
+    "only River's classes go by `use`; for others write a function without arguments that returns a River model, in a "
+    'module beside the configuration, and name it instead of steps: factory = "my_module:make_model"'
+)
+
 _TYPES: dict[str, tuple[type, ...]] = {"number": (int, float), "string": (str,), "boolean": (bool,)}
 
 
@@ -193,10 +198,10 @@ def _river_class(path: str, *, where: str) -> type:
     room, _, name = path.rpartition(".")
     top = room.partition(".")[0]
     if top not in _ROOMS_OF_RIVER or "datasets" in room.split("."):
-        near = difflib.get_close_matches(top, sorted(_ROOMS_OF_RIVER), n=1)
+        near = difflib.get_close_matches(top, sorted(_ROOMS_OF_RIVER), n=1, cutoff=0.7)
         raise ModelSpecError(
-            f"{where}: use = {path!r}: River has no models in {room!r}"
-            + (f"; did you mean {near[0]!r}?" if near else "")
+            f"{where}: use = {path!r}: River has no models in {room!r}; "
+            + (f"did you mean {near[0]!r}?" if near else _ONLY_RIVERS)
         )
     module = _module(room, where=where, path=path)
     public = [each for each in getattr(module, "__all__", ()) if inspect.isclass(getattr(module, each, None))]

@@ -1,11 +1,15 @@
 """Hard constraints: what a winner must measure up to before it goes live, besides being better."""
 
+import difflib
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from river import metrics
+
 from anabranch import artifact, statetree
-from anabranch.settings import Settings
+from anabranch.errors import ConfigError
+from anabranch.settings import Constraints, Settings
 from learners.groups import Groups
 from learners.members import Member
 from learners.scores import Scores, metric_of, wants_proba
@@ -19,6 +23,17 @@ class Examined(NamedTuple):
     fault: str
 
 
+def _metric(key: str, *, task: str) -> metrics.base.Metric:
+    """The metric of a bound such as `min_accuracy`."""
+    try:
+        return metric_of(key.partition("_")[2], task=task)
+    except ConfigError as error:
+        bounds = [f"{key[:3]}_{each.lower()}" for each in metrics.__all__]
+        near = difflib.get_close_matches(key, [*Constraints.model_fields, *bounds], n=1)
+        hint = f"; did you mean `{near[0]}`?" if near and near[0] != key else ""
+        raise ConfigError(f"constraints.{key}: {str(error).partition(';')[0]}{hint}") from error
+
+
 class HardConstraints:
     """Absolute metrics, bytes, finite state, time for a prediction, and the gap between groups."""
 
@@ -28,7 +43,7 @@ class HardConstraints:
         self.task = task
         self.too_slow: dict[str, float] = {}
         """Members that take longer than `max_predict_us`, by name: an input, since it is measured."""
-        self._metrics = {name: metric_of(name.partition("_")[2], task=task.kind) for name in sorted(constraints.bounds)}
+        self._metrics = {name: _metric(name, task=task.kind) for name in sorted(constraints.bounds)}
         task.wants_proba = task.wants_proba or wants_proba(self._metrics.values())
 
     def begin(self, member: Member) -> None:

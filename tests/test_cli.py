@@ -8,6 +8,10 @@ from pathlib import Path
 import orjson
 import pytest
 
+from anabranch.errors import ConfigError
+from anabranch.settings_file import build
+from commands import surroundings
+
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
 
@@ -55,6 +59,66 @@ def test_check_says_what_is_wrong_and_exits_with_2(tmp_path: Path, text: str, sa
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (
+            "[constraints]\nmin_acuracy = 0.5\n",
+            "constraints.min_acuracy: no metric 'acuracy' in river.metrics; did you mean `min",
+        ),
+        ("[constraints]\nmax_artifact_byte = 9\n", "did you mean `max_artifact_bytes`?"),
+        (
+            '[detectors.x]\nuse = "drift.ADWINN"\n',
+            "detectors.x: no detector 'drift.ADWINN'; did you mean 'drift.ADWIN'?",
+        ),
+        ('[scores]\nmetrics = ["Acuracy"]\n', "no metric 'Acuracy' in river.metrics; did you mean Accuracy?"),
+        ('[kafka]\n"bootstrap.server" = "a:1"\n', 'No such configuration property: "bootstrap.server"'),
+        ('[kafka]\n"session.timeout.ms" = "soon"\n', "session.timeout.ms"),
+        ('[checkpoint]\nstore = "/dev/null/x"\n', "checkpoint.store = '/dev/null/x': /dev/null is a file"),
+    ],
+)
+def test_what_check_finds_names_the_file(tmp_path: Path, more: str, said: str) -> None:
+    """What a learner would refuse later: metrics, detectors, librdkafka's settings, the checkpoints' folder."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}{more}')
+    done = anabranch("check", config)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"anabranch: {config}: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may be allowed everything, so the system's answer is given."""
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    table = {"name": "m", "task": "binary", "model": {"factory": "a:b"}}
+    with pytest.raises(ConfigError, match=f"nothing can be written in {tmp_path}$"):
+        surroundings.look(build({**table, "checkpoint": {"store": f"{tmp_path}/a/b"}}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_compare_names_the_configuration_that_is_wrong(tmp_path: Path) -> None:
+    """Before the first one runs; a class that is not River's is told how to come in."""
+    good = config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}')
+    bad = tmp_path / "bad.toml"
+    bad.write_text('name = "m"\ntask = "binary"\nmodel.steps = [{ use = "sklearn.linear_model.SGDClassifier" }]\n')
+    data = stream_in(tmp_path, "a.jsonl", events=20)
+    done = anabranch("backtest", "--compare", good, bad, good, "--data", data)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"anabranch: {bad}: steps[0]: use = 'sklearn.linear_model.SGDClassifier': River has no"
+    )
+    assert "only River's classes go by `use`" in done.stderr
+    assert 'factory = "my_module:make_model"' in done.stderr
+
+
+def test_a_model_that_cannot_be_kept_is_refused_without_a_traceback(tmp_path: Path) -> None:
+    """Also by a backtest, and with the file's name."""
+    config = config_in(tmp_path, 'name = "m"\ntask = "binary"\nmodel.steps = [{ use = "neighbors.KNNClassifier" }]\n')
+    done = anabranch("backtest", config, "--data", stream_in(tmp_path, "a.jsonl", events=20))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"anabranch: {config}: the model's state cannot be kept: ")
 
 
 def test_schema_prints_the_json_schema_of_every_message() -> None:

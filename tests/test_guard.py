@@ -109,7 +109,7 @@ def test_what_is_refused_becomes_a_dead_letter(value: bytes | None, stage: str, 
 
 LABELS = {
     "binary: a word": (settings_of(), "yes", "name the positive class with `positive`"),
-    "binary: two": (settings_of(), 2, "is not true, false, 0 or 1"),
+    "binary: two": (settings_of(), 2, 'is not true, false, 0 or 1; for several classes write task = "multiclass"'),
     "binary: an array": (settings_of(), [1], "is not true, false, 0 or 1"),
     "binary, named: a truth": (settings_of(positive="fraud"), True, "label is a boolean, not a string"),
     "multiclass: a fraction": (settings_of("multiclass"), 0.5, "not a string, an integer or a boolean"),
@@ -149,7 +149,35 @@ def test_a_third_binary_label_is_refused_by_name() -> None:
     accepted(guard, event(id="1", label="fraud"), event(id="2", label="fine"))
     letter = guard.check(record(event(id="3", label="unclear")))
     assert isinstance(letter, DeadLetter)
-    assert (letter.stage, letter.reason) == ("label", "label 'unclear' is one too many beside 'fraud', 'fine'")
+    assert letter.stage == "label"
+    assert letter.reason == (
+        "label 'unclear' is one too many beside 'fraud', 'fine'; for several classes write task = \"multiclass\""
+    )
+
+
+def test_a_misspelt_positive_is_not_learned_from() -> None:
+    """Every label would be negative, and the accuracy 1."""
+    guard = Guard(settings_of(positive="YES"))
+    accepted(guard, event(id="1", label="no"), event(id="2", label="no"))
+    letter = guard.check(record(event(id="3", label="yes")))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason.startswith("label 'yes' cannot stand beside 'no': neither is `positive` = 'YES' of the config")
+    accepted(guard, event(id="3", label="YES"), event(id="4", label="no"))
+
+
+def test_an_event_without_what_a_recommender_needs_is_refused() -> None:
+    """It would teach nothing, and nobody would know."""
+    table = {"name": "m", "task": "reco", "model": {"steps": [{"use": "reco.BiasedMF"}], "item": "film"}}
+    guard = Guard(build(table))
+    accepted(guard, event(id="1", features={"user": "u", "film": 7}, label=3.5))
+    for features, said in (
+        ({"film": 7, "item": "f"}, "no feature 'user': `model.user` says that it holds the user"),
+        ({"user": "u", "film": None}, "no feature 'film': `model.item` says that it holds the item"),
+    ):
+        letter = guard.check(record(event(id="2", features=features, label=3.5)))
+        assert isinstance(letter, DeadLetter)
+        assert (letter.stage, letter.reason) == ("schema", said)
+    assert guard.kinds == {"user": "string", "film": "number"}
 
 
 def test_a_feature_keeps_the_type_it_was_first_seen_with() -> None:

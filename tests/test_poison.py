@@ -8,14 +8,16 @@ import pytest
 from river import base, linear_model
 
 from anabranch import codec
-from anabranch.errors import LearningFrozen
+from anabranch.errors import LearnError, LearningFrozen
 from anabranch.messages import DeadLetter, TrainedOn
+from anabranch.ports import Record
 from anabranch.settings import Settings
 from anabranch.settings_file import build
 from anabranch.testing import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from consumers.checkpoints import MemoryStore
 from consumers.learning_loop import LearningLoop
 from consumers.owner import Ports
+from consumers.poison import Poison
 from consumers.recruiting import InlineRecruiter
 from learners import catalogue
 
@@ -175,6 +177,60 @@ def test_an_event_without_a_label_does_not_break_the_row() -> None:
     log = log_of([0, 1, 0, 1], unlabelled=(2,))
     with pytest.raises(LearningFrozen, match="offset 1, 3"):
         run(log, settings_of(guard={"poison_max": 2}))
+
+
+def test_the_dead_letter_says_what_was_raised() -> None:
+    """Also across a restart: the checkpoint remembers it."""
+    log = log_of([0] * 50 + [1, 2] + [0] * 5)
+    run(log)
+    letters = [codec.decode(DeadLetter, value) for value in log.values("dead-letters")]
+    assert [each.reason for each in letters] == [
+        "the champion raises on it: ArithmeticError: choked",
+        "the champion raises on it: ZeroDivisionError: choked early",
+    ]
+
+
+def test_what_was_raised_is_kept_short_and_free_of_addresses() -> None:
+    """It lies in checkpoints, which must not grow with a model's messages nor differ between processes."""
+    poison = Poison(in_a_row_max=10)
+    for offset, text in enumerate((f"no {object()}", "x" * 5000)):
+        poison.found(LearnError(partition=0, offset=offset, learned=0, cause=ValueError(text)), kinds={})
+    restored = Poison(in_a_row_max=10)
+    restored.restore(poison.state())
+    first, second = (restored.reason(Record("events", 0, offset, 0.0, None, b"")) for offset in (0, 1))
+    assert first == "the champion raises on it: ValueError: no <object object at 0x…>"
+    assert len(second) < 250
+
+
+STRINGS = {
+    "scaler": [{"use": "preprocessing.StandardScaler"}, {"use": "linear_model.LogisticRegression"}],
+    "linear": [{"use": "linear_model.LogisticRegression"}],
+    "passive-aggressive": [{"use": "linear_model.PAClassifier"}],
+    "bayes": [{"use": "naive_bayes.GaussianNB"}],
+}
+
+
+@pytest.mark.parametrize("steps", STRINGS.values(), ids=STRINGS)
+def test_strings_that_a_model_cannot_take_are_named(steps: list[dict[str, Any]]) -> None:
+    """With what to do about it: encode them, then rebuild, since a restart brings the model back."""
+    log = MemoryLog()
+    for n in range(20):
+        x = {"amount": float(n), "country": "FR", "shop": "x"}
+        log.append("events", orjson.dumps({"id": f"e{n}", "ts": 1.6e9, "features": x, "label": n % 2 == 0}))
+    settings = build({"name": "m", "task": "binary", "model": {"steps": steps}, "scores": {"metrics": ["Accuracy"]}})
+    with pytest.raises(
+        LearningFrozen, match=r"The features country, shop are strings: encode .*`anabranch rebuild CON"
+    ):
+        loop_on(log, MemoryStore(), settings).run(until_end=True)
+
+
+def test_what_has_nothing_to_do_with_strings_is_not_blamed_on_them() -> None:
+    """Only an exception that speaks of them is."""
+    poison = Poison(in_a_row_max=1)
+    for cause in (ZeroDivisionError("string"), ValueError("math domain error")):
+        with pytest.raises(LearningFrozen) as raised:
+            poison.found(LearnError(partition=0, offset=0, learned=0, cause=cause), kinds={"a": "string"})
+        assert "strings" not in str(raised.value)
 
 
 @pytest.mark.parametrize("seed", range(6))

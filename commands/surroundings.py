@@ -1,0 +1,46 @@
+"""What a learner needs around it, looked at without connecting to anything or making anything."""
+
+import os
+import re
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from anabranch.errors import ConfigError
+from anabranch.kafka_clients import producer, sharer
+from anabranch.settings import Settings
+
+_ADDRESS = re.compile(r"[A-Za-z0-9+.-]+://")
+_OFFLINE = {"bootstrap.servers": "", "log_level": 0}
+"""A client without an address connects to nobody."""
+
+
+def look(settings: Settings) -> None:
+    """See that librdkafka takes its settings, and that checkpoints could be written.
+
+    Raises:
+        ConfigError: naming the setting, or the folder.
+    """
+    _kafka(settings)
+    _store(settings.checkpoint.store)
+
+
+def _kafka(settings: Settings) -> None:
+    try:
+        Producer({**producer(settings.kafka), **_OFFLINE})
+        Consumer({**sharer(settings.kafka, model=settings.name, assignment=settings.assignment), **_OFFLINE}).close()
+    except KafkaException as error:
+        raise ConfigError(f"kafka: librdkafka refuses this table: {error.args[0].str()}") from error
+
+
+def _store(address: str) -> None:
+    """Of a folder, the nearest that is there must be one in which others can be made."""
+    path = address.removeprefix("file://")
+    if _ADDRESS.match(path):
+        return  # a bucket is asked when a learner starts
+    folder = Path(path).absolute()
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    if not nearest.is_dir():
+        raise ConfigError(f"checkpoint.store = {address!r}: {nearest} is a file")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"checkpoint.store = {address!r}: nothing can be written in {nearest}")
