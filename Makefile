@@ -17,7 +17,7 @@ demo: $(READY) ## run the demo: a stream that drifts, a swap, a follower; no ser
 	@$(BIN)/anabranch demo $(ARGS)
 
 test: $(READY) ## run the tests
-	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: lint test ## run what CI runs: lint, then the tests
 

@@ -109,12 +109,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        wanted = set(getattr(item, "fixturenames", ()))
-        if {"kafka", "local_kafka"} & wanted:
+        if {"kafka", "local_kafka"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
-        # What shares a broker, or an environment that takes a while to make, runs in one process.
-        if "client_python" in wanted or item.get_closest_marker("kafka"):
-            item.add_marker(pytest.mark.xdist_group("shared"))
     # What takes long begins early: at the end one process would wait for the other.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
@@ -147,7 +143,7 @@ def dying() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def kafka(pytestconfig: pytest.Config) -> Iterator[RealKafka]:
-    """A real broker. Where none can be had the test is skipped, but in CI that is a failure."""
+    """A real broker, one for each process of the tests. Where none can be had the test is skipped, but in CI that is a failure."""
     with ExitStack() as stack:
         try:
             broker = a_real_kafka(stack)
