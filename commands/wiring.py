@@ -18,7 +18,7 @@ from anabranch.errors import ConfigError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
 from anabranch.messages import Message, ModelUpdate, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
-from anabranch.settings import Settings
+from anabranch.settings import Settings, Topics
 from consumers import files
 from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
@@ -177,6 +177,12 @@ def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, objec
     if config is not None:
         return {"bootstrap.servers": DEFAULT_BOOTSTRAP, **settings_file.load(config).kafka}
     return {"bootstrap.servers": bootstrap or os.environ.get("ANABRANCH_BOOTSTRAP", DEFAULT_BOOTSTRAP)}
+
+
+def topic_of(which: str, config: Path | None) -> str:
+    """The name of a topic: the configuration's, or what it is called without one."""
+    topics = Topics() if config is None else settings_file.load(config).topics
+    return topics.name(which)
 
 
 def print_message(message: Message) -> None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -106,3 +107,12 @@ def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
     done = anabranch("learn", config_in(tmp_path, text))
     assert done.returncode == 1
     assert "no answer from 127.0.0.1:1" in done.stderr
+
+
+def test_produce_publishes_on_the_topic_of_the_configuration(tmp_path: Path, any_kafka: Any, topic_prefix: str) -> None:
+    """With its prefix: what is published elsewhere is never learned."""
+    any_kafka.create_topic(f"{topic_prefix}events")
+    text = f'name = "m"\ntask = "binary"\n{MODEL}[topics]\nprefix = "{topic_prefix}"\n'
+    config = config_in(tmp_path, f'{text}[kafka]\n"bootstrap.servers" = "{any_kafka.bootstrap}"\n')
+    done = anabranch("produce", "--config", config, "--data", stream_in(tmp_path, "a.jsonl", events=3))
+    assert (done.returncode, done.stdout) == (0, f"3 events published on {topic_prefix}events\n"), done.stderr
