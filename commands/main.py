@@ -1,9 +1,7 @@
 """The `anabranch` command: its verbs, and what a person sees when something is wrong."""
 
-import os
 import sys
 
-import structlog
 import typer
 
 from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
@@ -13,6 +11,7 @@ from commands import (
     check,
     follow,
     learn,
+    logs,
     produce,
     rebuild,
     retrain,
@@ -47,18 +46,7 @@ app.add_typer(topics.app, name="topics")
 
 def main() -> None:
     """Run the command; an expected failure is a message and an exit code, never a traceback."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
-        # With ANABRANCH_LOG=debug, also how long each checkpoint took.
-        wrapper_class=structlog.make_filtering_bound_logger(
-            "debug" if os.environ.get("ANABRANCH_LOG") == "debug" else "info"
-        ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure()
     try:
         app()
     except AnabranchError as error:

@@ -41,8 +41,14 @@ def produce(
     events = islice(files.events(data, target=target, ts=ts, now_s=time.time()), limit)
     sent = 0
     console = Console(stderr=True)
-    shown = {"console": console, "disable": not console.is_terminal, "transient": True}
-    for value in track(paced(events, rate), description=f"{data.name} to {topic}", **shown):
+    shown = track(
+        paced(events, rate),
+        description=f"{data.name} to {topic}",
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    for value in shown:
         key = orjson.loads(value).get("id", "") if partition is None else ""
         outlet.send(topic, key=key, value=value, **where)
         sent += 1

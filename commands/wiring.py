@@ -14,7 +14,7 @@ from river import base
 
 from anabranch import artifact, codec, kafka_models, settings_file
 from anabranch.clock import SystemClock
-from anabranch.errors import ConfigError, SessionExpired
+from anabranch.errors import ConfigError, KafkaUnavailable, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
 from anabranch.messages import Message, ModelUpdate, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
@@ -33,6 +33,10 @@ from learners import catalogue
 from learners.lane import Lane
 
 log = structlog.get_logger()
+
+_NO_LAST_CHECKPOINT = (
+    "stopped without a last checkpoint: what came after the one before is learned again at the next start"
+)
 
 _PUBLISHED = re.compile(r"models:/(?P<name>[a-z0-9._-]+)(?:/(?P<version>\d+)|@champion)")
 
@@ -121,9 +125,10 @@ def learning_loop(
 ) -> LearningLoop:
     """The loop on Kafka."""
     clock = SystemClock()
+    stopping = stopping or threading.Event()
     ports = Ports(
-        source=KafkaSource(settings),
-        outlet=KafkaOutlet(producer(settings.kafka)),
+        source=KafkaSource(settings, stopping=stopping),
+        outlet=KafkaOutlet(producer(settings.kafka), stopping=stopping),
         stores=lambda scope: store_of(settings, scope),
         recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
         clock=clock,
@@ -149,17 +154,19 @@ def carry_out(make: Callable[[threading.Event, bool], LearningLoop], *, until_en
         make: makes a loop from the event that stops it, and whether it is the first.
     """
     stopping = threading.Event()
+    loop = make(stopping, True)  # up to here there is nothing to checkpoint: a signal ends the process as ever
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    loop = make(stopping, True)
     gc.freeze()  # what is there now stays: the collector need not look at it again
     gc.set_threshold(50_000, 20, 50)
     while True:
         try:
             loop.run(until_end=until_end)
             return loop
-        except SessionExpired as error:
+        except (KafkaUnavailable, SessionExpired) as error:
             if stopping.is_set():
+                raise KafkaUnavailable(f"{error}\n{_NO_LAST_CHECKPOINT}") from error
+            if isinstance(error, KafkaUnavailable):
                 raise
             log.warning("joining again", reason=str(error))
             loop = make(stopping, not loop.begun)

@@ -3,11 +3,15 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+
+from anabranch.kafka_clients import producer
+from consumers.kafka_outlet import KafkaOutlet
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
@@ -116,3 +120,42 @@ def test_produce_publishes_on_the_topic_of_the_configuration(tmp_path: Path, any
     config = config_in(tmp_path, f'{text}[kafka]\n"bootstrap.servers" = "{any_kafka.bootstrap}"\n')
     done = anabranch("produce", "--config", config, "--data", stream_in(tmp_path, "a.jsonl", events=3))
     assert (done.returncode, done.stdout) == (0, f"3 events published on {topic_prefix}events\n"), done.stderr
+
+
+def test_follow_without_a_broker_ends_in_time_and_says_so(tmp_path: Path) -> None:
+    """And not that there is no such model."""
+    begun_s = time.monotonic()
+    done = anabranch("follow", "m", "--bootstrap", "127.0.0.1:1", "--timeout", 2)
+    assert time.monotonic() - begun_s < 14  # 5 s, and the start of a process on a busy machine
+    assert done.returncode == 1
+    assert "no model of 'm' on model-updates within 2 s: no answer from 127.0.0.1:1" in done.stderr
+
+
+def test_topics_cannot_be_created_without_a_broker(tmp_path: Path) -> None:
+    """It asks where the broker is."""
+    text = f'name = "m"\ntask = "binary"\n{MODEL}[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n'
+    done = anabranch("topics", "create", config_in(tmp_path, text))
+    assert done.returncode == 1
+    assert "no answer from 127.0.0.1:1" in done.stderr
+    assert "a broker runs there" in done.stderr
+
+
+def test_follow_says_at_once_that_there_is_a_model_for_each_partition(tmp_path: Path) -> None:
+    """As `state` does; it would wait for ever."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\nscope = "partition"\n{MODEL}')
+    done = anabranch("follow", "m", "--config", config)
+    assert done.returncode == 2
+    assert "say --partition 0" in done.stderr
+
+
+def test_follow_names_the_models_that_there_are(any_kafka: Any, topic_prefix: str) -> None:
+    """Names are easily mistyped."""
+    topic = f"{topic_prefix}model-updates"
+    any_kafka.create_topic(topic)
+    outlet = KafkaOutlet(producer({"bootstrap.servers": any_kafka.bootstrap}))
+    for key in ("fraud/global/1", "fraud/global/2", "churn/p3/1"):
+        outlet.send(topic, key=key, value=b"{}")
+    outlet.flush()
+    done = anabranch("follow", "fruad", "--bootstrap", any_kafka.bootstrap, "--topic", topic, "--timeout", 1)
+    assert done.returncode == 1
+    assert f"models on {topic}: churn (--partition 3), fraud" in done.stderr
