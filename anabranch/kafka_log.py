@@ -11,7 +11,7 @@ AGAIN_S = 30.0
 """How long the same kind of trouble is not told again: a client tries to connect several times a second."""
 
 _THREAD = re.compile(r"^\[thrd:[^\]]*\]: ")
-_TIMES = re.compile(r" \((?:after|attempt) [^)]*\)")
+_TIMES = re.compile(r" \((?:after|attempt) .*\)$")
 
 
 class KafkaLog:

@@ -1,6 +1,7 @@
 """What several verbs need to put together: the settings, the first champion, the loop on Kafka."""
 
 import gc
+import itertools
 import os
 import re
 import signal
@@ -12,11 +13,11 @@ from pathlib import Path
 import structlog
 from river import base
 
-from anabranch import artifact, codec, kafka_models, settings_file
+from anabranch import artifact, codec, kafka_models, settings_file, statetree
 from anabranch.clock import SystemClock
-from anabranch.errors import ConfigError, KafkaUnavailable, SessionExpired
+from anabranch.errors import ConfigError, KafkaUnavailable, ModelSpecError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
-from anabranch.messages import Message, ModelUpdate, TrainedOn
+from anabranch.messages import DeadLetter, Message, ModelUpdate, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings, Topics
 from consumers import files
@@ -29,6 +30,7 @@ from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
 from consumers.owner import GLOBAL, First, Ports
 from consumers.recruiting import ProcessRecruiter
+from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
 
@@ -46,6 +48,20 @@ def settings_at(config: Path) -> Settings:
     settings = settings_file.load(config)
     sys.path.insert(0, str(config.resolve().parent))
     return settings
+
+
+def fitting(settings: Settings) -> Lane:
+    """A lane of the configured model, which shows what is wrong with it.
+
+    Raises:
+        ConfigError: the model cannot be built, does not fit the task, or its state cannot be kept.
+    """
+    model = catalogue.build(settings.model, seed=settings.seed)
+    lane = Lane(settings, model, watch=Watch(settings))
+    refused = statetree.refusals(model, trusted=settings.model.trusted)
+    if refused:
+        raise ModelSpecError("the model's state cannot be kept:\n" + "\n".join(refused))
+    return lane
 
 
 def first_champion(settings: Settings, *, warm_up: Path | None, published: str | None, target: str) -> First:
@@ -105,6 +121,23 @@ def records(path: Path, *, target: str) -> Iterator[Record]:
     timestamp = timestamp_of(path)
     values = files.events(path, target=target)
     return (Record(TOPIC, 0, number, timestamp(number), None, value) for number, value in enumerate(values))
+
+
+def refuse_nothing_accepted(settings: Settings, path: Path, *, target: str, limit: int) -> None:
+    """See that the guard lets in one of the first events of a file.
+
+    Raises:
+        ConfigError: it does not; says why the first was refused.
+    """
+    guard, letter = Guard(settings), None
+    for record in itertools.islice(records(path, target=target), limit):
+        checked = guard.check(record)
+        if isinstance(checked, AcceptedEvent):
+            return
+        letter = letter or checked
+    if isinstance(letter, DeadLetter):
+        raise ConfigError(f"{path}: every row was refused; the first for this reason: {letter.reason}")
+    raise ConfigError(f"{path}: there are no events in it")
 
 
 def timestamp_of(path: Path) -> Callable[[int], float]:

@@ -106,11 +106,12 @@ def test_a_run_without_signals_or_shadows_can_be_drawn(tmp_path: Path, sea: Path
 
 
 def test_plot_refuses_what_it_cannot_write_before_it_runs(tmp_path: Path, sea: Path) -> None:
-    """A wrong suffix is said at once."""
-    done = anabranch("backtest", config_in(tmp_path, "b", use=BAYES), "--data", sea, "--plot", tmp_path / "run.txt")
-    assert done.returncode == 2
-    assert ".png" in done.stderr
-    assert "accuracy" not in done.stdout
+    """A wrong suffix, or a folder that takes no file, is said at once."""
+    for picture, said in ((tmp_path / "run.txt", ".png"), (Path("/proc/run.png"), "cannot be written")):
+        done = anabranch("backtest", config_in(tmp_path, "b", use=BAYES), "--data", sea, "--plot", picture)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "accuracy" not in done.stdout
 
 
 def test_plot_without_matplotlib_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

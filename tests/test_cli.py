@@ -1,6 +1,8 @@
 """The command line: what people see, and the exit codes that scripts rely on."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ import orjson
 import pytest
 
 from anabranch.kafka_clients import producer
+from anabranch.kafka_tail import Tail
 from consumers.kafka_outlet import KafkaOutlet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,6 +108,60 @@ def test_a_file_of_which_nothing_can_be_learned_is_an_error(tmp_path: Path) -> N
     assert "label is a boolean, not a string" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,target\n", "there are no events in it"),
+        ("", "it is empty"),
+        ("a,target\n1,2\n1,2,3\n", "row 1 has 3 cells, the header 2"),
+        ("a,target\n1,\n", "none of its 1 events has a label"),
+    ],
+)
+def test_a_file_without_events_is_an_error(tmp_path: Path, text: str, said: str) -> None:
+    """Nobody takes zeros for a result."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}')
+    (path := tmp_path / "a.csv").write_text(text)
+    done = anabranch("backtest", config, "--data", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("backtest", "m.toml", "--data", "a.csv", "--limit", "-5"),
+        ("produce", "--data", "a.csv", "--limit", "0"),
+        ("produce", "--data", "a.csv", "--rate", "0"),
+        ("produce", "--data", "a.csv", "--rate", "-3"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(words: tuple[str, ...]) -> None:
+    """With the option's name, before anything is done."""
+    done = anabranch(*words)
+    assert done.returncode == 2
+    assert words[-2] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_simulate_refuses_a_model_that_does_not_fit(tmp_path: Path) -> None:
+    """As `check` does, before the first schedule."""
+    text = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "linear_model.LinearRegression" }]\n'
+    done = anabranch("simulate", config_in(tmp_path, text), "--seeds", 1, "--hostile", 0)
+    assert done.returncode == 2
+    assert "classifier" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_simulate_refuses_events_of_which_none_is_accepted(tmp_path: Path) -> None:
+    """That all is well with nothing says nothing."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\npositive = "yes"\n{MODEL}')
+    data = stream_in(tmp_path, "a.jsonl", events=20)
+    done = anabranch("simulate", config, "--data", data, "--seeds", 1, "--hostile", 0)
+    assert done.returncode == 2
+    assert "label is a boolean, not a string" in done.stderr
+
+
 def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
     """Exit code 1, the address, and where it stands."""
     text = f'name = "m"\ntask = "binary"\n{MODEL}[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n'
@@ -159,3 +216,28 @@ def test_follow_names_the_models_that_there_are(any_kafka: Any, topic_prefix: st
     done = anabranch("follow", "fruad", "--bootstrap", any_kafka.bootstrap, "--topic", topic, "--timeout", 1)
     assert done.returncode == 1
     assert f"models on {topic}: churn (--partition 3), fraud" in done.stderr
+
+
+def test_produce_refuses_a_file_without_events(tmp_path: Path, embedded: Any) -> None:
+    """Nothing published is no success."""
+    embedded.create_topic("events")
+    (path := tmp_path / "a.csv").write_text("a,target\n")
+    done = anabranch("produce", "--data", path, "--bootstrap", embedded.bootstrap)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there are no events in it" in done.stderr
+
+
+def test_produce_says_how_many_went_out_when_it_is_interrupted(tmp_path: Path, embedded: Any) -> None:
+    """What was sent is delivered; exit code 130, as for every interrupted program."""
+    embedded.create_topic("events")
+    data = stream_in(tmp_path, "a.jsonl", events=1000)
+    words = ("produce", "--data", data, "--bootstrap", embedded.bootstrap, "--rate", 5)
+    command = [sys.executable, "-m", "commands.main", *map(str, words)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with Tail({"bootstrap.servers": embedded.bootstrap}, ["events"]) as tail:
+        while not tail.poll(1.0):
+            assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert re.fullmatch(r"\d+ events published on events, then interrupted\n", out)
