@@ -28,7 +28,7 @@ from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
-from consumers.owner import GLOBAL, First, Ports
+from consumers.owner import GLOBAL, First, Owner, Ports
 from consumers.recruiting import ProcessRecruiter
 from detectors.watch import Watch
 from learners import catalogue
@@ -205,11 +205,16 @@ def carry_out(make: Callable[[threading.Event, bool], LearningLoop], *, until_en
             loop = make(stopping, not loop.begun)
 
 
-def summary(scope: str, lane: Lane) -> str:
-    """What a lane has come to, in a line."""
+def summary(owner: Owner) -> str:
+    """What an owner's model has come to since its very first start, in a line."""
+    lane, guard = owner.lane, owner.guard
     scores = ", ".join(f"{name} {value:.4f}" for name, value in lane.scores.values().items())
-    where = "" if scope == GLOBAL else f"{scope}: "
-    return f"{where}{lane.events} events learned; version {lane.version}; {scores}"
+    where = "" if owner.scope == GLOBAL else f"{owner.scope}: "
+    counted = [f"{lane.events:,} events learned"]
+    counted += [f"{guard.duplicates:,} duplicates passed over"] if guard.duplicates else []
+    counted += [f"{guard.refused:,} refused"] if guard.refused else []
+    counted += [f"{len(lane.pending):,} without a label yet"] if lane.pending else []
+    return f"{where}{', '.join(counted)}; version {lane.version}; {scores}"
 
 
 def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, object]:
