@@ -1,6 +1,8 @@
 """The `anabranch` command: its verbs, and what a person sees when something is wrong."""
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -19,12 +21,12 @@ from commands import (
     simulate,
     state,
     topics,
+    watch,
 )
 from commands.demo import command as demo
 
 app = typer.Typer(
     name="anabranch",
-    help="Continual learning on Kafka: learn from every event, notice drift, retrain, swap in what proves better.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,6 +34,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("learn")(learn.learn)
 app.command("follow")(follow.follow)
+app.command("watch")(watch.watch)
 app.command("produce")(produce.produce)
 app.command("backtest")(backtest.backtest)
 app.command("calibrate")(calibrate.calibrate)
@@ -42,6 +45,21 @@ app.command("state")(state.state)
 app.command("schema")(schema.schema)
 app.command("check")(check.check)
 app.add_typer(topics.app, name="topics")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"anabranch {metadata.version('anabranch')}, River {metadata.version('river')}")
+        raise typer.Exit
+
+
+@app.callback()
+def anabranch(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version and end", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Continual learning on Kafka: learn from every event, notice drift, retrain, swap in what proves better."""
 
 
 def main() -> None:

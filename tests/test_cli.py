@@ -65,6 +65,12 @@ def test_check_says_what_is_wrong_and_exits_with_2(tmp_path: Path, text: str, sa
     assert "Traceback" not in done.stderr
 
 
+def test_the_version_is_told() -> None:
+    """And River's, since models of another one cannot be read."""
+    said = anabranch("--version").stdout
+    assert re.fullmatch(r"anabranch \d+\.\d+\.\d+, River \d+\.\d+\.\d+\n", said)
+
+
 def test_schema_prints_the_json_schema_of_every_message() -> None:
     """Producers and subscribers in any language can check against it."""
     schemas = json.loads(anabranch("schema").stdout)
