@@ -35,7 +35,8 @@ class KafkaLog:
         elif level < logging.ERROR:
             log.log(level, "%s %s: %s", client, facility, text)  # somebody has asked for it, by log_level or debug
         elif self._is_news(facility):
-            log.warning("Kafka: %s; it is tried again, and told again in %.0f s at the earliest", plain(text), AGAIN_S)
+            what = "no connection to Kafka" if facility == "FAIL" else f"Kafka, {facility.lower()}"
+            log.warning("%s: %s; tried again, and told every %.0f s at most", what, plain(text), AGAIN_S)
 
     def _is_news(self, facility: str) -> bool:
         now_s = self.monotonic_s()

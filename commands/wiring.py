@@ -187,7 +187,8 @@ def carry_out(make: Callable[[threading.Event, bool], LearningLoop], *, until_en
         make: makes a loop from the event that stops it, and whether it is the first.
     """
     stopping = threading.Event()
-    loop = make(stopping, True)  # up to here there is nothing to checkpoint: a signal ends the process as ever
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # process 1 of a container would not hear it otherwise
+    loop = make(stopping, True)  # up to here there is nothing to checkpoint: a signal ends the process at once
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     gc.freeze()  # what is there now stays: the collector need not look at it again

@@ -168,6 +168,17 @@ def test_the_next_learner_goes_on_from_there(config: Path, flow: Flow) -> None:
     assert (state["events"], state["duplicates"]) == (flow.sent, 0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_ends_a_learner_that_waits_for_its_first_broker(number: signal.Signals, tmp_path: Path) -> None:
+    """There is nothing to checkpoint yet."""
+    learner = start("learn", configured(tmp_path, bootstrap="127.0.0.1:1", prefix=""))
+    time.sleep(6)  # it waits for 15 s
+    begun_s = time.monotonic()
+    learner.send_signal(number)
+    learner.communicate(timeout=60)
+    assert (learner.returncode, time.monotonic() - begun_s < 5) == (130, True)
+
+
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_a_signal_ends_the_learner_soon_while_the_broker_is_away(tmp_path: Path, local_kafka: LocalKafka) -> None:
