@@ -114,7 +114,4 @@ def test_a_request_that_cannot_be_met_says_why() -> None:
     for n in range(2):
         ask(log, id=f"r{n}")
     learn(log, store, events=100)
-    assert [(each.triggered, each.withheld) for each in answers(log)] == [
-        (True, ""),
-        (False, "nothing was learned since the last one began"),
-    ]
+    assert [(each.triggered, each.withheld) for each in answers(log)] == [(True, ""), (False, "nothing was learned since the last one began")]
