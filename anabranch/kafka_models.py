@@ -39,7 +39,7 @@ class Updates:
         self.model = model
         self.scope = scope
         self.unreadable = ""
-        """What is wrong with the last unreadable record; it is passed over, or it would stop all for good."""
+        """What is wrong with the last record that could not be read; passed over, or it would stop all readers."""
         self.tail = Tail(kafka, [topic], timeout_s=timeout_s)
 
     @property

@@ -86,6 +86,9 @@ class Watcher(Protocol):
     def trained(self) -> None:
         """A retraining has begun."""
 
+    def withdraw(self) -> None:
+        """No retraining could begin on the trigger just found: as if there had been none."""
+
     def rescaled(self) -> None:
         """From now on the same errors cost more, which is no rise."""
 
@@ -189,8 +192,8 @@ class Sent(NamedTuple):
 class Outlet(Protocol):
     """Where messages go."""
 
-    def send(self, topic: str, *, key: str, value: bytes) -> None:
-        """Publish at some time; `flush` makes sure."""
+    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
+        """Publish at some time, where the key or the caller says; `flush` makes sure. No value is a tombstone."""
 
     def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
         """Publish in order to one partition and wait; where each landed."""

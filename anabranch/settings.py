@@ -214,6 +214,8 @@ class Shadows(Section):
         names = [each.name for each in self.standing]
         if len(set(names)) < len(names):
             raise ValueError("two standing shadows have the same name")
+        if "first" in names:
+            raise ValueError("no standing shadow may be named `first`: that is the configured model's place")
         return self
 
 
@@ -223,7 +225,7 @@ class Arena(Section):
     loss: Literal["zero-one", "brier", "log", "absolute", "squared"] | None = None
     min_gain: float = Field(0.0, ge=0, lt=1, description="a smaller gain in mean loss is not worth a swap")
     false_swap_every: float = Field(10_000.0, gt=1, description="events to a false swap between equals, on average")
-    shadows_max: int = Field(8, ge=1, description="recruits and displaced champions; standing shadows come on top")
+    shadows_max: int = Field(8, ge=2, description="recruits and displaced champions; standing shadows come on top")
     contest_events: int = Field(5_000, ge=1, description="a recruit that has not won by then leaves")
     probation_events: int = Field(2_000, ge=0, description="how long the displaced champion can come back")
 
@@ -262,6 +264,7 @@ class Publish(Section):
     warm_up_events: int = Field(200, ge=1, description="accepted events before the first champion is announced")
     refresh_events: int = Field(10_000, ge=0, description="announce what it has learned since; 0 = never")
     report_events: int = Field(2_000, ge=1, description="accepted events between two reports")
+    versions_kept: int = Field(100, ge=2, description="whose bytes stay on the artifacts' topic")
     canary_rows: int = Field(8, ge=1, le=100)
 
 
@@ -285,6 +288,11 @@ _OURS = {
     "group.id": "it is made from `name`",
     "enable.idempotence": "the producer is always idempotent",
 }
+
+
+def _sharing(spec: ModelSpec, shared: dict[str, Any]) -> ModelSpec:
+    own = {name: value for name, value in shared.items() if name == "trusted" or name not in spec.model_fields_set}
+    return spec.model_copy(update=own)
 
 
 class Settings(BaseSettings):
@@ -356,6 +364,26 @@ class Settings(BaseSettings):
             raise ValueError(
                 "kafka: `group.instance.id` is not yours to set: it is made from `name`, so that a newcomer takes over"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _positive_rate_is_for_binary(self) -> "Settings":
+        if self.constraints.group_metric == "positive-rate" and self.task != "binary":
+            raise ValueError(f'`constraints.group_metric = "positive-rate"` is for task = "binary", not "{self.task}"')
+        return self
+
+    @model_validator(mode="after")
+    def _models_share(self) -> "Settings":
+        """All members lie in one checkpoint and see the same events: what is trusted, who is user, what is the item."""
+        others = [each.model for each in self.retrain.recruits if each.model is not None]
+        trusted = tuple(dict.fromkeys(name for spec in (self.model, *others) for name in spec.trusted))
+        shared = {"user": self.model.user, "item": self.model.item, "trusted": trusted}
+        recruits = tuple(
+            each if each.model is None else each.model_copy(update={"model": _sharing(each.model, shared)})
+            for each in self.retrain.recruits
+        )
+        object.__setattr__(self, "model", self.model.model_copy(update={"trusted": trusted}))
+        object.__setattr__(self, "retrain", self.retrain.model_copy(update={"recruits": recruits}))
         return self
 
     @model_validator(mode="after")

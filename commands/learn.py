@@ -35,7 +35,7 @@ def learn(
     view = View(settings)
     shown = sys.stderr.isatty() and not json
 
-    def make(stopping: threading.Event, _: bool) -> "LearningLoop":
+    def make(stopping: threading.Event, _: "LearningLoop | None") -> "LearningLoop":
         listener = wiring.print_message if json else view.hear if shown else None
         view.loop = wiring.learning_loop(settings, first=first, listener=listener, stopping=stopping)
         return view.loop

@@ -22,8 +22,8 @@ def rebuild(
     first = wiring.first_champion(settings, warm_up=None, published=None, target="")
     listener = wiring.print_message if json else None
     loop = wiring.carry_out(
-        lambda stopping, is_first: wiring.learning_loop(
-            settings, first=first, rebuild=is_first, listener=listener, stopping=stopping
+        lambda stopping, before: wiring.learning_loop(
+            settings, first=first, rebuild=True, before=before, listener=listener, stopping=stopping
         ),
         until_end=True,
     )

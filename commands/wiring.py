@@ -153,10 +153,12 @@ def learning_loop(
     *,
     first: First,
     rebuild: bool = False,
+    before: LearningLoop | None = None,
     listener: Callable[[Message], None] | None = None,
     stopping: threading.Event | None = None,
 ) -> LearningLoop:
-    """The loop on Kafka."""
+    """The loop on Kafka; `before` is the one that the broker took for dead."""
+    begun = before.begun if before is not None else ()
     clock = SystemClock()
     stopping = stopping or threading.Event()
     ports = Ports(
@@ -168,7 +170,9 @@ def learning_loop(
         controls=lambda: KafkaControl(settings),
         announced=lambda scope: announced(settings, scope),
     )
-    return LearningLoop(settings, first=first, ports=ports, rebuild=rebuild, listener=listener, stopping=stopping)
+    return LearningLoop(
+        settings, first=first, ports=ports, rebuild=rebuild, begun=begun, listener=listener, stopping=stopping
+    )
 
 
 def announced(settings: Settings, scope: str) -> ModelUpdate | None:
@@ -178,17 +182,17 @@ def announced(settings: Settings, scope: str) -> ModelUpdate | None:
     return known[-1] if known else None
 
 
-def carry_out(make: Callable[[threading.Event, bool], LearningLoop], *, until_end: bool) -> LearningLoop:
+def carry_out(make: Callable[[threading.Event, LearningLoop | None], LearningLoop], *, until_end: bool) -> LearningLoop:
     """Run a loop, and another from the last checkpoint whenever the broker took this process for dead.
 
     SIGTERM and Ctrl-C end it after a checkpoint.
 
     Args:
-        make: makes a loop from the event that stops it, and whether it is the first.
+        make: makes a loop from the event that stops it, and the loop before it, if there was one.
     """
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # process 1 of a container would not hear it otherwise
-    loop = make(stopping, True)  # up to here there is nothing to checkpoint: a signal ends the process at once
+    loop = make(stopping, None)  # up to here there is nothing to checkpoint: a signal ends the process at once
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     gc.freeze()  # what is there now stays: the collector need not look at it again
@@ -203,7 +207,7 @@ def carry_out(make: Callable[[threading.Event, bool], LearningLoop], *, until_en
             if isinstance(error, KafkaUnavailable):
                 raise
             log.warning("joining again", reason=str(error))
-            loop = make(stopping, not loop.begun)
+            loop = make(stopping, loop)
 
 
 def summary(owner: Owner) -> str:

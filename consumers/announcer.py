@@ -1,4 +1,7 @@
-"""Gives a promotion its bytes and its place on the log: artifact chunks first, then the update that names them."""
+"""Gives a promotion its bytes and its place on the log: artifact chunks first, then the update that names them.
+
+The bytes of the newest versions stay there. Those before get tombstones, after a newer one was announced.
+"""
 
 import hashlib
 import platform
@@ -21,6 +24,8 @@ class Announcer:
         self.scope = scope
         self.outlet = outlet
         self.clock = clock
+        self.kept: list[tuple[str, int, int]] = []
+        """Whose bytes lie on the topic: key, partition and chunks of each version, oldest first."""
 
     def prepare(self, promotion: Promotion, *, epoch: int, seq: int, features: list[str]) -> ModelUpdate:
         """Publish the bytes of the promoted model and wait; the update to announce once the checkpoint is safe."""
@@ -64,6 +69,7 @@ class Announcer:
         key = artifact.chunk_key(self.settings.name, self.scope, version, sha256=sha256)
         chunks = artifact.chunks(data)
         sent = self.outlet.send_all(topic, key=key, values=chunks)
+        self.kept.append((key, sent[0].partition, len(chunks)))
         return ArtifactPointer(
             topic=topic,
             partition=sent[0].partition,
@@ -73,6 +79,14 @@ class Announcer:
             sha256=sha256,
             size_bytes=len(data),
         )
+
+    def tidy(self) -> None:
+        """Drop the bytes of versions beyond those that are kept. Done once more after a crash, it changes nothing."""
+        topic = self.settings.topics.name("artifacts")
+        while len(self.kept) > self.settings.publish.versions_kept:
+            key, partition, chunks = self.kept.pop(0)
+            for number in range(chunks):
+                self.outlet.send(topic, key=f"{key}{number}", value=None, partition=partition)
 
 
 def update_key(update: ModelUpdate) -> str:

@@ -38,7 +38,7 @@ class NoOutlet:
     def __init__(self) -> None:
         self.sent = 0
 
-    def send(self, topic: str, *, key: str, value: bytes) -> None:
+    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
         """Count it."""
         self.sent += 1
 

@@ -6,7 +6,7 @@ retraining job is, so that it is never taken a second time elsewhere in the stre
 
 import statistics
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -117,19 +117,21 @@ class Costs:
         members = lane.shadows.members
         self.times = {each.name: self.times[each.name] for each in [lane.champion, *members] if each.name in self.times}
         every = {member.name: member.every for member in members if member.every != 1}
-        wanted = Change(self._shares(lane), self._too_slow(lane.constraints.too_slow))
+        wanted = Change(self._shares(lane), self._too_slow(lane.constraints.too_slow, {each.name for each in members}))
         if (wanted.every, wanted.too_slow.keys()) == (every, lane.constraints.too_slow.keys()):
             return None
         self.changed_at = lane.events
         return wanted
 
-    def _too_slow(self, before: Mapping[str, float]) -> dict[str, float]:
+    def _too_slow(self, before: Mapping[str, float], members: Container[str]) -> dict[str, float]:
         """Those above the bound; who was is asked for a margin."""
         if self.max_predict_us is None:
             return {}
         bound = {True: MARGIN * self.max_predict_us, False: self.max_predict_us}
         known = {name: times.ask_us for name, times in self.times.items() if times.known}
-        return {name: us for name, us in known.items() if us > bound[name in before]}
+        slow = {name: us for name, us in known.items() if us > bound[name in before]}
+        # After a restart nobody has been measured yet: what was known before goes on.
+        return {name: us for name, us in before.items() if name in members and name not in known} | slow
 
     def _shares(self, lane: Lane) -> dict[str, int]:
         """Who takes part in fewer events: the budget is spent on those who do best, and on whom a rollback may need."""

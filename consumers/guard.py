@@ -64,6 +64,11 @@ class Guard:
         self.ids = RecentIds(settings.guard.dedup_window)
         self.accepted = self.refused = self.duplicates = 0
 
+    @property
+    def taken(self) -> int:
+        """Records that were looked at."""
+        return self.accepted + self.refused + self.duplicates
+
     def check(self, record: Record) -> AcceptedEvent | DeadLetter | None:
         """The event, or the dead letter that says what is wrong with it, or None for a duplicate."""
         try:

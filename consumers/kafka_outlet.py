@@ -27,8 +27,9 @@ class KafkaOutlet:
         self.stopping = stopping or threading.Event()
         self.failure: str | None = None
 
-    def send(self, topic: str, *, key: str, value: bytes, **where: int) -> None:
-        """Publish at some time (`partition=` chooses where); `flush` makes sure."""
+    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
+        """Publish at some time; `flush` makes sure."""
+        where = {} if partition is None else {"partition": partition}
         self._produce(topic, key=key, value=value, on_delivery=self._delivered, **where)
 
     def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:

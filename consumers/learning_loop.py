@@ -5,7 +5,7 @@ they move between processes as the consumer group has it, by their checkpoints.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -26,6 +26,7 @@ class LearningLoop:
     Args:
         first: makes the first champion.
         rebuild: begin again at the log's first record, as a later epoch of what was checkpointed.
+        begun: the scopes that a loop before this one has begun so.
         listener: is shown every message right after it was sent (a backtest's report, the demo's view).
         stopping: ends `run` when it is set.
     """
@@ -39,6 +40,7 @@ class LearningLoop:
         first: First,
         ports: Ports,
         rebuild: bool = False,
+        begun: Iterable[str] = (),
         listener: Callable[[Any], None] | None = None,
         stopping: threading.Event | None = None,
     ) -> None:
@@ -53,7 +55,7 @@ class LearningLoop:
         self.owner_of: dict[int, Owner] = {}
         """By partition."""
         self.leaving = False
-        self.begun: set[str] = set()
+        self.begun = set(begun)
         """The scopes whose first checkpoint is written: gained once more, they are not rebuilt once more."""
         self._owner(GLOBAL)  # a mistaken configuration shows at start
 

@@ -27,6 +27,7 @@ from consumers.recruiting import Recruiter
 from consumers.requests import Requests
 from consumers.restoring import newest, rebuilt_from, state_of
 from detectors.watch import Watch
+from learners import catalogue
 from learners.lane import Lane, Said
 from learners.promotion import Promotion
 from learners.retraining import Job
@@ -83,11 +84,14 @@ class Owner:
         self.requests = Requests(ports.controls(), model=settings.name)
         self.pauses = Pauses(ports.clock)
         self.costs = Costs(settings, clock=ports.clock)
-        self._start_afresh()
+        self._start_blank()
 
-    def _start_afresh(self) -> None:
-        """The state before the first event. Made at once, so that a mistaken configuration shows at start."""
-        model, trained_on = self.first()
+    def _start_blank(self) -> None:
+        """What a checkpoint is restored into. Made at once, so that a mistaken configuration shows at start."""
+        self._start_afresh(catalogue.build(self.settings.model, seed=self.settings.seed), TrainedOn())
+
+    def _start_afresh(self, model: base.Estimator, trained_on: TrainedOn) -> None:
+        """The state before the first event."""
         self.lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on, scope=self.scope)
         self.guard = Guard(self.settings)
         self.positions: Positions = {}
@@ -131,6 +135,7 @@ class Owner:
 
     def _begin(self, partitions: Sequence[int]) -> Positions:
         """The very first start; or every trace of the checkpoints is lost, but not what was announced."""
+        self._start_afresh(*self.first())
         self.positions = self.ports.source.first_positions(self.settings.start, partitions)
         before = self.ports.announced(self.scope)
         if before is not None:
@@ -150,6 +155,7 @@ class Owner:
             raise CheckpointError(
                 f"there is no checkpoint of {self.settings.name} to rebuild; `anabranch learn` begins anew"
             )
+        self._start_afresh(*self.first())
         # The chain of parents begins anew as well: whoever fell back behind the rebuild would undo what it announced.
         self.epoch, self.seq, self.number = entry["epoch"] + 1, entry["seq"], entry["number"]
         self.lane.version = entry["version"]
@@ -167,10 +173,18 @@ class Owner:
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
         self.outbox = [codec.decode(ModelUpdate, each) for each in state["outbox"]]
+        if state["configured"] != self._configured():
+            log.warning(
+                "the configuration's model has changed",
+                model=self.settings.name,
+                what="the models of the checkpoint go on; recruits are of the new one",
+                to_do="`anabranch rebuild CONFIG` learns the log anew with it",
+            )
+        self.announcer.kept = list(state["artifacts"])
         self.guard.restore(state["guard"])
         self.lane.restore(state["lane"])
         self.recruiter.reset([each.job for each in self.lane.jobs.under_way.values()])
-        self.checkpointed_at = (self.guard.accepted + self.guard.refused, self.ports.clock.monotonic_s())
+        self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
 
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""
@@ -231,7 +245,7 @@ class Owner:
         log.error("poison", model=self.settings.name, partition=error.partition, offset=error.offset, error=str(error))
         self.poison.found(error)
         sha, poison, epoch, number = self.sha, self.poison, self.epoch, self.number
-        self._start_afresh()
+        self._start_blank()
         self._restore(sha, parent="")
         self.poison, self.epoch, self.number = poison, epoch, number  # the checkpoint may be of before a new epoch
 
@@ -292,7 +306,7 @@ class Owner:
 
     def _checkpoint_due(self) -> bool:
         events, at_s = self.checkpointed_at
-        done = self.guard.accepted + self.guard.refused - events
+        done = self.guard.taken - events
         every = self.settings.checkpoint
         return done >= every.every_events or (done > 0 and self.ports.clock.monotonic_s() - at_s >= every.every)
 
@@ -320,7 +334,7 @@ class Owner:
         self.store.record({**entry, "positions": {str(key): value for key, value in self.positions.items()}})
         self._publish_outbox()
         self.pauses.lap("announce_s")
-        self.checkpointed_at = (self.guard.accepted + self.guard.refused, self.ports.clock.monotonic_s())
+        self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
         log.debug("checkpoint", scope=self.scope, number=self.number, size_bytes=len(blob), **self.pauses.end())
 
     def _entry(self, sha: str, parent: str) -> dict[str, Any]:
@@ -341,6 +355,7 @@ class Owner:
             )
         if self.outbox:
             self.ports.outlet.flush()
+            self.announcer.tidy()
         self.outbox = []
 
     def _state(self, parent: str) -> dict[str, Any]:
@@ -353,12 +368,17 @@ class Owner:
             "parent": parent,
             "positions": dict(self.positions),
             "control": self.requests.position,
+            "configured": self._configured(),
             "poison": self.poison.state(),
             "rebuilding": self.rebuilding,
             "outbox": [codec.encode(update) for update in self.outbox],
+            "artifacts": list(self.announcer.kept),
             "guard": self.guard.state(),
             "lane": self.lane.state(),
         }
+
+    def _configured(self) -> dict[str, Any]:
+        return self.settings.model.model_dump(mode="json", include={"factory", "steps"})
 
     def learning_state_hash(self) -> str:
         """The canonical hash of models, contests, detectors and scores."""

@@ -17,6 +17,7 @@ from anabranch.ports import AcceptedEvent, Clock, LogReader
 from anabranch.settings import Settings
 from consumers.guard import Guard
 from learners.retraining import Job, Recruited, longest, retrain
+from learners.tasks import is_fault
 
 ATTEMPTS = 2
 """A job that dies is tried once more, then reported."""
@@ -69,6 +70,18 @@ def carried_out(job: Job, reader: LogReader, settings: Settings) -> tuple[base.E
     return retrain(job, replayed(reader, job, settings), settings.model, augment=settings.retrain.augment)
 
 
+def outcome(job: Job, reader: LogReader, settings: Settings) -> Recruited:
+    """The job's recruits, or why there are none: a model that raises costs its job, and not whoever waits for it."""
+    try:
+        return Recruited(job.id, carried_out(job, reader, settings))
+    except AnabranchError as error:
+        return Recruited(job.id, failure=str(error))
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        return Recruited(job.id, failure=f"training raised {type(error).__name__}: {error}")
+
+
 class InlineRecruiter:
     """Retrains at once, and hands over after `retrain.admit_after_events`: the same on every machine."""
 
@@ -80,11 +93,7 @@ class InlineRecruiter:
 
     def submit(self, job: Job) -> None:
         """Retrain now."""
-        try:
-            models = carried_out(job, self.reader, self.settings)
-            recruited = Recruited(job.id, models)
-        except AnabranchError as error:
-            recruited = Recruited(job.id, failure=str(error))
+        recruited = outcome(job, self.reader, self.settings)
         self.waiting.append((job.event + self.settings.retrain.admit_after_events, recruited))
         self._look_ahead()
 

@@ -15,7 +15,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "events": _DAYS_7,
     "labels": _DAYS_7,
     "updates": _KEPT,
-    "artifacts": _KEPT,
+    "artifacts": _KEPT | {"segment.bytes": str(128 * 2**20)},  # smaller ones are cleaned sooner
     "signals": _DAYS_30,
     "reports": _DAYS_7,
     "lifecycle": _DAYS_30,

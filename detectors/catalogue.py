@@ -87,6 +87,9 @@ def _error_signal(name: str, detector: Detector, settings: Settings) -> ErrorSig
     return ErrorSignal(name, gauge, debounce_events=settings.trigger.debounce_events, of_labels=of_labels)
 
 
+_TRIAL = (0.0, 1.0) * 50
+
+
 def gauge_of(detector: Detector, *, name: str, seed: int) -> Gauge:
     """The gauge around a drift detector; one that takes a seed and was given none gets `seed`.
 
@@ -102,6 +105,9 @@ def gauge_of(detector: Detector, *, name: str, seed: int) -> Gauge:
             raise ConfigError(f"detectors.{name}: {detector.use} has no parameter `{parameter}`; {hint}")
     seeds = {"seed": seed} if "seed" in known else {}
     try:
+        tried = gauge_for(kind, **{**seeds, **detector.parameters})
+        for loss in _TRIAL:
+            tried.update(loss)  # River takes a threshold of "25" and minds it only when it compares
         return gauge_for(kind, **{**seeds, **detector.parameters})
     except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
         raise ConfigError(f"detectors.{name}: {detector.use} refuses its parameters: {error}") from error

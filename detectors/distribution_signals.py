@@ -88,7 +88,8 @@ class DistributionSignal:
         self.rows = []
         self.wanted = max(1, self.settings.window // BLOCKS)
         if self.columns is None:
-            self.columns = {name: column(_values(rows, name)) for name in self._names(rows)}
+            laid = {name: _values(rows, name) for name in self._names(rows)}
+            self.columns = {name: column(each) for name, each in laid.items() if any(v is not MISSING for v in each)}
             return None
         return self._slide(self.columns, rows)
 

@@ -49,6 +49,7 @@ class Trigger:
         """The day of event time, and the triggers in it."""
         self.counted: dict[str, CountedSignal] = {}
         self.heard: dict[str, int] = {}
+        self._before: tuple[Any, ...] = ()
 
     def decide(self, fired: Sequence[Fired], *, event: int, place: tuple[int, int], now_s: float | None) -> Decision:
         """Whether to retrain, given the signals that fired on this event (its number, rising; its place in the log)."""
@@ -81,11 +82,16 @@ class Trigger:
         return "budget" if most and day == now_s // DAY_S and times >= most else ""
 
     def _note(self, event: int, now_s: float | None) -> None:
+        self._before = (self.last, self.last_s, self.today, self.counted)
         self.last, self.last_s, self.counted = event, now_s, {}
         if now_s is not None:
             day, times = self.today
             today = int(now_s // DAY_S)
             self.today = (today, times + 1 if today == day else 1)
+
+    def withdraw(self) -> None:
+        """Nothing came of the decision just taken: it costs neither a pause nor a share of the day's budget."""
+        self.last, self.last_s, self.today, self.counted = self._before
 
     def start_over(self) -> None:
         """Forget the signals that have not led to a decision; the pause after the last decision goes on."""

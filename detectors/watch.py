@@ -81,6 +81,10 @@ class Watch:
         for signal in self.signals:
             signal.trained()
 
+    def withdraw(self) -> None:
+        """No retraining could begin on the trigger just found."""
+        self.trigger.withdraw()
+
     def start_over(self) -> None:
         """Fresh signals for a new champion, but for schedules; the trigger's pause goes on: it is about retraining."""
         self.signals = [signal_of(each.name, self.settings) if each.of_champion else each for each in self.signals]

@@ -9,7 +9,7 @@ from anabranch.settings import Settings
 from learners.groups import Groups
 from learners.members import Member
 from learners.scores import Scores, metric_of, wants_proba
-from learners.tasks import Answer, Task
+from learners.tasks import Answer, Task, is_fault
 
 
 class Examined(NamedTuple):
@@ -66,7 +66,12 @@ class HardConstraints:
         if member.name in self.too_slow:
             us = self.too_slow[member.name]
             return Examined(measured, f"max_predict_us is {self.settings.max_predict_us:g}, measured {us:.0f}")
-        fault = self._unequal(member, champion, measured) or self._broken(member, canary, measured)
+        try:
+            fault = self._unequal(member, champion, measured) or self._broken(member, canary, measured)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            fault = f"it raises {type(error).__name__}: {error}"
         return Examined(measured, fault)
 
     def _unequal(self, member: Member, champion: Member, measured: dict[str, float]) -> str:

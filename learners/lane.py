@@ -275,6 +275,7 @@ class Lane:
         if findings.triggered and (withheld := self.recruitment.withheld(self.events)):
             self.notes.append(f"trigger at event {self.events} passed over: {withheld}")
             findings = findings._replace(triggered=False, withheld=withheld)
+            self.watch.withdraw()
         said: list[Said] = [
             self.teller.signal(
                 event, each, findings, number=self.events, window=self.recruitment.ranges(each.shift.window_events)

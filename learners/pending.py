@@ -1,7 +1,8 @@
 """Events that wait for their label, with the predictions that were made for them."""
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
+
+import msgpack
 
 from anabranch.ports import AcceptedEvent
 from learners.tasks import Answer
@@ -16,37 +17,52 @@ class Waiting(NamedTuple):
 
 
 class Pending:
-    """At most `pending_max` events; the oldest gives way."""
+    """At most `pending_max` events; the oldest gives way.
+
+    Each is packed once: a checkpoint that looked at all of them anew would take seconds.
+
+    >>> pending = Pending(pending_max=2)
+    >>> answer = Answer(True, {True: 0.75, False: 0.25})
+    >>> for n in range(3):
+    ...     pending.wait(AcceptedEvent(f"e{n}", {"a": n}, None, 1.6e9, 0, n), answer, {"first": answer})
+    >>> pending.take("e0"), len(pending)
+    (None, 2)
+    >>> pending.take("e2").answers["first"]
+    Answer(value=True, proba={True: 0.75, False: 0.25})
+    """
 
     def __init__(self, *, pending_max: int) -> None:
         self.pending_max = pending_max
-        self.waiting: dict[str, Waiting] = {}
+        self.waiting: dict[str, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.waiting)
 
     def wait(self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer]) -> None:
         """Keep what was predicted until the label comes."""
-        self.waiting[event.id] = Waiting(event, served, answers)
+        self.waiting[event.id] = msgpack.packb((event, served, answers), default=_plain)
         if len(self.waiting) > self.pending_max:
             del self.waiting[next(iter(self.waiting))]
 
     def take(self, event_id: str) -> Waiting | None:
         """What waits for this label; None if nothing does."""
-        return self.waiting.pop(event_id, None)
+        packed = self.waiting.pop(event_id, None)
+        if packed is None:
+            return None
+        event, served, answers = msgpack.unpackb(packed, strict_map_key=False)
+        own = {name: Answer(*each) for name, each in answers.items()}
+        return Waiting(AcceptedEvent(*event), Answer(*served), own)
 
-    def state(self) -> list[Any]:
+    def state(self) -> bytes:
         """What a checkpoint keeps."""
-        return [
-            (tuple(event), tuple(served), {name: tuple(each) for name, each in answers.items()})
-            for event, served, answers in self.waiting.values()
-        ]
+        packed: bytes = msgpack.packb(list(self.waiting.items()))
+        return packed
 
-    def restore(self, state: Iterable[Any]) -> None:
+    def restore(self, state: bytes) -> None:
         """Go on from a checkpoint."""
-        self.waiting = {
-            event[0]: Waiting(
-                AcceptedEvent(*event), Answer(*served), {name: Answer(*each) for name, each in answers.items()}
-            )
-            for event, served, answers in state
-        }
+        self.waiting = dict(msgpack.unpackb(state))
+
+
+def _plain(scalar: Any) -> Any:
+    """NumPy's numbers, as which some models answer."""
+    return scalar.item()

@@ -67,6 +67,7 @@ class Race:
                 self._stand(refill, instead_of=holder, number=number)
             else:
                 holder.begin(refill.model, task=self.task, trained_on=refill.trained_on)
+                holder.version = None  # what was published was another model
                 self.shadows.life.stay(holder.name, reason=refill.reason)
 
     def _stand(self, refill: Refill, *, instead_of: Member | None, number: int) -> None:

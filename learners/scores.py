@@ -109,7 +109,7 @@ class Scores:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; metrics that the configuration changed since begin afresh."""
-        if list(map(type, state["running"])) != list(map(type, self.running)):
+        if list(map(_described, state["running"])) != list(map(_described, self.running)):
             return
         self.running = state["running"]
         self.recent.clear()
@@ -126,6 +126,11 @@ def _sharing(several: Iterable[metrics.base.Metric]) -> list[Any]:
 def _viewing(metric: Any, matrix: metrics.ConfusionMatrix) -> Any:
     """A fresh metric on a given matrix. (`clone` would copy the matrix.)"""
     return type(metric)(**{**metric._get_params(), "cm": matrix})
+
+
+def _described(metric: Any) -> tuple[Any, ...]:
+    """What a configuration says of a metric."""
+    return type(metric), {name: each for name, each in metric._get_params().items() if name != "cm"}
 
 
 def _derived(metric: Any) -> bool:

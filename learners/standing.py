@@ -116,7 +116,7 @@ class StandingPlaces:
                 yield Refill(
                     place.name, *self._fresh(place.name, event, number), "begins afresh: its own error has risen"
                 )
-            elif place.restart_every and number - self.born[place.name] >= place.restart_every:
+            elif place.restart_every and number - self.born.get(place.name, 0) >= place.restart_every:
                 yield Refill(
                     place.name, *self._fresh(place.name, event, number), f"begins afresh after {place.restart_every}"
                 )

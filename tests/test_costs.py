@@ -134,3 +134,24 @@ def test_a_budget_is_kept_and_reported_by_the_loop() -> None:
     last = codec.decode(ModelReport, log.values("model-reports")[-1])
     assert any(member.every != 1 for member in last.members)
     assert next(member.every for member in last.members if member.kind == "champion") == 1
+
+
+def test_a_paused_shadow_does_not_win() -> None:
+    """Its evidence is from before the pause; when others leave, less evidence would do."""
+    lane, _ = lane_of(10.0, 10.0, arena={**QUICK["arena"], "false_swap_every": 1000})
+    good, other = lane.shadows.members
+    good.contest.powers = [5000.0] * 7
+    lane.measured(every={good.name: 0}, too_slow={})
+    assert lane.shadows.ahead() == []
+    other.contest.powers = [2500.0] * 7
+    assert lane.shadows.ahead() == [other]
+
+
+def test_who_was_too_slow_still_is_after_a_restart() -> None:
+    """Until somebody has been measured again, what is known stays."""
+    lane, _ = lane_of(2000.0, constraints={"max_predict_us": 100.0})
+    lane.measured(every={}, too_slow={"s0": 2000.0})
+    run(lane, Costs(lane.settings, clock=CLOCK), CHANGE_EVENTS)
+    change = Costs(lane.settings, clock=CLOCK).change(lane)
+    assert change is None
+    assert lane.constraints.too_slow.keys() == {"s0"}

@@ -1,16 +1,18 @@
 """The follower: the newest champion, exchanged under threads; anything wrong with an update keeps the one in use."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from river import dummy
 
-from anabranch import codec, follow
+from anabranch import codec, follow, follower, kafka_models
 from anabranch.clock import SystemClock
-from anabranch.errors import NoChampionYet
+from anabranch.errors import KafkaUnavailable, NoChampionYet
 from anabranch.kafka_clients import producer
 from anabranch.messages import ModelUpdate, TrainedOn
 from anabranch.settings_file import build
@@ -143,3 +145,55 @@ def test_before_the_first_model_there_is_a_clear_exception(publisher: Publisher)
         pytest.raises(NoChampionYet, match=r"'m' has been announced on 'model-updates' yet.*wait"),
     ):
         model.predict_proba_one({})
+
+
+def test_a_record_that_nobody_can_read_stops_nobody(publisher: Publisher) -> None:
+    """It is said what is wrong with it; a version after it is followed, by one that starts then as well."""
+    publisher.announce(1)
+    with follow("m", kafka=publisher.kafka) as model:
+        model.wait(timeout_s=20)
+        publisher.outlet.send("model-updates", key="m/global/2", value=b'{"model": "m"}')
+        publisher.announce(3)
+        model.wait(version=3, timeout_s=20)
+        assert re.match(r"model-updates partition \d offset 0: not a ModelUpdate", model.last_refusal or "")
+    with follow("m", kafka=publisher.kafka) as late:
+        assert late.wait(version=3, timeout_s=20).version == 3
+
+
+def test_what_a_newer_learner_says_beyond_is_passed_over(publisher: Publisher) -> None:
+    """A follower is often older than its learner."""
+    update = publisher.announce(1)
+    more = orjson.dumps({**orjson.loads(codec.encode(update)), "seq": 2, "mood": "good"})
+    publisher.outlet.send("model-updates", key="m/global/1", value=more)
+    publisher.outlet.flush()
+    with follow("m", kafka=publisher.kafka) as model:
+        assert model.wait(timeout_s=20).seq == 2
+
+
+def test_a_callback_that_raises_does_not_end_the_following(publisher: Publisher) -> None:
+    """It is the caller's own, and the next version comes all the same."""
+
+    def raises(update: ModelUpdate) -> None:
+        raise RuntimeError("mine")
+
+    publisher.announce(1)
+    with follow("m", kafka=publisher.kafka, on_update=raises) as model:
+        model.wait(timeout_s=20)
+        publisher.announce(2)
+        assert model.wait(version=2, timeout_s=20).version == 2
+
+
+def test_brokers_that_are_away_while_a_model_is_fetched(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The update is asked for again until they are back."""
+    real, failures = kafka_models.fetch, iter(range(4))
+
+    def away(kafka: Any, update: ModelUpdate) -> bytes:
+        if next(failures, None) is not None:
+            raise KafkaUnavailable("away")
+        return real(kafka, update)
+
+    monkeypatch.setattr(follower, "fetch", away)
+    monkeypatch.setattr(follower, "RETRY_S", 0.01)
+    publisher.announce(1)
+    with follow("m", kafka=publisher.kafka) as model:
+        assert model.wait(timeout_s=20).version == 1

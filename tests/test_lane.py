@@ -637,3 +637,22 @@ def test_the_same_stream_gives_the_same_state_in_any_process(hash_seed: str) -> 
     command = [sys.executable, "-c", "import test_lane; print(test_lane.whole_run())"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == whole_run(), done.stderr
+
+
+@pytest.mark.parametrize("outlier", [None, 1e9, 1e100])
+def test_regression_signals_are_about_the_error_and_not_its_scale(outlier: float | None) -> None:
+    """No signal while the model learns and then errs by the same; one after a drift, whatever one label was."""
+    steps = [{"use": "preprocessing.StandardScaler"}, {"use": "linear_model.LinearRegression", "loss": {
+        "use": "optim.losses.Huber", "epsilon": 1.0}}]  # fmt: skip
+    made = build({"name": "m", "task": "regression", "model": {"steps": steps}, "retrain": {"recruits": []}})
+    lane = Lane(made, catalogue.build(made.model, seed=1), watch=Watch(made))
+    rng, fired = random.Random(1), []
+    for n in range(9000):
+        x = {"a": rng.uniform(-1, 1), "b": rng.uniform(-1, 1)}
+        y = 20 + (30 if n < 8000 else -30) * x["a"] - 20 * x["b"] + rng.gauss(0, 1)
+        if n == 7000 and outlier is not None:
+            y = outlier
+        said = lane.asked(AcceptedEvent(f"e{n}", dict(x), y, 1.6e9, 0, n))
+        fired += [each.event for each in said if isinstance(each, DriftSignal)]
+    assert fired
+    assert min(fired) > 8000

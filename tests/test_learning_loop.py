@@ -11,7 +11,7 @@ from river.datasets import synth
 
 from anabranch import codec
 from anabranch.errors import CheckpointError, LogTruncated, OwnershipLost
-from anabranch.messages import DeadLetter, ModelUpdate, TrainedOn
+from anabranch.messages import DeadLetter, ModelUpdate, TrainedOn, Transition
 from anabranch.settings import Settings
 from anabranch.settings_file import build
 from anabranch.testing import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
@@ -247,3 +247,98 @@ def test_several_partitions_are_replayed_in_the_order_they_were_learned() -> Non
     again = straight(filled(4000, partitions=3))
     assert "swap" in [update.kind for update in updates_in(log)]
     assert loop.owner.learning_state_hash() == again.owner.learning_state_hash()
+
+
+def test_the_first_champion_is_made_once() -> None:
+    """A long warm-up, or a file that is gone, has nothing to do with a restart."""
+    log, store = filled(300), MemoryStore()
+    made = []
+
+    def loop() -> LearningLoop:
+        again = loop_on(log, store)
+        first = again.first
+        again.first = lambda: made.append(1) or first()  # type: ignore[func-returns-value]
+        return again
+
+    for _ in range(3):
+        loop().run(until_end=True)
+    assert made == [1]
+
+
+def test_duplicates_alone_are_checkpointed_too() -> None:
+    """Else retention could take what is behind them before they count as read."""
+    log, store = MemoryLog(), MemoryStore()
+    for _ in range(2):
+        for n in range(400):
+            value = {"id": f"e{n}", "ts": 1.6e9, "features": {"a": n}, "label": n % 2 == 0}
+            log.append("events", orjson.dumps(value))
+    loop = loop_on(log, store)
+    loop.ports.source.start(loop)
+    while not loop.ports.source.at_end():
+        loop._turn()
+    assert loop.owner.checkpointed_at[0] > 700
+
+
+def test_a_recruit_that_cannot_learn_costs_its_job() -> None:
+    """In a backtest as in production: what its training raised is told, and the champion goes on."""
+    log = MemoryLog()
+    for n in range(400):
+        value = {"id": f"e{n}", "ts": 1.6e9, "features": {"a": "xyz"[n % 3]}, "label": n % 2 == 0}
+        log.append("events", orjson.dumps(value))
+    numbers_only = {"steps": [{"use": "linear_model.LogisticRegression"}]}
+    loop = straight(
+        log,
+        settings_of(
+            model={"steps": [{"use": "tree.HoeffdingTreeClassifier"}]},
+            detectors={"due": {"use": "schedule", "every_events": 150}},
+            retrain={"admit_after_events": 20, "recruits": [{"on": "last", "events": 100, "model": numbers_only}]},
+        ),
+    )
+    assert loop.owner.lane.events == 400
+    steps = [codec.decode(Transition, value) for value in log.values("model-lifecycle")]
+    assert [each.reason for each in steps if each.after == "gone"][:1] == [
+        "training raised TypeError: VectorDict values must be real numbers"
+    ]
+
+
+def test_recruits_share_what_the_model_trusts_and_whom_it_recommends_to() -> None:
+    """All lie in one checkpoint."""
+    recruit = {"on": "now", "model": {"factory": "mine:make", "trusted": ["mine"]}}
+    settings = settings_of(
+        model={"steps": [{"use": "naive_bayes.GaussianNB"}], "trusted": ["yours"], "user": "who"},
+        retrain={"recruits": [recruit]},
+    )
+    (model,) = [each.model for each in settings.retrain.recruits]
+    assert model is not None
+    assert settings.model.trusted == model.trusted == ("yours", "mine")
+    assert (model.user, model.item) == ("who", "item")
+
+
+def test_a_changed_model_is_told_at_the_restart(capsys: pytest.CaptureFixture[str]) -> None:
+    """The checkpoint's models go on: that is not what whoever changed it expects."""
+    log, store = filled(300), MemoryStore()
+    loop_on(log, store).run(until_end=True)
+    capsys.readouterr()
+    loop_on(log, store, settings_of(model={"steps": [{"use": "tree.HoeffdingTreeClassifier"}]})).run(until_end=True)
+    assert "anabranch rebuild" in capsys.readouterr().out
+
+
+def test_bytes_of_old_versions_are_dropped() -> None:
+    """The newest two stay; those before have tombstones under each of their keys, after a restart, too."""
+    log, store = filled(1600), MemoryStore()
+    settings = settings_of(publish={"warm_up_events": 50, "refresh_events": 200, "versions_kept": 2})
+    whole = log.records["events", 0]
+    for end in (700, 1600):
+        log.records["events", 0] = whole[:end]
+        log.next_offset["events", 0] = end
+        loop_on(log, store, settings).run(until_end=True)
+    last: dict[bytes, bytes | None] = {}
+    for record in log.records["model-artifacts", 0]:
+        last[record.key or b""] = record.value
+    there = {key.decode().rsplit("/", 1)[0] for key, value in last.items() if value is not None}
+    gone = {key.decode().rsplit("/", 1)[0] for key, value in last.items() if value is None}
+    versions = [each.version for each in updates_in(log)]
+    assert len(versions) > 5
+    assert len(there) == 2
+    assert len(gone) == len(versions) - 2
+    assert all(any(f"/{version}/" in f"{key}/" for key in there) for version in versions[-2:])

@@ -60,6 +60,15 @@ def ask(log: MemoryLog, **more: Any) -> None:
     log.append("model-control", codec.encode(request))
 
 
+def turned(log: MemoryLog, store: MemoryStore) -> LearningLoop:
+    """A process that finds no new events, takes in what came of a request, and ends."""
+    loop = loop_on(log, store)
+    loop.ports.source.start(loop)
+    for _ in range(3):
+        loop._turn()
+    return loop
+
+
 def answers(log: MemoryLog) -> list[DriftSignal]:
     return [codec.decode(DriftSignal, value) for value in log.values("drift-signals")]
 
@@ -114,4 +123,22 @@ def test_a_request_that_cannot_be_met_says_why() -> None:
     for n in range(2):
         ask(log, id=f"r{n}")
     learn(log, store, events=100)
-    assert [(each.triggered, each.withheld) for each in answers(log)] == [(True, ""), (False, "nothing was learned since the last one began")]
+    assert [(each.triggered, each.withheld) for each in answers(log)] == [
+        (True, ""),
+        (False, "nothing was learned since the last one began"),
+    ]
+
+
+def test_asking_again_before_the_next_event_does_no_harm() -> None:
+    """The recruits of the first are in the arena by then; others of the same names must not come."""
+    log, store = MemoryLog(), MemoryStore()
+    learn(log, store, events=300)
+    for n in range(2):
+        ask(log, id=f"r{n}", events=100)
+        loop = turned(log, store)
+    learn(log, store, events=30)
+    ask(log, id="r2", events=100)
+    loop = turned(log, store)
+    assert [each.triggered for each in answers(log)] == [True, False, True]
+    assert "learned since" in answers(log)[1].withheld
+    assert loop.owner.lane.life.states.keys() == {"first", "r300-demand-100", "r330-demand-100"}

@@ -184,6 +184,15 @@ def test_a_detectors_parameters_are_checked_at_start(detector: dict[str, Any], s
         ({"model": {}}, "model: write either `factory` or `steps`"),
         ({"model": {"factory": "a:b", "steps": [{}]}}, "model: write either `factory` or `steps`"),
         ({"task": "regression", "positive": "x"}, '`positive` is for task = "binary", not "regression"'),
+        (
+            {"task": "multiclass", "constraints": {"group": "g", "group_metric": "positive-rate"}},
+            '`constraints.group_metric = "positive-rate"` is for task = "binary", not "multiclass"',
+        ),
+        (
+            {"shadows": {"standing": [{"name": "first", "steps": [{}]}]}},
+            "shadows: no standing shadow may be named `first`",
+        ),
+        ({"arena": {"shadows_max": 1}}, "arena.shadows_max: Input should be greater than or equal to 2"),
         ({"constraints": {"accuracy": 0.7}}, "constraints: `accuracy`: write min_ or max_ and the name of a metric"),
         ({"constraints": {"min_accuracy": "high"}}, "constraints.min_accuracy: Input should be a valid number"),
         ({"constraints": {"min_accuracy": float("nan")}}, "constraints.min_accuracy: Input should be a finite number"),

@@ -13,7 +13,7 @@ from river import base
 
 from anabranch import codec, statetree
 from anabranch.errors import ConfigError
-from anabranch.messages import DriftSignal
+from anabranch.messages import DriftSignal, Retrain
 from anabranch.ports import AcceptedEvent, Answer
 from anabranch.settings_file import build
 from detectors.catalogue import signal_of
@@ -22,6 +22,7 @@ from detectors.distribution_signals import DistributionSettings, Inputs
 from detectors.event_clock import EventClock
 from detectors.threshold import Threshold, ThresholdSettings
 from detectors.watch import Watch
+from learners import catalogue
 from learners.lane import Lane
 from learners.retraining import Job
 
@@ -240,3 +241,39 @@ def test_what_the_documents_show_can_be_written(document: str) -> None:
     assert tables
     for table in tables:
         assert Watch(settings_of(**table)).trigger.needed == 1
+
+
+def test_a_trigger_without_a_retraining_costs_no_share_of_the_day() -> None:
+    """One a day, and on the first a job is still under way: the next one after it counts."""
+    settings = build(
+        {
+            "name": "m",
+            "task": "binary",
+            "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
+            "detectors": {"due": {"use": "schedule", "every_events": 100}},
+            "trigger": {"per_day_max": 1, "debounce_events": 0},
+            "retrain": {"jobs_max": 1},
+        }
+    )
+    lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
+    lane.asked(AcceptedEvent("e0", {"a": 1.0}, True, 1.6e9, 0, 0))
+    lane.retrain_asked(Retrain(id="a", model="m", ts=0, reason="x", events=1))
+    said = []
+    for n in range(1, 350):
+        if n == 150:
+            lane.jobs.under_way.clear()
+        said += lane.asked(AcceptedEvent(f"e{n}", {"a": 1.0}, True, 1.6e9 + n, 0, n))
+    signals = [each for each in said if isinstance(each, DriftSignal)]
+    assert [(each.triggered, each.withheld) for each in signals] == [
+        (False, "jobs: 1 under way"),
+        (True, ""),
+        (False, "budget"),
+    ]
+
+
+def test_a_named_feature_that_never_came_is_not_watched() -> None:
+    """Its first value, a string, used to be read as a number."""
+    signal = Inputs("inputs", DistributionSettings(features=("country",)), of_classes=True)
+    for n in range(4000):
+        x: dict[str, object] = {"a": float(n)} if n < 2500 else {"a": float(n), "country": "FR"}
+        assert signal.asked(AcceptedEvent(f"e{n}", x, True, 1.6e9, 0, n), Answer(True), now_s=None) is None

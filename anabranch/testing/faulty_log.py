@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from anabranch.errors import KafkaUnavailable, OwnershipLost, SessionExpired
 from anabranch.ports import Owners, Positions, Record, Sent
@@ -103,16 +103,16 @@ class FaultyOutlet(MemoryOutlet):
         super().__init__(log)
         self.process = process
         self.rng = process.schedule.rng
-        self.waiting: list[tuple[str, str, bytes]] = []
+        self.waiting: list[dict[str, Any]] = []
 
-    def send(self, topic: str, *, key: str, value: bytes) -> None:
+    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
         """Publish now, at the next flush, or at some time between."""
-        self.waiting.append((topic, key, value))
+        self.waiting.append({"topic": topic, "key": key, "value": value, "partition": partition})
         self.process.act(f"send to {topic}", lambda: self._deliver(self.rng.randint(0, len(self.waiting))))
 
     def _deliver(self, messages: int) -> None:
-        for topic, key, value in self.waiting[:messages]:
-            super().send(topic, key=key, value=value)
+        for each in self.waiting[:messages]:
+            super().send(**each)
         del self.waiting[:messages]
 
     def flush(self) -> None:

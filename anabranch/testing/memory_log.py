@@ -77,7 +77,13 @@ class MemoryLog:
     # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def append(
-        self, topic: str, value: bytes, *, key: bytes | None = None, partition: int = 0, timestamp_s: float = 1.6e9
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        partition: int = 0,
+        timestamp_s: float = 1.6e9,
     ) -> Sent:
         """Add a record; where it landed."""
         place = (topic, partition)
@@ -230,9 +236,9 @@ class MemoryOutlet:
     def __init__(self, log: MemoryLog) -> None:
         self.log = log
 
-    def send(self, topic: str, *, key: str, value: bytes) -> None:
+    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
         """Publish at once."""
-        self.log.append(topic, value, key=key.encode())
+        self.log.append(topic, value, key=key.encode(), partition=partition or 0)
 
     def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
         """Publish at once, under keys numbered from 0; where each landed."""

@@ -30,6 +30,12 @@ class FalseAlarms:
     def trained(self) -> None:
         """It does not care."""
 
+    def withdraw(self) -> None:
+        """It does not care."""
+
+    def rescaled(self) -> None:
+        """It does not care."""
+
     def start_over(self) -> None:
         """It has seen nothing."""
 

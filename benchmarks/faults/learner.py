@@ -41,7 +41,7 @@ def _learn(options: argparse.Namespace, points: Points) -> None:
     settings = wiring.settings_at(options.config)
     first = wiring.first_champion(settings, warm_up=None, published=None, target="")
 
-    def armed(stopping: threading.Event, is_first: bool) -> LearningLoop:
+    def armed(stopping: threading.Event, before: LearningLoop | None) -> LearningLoop:
         loop = wiring.learning_loop(settings, first=first, stopping=stopping)
         arm(loop, points, pace=options.pace)
         return loop

@@ -198,10 +198,10 @@ class FaultyOutlet:
         self.updates = updates
         self.announcing = False
 
-    def send(self, topic: str, *, key: str, value: bytes) -> None:
+    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
         """Strike around an update."""
         if topic != self.updates:
-            return self.outlet.send(topic, key=key, value=value)
+            return self.outlet.send(topic, key=key, value=value, partition=partition)
         self.points.passed("outbox:before")
         self.points.note(f"announce {key}")
         self.outlet.send(topic, key=key, value=value)

@@ -35,7 +35,7 @@ _SMALL: dict[str, Any] = {
     "trigger": {"debounce_events": 25},
     "retrain": {"recruits": [{"on": "last", "events": 60}, {"on": "detector-window", "events": 15}]},
     "arena": {"false_swap_every": 15, "probation_events": 60, "contest_events": 100, "shadows_max": 3},
-    "publish": {"warm_up_events": 25, "refresh_events": 60, "report_events": 50, "canary_rows": 2},
+    "publish": {"warm_up_events": 25, "refresh_events": 60, "report_events": 50, "canary_rows": 2, "versions_kept": 2},
     "checkpoint": {"every_events": 40, "keep": 3},
 }
 """Windows so small that within a few hundred events everything happens that ever does."""

@@ -11,9 +11,10 @@ from anabranch.settings import Settings
 from anabranch.testing import MemoryLog
 from consumers.guard import Guard
 from consumers.owner import First, Owner
+from consumers.recruiting import outcome
 from consumers.restoring import rebuilt_from
 from consumers.simulation.journal import Past
-from consumers.simulation.recruiting import Input, carried_out
+from consumers.simulation.recruiting import Input
 from consumers.simulation.stream import Stream
 from detectors.watch import Watch
 from learners.lane import Lane, Said
@@ -61,7 +62,7 @@ class Straight:
             self.signals.append(said.id)
 
     def _admit(self, back: Input) -> None:
-        recruited = carried_out(self.jobs[back.job_id], self.settings, self)
+        recruited = outcome(self.jobs[back.job_id], self, self.settings)
         if back.failure:
             recruited = recruited.__class__(back.job_id, failure=back.failure)
         assert back.failure or not recruited.failure, f"a shadow was admitted, and cannot be trained: {recruited}"

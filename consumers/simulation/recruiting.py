@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from anabranch.errors import AnabranchError
 from anabranch.ports import LogReader
 from anabranch.settings import Settings
 from anabranch.testing import Process
-from consumers import recruiting
-from consumers.recruiting import ATTEMPTS
+from consumers.recruiting import ATTEMPTS, outcome
 from learners.retraining import Job, Recruited
 
 TURNS_MAX = 6
@@ -22,14 +20,6 @@ class Input(NamedTuple):
     event: int
     job_id: str
     failure: str
-
-
-def carried_out(job: Job, settings: Settings, reader: LogReader) -> Recruited:
-    """The job's recruits, or why there are none."""
-    try:
-        return Recruited(job.id, recruiting.carried_out(job, reader, settings))
-    except AnabranchError as error:
-        return Recruited(job.id, failure=str(error))
 
 
 @dataclass(slots=True)
@@ -77,7 +67,7 @@ class SimulatedRecruiter:
         if self.schedule.rng.random() < 0.2 and self.schedule.take_fault():
             return self._die(run)
         self.runs.remove(run)
-        return [self.process.act(f"finish {run.job.id}", lambda: carried_out(run.job, self.settings, self.reader))]
+        return [self.process.act(f"finish {run.job.id}", lambda: outcome(run.job, self.reader, self.settings))]
 
     def _die(self, run: _Run) -> list[Recruited]:
         self.schedule.note(self.process.name, run.job.id, f"the job dies, attempt {run.attempt}")
