@@ -1,18 +1,22 @@
 """The settings of every librdkafka client that Anabranch makes, and what their errors mean."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, MemberDescription
+from confluent_kafka.admin import AdminClient, ClusterMetadata, MemberDescription
 
 from anabranch.errors import KafkaUnavailable
+from anabranch.kafka_log import KAFKA_LOG
 
 Kafka = Mapping[str, Any]
 """The `[kafka]` table: librdkafka's own names."""
 
 DEFAULT_BOOTSTRAP = "localhost:9092"
 TIMEOUT_S = 15.0
+SLICE_S = 1.0
+"""While librdkafka waits, no signal is heard: what may wait for long waits in slices."""
 
 LOST = frozenset(
     {
@@ -43,8 +47,17 @@ _PRODUCER_ONLY = frozenset({"compression.type", "linger.ms", "batch.size", "acks
 
 
 def common(kafka: Kafka) -> dict[str, Any]:
-    """What all clients share: the user's own settings, and quiet logs."""
-    return {"bootstrap.servers": DEFAULT_BOOTSTRAP, "log_level": 3, "log.connection.close": False, **kafka}
+    """What all clients share: the user's own settings before ours, and quiet logs."""
+    return {
+        "bootstrap.servers": DEFAULT_BOOTSTRAP,
+        "log_level": 3,
+        "log.connection.close": False,
+        "logger": KAFKA_LOG,
+        # A broker that is away is asked for often enough to be found soon, and not twenty times a second.
+        "reconnect.backoff.ms": 250,
+        "reconnect.backoff.max.ms": 3000,
+        **kafka,
+    }
 
 
 def reader(kafka: Kafka) -> dict[str, Any]:
@@ -93,39 +106,53 @@ def _without(settings: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in keys}
 
 
-def partitions(kafka: Kafka, topic: str) -> list[int]:
+def partitions(kafka: Kafka, topic: str, *, timeout_s: float = TIMEOUT_S) -> list[int]:
     """The partitions of a topic.
 
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
-    try:
-        listed = _admin(kafka).list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-    except KafkaException as error:
-        raise KafkaUnavailable(
-            f"no answer from {common(kafka)['bootstrap.servers']}: {error.args[0].str()}; "
-            "check `bootstrap.servers` under [kafka]"
-        ) from error
+    listed = reach(kafka, topic, timeout_s=timeout_s).topics[topic]
     if listed.error is not None:
         raise KafkaUnavailable(f"topic {topic!r}: {listed.error.str()}; create it with `anabranch topics create`")
     return sorted(listed.partitions)
 
 
-def members(kafka: Kafka, group: str) -> list[MemberDescription]:
+def reach(kafka: Kafka, topic: str | None = None, *, timeout_s: float = TIMEOUT_S) -> ClusterMetadata:
+    """What the first broker that answers knows: of a topic, or of all.
+
+    Raises:
+        KafkaUnavailable: none answers.
+    """
+    client, ends_s = admin(kafka), time.monotonic() + timeout_s
+    while True:
+        left_s = ends_s - time.monotonic()
+        try:
+            return client.list_topics(topic, timeout=max(0.1, min(SLICE_S, left_s)))
+        except KafkaException as error:
+            if left_s <= SLICE_S:
+                raise KafkaUnavailable(
+                    f"no answer from {common(kafka)['bootstrap.servers']}: {error.args[0].str()}; "
+                    "check `bootstrap.servers` under [kafka], and that a broker runs there"
+                ) from error
+
+
+def members(kafka: Kafka, group: str, *, timeout_s: float = TIMEOUT_S) -> list[MemberDescription]:
     """The members of a consumer group, as its broker knows them.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    admin = _admin(kafka)
+    client = admin(kafka)
     try:
-        described = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+        described = client.describe_consumer_groups([group], request_timeout=timeout_s)[group].result()
     except KafkaException as error:
         raise KafkaUnavailable(f"group {group}: {error.args[0].str()}") from error
     return list(described.members)
 
 
-def _admin(kafka: Kafka) -> AdminClient:
+def admin(kafka: Kafka) -> AdminClient:
+    """A client that asks and tells the brokers about topics and groups."""
     return AdminClient(_without(common(kafka), _CONSUMER_ONLY | _PRODUCER_ONLY))
 
 

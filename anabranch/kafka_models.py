@@ -5,18 +5,19 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, Message
 
 from anabranch import codec
 from anabranch.artifact import chunk_key
 from anabranch.codec import UnreadableMessage
 from anabranch.errors import ArtifactError, KafkaUnavailable
-from anabranch.kafka_clients import TIMEOUT_S, Kafka, at, batch, partitions, reader
+from anabranch.kafka_clients import TIMEOUT_S, Kafka, at, batch, reader
+from anabranch.kafka_tail import QUIET, Tail
 from anabranch.messages import ModelUpdate
 
 log = logging.getLogger("anabranch.models")
 
-_QUIET = (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+FOLLOWED_TIMEOUT_S = 5.0
 
 
 class Updates:
@@ -26,25 +27,25 @@ class Updates:
         kafka: librdkafka's settings.
         topic: the topic of the updates.
         model: only updates of this model are given.
+        timeout_s: how long to wait for a broker's first answer. A follower asks again, and can be stopped in between.
 
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
 
-    def __init__(self, kafka: Kafka, *, topic: str, model: str, scope: str = "global") -> None:
+    def __init__(
+        self, kafka: Kafka, *, topic: str, model: str, scope: str = "global", timeout_s: float = FOLLOWED_TIMEOUT_S
+    ) -> None:
         self.model = model
         self.scope = scope
-        every = partitions(kafka, topic)
-        self.unread = set(every)
         self.unreadable = ""
         """What is wrong with the last record that could not be read; passed over, or it would stop all readers."""
-        self.consumer = Consumer({**reader(kafka), "auto.offset.reset": "earliest", "enable.partition.eof": True})
-        self.consumer.assign([TopicPartition(topic, partition, 0) for partition in every])
+        self.tail = Tail(kafka, [topic], timeout_s=timeout_s)
 
     @property
     def caught_up(self) -> bool:
         """Whether everything that was there at the start has been given."""
-        return not self.unread
+        return self.tail.caught_up
 
     def poll(self, timeout_s: float) -> list[ModelUpdate]:
         """The updates that came, in no order across partitions: sort by (epoch, seq).
@@ -52,16 +53,16 @@ class Updates:
         Raises:
             KafkaUnavailable: the topic is gone.
         """
-        found = []
-        for message in batch(self.consumer, 100, timeout_s=timeout_s):
-            error = message.error()
-            if error is None:
-                found += self._mine(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self.unread.discard(message.partition() or 0)
-            elif error.code() not in _QUIET and not error.retriable():
-                raise KafkaUnavailable(error.str())
-        return found
+        return [update for message in self.tail.poll(timeout_s) for update in self._mine(message)]
+
+    def until_caught_up(self) -> Iterator[ModelUpdate]:
+        """The updates that are there now.
+
+        Raises:
+            KafkaUnavailable: nothing came for a while, or the topic is gone.
+        """
+        for message in self.tail.until_caught_up():
+            yield from self._mine(message)
 
     def _mine(self, message: Message) -> list[ModelUpdate]:
         key, value = message.key() or b"", message.value()
@@ -80,16 +81,25 @@ class Updates:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.consumer.close()
+        self.tail.__exit__(kind, error, trace)
 
 
 def all_updates(kafka: Kafka, *, topic: str, model: str, scope: str = "global") -> list[ModelUpdate]:
     """What has been announced of a model so far, oldest first."""
-    with Updates(kafka, topic=topic, model=model, scope=scope) as updates:
-        found: list[ModelUpdate] = []
-        while not updates.caught_up:
-            found += updates.poll(1.0)
+    with Updates(kafka, topic=topic, model=model, scope=scope, timeout_s=TIMEOUT_S) as updates:
+        found = list(updates.until_caught_up())
     return sorted(found, key=order)
+
+
+def announced(kafka: Kafka, *, topic: str) -> set[tuple[str, str]]:
+    """The models that have updates on a topic: name and scope of each.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+    with Tail(kafka, [topic]) as tail:
+        keys = [bytes(message.key() or b"").decode(errors="replace") for message in tail.until_caught_up()]
+    return {(key.split("/")[0], key.split("/")[1]) for key in keys if key.count("/") == 2}
 
 
 def order(update: ModelUpdate) -> tuple[int, int]:
@@ -129,7 +139,7 @@ def _until(consumer: Consumer, last_offset: int) -> Iterator[tuple[str, bytes]]:
         for message in messages:
             error = message.error()
             if error is not None:
-                if error.code() in _QUIET or error.retriable():
+                if error.code() in QUIET or error.retriable():
                     continue
                 raise ArtifactError(f"its chunks cannot be read: {error.str()}")
             offset = message.offset() or 0

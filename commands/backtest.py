@@ -14,10 +14,10 @@ def backtest(
     data: Annotated[Path, typer.Option(help="a .csv, .csv.gz, .jsonl or .jsonl.gz")],
     target: Annotated[str, typer.Option(help="the column of the label")] = "target",
     ts: Annotated[str | None, typer.Option(help="the column of the time; without one, a row is a second")] = None,
-    limit: Annotated[int | None, typer.Option(help="only the first so many rows")] = None,
+    limit: Annotated[int | None, typer.Option(help="only the first so many rows", min=1)] = None,
     warm_up: Annotated[Path | None, typer.Option(help="train the first champion on this file")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="all configurations in one table")] = False,
-    plot: Annotated[Path | None, typer.Option(help="draw the run into this .png, .svg or .pdf; needs [plot]")] = None,
+    plot: Annotated[Path | None, typer.Option(help="draw the run into this .png, .svg or .pdf; needs \\[plot]")] = None,
     json: Annotated[bool, typer.Option(help="print the result as one JSON object")] = False,
 ) -> None:
     """Run the lane over a file: scores, signals, swaps and the learning state's hash."""
@@ -68,8 +68,8 @@ def _one(
     )
     with backtest_view.progress(run, quiet=json):
         result: dict[str, Any] = run.run()
+    _refuse_nothing_learned(result, data)
     _print_json(result) if json else backtest_view.show(result)
-    _refuse_nothing_learned(result)
     if draw is not None:
         title = f"{settings.name}: {data.name}, {result['events']:,} events"
         draw(plot, trace, run.said, title=title, loss=run.loop.owner.lane.task.loss_name)
@@ -94,9 +94,9 @@ def _compare(
             print(f"running {config} …", file=sys.stderr)
 
     results = backtest_compare.compared(configs, data, target=target, ts=ts, limit=limit, warm_up=warm_up, note=note)
-    _print_json({"data": str(data), "results": results}) if json else backtest_compare.show(results)
     for result in results:
-        _refuse_nothing_learned(result)
+        _refuse_nothing_learned(result, data)
+    _print_json({"data": str(data), "results": results}) if json else backtest_compare.show(results)
 
 
 def _painter(plot: Path) -> Any:
@@ -107,13 +107,26 @@ def _painter(plot: Path) -> Any:
         raise typer.BadParameter(
             f"{plot}: write a {', '.join(PICTURES)} in a folder that is there", param_hint="--plot"
         )
+    _try_path(plot)
     try:
         from commands.backtest_plot import draw
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"--plot needs the extra [plot] ({error.name} is not installed): pip install 'anabranch[plot]'"
+            f"--plot needs the extra [plot] ({error.name} is not installed): pip install matplotlib, "
+            "or in a checkout pip install -e '.[plot]'"
         ) from error
     return draw
+
+
+def _try_path(path: Path) -> None:
+    """Nobody should wait for a picture that cannot be written."""
+    was_there = path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: cannot be written: {error.strerror}", param_hint="--plot") from error
+    if not was_there:
+        path.unlink()
 
 
 def _print_json(result: dict[str, Any]) -> None:
@@ -122,7 +135,15 @@ def _print_json(result: dict[str, Any]) -> None:
     print(orjson.dumps(result).decode())
 
 
-def _refuse_nothing_learned(result: dict[str, Any]) -> None:
-    if not result["events"] and result["dead_letters"]:
+def _refuse_nothing_learned(result: dict[str, Any], data: Path) -> None:
+    """Zeros are no result."""
+    from anabranch.errors import ConfigError
+
+    if result["events"]:
+        return
+    if result["dead_letters"]:
         reason = result["refusals"][0]["reason"]
-        raise typer.BadParameter(f"every row was refused; the first for this reason: {reason}", param_hint="--data")
+        raise ConfigError(f"{data}: every row was refused; the first for this reason: {reason}")
+    if result["waiting_for_label"]:
+        raise ConfigError(f"{data}: none of its {result['waiting_for_label']:,} events has a label")
+    raise ConfigError(f"{data}: there are no events in it")

@@ -13,11 +13,16 @@ from anabranch.messages import DriftSignal, Message, ModelUpdate
 from consumers.trace import Curve, Trace
 
 # Okabe and Ito's colours: apart for every kind of colour vision, and on paper.
-BLACK, GREY, BLUE, GREEN, VERMILION, PURPLE = ("#000000", "#999999", "#0072B2", "#009E73", "#D55E00", "#CC79A7")
-KINDS = {"recruit": BLUE, "standing": GREEN, "displaced": PURPLE}
+BLACK, GREY, BLUE, GREEN = ("#000000", "#999999", "#0072B2", "#009E73")
+VERMILION, PURPLE, ORANGE = ("#D55E00", "#CC79A7", "#E69F00")
+KINDS = {"recruit": BLUE, "standing": GREEN, "displaced": ORANGE}
 LINES: dict[str, tuple[str, Literal["-", "--"]]] = {"swap": (VERMILION, "-"), "rollback": (PURPLE, "--")}
 NAMED_MAX = 12
-"""With more swaps than this, their versions are not written beside them."""
+"""With more swaps than this, their versions are not written above them."""
+WINNERS_MAX = 6
+"""With more than this, nor who won."""
+CHARACTER, ROW = 0.0078, 0.075
+"""The width of a small character and the height of a line of them, as shares of the axes."""
 LEAST_EVIDENCE = 1e-4
 
 UNITS = {"zero-one": "error rate", "brier": "Brier score", "log": "bounded log loss", "absolute": "absolute error"}
@@ -109,23 +114,25 @@ def _draw_swaps(axes: Axes, swaps: Sequence[ModelUpdate]) -> None:
 
 
 def _name_swaps(axes: Axes, swaps: Sequence[ModelUpdate]) -> None:
-    """The version that went live, above the line, where there is room for it."""
+    """The version that went live, and who won, above the line; as high as it takes to cover no other."""
     if len(swaps) > NAMED_MAX:
         return
-    span = axes.get_xlim()[1] - axes.get_xlim()[0]
-    last = -span
+    left, right = axes.get_xlim()
+    ends: list[float] = []  # of the last text in each row, from the lowest
     for swap in swaps:
-        if swap.event - last > 0.03 * span:
-            axes.annotate(
-                f"v{swap.version}",
-                (swap.event, 1.01),
-                xycoords=("data", "axes fraction"),
-                ha="center",
-                va="bottom",
-                fontsize="small",
-                color=LINES[swap.kind][0],
-            )
-            last = swap.event
+        text = f"v{swap.version} {swap.member}" if len(swaps) <= WINNERS_MAX else f"v{swap.version}"
+        at = (swap.event - left) / (right - left)
+        row = next((n for n, end in enumerate(ends) if end < at), len(ends))
+        ends[row : row + 1] = [at + 0.02 + CHARACTER * len(text)]
+        axes.annotate(
+            text,
+            (swap.event, 1.01 + ROW * row),
+            xycoords=("data", "axes fraction"),
+            ha="left",
+            va="bottom",
+            fontsize="small",
+            color=LINES[swap.kind][0],
+        )
 
 
 def _marker(label: str, *, face: str) -> Line2D:

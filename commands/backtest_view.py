@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -43,7 +44,7 @@ def show(result: dict[str, Any]) -> None:
         console.print(f"refused {result['dead_letters']}, duplicates {result['duplicates']}")
         for each in result["refusals"]:
             console.print(f"  {each['count']} × {each['stage']}, first at {each['offset']:,}: {each['reason']}")
-    signals = ", ".join(map(_signal, result["signals"]))
+    signals = "; ".join(map(_signal, result["signals"]))
     console.print(f"signals: {signals or 'none'}")
     if result["swaps"]:
         console.print(_swaps(result["swaps"]))
@@ -53,21 +54,33 @@ def show(result: dict[str, Any]) -> None:
 
 
 def _signal(signal: dict[str, Any]) -> str:
-    moved = f" ({', '.join(signal['moved'])})" if "moved" in signal else ""
-    return f"{signal['detector']} at {signal['offset']:,}{moved}"
+    moved = f", moved {', '.join(signal['moved'])}" if "moved" in signal else ""
+    triggered = " (triggered)" if signal["triggered"] else ""
+    return f"{signal['detector']} at {signal['offset']:,}{triggered}{moved}"
 
 
 def _swaps(swaps: list[dict[str, Any]]) -> Table:
-    table = Table("offset", "version", "kind", "gain in the arena", "events", "trained on")
+    table = Table("offset", "version", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("winner", no_wrap=True)
+    table.add_column("gain in the arena, %", no_wrap=True)
+    table.add_column("events")
+    table.add_column("trained on")
     for swap in swaps:
         low, gain, high = (100 * each for each in swap["gain"])
-        ranges = ", ".join(f"{each['start']:,}–{each['end']:,}" for each in swap["trained_on"]["ranges"])
         table.add_row(
             f"{swap['offset']:,}",
-            str(swap["version"]),
-            swap["kind"],
-            f"{gain:+.1f} % \\[{low:.1f}, {high:.1f}]",
+            f"{swap['version']}, {swap['kind']}",
+            swap["member"],
+            f"{gain:+z.1f} \\[{low:z.1f}, {high:z.1f}]",
             f"{swap['arena_events']:,}",
-            ranges or "all before",
+            _trained_on(swap["trained_on"]),
         )
     return table
+
+
+def _trained_on(trained_on: dict[str, Any]) -> str:
+    """The offsets; who learned none of them before it entered began afresh there."""
+    ranges = trained_on["ranges"]
+    if ranges and not trained_on["events"]:
+        return f"fresh from {ranges[-1]['start']:,}"
+    return ", ".join(f"{each['start']:,}–{each['end']:,}" for each in ranges) or "all before"

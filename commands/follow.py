@@ -2,9 +2,14 @@
 
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from anabranch.follower import Follower
+
+HINT_S = 5.0
 
 
 def follow(
@@ -19,6 +24,7 @@ def follow(
 ) -> None:
     """Load each champion as it is announced: bytes, digest and canary predictions are checked first."""
     from anabranch import follower
+    from anabranch.errors import NoChampionYet
     from anabranch.messages import ModelUpdate
     from commands import wiring
 
@@ -32,13 +38,47 @@ def follow(
             )
 
     trusted: tuple[str, ...] = ()
+    scope = "global" if partition is None else f"p{partition}"
     if config is not None:
         settings = wiring.settings_at(config)
         topic, trusted = settings.topics.name("updates"), settings.model.trusted
-    scope = "global" if partition is None else f"p{partition}"
+        if settings.name == name:
+            scope = wiring.scope_of(settings, partition)
     kafka = wiring.kafka_options(config, bootstrap)
     with follower.follow(name, kafka=kafka, topic=topic, scope=scope, trusted=trusted, on_update=show) as model:
         typer.echo(f"waiting for models of {name} on {topic} at {kafka['bootstrap.servers']}", err=True)
-        model.wait(timeout_s=timeout)
-        while not once:
+        came = _came(model, timeout_s=timeout)
+        while came and not once:
             threading.Event().wait(3600)
+    if not came:  # by now the follower knows whether a broker answered
+        why = f": {model.last_refusal}" if model.last_refusal else f"; {_known(model)}"
+        raise NoChampionYet(f"no model of {name!r} on {topic} within {timeout:g} s{why}")
+
+
+def _came(model: "Follower", *, timeout_s: float | None) -> bool:
+    """Wait for the first model; after a while, say which others there are: names are easily mistyped."""
+    from anabranch.errors import NoChampionYet
+
+    try:
+        model.wait(timeout_s=HINT_S if timeout_s is None else timeout_s)
+        return True
+    except NoChampionYet:
+        if timeout_s is not None:
+            return False
+    if model.last_refusal is None:
+        typer.echo(f"still waiting; {_known(model)}", err=True)
+    model.wait()
+    return True
+
+
+def _known(model: "Follower") -> str:
+    """Which models have been announced."""
+    from anabranch.errors import KafkaUnavailable
+    from anabranch.kafka_models import announced
+
+    try:
+        known = sorted(announced(model.kafka, topic=model.topic))
+    except KafkaUnavailable as error:
+        return str(error)
+    named = [name if scope == "global" else f"{name} (--partition {scope[1:]})" for name, scope in known]
+    return f"models on {model.topic}: {', '.join(named) or 'none'}"

@@ -1,9 +1,15 @@
 """`anabranch learn`: the learning loop on Kafka."""
 
+import sys
+import threading
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from consumers.learning_loop import LearningLoop
 
 
 def learn(
@@ -22,14 +28,20 @@ def learn(
     end it after a checkpoint. Exit code 75: another process has taken the model over.
     """
     from commands import wiring
+    from commands.learn_view import View
 
     settings = wiring.settings_at(config)
     first = wiring.first_champion(settings, warm_up=warm_up, published=published, target=target)
-    listener = wiring.print_message if json else None
-    loop = wiring.carry_out(
-        lambda stopping, _: wiring.learning_loop(settings, first=first, listener=listener, stopping=stopping),
-        until_end=until_end,
-    )
+    view = View(settings)
+    shown = sys.stderr.isatty() and not json
+
+    def make(stopping: threading.Event, _: "LearningLoop | None") -> "LearningLoop":
+        listener = wiring.print_message if json else view.hear if shown else None
+        view.loop = wiring.learning_loop(settings, first=first, listener=listener, stopping=stopping)
+        return view.loop
+
+    with view if shown else nullcontext():
+        loop = wiring.carry_out(make, until_end=until_end)
     if not json:
-        for scope, owner in sorted(loop.owners.items()):
-            print(wiring.summary(scope, owner.lane))
+        for owner in sorted(loop.owners.values(), key=lambda owner: owner.scope):
+            print(wiring.summary(owner))

@@ -1,9 +1,9 @@
 """The `anabranch` command: its verbs, and what a person sees when something is wrong."""
 
-import os
 import sys
+from importlib import metadata
+from typing import Annotated
 
-import structlog
 import typer
 
 from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
@@ -13,6 +13,7 @@ from commands import (
     check,
     follow,
     learn,
+    logs,
     produce,
     rebuild,
     retrain,
@@ -20,12 +21,12 @@ from commands import (
     simulate,
     state,
     topics,
+    watch,
 )
 from commands.demo import command as demo
 
 app = typer.Typer(
     name="anabranch",
-    help="Continual learning on Kafka: learn from every event, notice drift, retrain, swap in what proves better.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("learn")(learn.learn)
 app.command("follow")(follow.follow)
+app.command("watch")(watch.watch)
 app.command("produce")(produce.produce)
 app.command("backtest")(backtest.backtest)
 app.command("calibrate")(calibrate.calibrate)
@@ -45,20 +47,24 @@ app.command("check")(check.check)
 app.add_typer(topics.app, name="topics")
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"anabranch {metadata.version('anabranch')}, River {metadata.version('river')}")
+        raise typer.Exit
+
+
+@app.callback()
+def anabranch(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version and end", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Continual learning on Kafka: learn from every event, notice drift, retrain, swap in what proves better."""
+
+
 def main() -> None:
     """Run the command; an expected failure is a message and an exit code, never a traceback."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
-        # With ANABRANCH_LOG=debug, also how long each checkpoint took.
-        wrapper_class=structlog.make_filtering_bound_logger(
-            "debug" if os.environ.get("ANABRANCH_LOG") == "debug" else "info"
-        ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure()
     try:
         app()
     except AnabranchError as error:

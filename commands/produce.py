@@ -1,5 +1,6 @@
 """`anabranch produce`: publishes the rows of a file as events."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,40 +11,77 @@ import typer
 _STEP_S = 0.02
 
 
+def _positive(rate: float | None) -> float | None:
+    if rate is not None and not rate > 0:
+        raise typer.BadParameter(f"{rate:g} events a second never go out; leave it out to go as fast as it goes")
+    return rate
+
+
 def produce(
     data: Annotated[Path, typer.Option(help="a .csv, .csv.gz, .jsonl or .jsonl.gz")],
-    topic: Annotated[str, typer.Option(help="the events topic, with its prefix")] = "events",
+    topic: Annotated[str | None, typer.Option(help="with its prefix; else the configuration's, or events")] = None,
     target: Annotated[str, typer.Option(help="the column that holds the label")] = "target",
     ts: Annotated[str | None, typer.Option(help="the column that holds the time; without one, now")] = None,
-    rate: Annotated[float | None, typer.Option(help="events per second; without it, as fast as it goes")] = None,
-    limit: Annotated[int | None, typer.Option(help="stop after so many")] = None,
-    partition: Annotated[int | None, typer.Option(help="all to this partition, so that their order is kept")] = None,
-    config: Annotated[Path | None, typer.Option(help="take the brokers from this configuration")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="events per second; without it, as fast as it goes", callback=_positive)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="stop after so many", min=1)] = None,
+    partition: Annotated[
+        int | None, typer.Option(help="all to this partition, so that their order is kept", min=0)
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="take the brokers and the topic from this configuration")] = None,
     bootstrap: Annotated[str | None, typer.Option(help="the brokers; also ANABRANCH_BOOTSTRAP")] = None,
 ) -> None:
     """Publish the rows of a file as events, keyed by their id."""
     from itertools import islice
 
-    import orjson
+    from rich.console import Console
     from rich.progress import track
 
+    from anabranch.errors import ConfigError
     from anabranch.kafka_clients import partitions, producer
     from commands import wiring
     from consumers import files
     from consumers.kafka_outlet import KafkaOutlet
 
     kafka = wiring.kafka_options(config, bootstrap)
+    topic = topic or wiring.topic_of("events", config)
     partitions(kafka, topic)  # says so if there is none
-    outlet = KafkaOutlet(producer(kafka))
+    stopping = threading.Event()
+    outlet = KafkaOutlet(producer(kafka), stopping=stopping)
+    values = islice(files.events(data, target=target, ts=ts, now_s=time.time()), limit)
+    console = Console(stderr=True)
+    shown = track(
+        paced(values, rate),
+        description=f"{data.name} to {topic}",
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
     where = {} if partition is None else {"partition": partition}
-    events = islice(files.events(data, target=target, ts=ts, now_s=time.time()), limit)
     sent = 0
-    for value in track(paced(events, rate), description=f"{data.name} to {topic}", transient=True):
-        key = orjson.loads(value).get("id", "") if partition is None else ""
-        outlet.send(topic, key=key, value=value, **where)
-        sent += 1
+    try:
+        for value in shown:
+            outlet.send(topic, key="" if where else _id(value), value=value, **where)
+            sent += 1
+    except KeyboardInterrupt:
+        stopping.set()
     outlet.flush()
-    print(f"{sent} events published on {topic}")
+    if not sent and not stopping.is_set():
+        raise ConfigError(f"{data}: there are no events in it")
+    print(f"{sent} events published on {topic}{', then interrupted' if stopping.is_set() else ''}")
+    if stopping.is_set():
+        raise typer.Exit(130)
+
+
+def _id(value: bytes) -> str:
+    """What the event is called; nothing for a line that is no event: it goes out as it is, and is refused later."""
+    import orjson
+
+    try:
+        return str(orjson.loads(value)["id"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def paced(values: Iterator[bytes], rate: float | None) -> Iterator[bytes]:

@@ -35,7 +35,25 @@ def retrain(
     request = Retrain(
         id=uuid.uuid4().hex, model=name, ts=time.time(), reason=reason, by=by or getpass.getuser(), events=events
     )
+    updates = settings.topics.name("updates") if settings else f"{where.removesuffix('model-control')}model-updates"
+    warning = unknown(kafka, name, updates=updates)
+    if warning:
+        typer.echo(f"warning: {warning}", err=True)
     outlet = KafkaOutlet(producer(kafka))
     outlet.send(where, key=name, value=codec.encode(request), partition=PARTITION)
     outlet.flush()
     print(f"asked {name} to retrain, as {request.id} on {where}; the answer comes on drift-signals")
+
+
+def unknown(kafka: dict[str, object], model: str, *, updates: str) -> str:
+    """What to say if nobody has announced such a model: a mistyped name is asked in vain."""
+    from anabranch.errors import KafkaUnavailable
+    from anabranch.kafka_models import announced
+
+    try:
+        known = sorted({name for name, _ in announced(kafka, topic=updates)})
+    except KafkaUnavailable as error:
+        return f"cannot see whether there is a model {model}: {error}"
+    if model in known:
+        return ""
+    return f"no champion of {model} is on {updates} (there: {', '.join(known) or 'none'}); it is asked all the same"

@@ -41,6 +41,9 @@ def simulate(
         campaign, besieged = Campaign(tuple(map(shipped, MODELS))), sieges.shipped()
     else:
         settings = wiring.settings_at(config)
+        wiring.fitting(settings)
+        if data is not None:
+            wiring.refuse_nothing_accepted(settings, data, target=target, ts=ts, limit=events)
         given = list(itertools.islice(_events(data, target=target, ts=ts), events)) if data else []
         campaign = Campaign((configured(settings, events=events, given=given),))
         besieged = sieges.Sieges((settings,))

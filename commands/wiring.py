@@ -1,6 +1,7 @@
 """What several verbs need to put together: the settings, the first champion, the loop on Kafka."""
 
 import gc
+import itertools
 import os
 import re
 import signal
@@ -13,13 +14,13 @@ from pathlib import Path
 import structlog
 from river import base
 
-from anabranch import artifact, codec, kafka_models, settings_file
+from anabranch import artifact, codec, kafka_models, settings_file, statetree
 from anabranch.clock import SystemClock
-from anabranch.errors import ConfigError, ModelSpecError, SessionExpired
+from anabranch.errors import ConfigError, KafkaUnavailable, ModelSpecError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
-from anabranch.messages import Message, ModelUpdate, TrainedOn
+from anabranch.messages import DeadLetter, Message, ModelUpdate, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
-from anabranch.settings import Settings
+from anabranch.settings import Settings, Topics
 from anabranch.statetree import StateTreeError
 from consumers import files
 from consumers.checkpoints import store_of
@@ -30,13 +31,17 @@ from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
-from consumers.owner import GLOBAL, First, Ports
+from consumers.owner import GLOBAL, First, Owner, Ports
 from consumers.recruiting import ProcessRecruiter
 from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
 
 log = structlog.get_logger()
+
+_NO_LAST_CHECKPOINT = (
+    "stopped without a last checkpoint: what came after the one before is learned again at the next start"
+)
 
 _PUBLISHED = re.compile(r"models:/(?P<name>[a-z0-9._-]+)(?:/(?P<version>\d+)|@champion)")
 
@@ -68,6 +73,19 @@ def naming(config: Path) -> Iterator[None]:
         raise ModelSpecError(f"{config}: the model's state cannot be kept: {error}") from error
     except ConfigError as error:
         raise type(error)("\n".join(f"{config}: {line}" for line in str(error).splitlines())) from error
+
+
+def fitting(settings: Settings) -> Lane:
+    """The same for a model that has to be checkpointed: what its state cannot keep faithfully shows as well.
+
+    Raises:
+        ConfigError: the model cannot be built, does not fit the task, or its state cannot be kept.
+    """
+    lane = lane_of(settings)
+    refused = statetree.refusals(lane.champion.model, trusted=settings.model.trusted)
+    if refused:
+        raise ModelSpecError("the model's state cannot be kept:\n" + "\n".join(refused))
+    return lane
 
 
 def first_champion(
@@ -135,6 +153,23 @@ def records(path: Path, *, target: str, ts: str | None = None) -> Iterator[Recor
     )
 
 
+def refuse_nothing_accepted(settings: Settings, path: Path, *, target: str, ts: str | None, limit: int) -> None:
+    """See that the guard lets in one of the first events of a file.
+
+    Raises:
+        ConfigError: it does not; says why the first was refused.
+    """
+    guard, letter = Guard(settings), None
+    for record in itertools.islice(records(path, target=target, ts=ts), limit):
+        checked = guard.check(record)
+        if isinstance(checked, AcceptedEvent):
+            return
+        letter = letter or checked
+    if isinstance(letter, DeadLetter):
+        raise ConfigError(f"{path}: every row was refused; the first for this reason: {letter.reason}")
+    raise ConfigError(f"{path}: there are no events in it")
+
+
 def timestamp_of(path: Path, *, ts: str | None = None) -> Callable[[int], float] | None:
     """What stands for the broker's timestamp: a table's rows have the time they were given, events lie in a file.
 
@@ -163,9 +198,10 @@ def learning_loop(
     """The loop on Kafka; `before` is the one that the broker took for dead."""
     begun = before.begun if before is not None else ()
     clock = SystemClock()
+    stopping = stopping or threading.Event()
     ports = Ports(
-        source=KafkaSource(settings),
-        outlet=KafkaOutlet(producer(settings.kafka)),
+        source=KafkaSource(settings, stopping=stopping),
+        outlet=KafkaOutlet(producer(settings.kafka), stopping=stopping),
         stores=lambda scope: store_of(settings, scope),
         recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
         clock=clock,
@@ -193,27 +229,35 @@ def carry_out(make: Callable[[threading.Event, LearningLoop | None], LearningLoo
         make: makes a loop from the event that stops it, and the loop before it, if there was one.
     """
     stopping = threading.Event()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # process 1 of a container would not hear it otherwise
+    loop = make(stopping, None)  # up to here there is nothing to checkpoint: a signal ends the process at once
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    loop = make(stopping, None)
     gc.freeze()  # what is there now stays: the collector need not look at it again
     gc.set_threshold(50_000, 20, 50)
     while True:
         try:
             loop.run(until_end=until_end)
             return loop
-        except SessionExpired as error:
+        except (KafkaUnavailable, SessionExpired) as error:
             if stopping.is_set():
+                raise KafkaUnavailable(f"{error}\n{_NO_LAST_CHECKPOINT}") from error
+            if isinstance(error, KafkaUnavailable):
                 raise
             log.warning("joining again", reason=str(error))
             loop = make(stopping, loop)
 
 
-def summary(scope: str, lane: Lane) -> str:
-    """What a lane has come to, in a line."""
+def summary(owner: Owner) -> str:
+    """What an owner's model has come to since its very first start, in a line."""
+    lane, guard = owner.lane, owner.guard
     scores = ", ".join(f"{name} {value:.4f}" for name, value in lane.scores.values().items())
-    where = "" if scope == GLOBAL else f"{scope}: "
-    return f"{where}{lane.events} events learned; version {lane.version}; {scores}"
+    where = "" if owner.scope == GLOBAL else f"{owner.scope}: "
+    counted = [f"{lane.events:,} events learned"]
+    counted += [f"{guard.duplicates:,} duplicates passed over"] if guard.duplicates else []
+    counted += [f"{guard.refused:,} refused"] if guard.refused else []
+    counted += [f"{len(lane.pending):,} without a label yet"] if lane.pending else []
+    return f"{where}{', '.join(counted)}; version {lane.version}; {scores}"
 
 
 def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, object]:
@@ -221,6 +265,12 @@ def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, objec
     if config is not None:
         return {"bootstrap.servers": DEFAULT_BOOTSTRAP, **settings_file.load(config).kafka}
     return {"bootstrap.servers": bootstrap or os.environ.get("ANABRANCH_BOOTSTRAP", DEFAULT_BOOTSTRAP)}
+
+
+def topic_of(which: str, config: Path | None) -> str:
+    """The name of a topic: the configuration's, or what it is called without one."""
+    topics = Topics() if config is None else settings_file.load(config).topics
+    return topics.name(which)
 
 
 def print_message(message: Message) -> None:

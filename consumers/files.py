@@ -88,6 +88,8 @@ def _rows_as_events(path: Path, *, target: str, ts: str | None, now_s: float | N
 
 def _check(header: Sequence[str], wanted: Iterable[str | None], *, path: Path) -> None:
     """Refuse a header without the wanted columns, or with two of one name."""
+    if not header:
+        raise ConfigError(f"{path}: it is empty; the first row must name the columns")
     for name in wanted:
         if name is not None and name not in header:
             raise ConfigError(f"{path}: no column {name!r}; it has {', '.join(header)}")
@@ -114,7 +116,8 @@ def _time(value: Any, *, where: str) -> Any:
 def _readers(header: Sequence[str], sample: Sequence[Sequence[str]]) -> list[Any]:
     """What each column holds, by its sample: integers, numbers, truths, or words."""
     columns: Iterable[Sequence[str]] = itertools.zip_longest(*sample, fillvalue="") if sample else [()] * len(header)
-    return [_reader([cell for cell in column if cell]) for column in columns]
+    # A row that is too long makes more columns than the header has; it is refused when its turn comes.
+    return [_reader([cell for cell in column if cell]) for column in itertools.islice(columns, len(header))]
 
 
 def _integer(cell: str) -> int:

@@ -1,12 +1,15 @@
 """Publishes messages; every acknowledgement is checked."""
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
 from anabranch.errors import KafkaUnavailable
+from anabranch.kafka_clients import SLICE_S
 from anabranch.ports import Sent
+from consumers.patience import Patience
 
 FLUSH_S = 60.0
 
@@ -16,10 +19,12 @@ class KafkaOutlet:
 
     Args:
         configured: librdkafka's settings, from `kafka_clients.producer`.
+        stopping: set when the process is to end: then a flush waits for a few seconds only.
     """
 
-    def __init__(self, configured: dict[str, Any]) -> None:
+    def __init__(self, configured: dict[str, Any], *, stopping: threading.Event | None = None) -> None:
         self.producer = Producer(configured)
+        self.stopping = stopping or threading.Event()
         self.failure: str | None = None
 
     def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
@@ -67,7 +72,9 @@ class KafkaOutlet:
         Raises:
             KafkaUnavailable: something was not.
         """
-        left = self.producer.flush(FLUSH_S)
+        patience = Patience(FLUSH_S, stopping=self.stopping)
+        while (left := self.producer.flush(patience.left_s(SLICE_S))) and patience.left_s(SLICE_S):
+            pass
         if left or self.failure:
             raise KafkaUnavailable(
                 f"messages were not delivered: {self.failure or f'{left} are still waiting'}; "

@@ -4,6 +4,7 @@ With `scope = "global"` it is the one static member, which owns all partitions; 
 several, and each partition is gained and given up by itself.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -11,20 +12,27 @@ from contextlib import suppress
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from anabranch.errors import AnabranchError, KafkaUnavailable, LogTruncated, OwnershipLost, SessionExpired
-from anabranch.kafka_clients import LOST, TIMEOUT_S, at, batch, members, owner, partitions, sharer
+from anabranch.kafka_clients import LOST, SLICE_S, TIMEOUT_S, admin, at, batch, members, owner, partitions, sharer
 from anabranch.ports import Committed, Owners, Positions, Record
 from anabranch.settings import Settings
 from consumers.kafka_reader import record_of
+from consumers.patience import STOP_S, Patience
 
 COMMITS_MAX = 10
+COMMIT_S = 45.0
 COMMIT_AGAIN_S = 0.2
 
 
 class KafkaSource:
-    """Consumes the events topic, all of its partitions or this process's share."""
+    """Consumes the events topic, all of its partitions or this process's share.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        stopping: set when the process is to end: then brokers that are away are waited for a few seconds only.
+    """
+
+    def __init__(self, settings: Settings, *, stopping: threading.Event | None = None) -> None:
         self.settings = settings
+        self.stopping = stopping or threading.Event()
         self.topic = settings.topics.name("events")
         self.all = partitions(settings.kafka, self.topic)
         self.is_global = settings.scope == "global"
@@ -36,6 +44,8 @@ class KafkaSource:
         )
         self.group = configured["group.id"]
         self.consumer = Consumer(configured)
+        self.admin = admin(settings.kafka)
+        """Asks whether a broker is there, on a connection that no fetch keeps waiting."""
         self.member_id = ""
         self.read: Positions = {}
         """What comes next, for every partition that is owned; its keys are the assignment."""
@@ -111,8 +121,10 @@ class KafkaSource:
         """Who was displaced leaves for good; who was only taken for dead may begin again."""
         if not self.is_global:
             return SessionExpired(f"{self.topic}: {reason}: its partitions go to others in group {self.group}")
+        timeout_s = STOP_S if self.stopping.is_set() else TIMEOUT_S
         try:
-            others = {each.member_id for each in members(self.settings.kafka, self.group)} - {self.member_id}
+            known = members(self.settings.kafka, self.group, timeout_s=timeout_s)
+            others = {each.member_id for each in known} - {self.member_id}
         except KafkaUnavailable as error:
             return SessionExpired(f"{self.topic}: {reason}, and cannot say who owns the model now: {error}")
         if others:
@@ -183,6 +195,7 @@ class KafkaSource:
 
     def commit(self, positions: Positions, metadata: str) -> None:
         """Commit every partition's position with the same metadata, synchronously."""
+        self._await_broker()
         for _ in range(COMMITS_MAX):
             error = self._commit(positions, metadata)
             if error is None:
@@ -193,6 +206,15 @@ class KafkaSource:
                 break
             time.sleep(COMMIT_AGAIN_S)
         raise self._gone(f"the commit was refused: {reason}")
+
+    def _await_broker(self) -> None:
+        """A commit without a broker would wait for the whole session, and no signal is heard meanwhile."""
+        patience = Patience(COMMIT_S, stopping=self.stopping)
+        while wait_s := patience.left_s(SLICE_S):
+            with suppress(KafkaException):
+                self.admin.list_topics(self.topic, timeout=wait_s)
+                return
+        raise self._gone("no broker answers, so nothing can be committed")
 
     def _commit(self, positions: Positions, metadata: str) -> KafkaError | None:
         try:

@@ -143,7 +143,10 @@ def dying() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def kafka(pytestconfig: pytest.Config) -> Iterator[RealKafka]:
-    """A real broker, one for each process of the tests. Where none can be had the test is skipped, but in CI that is a failure."""
+    """A real broker, one for each process of the tests.
+
+    Where none can be had the test is skipped, but in CI that is a failure.
+    """
     with ExitStack() as stack:
         try:
             broker = a_real_kafka(stack)

@@ -1,18 +1,26 @@
 """`anabranch backtest --compare` and `--plot`, as a person calls them."""
 
+import io
 import itertools
 import json
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import orjson
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+from rich.console import Console
 from river.datasets import synth
 
 from anabranch.errors import ConfigError
+from anabranch.messages import ModelUpdate
+from commands import backtest_view
 from commands.backtest import _painter
+from commands.backtest_plot import _name_swaps
 from consumers.trace import Trace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +101,7 @@ def test_plot_draws_the_run(tmp_path: Path, sea: Path, suffix: str, begins: byte
     assert picture.read_bytes().startswith(begins)
     if suffix == ".svg":
         assert all(
-            f"<!-- {text} -->" in picture.read_text() for text in ("error rate,", "adwin", "recruit", "swap", "v2")
+            f"<!-- {text}" in picture.read_text() for text in ("error rate,", "adwin", "recruit", "swap", "v2 r")
         )
 
 
@@ -105,12 +113,49 @@ def test_a_run_without_signals_or_shadows_can_be_drawn(tmp_path: Path, sea: Path
         assert done.returncode == 0, done.stderr
 
 
+def test_the_table_of_swaps_says_who_won_and_what_it_learned() -> None:
+    """A recruit that learned nothing before it entered began afresh; no gain is -0.0; triggers are told apart."""
+    fresh = {"ranges": [{"partition": 0, "start": 5120, "end": 5120}], "events": 0, "note": "fresh"}
+    row = {"offset": 5150, "version": 2, "kind": "swap", "arena_events": 30, "member": "r5120-now"}
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(backtest_view._swaps([{**row, "gain": [-0.0004, 0.2, 0.4], "trained_on": fresh}]))
+    said = console.export_text()
+    assert "r5120-now" in said
+    assert "+20.0 [0.0, 40.0]" in said
+    assert "fresh from 5,120" in said
+    signal = {"detector": "adwin", "offset": 5119, "kind": "error"}
+    assert backtest_view._signal({**signal, "triggered": True}) == "adwin at 5,119 (triggered)"
+    assert backtest_view._signal({**signal, "triggered": False}) == "adwin at 5,119"
+
+
+def test_the_help_names_the_extra() -> None:
+    """Rich takes [plot] for markup, and prints nothing of it."""
+    assert "[plot]" in anabranch("backtest", "--help").stdout
+
+
+def test_names_above_the_picture_make_room_for_each_other() -> None:
+    """Swaps close to each other are all named."""
+    axes = Figure().subplots()
+    axes.set_xlim(0, 10_000)
+    blank: dict[str, Any] = dict.fromkeys(("version", "event", "member", "kind"))
+    swaps = [ModelUpdate.model_construct(**{**blank, **each}) for each in (
+        {"version": 2, "event": 1000, "member": "a", "kind": "swap"},
+        {"version": 3, "event": 1010, "member": "b", "kind": "rollback"},
+        {"version": 4, "event": 9000, "member": "c", "kind": "swap"},
+    )]  # fmt: skip
+    _name_swaps(axes, swaps)
+    heights = {each.get_text(): round(each.xy[1], 2) for each in axes.texts if isinstance(each, Annotation)}
+    assert set(heights) == {"v2 a", "v3 b", "v4 c"}
+    assert heights["v3 b"] > heights["v2 a"] == heights["v4 c"]
+
+
 def test_plot_refuses_what_it_cannot_write_before_it_runs(tmp_path: Path, sea: Path) -> None:
-    """A wrong suffix is said at once."""
-    done = anabranch("backtest", config_in(tmp_path, "b", use=BAYES), "--data", sea, "--plot", tmp_path / "run.txt")
-    assert done.returncode == 2
-    assert ".png" in done.stderr
-    assert "accuracy" not in done.stdout
+    """A wrong suffix, or a folder that takes no file, is said at once."""
+    for picture, said in ((tmp_path / "run.txt", ".png"), (Path("/proc/run.png"), "cannot be written")):
+        done = anabranch("backtest", config_in(tmp_path, "b", use=BAYES), "--data", sea, "--plot", picture)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "accuracy" not in done.stdout
 
 
 def test_plot_without_matplotlib_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

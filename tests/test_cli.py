@@ -1,16 +1,23 @@
 """The command line: what people see, and the exit codes that scripts rely on."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from anabranch.errors import ConfigError
+from anabranch.kafka_clients import producer
+from anabranch.kafka_tail import Tail
 from anabranch.settings_file import build
 from commands import surroundings
+from consumers.kafka_outlet import KafkaOutlet
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
@@ -121,6 +128,12 @@ def test_a_model_that_cannot_be_kept_is_refused_without_a_traceback(tmp_path: Pa
     assert done.stderr.startswith(f"anabranch: {config}: the model's state cannot be kept: ")
 
 
+def test_the_version_is_told() -> None:
+    """And River's, since models of another one cannot be read."""
+    said = anabranch("--version").stdout
+    assert re.fullmatch(r"anabranch \d+\.\d+\.\d+, River \d+\.\d+\.\d+\n", said)
+
+
 def test_schema_prints_the_json_schema_of_every_message() -> None:
     """Producers and subscribers in any language can check against it."""
     schemas = json.loads(anabranch("schema").stdout)
@@ -164,9 +177,136 @@ def test_a_file_of_which_nothing_can_be_learned_is_an_error(tmp_path: Path) -> N
     assert "label is a boolean, not a string" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,target\n", "there are no events in it"),
+        ("", "it is empty"),
+        ("a,target\n1,2\n1,2,3\n", "row 1 has 3 cells, the header 2"),
+        ("a,target\n1,\n", "none of its 1 events has a label"),
+    ],
+)
+def test_a_file_without_events_is_an_error(tmp_path: Path, text: str, said: str) -> None:
+    """Nobody takes zeros for a result."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}')
+    (path := tmp_path / "a.csv").write_text(text)
+    done = anabranch("backtest", config, "--data", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("backtest", "m.toml", "--data", "a.csv", "--limit", "-5"),
+        ("produce", "--data", "a.csv", "--limit", "0"),
+        ("produce", "--data", "a.csv", "--rate", "0"),
+        ("produce", "--data", "a.csv", "--rate", "-3"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(words: tuple[str, ...]) -> None:
+    """With the option's name, before anything is done."""
+    done = anabranch(*words)
+    assert done.returncode == 2
+    assert words[-2] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_simulate_refuses_a_model_that_does_not_fit(tmp_path: Path) -> None:
+    """As `check` does, before the first schedule."""
+    text = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "linear_model.LinearRegression" }]\n'
+    done = anabranch("simulate", config_in(tmp_path, text), "--seeds", 1, "--hostile", 0)
+    assert done.returncode == 2
+    assert "classifier" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_simulate_refuses_events_of_which_none_is_accepted(tmp_path: Path) -> None:
+    """That all is well with nothing says nothing."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\npositive = "yes"\n{MODEL}')
+    data = stream_in(tmp_path, "a.jsonl", events=20)
+    done = anabranch("simulate", config, "--data", data, "--seeds", 1, "--hostile", 0)
+    assert done.returncode == 2
+    assert "label is a boolean, not a string" in done.stderr
+
+
 def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
     """Exit code 1, the address, and where it stands."""
     text = f'name = "m"\ntask = "binary"\n{MODEL}[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n'
     done = anabranch("learn", config_in(tmp_path, text))
     assert done.returncode == 1
     assert "no answer from 127.0.0.1:1" in done.stderr
+
+
+def test_produce_publishes_on_the_topic_of_the_configuration(tmp_path: Path, any_kafka: Any, topic_prefix: str) -> None:
+    """With its prefix: what is published elsewhere is never learned."""
+    any_kafka.create_topic(f"{topic_prefix}events")
+    text = f'name = "m"\ntask = "binary"\n{MODEL}[topics]\nprefix = "{topic_prefix}"\n'
+    config = config_in(tmp_path, f'{text}[kafka]\n"bootstrap.servers" = "{any_kafka.bootstrap}"\n')
+    done = anabranch("produce", "--config", config, "--data", stream_in(tmp_path, "a.jsonl", events=3))
+    assert (done.returncode, done.stdout) == (0, f"3 events published on {topic_prefix}events\n"), done.stderr
+
+
+def test_follow_without_a_broker_ends_in_time_and_says_so(tmp_path: Path) -> None:
+    """And not that there is no such model."""
+    begun_s = time.monotonic()
+    done = anabranch("follow", "m", "--bootstrap", "127.0.0.1:1", "--timeout", 2)
+    assert time.monotonic() - begun_s < 14  # 5 s, and the start of a process on a busy machine
+    assert done.returncode == 1
+    assert "no model of 'm' on model-updates within 2 s: no answer from 127.0.0.1:1" in done.stderr
+
+
+def test_topics_cannot_be_created_without_a_broker(tmp_path: Path) -> None:
+    """It asks where the broker is."""
+    text = f'name = "m"\ntask = "binary"\n{MODEL}[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n'
+    done = anabranch("topics", "create", config_in(tmp_path, text))
+    assert done.returncode == 1
+    assert "no answer from 127.0.0.1:1" in done.stderr
+    assert "a broker runs there" in done.stderr
+
+
+def test_follow_says_at_once_that_there_is_a_model_for_each_partition(tmp_path: Path) -> None:
+    """As `state` does; it would wait for ever."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\nscope = "partition"\n{MODEL}')
+    done = anabranch("follow", "m", "--config", config)
+    assert done.returncode == 2
+    assert "say --partition 0" in done.stderr
+
+
+def test_follow_names_the_models_that_there_are(any_kafka: Any, topic_prefix: str) -> None:
+    """Names are easily mistyped."""
+    topic = f"{topic_prefix}model-updates"
+    any_kafka.create_topic(topic)
+    outlet = KafkaOutlet(producer({"bootstrap.servers": any_kafka.bootstrap}))
+    for key in ("fraud/global/1", "fraud/global/2", "churn/p3/1"):
+        outlet.send(topic, key=key, value=b"{}")
+    outlet.flush()
+    done = anabranch("follow", "fruad", "--bootstrap", any_kafka.bootstrap, "--topic", topic, "--timeout", 1)
+    assert done.returncode == 1
+    assert f"models on {topic}: churn (--partition 3), fraud" in done.stderr
+
+
+def test_produce_refuses_a_file_without_events(tmp_path: Path, embedded: Any) -> None:
+    """Nothing published is no success."""
+    embedded.create_topic("events")
+    (path := tmp_path / "a.csv").write_text("a,target\n")
+    done = anabranch("produce", "--data", path, "--bootstrap", embedded.bootstrap)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there are no events in it" in done.stderr
+
+
+def test_produce_says_how_many_went_out_when_it_is_interrupted(tmp_path: Path, embedded: Any) -> None:
+    """What was sent is delivered; exit code 130, as for every interrupted program."""
+    embedded.create_topic("events")
+    data = stream_in(tmp_path, "a.jsonl", events=1000)
+    words = ("produce", "--data", data, "--bootstrap", embedded.bootstrap, "--rate", 5)
+    command = [sys.executable, "-m", "commands.main", *map(str, words)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    with Tail({"bootstrap.servers": embedded.bootstrap}, ["events"]) as tail:
+        while not tail.poll(1.0):
+            assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert re.fullmatch(r"\d+ events published on events, then interrupted\n", out)

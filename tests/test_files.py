@@ -134,7 +134,8 @@ def test_quoted_cells_may_hold_commas_and_lines(tmp_path: Path) -> None:
 FAULTS = {
     "no target": ("a,b\n1,2\n", {}, "no column 'target'; it has a, b"),
     "no time": (CSV, {"ts": "when"}, "no column 'when'; it has n, price"),
-    "an empty file": ("", {}, "no column 'target'"),
+    "an empty file": ("", {}, "it is empty; the first row must name the columns"),
+    "a long row behind a good one": ("a,target\n1,0\n1,0,5\n", {}, "row 1 has 3 cells, the header 2"),
     "a missing time": ("when,target\n,1\n", {"ts": "when"}, "row 0: no time"),
     "two columns of one name": ("a,a,target\n1,2,3\n", {}, "two columns are called 'a'; rename one"),
     "a short row": ("a,target\n1,0\n1\n", {}, "row 1 has 1 cells, the header 2"),

@@ -19,6 +19,7 @@ from confluent_kafka import Producer
 
 from anabranch import kafka_models
 from anabranch.errors import LearningFrozen, OwnershipLost
+from anabranch.kafka_local import LocalKafka
 from commands import wiring
 from commands.main import app, exit_code
 
@@ -61,17 +62,23 @@ def test_the_unit_starts_a_verb_that_exists(unit: RawConfigParser) -> None:
 
 @pytest.fixture
 def config(tmp_path: Path, kafka: Any, topic_prefix: str) -> Path:
-    """A model whose only checkpoints are the first, that of its announcement after 200 events, and the last."""
-    path = tmp_path / "anabranch.toml"
-    path.write_text(
-        f'name = "{topic_prefix}m"\ntask = "binary"\n'
-        '[model]\nsteps = [{ use = "preprocessing.StandardScaler" }, { use = "linear_model.LogisticRegression" }]\n'
-        f'[topics]\nprefix = "{topic_prefix}"\npartitions = 2\n'
-        f'[checkpoint]\nstore = "{tmp_path}/checkpoints"\nevery = "1h"\nevery_events = 10_000_000\n'
-        "[publish]\nrefresh_events = 0\n"
-        f'[kafka]\n"bootstrap.servers" = "{kafka.bootstrap}"\n'
-    )
+    """Such a model, with topics."""
+    path = configured(tmp_path, bootstrap=kafka.bootstrap, prefix=topic_prefix)
     anabranch("topics", "create", path)
+    return path
+
+
+def configured(folder: Path, *, bootstrap: str, prefix: str) -> Path:
+    """A model whose only checkpoints are the first, that of its announcement after 200 events, and the last."""
+    path = folder / "anabranch.toml"
+    path.write_text(
+        f'name = "{prefix}m"\ntask = "binary"\n'
+        '[model]\nsteps = [{ use = "preprocessing.StandardScaler" }, { use = "linear_model.LogisticRegression" }]\n'
+        f'[topics]\nprefix = "{prefix}"\npartitions = 2\n'
+        f'[checkpoint]\nstore = "{folder}/checkpoints"\nevery = "1h"\nevery_events = 10_000_000\n'
+        "[publish]\nrefresh_events = 0\n"
+        f'[kafka]\n"bootstrap.servers" = "{bootstrap}"\n'
+    )
     return path
 
 
@@ -159,3 +166,40 @@ def test_the_next_learner_goes_on_from_there(config: Path, flow: Flow) -> None:
     anabranch("learn", config, "--until-end")
     state = json.loads(anabranch("state", config, "--json"))
     assert (state["events"], state["duplicates"]) == (flow.sent, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_a_signal_ends_a_learner_that_waits_for_its_first_broker(number: signal.Signals, tmp_path: Path) -> None:
+    """There is nothing to checkpoint yet."""
+    learner = start("learn", configured(tmp_path, bootstrap="127.0.0.1:1", prefix=""))
+    time.sleep(6)  # it waits for 15 s
+    begun_s = time.monotonic()
+    learner.send_signal(number)
+    learner.communicate(timeout=60)
+    assert (learner.returncode, time.monotonic() - begun_s < 5) == (130, True)
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_signal_ends_the_learner_soon_while_the_broker_is_away(tmp_path: Path, local_kafka: LocalKafka) -> None:
+    """It cannot checkpoint: it says so, and what it did not commit is learned again."""
+    path = configured(tmp_path, bootstrap=local_kafka.bootstrap, prefix="")
+    anabranch("topics", "create", path)
+    with Flow(local_kafka.bootstrap, "events"):
+        learner = start("learn", path, "--json")
+        assert learner.stdout is not None
+        while '"members":' not in learner.stdout.readline():
+            assert learner.poll() is None, "the learner ended by itself"
+    local_kafka.kill()
+    time.sleep(1)
+    begun_s = time.monotonic()
+    learner.send_signal(signal.SIGTERM)
+    _, err = learner.communicate(timeout=120)
+    assert time.monotonic() - begun_s < STOP_S + 2, err[-2000:]
+    assert learner.returncode == 1
+    assert "stopped without a last checkpoint" in err
+    assert "%3|" not in err
+    local_kafka.start()
+    anabranch("learn", path, "--until-end")
+    state = json.loads(anabranch("state", path, "--json"))
+    assert state["events"] == sum(state["positions"].values())

@@ -143,7 +143,7 @@ def _gain(gain: list[float] | None) -> str:
     if gain is None:
         return "–"
     low, mean, high = gain
-    return f"{mean:+.3f} \\[{low:+.3f}, {high:+.3f}]"
+    return f"{mean:+z.3f} \\[{low:+z.3f}, {high:+z.3f}]"
 
 
 def _comparison(result: dict[str, Any]) -> Table:

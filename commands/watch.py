@@ -1,0 +1,45 @@
+"""`anabranch watch`: what a model says on its topics, as it comes."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Which(StrEnum):
+    """The topics that can be watched."""
+
+    SIGNALS = "signals"
+    LIFECYCLE = "lifecycle"
+    DEAD_LETTERS = "dead-letters"
+    REPORTS = "reports"
+    UPDATES = "updates"
+
+
+def watch(
+    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
+    topic: Annotated[list[Which] | None, typer.Option(help="only this one; may be given again; else all")] = None,
+    since_start: Annotated[bool, typer.Option("--since-start", help="also what is there already")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print each message as a line of JSON")] = False,
+) -> None:
+    """Print the model's signals, lifecycle, dead letters, reports and updates as they come, until Ctrl-C.
+
+    With --since-start, what is there already comes topic by topic, as the brokers send it.
+    """
+    from anabranch.kafka_tail import Tail
+    from commands import watch_view, wiring
+
+    settings = wiring.settings_at(config)
+    kinds = watch_view.kinds(settings.topics, topic or Which)
+    try:
+        with Tail(settings.kafka, list(kinds), start="earliest" if since_start else "latest") as tail:
+            typer.echo(f"watching {', '.join(kinds)}; Ctrl-C ends it", err=True)
+            while True:
+                for at, message in watch_view.heard(tail.poll(0.5), kinds, model=settings.name):
+                    if json:
+                        wiring.print_message(message)
+                    else:
+                        print(f"{at:%m-%d %H:%M:%S}  {watch_view.line(message)}", flush=True)
+    except KeyboardInterrupt:
+        pass
