@@ -149,8 +149,9 @@ class Follower:
                     self._follow(updates)
             except AnabranchError as error:
                 # Brokers that are away, or a topic that is not there yet: the model in use stays in use.
+                if self.last_refusal != str(error):  # said once, however often it is tried
+                    log.warning("following %s is interrupted: %s", self.model, error)
                 self.last_refusal = str(error)
-                log.warning("following %s is interrupted: %s", self.model, error)
                 self._stopping.wait(RETRY_S)
 
     def _follow(self, updates: Updates) -> None:

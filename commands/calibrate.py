@@ -16,7 +16,7 @@ def calibrate(
     false_alarms: Annotated[str, typer.Option(help="how many are bearable, in how many events")] = "1/100000",
     target: Annotated[str, typer.Option(help="the column of the label")] = "target",
     ts: Annotated[str | None, typer.Option(help="the column of the time, which is then no feature")] = None,
-    limit: Annotated[int | None, typer.Option(help="only the first so many rows")] = None,
+    limit: Annotated[int | None, typer.Option(help="only the first so many rows", min=1)] = None,
     rise: Annotated[
         float | None,
         typer.Option(
