@@ -25,7 +25,7 @@ from consumers.restoring import state_of
 from consumers.topics import create
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-WAIT_S = 60.0
+WAIT_S = 180.0
 SESSION_S = 6.0
 
 NO_DETECTORS = "[detectors]\n"
