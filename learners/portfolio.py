@@ -92,7 +92,9 @@ def _factors(rate: float) -> Table:
 
 
 def _linear(kind: str, rate: float) -> Table:
-    return {"use": f"linear_model.{kind}", "optimizer": {"use": "optim.SGD", "lr": rate}}
+    """By Adam for numbers: no step is much larger than the rate, where a feature that had not moved made SGD diverge."""
+    optimizer = "Adam" if kind == "LinearRegression" else "SGD"
+    return {"use": f"linear_model.{kind}", "optimizer": {"use": f"optim.{optimizer}", "lr": rate}}
 
 
 def _of_scaled_target(regressor: Table) -> Table:
