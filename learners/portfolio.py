@@ -20,7 +20,7 @@ _EAGER_TREE: Table = {**_TREE, "grace_period": 50, "delta": 1e-4}
 to 7 points better than one that waits for River's usual certainty, and on SEA's as good, at some 10 % more time."""
 
 _ADAPTIVE_MEANS: Table = {"use": "tree.HoeffdingAdaptiveTreeRegressor", "leaf_prediction": "mean"}
-"""Its linear leaves answer 100,000 now and then where 10 would be right, which a bounded loss does not punish enough."""
+"""Its linear leaves answer 100,000 now and then where 10 would be right, and a bounded loss hardly minds."""
 
 _BAYES: Table = {"use": "naive_bayes.GaussianNB"}
 
