@@ -92,7 +92,7 @@ def _factors(rate: float) -> Table:
 
 
 def _linear(kind: str, rate: float) -> Table:
-    """By Adam for numbers: no step is much larger than the rate, where a feature that had not moved made SGD diverge."""
+    """By Adam for numbers: its steps are bounded by the rate, where a feature that had never moved made SGD diverge."""
     optimizer = "Adam" if kind == "LinearRegression" else "SGD"
     return {"use": f"linear_model.{kind}", "optimizer": {"use": f"optim.{optimizer}", "lr": rate}}
 
