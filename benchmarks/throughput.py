@@ -101,7 +101,10 @@ def _all(options: argparse.Namespace) -> None:
             f"1,000,000 events through a LogisticRegression lane: {grown:+.1f} MB, of which {since_full:+.1f} MB after "
             f"the first {WINDOWS_FULL:,} (aim: under 20): until then windows fill"
         )
-        pauses.table(runs=min(options.runs, 3), data=data, bootstrap=bootstrap)
+        if options.events > pauses.LEARNED:
+            pauses.table(runs=min(options.runs, 3), data=data, bootstrap=bootstrap)
+        else:
+            print(f"pauses are measured after {pauses.LEARNED:,} events: take --events {2 * pauses.LEARNED}")
     signal_cost.main()
 
 
