@@ -74,7 +74,7 @@ class View:
     def _at(self) -> int:
         """Something that grows with each record."""
         owners = list(self.loop.owners.values()) if self.loop else []
-        return sum(owner.guard.accepted + owner.guard.refused + owner.guard.duplicates for owner in owners)
+        return sum(owner.guard.taken for owner in owners)
 
     def _state(self) -> str:
         owners = list(self.loop.owners.values()) if self.loop else []

@@ -1,18 +1,16 @@
 """Event time in tables: `--ts` names its column, and without one it is said what a row counts as."""
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from test_cli import anabranch
 
 from anabranch.settings_file import build
 from commands import event_time, wiring
 from consumers.guard import own_time_s
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIG = """
 name = "m"
 task = "binary"
@@ -36,11 +34,6 @@ def hourly(tmp_path: Path) -> Path:
     rows = [f"{begin + n * timedelta(hours=1):%Y-%m-%d %H:%M:%S},{n % 7},{n % 2}" for n in range(240)]
     path.write_text("\n".join(["when,a,target", *rows]) + "\n")
     return path
-
-
-def anabranch(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "commands.main", *map(str, words)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=60)
 
 
 def test_a_schedule_fires_in_a_backtest_with_times(tmp_path: Path, hourly: Path) -> None:
