@@ -15,6 +15,7 @@ SignalKind = Literal["error", "input", "prediction", "label", "threshold", "sche
 UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild"]
 LifeState = Literal["new", "recruiting", "arena", "paused", "probation", "serving", "displaced", "library", "gone"]
 Level = Literal["info", "alert"]
+AlertKind = Literal["refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log", "store"]
 
 
 class Message(BaseModel):
@@ -211,6 +212,17 @@ class Transition(Message):
     event_ts: float
 
 
+class Alert(Message):
+    """Something that a person should look at: it goes on, but not as it was meant to."""
+
+    id: str
+    model: str
+    kind: AlertKind = Field(description="what it is about")
+    reason: str = Field(description="what was found, and what to do")
+    event: int = Field(description="accepted events so far")
+    positions: dict[str, int] = Field(description="the next offset of each partition, when it was noticed")
+
+
 class DeadLetter(Message):
     """A record that was refused, and why. The learning state is as if it had never been."""
 
@@ -242,6 +254,7 @@ PUBLISHED: tuple[type[Message], ...] = (
     ModelUpdate,
     ModelReport,
     Transition,
+    Alert,
     DeadLetter,
     Retrain,
 )

@@ -67,6 +67,7 @@ class Topics(Section):
     signals: str = Field("drift-signals", description="what the detectors have noticed")
     reports: str = Field("model-reports", description="scores and counts, every `publish.report_events`")
     lifecycle: str = Field("model-lifecycle", description="each step in the life of a model")
+    alerts: str = Field("model-alerts", description="what a person should look at")
     control: str = Field("model-control", description="requests of `anabranch retrain`")
     dead_letters: str = Field("dead-letters", description="what could not be learned, with the reason")
     partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")

@@ -12,6 +12,7 @@ class Which(StrEnum):
 
     SIGNALS = "signals"
     LIFECYCLE = "lifecycle"
+    ALERTS = "alerts"
     DEAD_LETTERS = "dead-letters"
     REPORTS = "reports"
     UPDATES = "updates"
@@ -23,7 +24,7 @@ def watch(
     since_start: Annotated[bool, typer.Option("--since-start", help="also what is there already")] = False,
     json: Annotated[bool, typer.Option("--json", help="print each message as a line of JSON")] = False,
 ) -> None:
-    """Print the model's signals, lifecycle, dead letters, reports and updates as they come, until Ctrl-C.
+    """Print the model's signals, lifecycle, alerts, dead letters, reports and updates as they come, until Ctrl-C.
 
     With --since-start, what is there already comes topic by topic, as the brokers send it.
     """

@@ -8,12 +8,13 @@ from confluent_kafka import Message as KafkaMessage
 
 from anabranch import codec
 from anabranch.codec import UnreadableMessage
-from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate, Transition
+from anabranch.messages import Alert, DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate, Transition
 from anabranch.settings import Topics
 
 KINDS: dict[str, type[Message]] = {
     "signals": DriftSignal,
     "lifecycle": Transition,
+    "alerts": Alert,
     "dead-letters": DeadLetter,
     "reports": ModelReport,
     "updates": ModelUpdate,
@@ -63,6 +64,8 @@ def _words(message: Message) -> str:
             alert = "ALERT " if message.level == "alert" else ""
             step = f"{message.before} → {message.after}"
             return f"{message.event:>9,}  lifecycle  {alert}{message.member}: {step}: {message.reason}"
+        case Alert():
+            return f"{message.event:>9,}  alert      ALERT {message.kind}: {message.reason}"
         case ModelUpdate():
             return f"{message.event:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
         case ModelReport():

@@ -14,7 +14,16 @@ from river import base
 
 from anabranch import codec, statetree
 from anabranch.errors import CheckpointError, LearnError
-from anabranch.messages import DeadLetter, DriftSignal, ModelReport, ModelUpdate, TrainedOn, Transition
+from anabranch.messages import (
+    Alert,
+    AlertKind,
+    DeadLetter,
+    DriftSignal,
+    ModelReport,
+    ModelUpdate,
+    TrainedOn,
+    Transition,
+)
 from anabranch.ports import AcceptedEvent, Clock, Committed, Control, Outlet, Positions, Record, Source, Store
 from anabranch.settings import Settings
 from consumers.announcer import Announcer, update_key
@@ -264,7 +273,23 @@ class Owner:
         elif isinstance(said, ModelReport):
             self._send("reports", said.model_copy(update={"checkpoint_pause_s": self.pauses.take()}))
 
-    def _send(self, topic: str, message: DriftSignal | ModelReport | Transition | DeadLetter) -> None:
+    def alert(self, kind: AlertKind, reason: str) -> None:
+        """Have somebody look: an error in the log, and a message on its topic."""
+        log.error("alert", model=self.settings.name, scope=self.scope, kind=kind, reason=reason)
+        place = "-".join(f"{partition}.{offset}" for partition, offset in sorted(self.positions.items()))
+        self._send(
+            "alerts",
+            Alert(
+                id=f"{self.settings.name}/{self.scope}/{kind}/{place}",
+                model=self.settings.name,
+                kind=kind,
+                reason=reason,
+                event=self.lane.events,
+                positions={str(partition): offset for partition, offset in sorted(self.positions.items())},
+            ),
+        )
+
+    def _send(self, topic: str, message: DriftSignal | ModelReport | Transition | DeadLetter | Alert) -> None:
         self.ports.outlet.send(self.settings.topics.name(topic), key=message.id, value=codec.encode(message))
         self.listener(message)
 

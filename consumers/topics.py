@@ -19,6 +19,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "signals": _DAYS_30,
     "reports": _DAYS_7,
     "lifecycle": _DAYS_30,
+    "alerts": _DAYS_30,
     "control": _DAYS_30,
     "dead_letters": _DAYS_30,
 }

@@ -144,6 +144,7 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "ModelUpdate",
         "ModelReport",
         "Transition",
+        "Alert",
         "DeadLetter",
         "Retrain",
     }

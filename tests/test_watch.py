@@ -18,7 +18,7 @@ from consumers.kafka_outlet import KafkaOutlet
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
-TOPICS = ("signals", "lifecycle", "reports", "dead_letters", "updates", "control")
+TOPICS = ("signals", "lifecycle", "alerts", "reports", "dead_letters", "updates", "control")
 PLACE: dict[str, Any] = {"partition": 0, "offset": 7}
 
 STEP = Transition(
