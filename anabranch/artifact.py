@@ -53,6 +53,8 @@ def unpack(data: bytes, *, sha256: str, trusted: tuple[str, ...] = ()) -> Artifa
     table = statetree.decode(data, trusted=trusted)
     for n, (x, expected) in enumerate(table["canary"]):
         got = predict(table["model"], x)
+        if any(each != each for each in (*_numbers(got), *_numbers(expected))):  # noqa: PLR0124  # NaN is not itself
+            raise ArtifactError(f"it answers NaN to canary row {n}: a model without a usable answer is of no use here")
         if got != expected:
             raise ArtifactError(f"canary row {n} gives {got!r} here, and gave {expected!r} at the learner")
     features = frozenset(table["features"])
@@ -65,6 +67,10 @@ def predict(model: Any, x: dict[str, object]) -> Any:
         return model.predict_proba_one(x)
     except (AttributeError, NotImplementedError):
         return model.predict_one(x)
+
+
+def _numbers(answered: Any) -> list[Any]:
+    return list(answered.values()) if isinstance(answered, dict) else [answered]
 
 
 def chunks(data: bytes) -> list[bytes]:

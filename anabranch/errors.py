@@ -13,6 +13,8 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── LogTruncated         the log no longer holds offsets that are needed
     ├── KafkaUnavailable     the brokers do not answer, or a topic does not exist
     ├── ArtifactError        a published model cannot be used; the follower keeps the one it has
+    ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
+    ├── UnreadableMessage    bytes that are not the message they should be (anabranch/codec)
     └── NoChampionYet        a follower was asked before the first model came
 """
 

@@ -167,6 +167,7 @@ class MemberReport(Message):
     kind: Literal["champion", "recruit", "displaced", "standing"]
     loss: float = Field(description="mean bounded loss over the scores' window")
     every: int = Field(default=1, description="it takes part in every so many events; 0: paused, beyond the budget")
+    unusable: float = Field(default=0.0, description="share of its answers that could not be used, lately")
     verdict: Verdict | None = None
 
 
@@ -193,6 +194,10 @@ class ModelReport(Message):
     pending: int = 0
     jobs: int = 0
     checkpoint_pause_s: CheckpointPause | None = Field(default=None, description="null: no checkpoint since")
+    unusable: dict[str, int] = Field(
+        default_factory=dict, description="served answers that could not be used, by the reason; each counts as wrong"
+    )
+    unscored: dict[str, int] = Field(default_factory=dict, description="answers a metric has raised on, by metric")
     notes: tuple[str, ...] = ()
 
 
@@ -218,6 +223,7 @@ class Alert(Message):
     id: str
     model: str
     kind: AlertKind = Field(description="what it is about")
+    level: Level = Field(default="alert", description="info: the first of its kind, worth knowing")
     reason: str = Field(description="what was found, and what to do")
     event: int = Field(description="accepted events so far")
     positions: dict[str, int] = Field(description="the next offset of each partition, when it was noticed")

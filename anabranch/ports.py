@@ -36,6 +36,8 @@ class Answer(NamedTuple):
 
     value: Any
     proba: dict[Any, float] | None = None
+    unusable: str = ""
+    """Why what the model answered cannot be used; then there is neither value nor probabilities."""
 
 
 class Shift(NamedTuple):

@@ -10,7 +10,7 @@ from rich.table import Table
 from anabranch.clock import CpuClock
 from anabranch.errors import ConfigError
 from anabranch.settings import Settings
-from commands import event_time, wiring
+from commands import event_time, figures, wiring
 from consumers import files
 from consumers.backtest import Backtest
 from consumers.hindsight import SPAN_EVENTS, LaneHindsight
@@ -92,7 +92,7 @@ def show(results: Sequence[dict[str, Any]]) -> None:
         values = (result["scores"].get(name) for name in scores)
         table.add_row(
             result["config"],
-            *("–" if value is None else f"{value:.4f}" for value in values),
+            *("–" if value is None else figures.figure(value) for value in values),
             str(len(result["swaps"])),
             f"{result['swaps_wrong']} of {result['swaps_judged']}",
             f"{result['us_per_event']:.1f}",

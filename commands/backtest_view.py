@@ -10,6 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from anabranch.messages import Message, ModelReport
+from commands import figures
 from consumers.backtest import Backtest
 
 
@@ -25,7 +26,7 @@ def progress(run: Backtest, *, quiet: bool) -> Iterator[None]:
 
         def note(message: Message) -> None:
             if isinstance(message, ModelReport):
-                scores = "  ".join(f"{name} {value:.4f}" for name, value in message.windowed.items())
+                scores = figures.listed(message.windowed)
                 bar.update(task, description=f"{message.event:,} events  version {message.version}  {scores}")
 
         run.listener = note
@@ -35,7 +36,7 @@ def progress(run: Backtest, *, quiet: bool) -> Iterator[None]:
 def show(result: dict[str, Any]) -> None:
     """The result as tables."""
     console = Console()
-    scores = "  ".join(f"{name} {value:.4f}" for name, value in result["scores"].items())
+    scores = figures.listed(result["scores"])
     console.print(
         f"[bold]{result['model']}[/]: {result['events']:,} events, {result['events_per_second']:,.0f} a second"
     )
@@ -44,6 +45,8 @@ def show(result: dict[str, Any]) -> None:
         console.print(f"refused {result['dead_letters']}, duplicates {result['duplicates']}")
         for each in result["refusals"]:
             console.print(f"  {each['count']} × {each['stage']}, first at {each['offset']:,}: {each['reason']}")
+    for why, count in result["unusable_answers"].items():
+        console.print(f"{count:,} answers could not be used, and count as wrong: {why}")
     signals = "; ".join(map(_signal, result["signals"]))
     console.print(f"signals: {signals or 'none'}")
     if result["swaps"]:

@@ -9,6 +9,7 @@ from typing import Self
 
 from anabranch.messages import Message, ModelReport
 from anabranch.settings import Settings
+from commands import figures
 from consumers.learning_loop import LearningLoop
 
 LOOK_S = 1.0
@@ -51,7 +52,7 @@ class View:
     def hear(self, message: Message) -> None:
         """A message of the learner's; reports are shown."""
         if isinstance(message, ModelReport):
-            windowed = "  ".join(f"{name} {value:.4f}" for name, value in message.windowed.items())
+            windowed = figures.listed(message.windowed)
             where = f"partition {message.partition}: " if self.several else ""
             self.say(f"{where}{message.event:,} events{self._rate(message)}  version {message.version}  {windowed}")
 

@@ -10,6 +10,7 @@ from anabranch import codec
 from anabranch.codec import UnreadableMessage
 from anabranch.messages import Alert, DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate, Transition
 from anabranch.settings import Topics
+from commands import figures
 
 KINDS: dict[str, type[Message]] = {
     "signals": DriftSignal,
@@ -69,7 +70,7 @@ def _words(message: Message) -> str:
         case ModelUpdate():
             return f"{message.event:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
         case ModelReport():
-            scores = "  ".join(f"{name} {value:.4f}" for name, value in message.windowed.items())
+            scores = figures.listed(message.windowed)
             return f"{message.event:>9,}  report     version {message.version}  {scores}"
         case DeadLetter():
             where = f"{message.topic} partition {message.partition} offset {message.offset}"

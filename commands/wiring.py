@@ -22,6 +22,7 @@ from anabranch.messages import DeadLetter, Message, ModelUpdate, TrainedOn
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings, Topics
 from anabranch.statetree import StateTreeError
+from commands import figures
 from consumers import files
 from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
@@ -251,12 +252,13 @@ def carry_out(make: Callable[[threading.Event, LearningLoop | None], LearningLoo
 def summary(owner: Owner) -> str:
     """What an owner's model has come to since its very first start, in a line."""
     lane, guard = owner.lane, owner.guard
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in lane.scores.values().items())
+    scores = figures.listed(lane.scores.values(), between=", ")
     where = "" if owner.scope == GLOBAL else f"{owner.scope}: "
     counted = [f"{lane.events:,} events learned"]
     counted += [f"{guard.duplicates:,} duplicates passed over"] if guard.duplicates else []
     counted += [f"{guard.refused:,} refused"] if guard.refused else []
     counted += [f"{len(lane.pending):,} without a label yet"] if lane.pending else []
+    counted += [f"{count:,} answers that could not be used ({why})" for why, count in lane.scores.unusable.items()]
     return f"{where}{', '.join(counted)}; version {lane.version}; {scores}"
 
 

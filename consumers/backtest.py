@@ -157,6 +157,7 @@ class Backtest:
             "refusals": [each.result() for each in self.refusals.values()],
             "duplicates": guard.duplicates,
             "waiting_for_label": len(lane.pending),
+            "unusable_answers": dict(lane.scores.unusable),
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,
             "state_hash": self.loop.owner.learning_state_hash(),
         }

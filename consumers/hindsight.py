@@ -3,7 +3,7 @@
 What a swap displaced is kept running beside what is served, on the same events. If its loss over them is the smaller
 one, the swap was wrong. A swap with fewer events after it is not judged.
 
->>> from learners.tasks import Answer, zero_one
+>>> from learners.tasks import zero_one
 >>> hindsight = Hindsight(zero_one, span_events=3)
 >>> hindsight.swapped(ask=lambda x: Answer(True), learn=lambda x, y: None)
 >>> for y in (True, True, False):
@@ -12,15 +12,17 @@ one, the swap was wrong. A swap with fewer events after it is not judged.
 (1, 1, 1)
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from anabranch import statetree
-from anabranch.ports import Clock
+from anabranch.ports import Answer, Clock
+from learners.fence import NUMBER_MAX, Asker, is_fault
 from learners.lane import Lane
 from learners.members import Member
-from learners.tasks import Answer, Asker, Task
+from learners.tasks import Task
 
 SPAN_EVENTS = 1000
 
@@ -58,8 +60,13 @@ class Hindsight:
     def update(self, x: Any, y: Any, served: Answer) -> None:
         """The next event, and what was answered for it."""
         for trial in list(self.trials):
-            trial.excess += self.loss(y, trial.ask(x)) - self.loss(y, served)
-            trial.learn(x, y)
+            try:
+                trial.excess += self.loss(y, trial.ask(x)) - self.loss(y, served)
+                trial.learn(x, y)
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                trial.excess = math.inf  # a model that raises would not have done better
             trial.left -= 1
             if not trial.left:
                 self._judge(trial)
@@ -110,4 +117,4 @@ def loss_of(task: Task) -> Loss:
 
 
 def _error(y: float, answer: Answer) -> float:
-    return abs(y - (answer.value or 0.0))
+    return NUMBER_MAX if answer.unusable else abs(y - (answer.value or 0.0))

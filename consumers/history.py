@@ -10,8 +10,9 @@ from anabranch.settings import Settings
 from consumers.guard import Guard
 from consumers.poison import about_strings
 from learners import catalogue
+from learners.fence import is_fault
 from learners.scores import metrics_of, wants_proba
-from learners.tasks import Task, is_fault
+from learners.tasks import Task
 
 
 class History(NamedTuple):

@@ -13,12 +13,13 @@ import structlog
 from river import base
 
 from anabranch import codec, statetree
-from anabranch.errors import CheckpointError, LearnError
+from anabranch.errors import CheckpointError, KafkaUnavailable, LearnError, LearningFrozen
 from anabranch.messages import (
     Alert,
     AlertKind,
     DeadLetter,
     DriftSignal,
+    Level,
     ModelReport,
     ModelUpdate,
     TrainedOn,
@@ -37,6 +38,7 @@ from consumers.requests import Requests
 from consumers.restoring import newest, rebuilt_from, state_of
 from detectors.watch import Watch
 from learners import catalogue
+from learners.fence import is_fault
 from learners.lane import Lane, Said
 from learners.promotion import Promotion
 from learners.retraining import Job
@@ -266,6 +268,8 @@ class Owner:
         elif isinstance(said, Job):
             log.info("trigger", model=self.settings.name, job=said.id, reason=said.reason)
             self.recruiter.submit(said)
+        elif isinstance(said, Alert):
+            self._alert(said)
         elif isinstance(said, DriftSignal):
             self._send("signals", said)
         elif isinstance(said, Transition):
@@ -273,21 +277,25 @@ class Owner:
         elif isinstance(said, ModelReport):
             self._send("reports", said.model_copy(update={"checkpoint_pause_s": self.pauses.take()}))
 
-    def alert(self, kind: AlertKind, reason: str) -> None:
-        """Have somebody look: an error in the log, and a message on its topic."""
-        log.error("alert", model=self.settings.name, scope=self.scope, kind=kind, reason=reason)
+    def alert(self, kind: AlertKind, reason: str, *, level: Level = "alert") -> None:
+        """Have somebody look: a line in the log, and a message on its topic."""
         place = "-".join(f"{partition}.{offset}" for partition, offset in sorted(self.positions.items()))
-        self._send(
-            "alerts",
+        self._alert(
             Alert(
                 id=f"{self.settings.name}/{self.scope}/{kind}/{place}",
                 model=self.settings.name,
                 kind=kind,
+                level=level,
                 reason=reason,
                 event=self.lane.events,
                 positions={str(partition): offset for partition, offset in sorted(self.positions.items())},
-            ),
+            )
         )
+
+    def _alert(self, alert: Alert) -> None:
+        tell = log.error if alert.level == "alert" else log.warning
+        tell(alert.kind, model=alert.model, scope=self.scope, reason=alert.reason)
+        self._send("alerts", alert)
 
     def _send(self, topic: str, message: DriftSignal | ModelReport | Transition | DeadLetter | Alert) -> None:
         self.ports.outlet.send(self.settings.topics.name(topic), key=message.id, value=codec.encode(message))
@@ -300,8 +308,9 @@ class Owner:
         """A new champion: its bytes go out, the state is checkpointed, then it is announced."""
         if self.rebuilding:
             return  # what is announced is better, until the rebuilt model has learned as much
-        self.seq += 1
-        update = self.announcer.prepare(promotion, epoch=self.epoch, seq=self.seq, features=list(self.guard.kinds))
+        update = self._prepared(promotion)
+        if update is None:
+            return
         self.outbox = [update]
         self.checkpoint()
         log.info(
@@ -314,6 +323,20 @@ class Owner:
             arena_events=update.verdict.events if update.verdict else None,
         )
         self.listener(update)
+
+    def _prepared(self, promotion: Promotion) -> ModelUpdate | None:
+        """Its bytes on the log; None if the model fails now that it did not when it was examined."""
+        try:
+            update = self.announcer.prepare(
+                promotion, epoch=self.epoch, seq=self.seq + 1, features=list(self.guard.kinds)
+            )
+        except BaseException as error:
+            if isinstance(error, KafkaUnavailable) or not is_fault(error):
+                raise
+            self.alert("answers", f"version {promotion.version} cannot be announced: {type(error).__name__}: {error}")
+            return None
+        self.seq += 1
+        return update
 
     def end_rebuild(self) -> None:
         """Announce the rebuilt champion, now that it has learned what was there when the rebuild began."""
@@ -347,7 +370,7 @@ class Owner:
         self.pauses.lap("flush_s")
         parent, self.number = self.sha, self.number + 1
         self.poison.forget(self.positions)
-        blob = statetree.encode(self._state(parent), trusted=self.settings.model.trusted)
+        blob = self._encoded(parent)
         sha = digest(blob)
         self.pauses.lap("encode_s")
         self.store.put(sha, blob)
@@ -361,6 +384,22 @@ class Owner:
         self.pauses.lap("announce_s")
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
         log.debug("checkpoint", scope=self.scope, number=self.number, size_bytes=len(blob), **self.pauses.end())
+
+    def _encoded(self, parent: str) -> bytes:
+        """The state as bytes. A shadow whose state cannot be kept leaves; a champion's freezes learning."""
+        trusted = self.settings.model.trusted
+        try:
+            return statetree.encode(self._state(parent), trusted=trusted)
+        except statetree.StateTreeError:
+            self.lane.drop_unkeepable()
+        try:
+            return statetree.encode(self._state(parent), trusted=trusted)
+        except statetree.StateTreeError as error:
+            raise LearningFrozen(
+                f"learning is frozen: the state of the champion, {self.lane.champion.name}, can no longer be kept: "
+                f"{error}. Nothing since checkpoint {parent[:12]} is lost: it is in the log. Mend the model, and let "
+                "`anabranch rebuild CONFIG` learn the log again with it"
+            ) from error
 
     def _entry(self, sha: str, parent: str) -> dict[str, Any]:
         """What names a checkpoint: in the manifest, and in the offsets' metadata, where `number` must be the last."""

@@ -64,7 +64,10 @@ class Poison:
         place = (error.partition, error.offset)
         self.row = [*self.row, place]
         self.learned = error.learned
-        self.places = {**self.places, place: _said(error.cause)}
+        said = _said(error.cause)
+        if len(self.row) > 1:
+            said += f" (event {len(self.row)} in a row: perhaps the model's state is to blame, and not the event)"
+        self.places = {**self.places, place: said}
         if len(self.row) >= self.in_a_row_max or len(self.places) > PLACES_MAX:
             raise LearningFrozen(_frozen(self.row, error, kinds)) from error.cause
 
@@ -90,10 +93,11 @@ def _said(cause: BaseException) -> str:
 def _frozen(row: list[Place], error: LearnError, kinds: Mapping[str, str]) -> str:
     return (
         f"learning is frozen: the champion raised on {len(row)} events in a row, at {_listed(row)}; on the last: "
-        f"{_said(error.cause)}.{about_strings(error.cause, kinds)} Nothing from there on is lost, and followers keep "
-        "the champion they have. If the model is to be mended, do so, and let `anabranch rebuild CONFIG` learn the log "
-        "again with it: `learn` alone goes on with the model in the checkpoint. If the producers are, or to leave more "
-        "events out, raise `guard.poison_max` and start again"
+        f"{_said(error.cause)}.{about_strings(error.cause, kinds)} So many in a row speak against the model, not the "
+        f"events: its state may have broken on one of the {error.learned:,} that it learned before. Nothing from there "
+        "on is lost, and followers keep the champion they have. If the model is to be mended, do so, and let "
+        "`anabranch rebuild CONFIG` learn the log again with it: `learn` alone goes on with the model in the "
+        "checkpoint. If the producers are, or to leave more events out, raise `guard.poison_max` and start again"
     )
 
 

@@ -16,8 +16,8 @@ from anabranch.errors import AnabranchError, LogTruncated
 from anabranch.ports import AcceptedEvent, Clock, LogReader
 from anabranch.settings import Settings
 from consumers.guard import Guard
+from learners.fence import is_fault
 from learners.retraining import Job, Recruited, longest, retrain
-from learners.tasks import is_fault
 
 ATTEMPTS = 2
 """A job that dies is tried once more, then reported."""

@@ -1,7 +1,6 @@
 """Hard constraints: what a winner must measure up to before it goes live, besides being better."""
 
 import difflib
-import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -9,11 +8,16 @@ from river import metrics
 
 from anabranch import artifact, statetree
 from anabranch.errors import ConfigError
+from anabranch.ports import Answer
 from anabranch.settings import Constraints, Settings
+from learners.fence import is_fault
 from learners.groups import Groups
 from learners.members import Member
 from learners.scores import Scores, metric_of, wants_proba
-from learners.tasks import Answer, Task, is_fault
+from learners.tasks import Task
+
+UNUSABLE_MAX = 0.01
+"""With `finite`, the largest share of a member's last answers that could not be used."""
 
 
 class Examined(NamedTuple):
@@ -71,7 +75,9 @@ class HardConstraints:
             return {}
         return dict(zip(self._metrics, member.measured.measured(), strict=True))
 
-    def examine(self, member: Member, *, champion: Member, canary: Iterable[dict[str, object]]) -> Examined:
+    def examine(
+        self, member: Member, *, champion: Member, canary: Iterable[dict[str, object]], number: int
+    ) -> Examined:
         """Everything there is to know of a winner, from cheap to dear; it ends at the first fault."""
         measured = self.measure(member)
         for name, bound in self.settings.bounds.items():
@@ -82,12 +88,23 @@ class HardConstraints:
             us = self.too_slow[member.name]
             return Examined(measured, f"max_predict_us is {self.settings.max_predict_us:g}, measured {us:.0f}")
         try:
-            fault = self._unequal(member, champion, measured) or self._broken(member, canary, measured)
+            unequal = self._unequal(member, champion, measured)
         except BaseException as error:
             if not is_fault(error):
                 raise
-            fault = f"it raises {type(error).__name__}: {error}"
-        return Examined(measured, fault)
+            unequal = f"it raises {type(error).__name__}: {error}"
+        return Examined(measured, unequal or self.broken(member, canary, number=number, measured=measured))
+
+    def broken(
+        self, member: Member, canary: Iterable[dict[str, object]], *, number: int, measured: dict[str, float]
+    ) -> str:
+        """Why a member cannot be announced as it is, whatever it won; "" if it can."""
+        try:
+            return self._unusable(member, canary, number) or self._unfit(member, measured)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            return f"it raises {type(error).__name__}: {error}"
 
     def _unequal(self, member: Member, champion: Member, measured: dict[str, float]) -> str:
         if member.groups is None or champion.groups is None:
@@ -98,23 +115,30 @@ class HardConstraints:
         bound = self.settings.max_group_gap_widening
         return "" if wider <= bound else f"max_group_gap_widening is {bound:g}, measured {wider:.4g}"
 
-    def _broken(self, member: Member, canary: Iterable[dict[str, object]], measured: dict[str, float]) -> str:
-        """Bytes are made only for this: a winner is about to be published anyway."""
-        largest = self.settings.max_artifact_bytes
-        if largest is None and not self.settings.finite:
+    def _unusable(self, member: Member, canary: Iterable[dict[str, object]], number: int) -> str:
+        """What its answers lack: lately, and to the rows that followers will check it by."""
+        answers = [self._fenced(artifact.predict(member.model, dict(x))) for x in canary]
+        if not self.settings.finite:
             return ""
+        share = member.unusable.share(number=number, window=self.settings.window)
+        if share > UNUSABLE_MAX:
+            return f"finite: {100 * share:.3g} % of its last answers cannot be used: {member.unusable.reason}"
+        unusable = next((each.unusable for each in answers if each.unusable), "")
+        return f"finite: it answers a canary row with {unusable}" if unusable else ""
+
+    def _fenced(self, answered: Any) -> Answer:
+        """What followers would get, as the lane would see it."""
+        fence = self.task.fence
+        if isinstance(answered, dict):
+            return fence.probabilities(answered)
+        return fence.number(answered) if self.task.kind == "regression" else fence.label(answered)
+
+    def _unfit(self, member: Member, measured: dict[str, float]) -> str:
+        """Bytes are made only for this: a winner is about to be published anyway."""
         data = statetree.encode(member.model, trusted=self.trusted)
+        largest = self.settings.max_artifact_bytes
         if largest is not None:
             measured["max_artifact_bytes"] = len(data)
             if len(data) > largest:
                 return f"max_artifact_bytes is {largest}, measured {len(data)}"
-        if self.settings.finite and (statetree.holds_nan(data) or not all(_finite(member.model, x) for x in canary)):
-            return "finite: a NaN is in its state, or it answers one"
-        return ""
-
-
-def _finite(model: Any, x: dict[str, object]) -> bool:
-    """Whether the model's answer to a row is made of finite numbers; what is no number is not looked at."""
-    answer = artifact.predict(model, dict(x))
-    numbers = answer.values() if isinstance(answer, dict) else [answer]
-    return all(math.isfinite(each) for each in numbers if isinstance(each, float))
+        return "finite: a NaN is in its state" if self.settings.finite and statetree.holds_nan(data) else ""

@@ -10,11 +10,13 @@ from typing import Any
 
 from river import base
 
+from anabranch import statetree
 from anabranch.errors import LearnError
-from anabranch.messages import DriftSignal, Message, ModelReport, Retrain, TrainedOn
-from anabranch.ports import AcceptedEvent, Findings, Watcher
+from anabranch.messages import Alert, DriftSignal, Message, ModelReport, Retrain, TrainedOn
+from anabranch.ports import AcceptedEvent, Answer, Findings, Watcher
 from anabranch.settings import Settings
 from learners.constraints import HardConstraints
+from learners.fence import is_fault
 from learners.library import Library
 from learners.life import Life
 from learners.members import Member
@@ -27,13 +29,16 @@ from learners.scores import Scores, fits, metrics_of, wants_proba
 from learners.shadows import Shadows
 from learners.standing import StandingPlaces
 from learners.succession import Moment, Succession
-from learners.tasks import Answer, Task, is_fault
+from learners.tasks import Task
 from learners.telling import Teller, noteworthy
 
 Said = Message | Promotion | Job
 """What a lane yields: messages, models that go live, and jobs to carry out."""
 
 SILENCE: tuple[Said, ...] = ()
+
+UNUSABLE_BANDS, UNUSABLE_MIN = (0.01, 0.1, 0.5), 10
+"""Shares of a champion's answers that cannot be used from which on it is an alert, if they are so many at least."""
 
 
 class Lane:
@@ -61,7 +66,7 @@ class Lane:
     ) -> None:
         metrics = metrics_of(settings)
         self.settings = settings
-        self.task = Task(settings, wants_proba=wants_proba(metrics))
+        self.task = Task(settings, wants_proba=wants_proba(metrics) or watch.wants_proba)
         self.task.check(champion)
         fits(metrics, champion)
         self.scores = Scores(metrics, window=settings.scores.window)
@@ -93,8 +98,10 @@ class Lane:
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
         self.newest: AcceptedEvent | None = None
         self.events = 0
+        self.unusable_band = 0
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._is_regression = self.task.kind == "regression"
+        self._is_multiclass = self.task.kind == "multiclass"
         self._window = settings.scores.window
         self._report_events = settings.publish.report_events
         self.notes: list[str] = []
@@ -131,9 +138,27 @@ class Lane:
         answers = {champion.name: answer}
         if self.shadows.members:
             self.race.ask(event, answers, number=self.events)
-        if self._watches_questions:
-            return self._watched(event, answer, answers)
-        return self._go_on(event, answer, answers)
+        alert = self._unusable(event, answer) if answer.unusable else None
+        go_on = self._watched if self._watches_questions else self._go_on
+        said = go_on(event, answer, answers)
+        return said if alert is None else [alert, *said]
+
+    def _unusable(self, event: AcceptedEvent, answer: Answer) -> Alert | None:
+        """The champion's answer cannot be used: what there is to tell, the first time and when they are many."""
+        unusable, number = self.champion.unusable, self.events
+        unusable.note(answer.unusable, number=number, window=self._window)
+        share = unusable.share(number=number, window=self._window)
+        band = sum(share >= each for each in UNUSABLE_BANDS) if unusable.count >= UNUSABLE_MIN else 0
+        if unusable.count > 1 and band <= self.unusable_band:
+            self.unusable_band = band
+            return None
+        self.unusable_band = band
+        often = f"{100 * share:.3g} % of its last answers" if band else "an answer"
+        reason = (
+            f"{often} of {self.champion.name}, the champion, cannot be used: {answer.unusable}. Such an answer counts "
+            "as wrong, and nothing is announced while they are many; is what the model computes with scaled?"
+        )
+        return self.teller.alert(event, "answers", reason, number=number, level="alert" if band else "info")
 
     def _watched(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
         """The same, with signals that need no label."""
@@ -210,6 +235,14 @@ class Lane:
         else:
             self.life.stay(member.name, reason=reason)
 
+    def drop_unkeepable(self) -> None:
+        """Let go of the shadows whose state cannot be kept: they would end every checkpoint."""
+        for member in list(self.shadows.members):
+            try:
+                statetree.encode(member.model, trusted=self.settings.model.trusted)
+            except statetree.StateTreeError as error:
+                self.race.disqualify(member, error)
+
     def rebuilt(self, *, reason: str) -> Promotion | None:
         """The champion goes live as it is, between two events; None before the warm-up is over."""
         return None if self.newest is None else self.succession.rebuilt(self._moment(self.newest), reason=reason)
@@ -220,6 +253,8 @@ class Lane:
         """Score and teach every member; `answers` are those given when the event was asked, by member."""
         self.events += 1
         self.lineage.append(event.partition, event.offset)
+        if self._is_multiclass:
+            self.task.fence.learned(event.y)
         self.scores.update(event.y, served)
         champion = self.succession.champion
         own = answers.get(champion.name)  # none, if the champion entered after the question
@@ -317,6 +352,7 @@ class Lane:
             scores=self.scores,
             members=[self.champion, *self.shadows.members],
             wins_at=self.shadows.wins_at,
+            window=self._window,
             pending=len(self.pending),
             jobs=len(self.jobs),
             notes=notes,
@@ -348,6 +384,8 @@ class Lane:
             "canary": list(self.canary),
             "newest": None if self.newest is None else tuple(self.newest),
             "notes": list(self.notes),
+            "labels": self.task.fence.state(),
+            "unusable_band": self.unusable_band,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -368,6 +406,9 @@ class Lane:
         self.canary.extend(state["canary"])
         self.newest = None if state["newest"] is None else AcceptedEvent(*state["newest"])
         self.notes = list(state["notes"])
+        if "labels" in state:
+            self.task.fence.restore(state["labels"])
+            self.unusable_band = state["unusable_band"]
 
 
 def _choked(event: AcceptedEvent, error: BaseException, *, learned: int) -> LearnError:

@@ -35,7 +35,10 @@ class Library:
         """Keep a champion that has just been displaced, as it is now; the names of those that gave way."""
         if not self.library_max or member.version is None:
             return []
-        data = statetree.encode(member.model, trusted=self.trusted)
+        try:
+            data = statetree.encode(member.model, trusted=self.trusted)
+        except statetree.StateTreeError:
+            return []  # what cannot be kept is not kept; the next checkpoint disqualifies it
         self.drop(member.version)
         self.kept.append(Former(member.name, member.version, member.trained_on, data))
         gone, self.kept = self.kept[: -self.library_max], self.kept[-self.library_max :]

@@ -3,12 +3,59 @@
 from typing import Any, Literal
 
 from anabranch.messages import MemberReport, TrainedOn, Verdict
+from anabranch.ports import Answer
 from learners.arena import Contest
 from learners.groups import Groups
 from learners.scores import Scores
-from learners.tasks import Answer, Task
+from learners.tasks import Task
 
 MemberKind = Literal["champion", "recruit", "displaced", "standing"]
+
+
+class Unusable:
+    """How often a member's answers could not be used: the last reason, and the share lately.
+
+    The share is taken over some `window` events, older ones fading; it costs nothing while answers are good.
+
+    >>> unusable = Unusable(since=0)
+    >>> for number in range(1, 1001):
+    ...     if number % 4 == 0:
+    ...         unusable.note("NaN", number=number, window=1000)
+    >>> round(unusable.share(number=1000, window=1000), 2), round(unusable.share(number=3000, window=1000), 2)
+    (0.25, 0.02)
+    """
+
+    __slots__ = ("at", "count", "reason", "since", "weight")
+
+    def __init__(self, *, since: int) -> None:
+        self.since = self.at = since
+        self.count = 0
+        self.weight = 0.0
+        self.reason = ""
+
+    def note(self, reason: str, *, number: int, window: int) -> None:
+        """One more, at the event with this number."""
+        self.weight = 1.0 + self._faded(number, window)
+        self.at, self.reason = number, reason
+        self.count += 1
+
+    def share(self, *, number: int, window: int) -> float:
+        """Of the answers up to the event with this number."""
+        if not self.count:
+            return 0.0
+        whole = window * (1.0 - (1.0 - 1.0 / window) ** max(1, number - self.since))
+        return min(1.0, self._faded(number, window) / whole)
+
+    def _faded(self, number: int, window: int) -> float:
+        return self.weight * float((1.0 - 1.0 / window) ** (number - self.at))
+
+    def state(self) -> tuple[Any, ...]:
+        """What a checkpoint keeps."""
+        return self.since, self.at, self.count, self.weight, self.reason
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        """Go on from a checkpoint."""
+        self.since, self.at, self.count, self.weight, self.reason = state
 
 
 class Member:
@@ -38,6 +85,7 @@ class Member:
         "place",
         "since",
         "trained_on",
+        "unusable",
         "version",
     )
 
@@ -65,6 +113,7 @@ class Member:
         self.contest = Contest()
         self.measured: Scores | None = None
         self.groups: Groups | None = None
+        self.unusable = Unusable(since=since)
         self.losses = 0
         self.loss_mean = 0.0
 
@@ -102,10 +151,16 @@ class Member:
             evidence=share,
         )
 
-    def report(self, *, wins_at: float) -> MemberReport:
-        """How it does, for people."""
-        verdict = None if self.kind == "champion" else self.verdict(wins_at=wins_at)
-        return MemberReport(name=self.name, kind=self.kind, loss=self.loss_mean, every=self.every, verdict=verdict)
+    def report(self, *, wins_at: float, number: int, window: int) -> MemberReport:
+        """How it does, for people, at the event with this number."""
+        return MemberReport(
+            name=self.name,
+            kind=self.kind,
+            loss=self.loss_mean,
+            every=self.every,
+            unusable=self.unusable.share(number=number, window=window),
+            verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at),
+        )
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -123,6 +178,7 @@ class Member:
             "measured": None if self.measured is None else self.measured.state(),
             "groups": None if self.groups is None else self.groups.state(),
             "losses": (self.losses, self.loss_mean),
+            "unusable": self.unusable.state(),
         }
 
 
@@ -141,6 +197,8 @@ def revived(state: dict[str, Any], *, task: Task) -> Member:
     )
     member.losses, member.loss_mean = state["losses"]
     member.every = state["every"]
+    if "unusable" in state:
+        member.unusable.restore(state["unusable"])
     return member
 
 

@@ -4,8 +4,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from anabranch.ports import AcceptedEvent
-from learners.tasks import Answer
+from anabranch.ports import AcceptedEvent, Answer
 
 
 class Waiting(NamedTuple):
@@ -28,7 +27,7 @@ class Pending:
     >>> pending.take("e0"), len(pending)
     (None, 2)
     >>> pending.take("e2").answers["first"]
-    Answer(value=True, proba={True: 0.75, False: 0.25})
+    Answer(value=True, proba={True: 0.75, False: 0.25}, unusable='')
     """
 
     def __init__(self, *, pending_max: int) -> None:

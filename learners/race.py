@@ -1,10 +1,11 @@
 """The race: every shadow is asked, judged and taught beside the champion; one that raises leaves."""
 
-from anabranch.ports import AcceptedEvent
+from anabranch.ports import AcceptedEvent, Answer
+from learners.fence import is_fault
 from learners.members import Member, paired
 from learners.shadows import Shadows
 from learners.standing import Refill, StandingPlaces
-from learners.tasks import Answer, Task, is_fault
+from learners.tasks import Task
 
 
 class Race:
@@ -27,11 +28,13 @@ class Race:
             if member.every != 1 and (not member.every or number % member.every):
                 continue
             try:
-                answers[member.name] = member.ask(event.x)
+                answer = answers[member.name] = member.ask(event.x)
+                if answer.unusable:
+                    member.unusable.note(answer.unusable, number=number, window=self.window)
             except BaseException as error:
                 if not is_fault(error):
                     raise
-                self._disqualify(member, error)
+                self.disqualify(member, error)
 
     def judge(self, event: AcceptedEvent, loss: float | None, answers: dict[str, Answer]) -> None:
         """Score every shadow on its answer, beside the champion's loss, and teach it."""
@@ -51,9 +54,9 @@ class Race:
             except BaseException as error:
                 if not is_fault(error):
                     raise
-                self._disqualify(member, error)
+                self.disqualify(member, error)
 
-    def _disqualify(self, member: Member, error: BaseException) -> None:
+    def disqualify(self, member: Member, error: BaseException) -> None:
         """A shadow that raises never costs an event: it leaves."""
         if member.place:
             self.standing.fault(member.place)

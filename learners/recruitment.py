@@ -8,13 +8,14 @@ from anabranch.messages import LogRange, Retrain, TrainedOn
 from anabranch.ports import AcceptedEvent, Fired
 from anabranch.settings import Recruit, Settings
 from learners.catalogue import build
+from learners.fence import is_fault
 from learners.library import Library
 from learners.life import Life
 from learners.lineage import Lineage, merged
 from learners.members import Member
 from learners.retraining import Job, Jobs, JobUnderWay, Plan, Recruited, fresh_after
 from learners.shadows import Shadows
-from learners.tasks import Task, is_fault
+from learners.tasks import Task
 
 _DRIFTS = frozenset({"error", "input", "prediction", "label"})
 """Kinds of signals that say that something has changed; the others say that it is time."""
@@ -96,28 +97,43 @@ class Recruitment:
             events = max(window, recruit.events) if recruit.on == "detector-window" else recruit.events
             span = min(events, event, self.settings.retrain.history_max)
             key = (span, recruit.on == "warm", str(recruit.model))
-            if key not in plans:
+            if key in plans:
+                continue
+            warm = self._bytes_of(champion) if recruit.on == "warm" else b""
+            if warm is not None:
                 name = f"r{event}{what}-{recruit.on}-{span}{_other(recruit, number)}"
-                plans[key] = Plan(
-                    name, tuple(self.lineage.last(span)), recruit.model, self._bytes_of(champion, recruit)
-                )
+                plans[key] = Plan(name, tuple(self.lineage.last(span)), recruit.model, warm)
         return tuple(plans.values())
 
-    def _bytes_of(self, champion: Member, recruit: Recruit) -> bytes:
-        """The champion as it is now, for a warm copy."""
-        return statetree.encode(champion.model, trusted=self.settings.model.trusted) if recruit.on == "warm" else b""
+    def _bytes_of(self, champion: Member) -> bytes | None:
+        """The champion as it is now, for a warm copy; None if its state cannot be kept."""
+        try:
+            return statetree.encode(champion.model, trusted=self.settings.model.trusted)
+        except statetree.StateTreeError:
+            return None
 
     def _at_once(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
         """Recruits that need no training."""
         for number, recruit in enumerate(self.settings.retrain.recruits):
             name = f"r{event}-now{_other(recruit, number)}"
             if recruit.on == "now" and name not in self.life.states:
-                model = build(recruit.model or self.settings.model, seed=self.settings.seed)
+                model = self._fresh(recruit)
+                if model is None:
+                    continue
                 (newest,) = self.lineage.last(1)
                 trained_on = fresh_after(newest.partition, newest.end - 1, number=event)
                 yield self._member(name, model, trained_on, event=event), "fresh from now"
             elif recruit.on == "former":
                 yield from self._former(champion, event=event)
+
+    def _fresh(self, recruit: Recruit) -> Any:
+        """None if it cannot be made now: a factory, which made one at the start, may do as it likes."""
+        try:
+            return build(recruit.model or self.settings.model, seed=self.settings.seed)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            return None
 
     def _former(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
         """A copy of each former champion of which none is there."""

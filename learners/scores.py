@@ -3,6 +3,7 @@
 import math
 from collections import Counter, deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from river import base, metrics
@@ -10,8 +11,9 @@ from river import base, metrics
 from anabranch.errors import ConfigError
 from anabranch.metric_names import metric_of as metric_of  # noqa: PLC0414  # named from here, too
 from anabranch.metric_names import on_proba
+from anabranch.ports import Answer
 from anabranch.settings import Settings
-from learners.tasks import Answer
+from learners.fence import NUMBER_MAX, WITHOUT_BOUND
 
 DEFAULTS = {
     "binary": ("Accuracy", "F1", "LogLoss"),
@@ -57,27 +59,57 @@ class Scores:
     digit: an empty prediction is passed over, a metric on probabilities gets the probabilities. The windowed ones are
     computed anew from the last `window` answers when asked for: that is less work than adding and taking back on every
     event, leaves no rounding behind, and needs no metric that can take back.
+
+    An answer that could not be used is a wrong label to metrics on labels, and nothing to those on probabilities. To
+    metrics on numbers it is an error beyond all bounds, 1e100: in the window always, and in the running values, which
+    never forget, only where a number was there and was too large. What a metric raises on is passed over and counted.
+
+    Attributes:
+        unusable: answers that could not be used, by the reason.
+        raised: answers on which a metric has raised, by the metric's name.
     """
 
     def __init__(self, fresh: Iterable[metrics.base.Metric], *, window: int) -> None:
         self.running: list[Any] = _sharing(fresh)
         self.recent: deque[tuple[Any, Answer]] = deque(maxlen=window)
+        self.unusable: dict[str, int] = {}
+        self.raised: dict[str, int] = {}
         self._bind()
 
     def _bind(self) -> None:
         """Sort the update methods by what they take: done once, since it runs on every event."""
         self._on_labels, self._on_probas = _updates(self.running)
+        self._numeric = any(isinstance(each, metrics.base.RegressionMetric) for each in self.running)
 
     def update(self, y: Any, answer: Answer) -> None:
         """Take in one label and the answer that was served for it."""
         self.recent.append((y, answer))
-        value, proba = answer
+        value, proba, unusable = answer
+        if unusable:
+            self.unusable[unusable] = self.unusable.get(unusable, 0) + 1
+            value = self._stand_in(y, unusable)
         if value is not None:
             for update in self._on_labels:
-                update(y, value)
+                try:
+                    update(y, value)
+                except Exception:  # the metric's, on an answer that it has no value for
+                    self._note(update)
         if proba:
             for update in self._on_probas:
-                update(y, proba)
+                try:
+                    update(y, proba)
+                except Exception:  # the same
+                    self._note(update)
+
+    def _stand_in(self, y: Any, unusable: str) -> Any:
+        """What the running metrics are shown instead of an answer that could not be used."""
+        if self._numeric:
+            return NUMBER_MAX if unusable in WITHOUT_BOUND else None
+        return _wrong(y)
+
+    def _note(self, update: Any) -> None:
+        name = _name(update.__self__)
+        self.raised[name] = self.raised.get(name, 0) + 1
 
     def values(self) -> dict[str, float]:
         """The running values, by lower-case name; those that are undefined or infinite are left out."""
@@ -89,23 +121,33 @@ class Scores:
 
     def measured(self) -> list[float]:
         """The values over the window as they are, in the order of the metrics: NaN or infinite, too."""
-        return [float(metric.get()) for metric in self._over_window()]
+        return [_value(metric) for metric in self._over_window()]
 
     def _over_window(self) -> list[Any]:
         fresh = _sharing(self.running)
         on_labels, on_probas = _updates(fresh)
-        for y, (value, proba) in self.recent:
-            if value is not None:
+        for y, (value, proba, unusable) in self.recent:
+            shown = value
+            if unusable:
+                shown = NUMBER_MAX if self._numeric else _wrong(y)
+            if shown is not None:
                 for update in on_labels:
-                    update(y, value)
+                    with suppress(Exception):  # counted when it came
+                        update(y, shown)
             if proba:
                 for update in on_probas:
-                    update(y, proba)
+                    with suppress(Exception):
+                        update(y, proba)
         return fresh
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"running": self.running, "recent": [(y, answer.value, answer.proba) for y, answer in self.recent]}
+        return {
+            "running": self.running,
+            "recent": [(y, *answer) for y, answer in self.recent],
+            "unusable": dict(self.unusable),
+            "raised": dict(self.raised),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; metrics that the configuration changed since begin afresh."""
@@ -113,8 +155,14 @@ class Scores:
             return
         self.running = state["running"]
         self.recent.clear()
-        self.recent.extend((y, Answer(value, proba)) for y, value, proba in state["recent"])
+        self.recent.extend((y, Answer(*answer)) for y, *answer in state["recent"])
+        self.unusable, self.raised = dict(state.get("unusable", {})), dict(state.get("raised", {}))
         self._bind()
+
+
+def _wrong(y: Any) -> Any:
+    """A label that is certainly not the true one."""
+    return not y if isinstance(y, bool) else None
 
 
 def _sharing(several: Iterable[metrics.base.Metric]) -> list[Any]:
@@ -154,8 +202,16 @@ def _updates(several: list[Any]) -> tuple[list[Any], list[Any]]:
 
 def _finite(several: Iterable[Any]) -> dict[str, float]:
     """Messages hold finite numbers, and no number in place of NaN would be true: an error of 0 is a perfect one."""
-    values = {_name(metric): float(metric.get()) for metric in several}
+    values = {_name(metric): _value(metric) for metric in several}
     return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _value(metric: Any) -> float:
+    """NaN where the metric cannot tell: some raise instead."""
+    try:
+        return float(metric.get())
+    except Exception:
+        return math.nan
 
 
 def _name(metric: Any) -> str:

@@ -7,13 +7,14 @@ from river import drift
 
 from anabranch import statetree
 from anabranch.messages import TrainedOn
-from anabranch.ports import AcceptedEvent
+from anabranch.ports import AcceptedEvent, Answer
 from anabranch.settings import Settings, Standing
 from learners import portfolio
 from learners.catalogue import build
+from learners.fence import is_fault
 from learners.members import Member
 from learners.retraining import fresh_after
-from learners.tasks import Answer, Task
+from learners.tasks import Task
 
 FAULTS_MAX = 3
 """A place whose models raise more often stays empty."""
@@ -113,13 +114,9 @@ class StandingPlaces:
             if member.kind == "displaced":
                 continue  # it may be called back as it is
             if alarmed:
-                yield Refill(
-                    place.name, *self._fresh(place.name, event, number), "begins afresh: its own error has risen"
-                )
+                yield from self._fresh(place.name, event, number, "begins afresh: its own error has risen")
             elif place.restart_every and number - self.born.get(place.name, 0) >= place.restart_every:
-                yield Refill(
-                    place.name, *self._fresh(place.name, event, number), f"begins afresh after {place.restart_every}"
-                )
+                yield from self._fresh(place.name, event, number, f"begins afresh after {place.restart_every}")
         if len(self.holders) + len(self.spent) < len(self.places):
             yield from self._vacant(event, number)
 
@@ -134,13 +131,21 @@ class StandingPlaces:
             self._set_places()
         for name in self.places:
             if name not in self.holders and self.faults.get(name, 0) <= FAULTS_MAX:
-                yield Refill(name, *self._fresh(name, event, number), "a standing shadow")
+                yield from self._fresh(name, event, number, "a standing shadow")
 
-    def _fresh(self, name: str, event: AcceptedEvent, number: int) -> tuple[Any, TrainedOn]:
+    def _fresh(self, name: str, event: AcceptedEvent, number: int, reason: str) -> Iterator[Refill]:
+        """A fresh model for a place, if one can be made: a factory, which made one at the start, may do as it likes."""
         self.born[name] = number
         if name in self.alarms:
             self.alarms[name].begin()
-        return self.build(name), fresh_after(event.partition, event.offset, number=number)
+        try:
+            model = self.build(name)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            self.faults[name] = self.faults.get(name, 0) + 1
+            return
+        yield Refill(name, model, fresh_after(event.partition, event.offset, number=number), reason)
 
     def build(self, name: str) -> Any:
         """A fresh model for a place."""

@@ -40,6 +40,8 @@ class Succession:
         self.library = library
         self.life = life
         self.due = NEVER
+        self.held_until = 0
+        """Accepted events at which a champion that was broken is looked at again; 0: none was."""
         self.rolled_back: dict[str, int] = {}
         self._probation_events = settings.arena.probation_events
         self._warm_up_events = settings.publish.warm_up_events
@@ -51,19 +53,32 @@ class Succession:
 
     def publication_due(self, number: int) -> bool:
         """Whether the champion is to be announced for the first time, or as it has become."""
-        if self.champion.version is None:
-            return number >= self._warm_up_events
+        if self.champion.version is None or self.held_until:
+            return number >= max(self._warm_up_events, self.held_until)
         return bool(self._refresh_events) and number % self._refresh_events == 0
 
-    def publish_as_it_is(self, moment: Moment) -> Promotion:
-        """The champion once more, with what it has learned since; or for the first time."""
+    def publish_as_it_is(self, moment: Moment) -> Promotion | None:
+        """The champion once more, with what it has learned since; or for the first time. None if it is broken."""
+        if self._broken(moment):
+            return None
         if self.champion.version is not None:
             return self.publish("refresh", moment, reason=f"{self._refresh_events} events more")
         return self.publish("first", moment, reason=f"{moment.number} events learned")
 
     def rebuilt(self, moment: Moment, *, reason: str) -> Promotion | None:
-        """The champion as it is, between two events; None before the warm-up is over."""
-        return None if moment.number < self._warm_up_events else self.publish("rebuild", moment, reason=reason)
+        """The champion as it is, between two events; None before the warm-up is over, or if it is broken."""
+        if moment.number < max(self._warm_up_events, self.held_until) or self._broken(moment):
+            return None
+        return self.publish("rebuild", moment, reason=reason)
+
+    def _broken(self, moment: Moment) -> bool:
+        """Whether the champion cannot be announced as it is: then it is told, and looked at again after a warm-up."""
+        constraints, measured = self.shadows.constraints, dict[str, float]()
+        why = constraints.broken(self.champion, moment.canary, number=moment.number, measured=measured)
+        if why and not self.held_until:
+            self.life.stay(self.champion.name, reason=f"held back: not announced: {why}", level="alert")
+        self.held_until = moment.number + self._warm_up_events if why else 0
+        return bool(why)
 
     def times_up(self, number: int) -> None:
         """End what has lasted its time: the champion's probation, displaced champions, recruits that do not win."""
@@ -98,7 +113,9 @@ class Succession:
             if recent:
                 self._hold(member, recent, level="alert")
                 continue
-            examined = self.shadows.constraints.examine(member, champion=self.champion, canary=moment.canary)
+            examined = self.shadows.constraints.examine(
+                member, champion=self.champion, canary=moment.canary, number=moment.number
+            )
             if not examined.fault:
                 return self._swap(member, moment, examined.measured)
             self._hold(member, examined.fault, level="info")
@@ -132,6 +149,7 @@ class Succession:
             self.rolled_back[displaced.cause] = number
             self.library.drop(restores)
         self._exchange(winner, displaced, number=number, rollback=restores is not None, reason=reason)
+        self.held_until = 0
         promotion = self.publish("swap" if restores is None else "rollback", moment, reason=reason)
         return promotion._replace(
             verdict=verdict, constraints=measured, displaced_version=displaced.version, restores=restores
@@ -192,7 +210,12 @@ class Succession:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, besides champion and version."""
-        return {"due": self.due, "rolled_back": dict(self.rolled_back), "library": self.library.state()}
+        return {
+            "due": self.due,
+            "held_until": self.held_until,
+            "rolled_back": dict(self.rolled_back),
+            "library": self.library.state(),
+        }
 
     def restore(self, state: dict[str, Any], *, champion: dict[str, Any], version: int) -> None:
         """Go on from a checkpoint."""
@@ -202,5 +225,6 @@ class Succession:
         if self.champion.groups is not None and champion["groups"] is not None:
             self.champion.groups.restore(champion["groups"])
         self.version = version
+        self.held_until = state.get("held_until", 0)
         self.due, self.rolled_back = state["due"], dict(state["rolled_back"])
         self.library.restore(state["library"])

@@ -10,14 +10,9 @@ from typing import Any
 from river import active, base, compose, naive_bayes
 
 from anabranch.errors import ModelSpecError
-from anabranch.ports import Answer as Answer  # noqa: PLC0414  # named from here, too
+from anabranch.ports import Answer
 from anabranch.settings import Settings
-
-Asker = Callable[[dict[str, object]], Answer]
-
-
-NOTHING = Answer(None)
-"""What a model that cannot predict yet answers, and what stands for a missing answer."""
+from learners.fence import Asker, Fence
 
 LOG_LOSS_CAP = math.log(100)
 
@@ -108,6 +103,7 @@ class Task:
         self.kind = "regression" if settings.numeric else settings.task
         self.loss_name = settings.arena.loss or ("absolute" if self.kind == "regression" else "zero-one")
         self.scale = RunningScale()
+        self.fence = Fence(self.kind, labels_max=settings.guard.classes_max, label_max=settings.guard.string_max)
         self.wants_proba = wants_proba or self.loss_name in ("brier", "log")
         self.loss: Callable[[Any, Answer], float] = {
             "zero-one": zero_one,
@@ -131,9 +127,7 @@ class Task:
 
     def judged(self, y: Any, champion: Answer) -> bool:
         """To be called after all members were scored on an event; whether the same errors will now cost more."""
-        if champion.value is None or not math.isfinite(champion.value):
-            return False
-        return self.scale.update(champion.value - y)
+        return False if champion.value is None else self.scale.update(champion.value - y)
 
     def check(self, model: base.Estimator) -> None:
         """Refuse a model that is not of this task.
@@ -154,25 +148,20 @@ class Task:
             )
 
     def asker(self, model: Any) -> Asker:
-        """A function that asks `model`, with no more predictions than the task needs.
+        """A function that asks `model` through the fence, with no more predictions than the task needs.
 
         Raises:
-            ModelSpecError: a loss or a metric needs probabilities, and the model gives none.
+            ModelSpecError: a loss, a metric or a signal needs probabilities, and the model gives none.
         """
         if not self.wants_proba:
-            predict = model.predict_one
-            return lambda x: Answer(predict(x))
+            return self.fence.asker(model.predict_one)
         last = type(last_step(model))
         if last.predict_proba_one is base.Classifier.predict_proba_one:
             raise ModelSpecError(
-                f"{last.__name__} gives no probabilities, which a metric or the arena's loss needs: "
+                f"{last.__name__} gives no probabilities, which a metric, a signal or the arena's loss needs: "
                 'set scores.metrics to some on labels, as in ["Accuracy", "F1"], and arena.loss to "zero-one"'
             )
-        predict_proba = model.predict_proba_one
-        if derives_label(model):
-            return lambda x: _with_label(predict_proba(x))
-        predict = model.predict_one
-        return lambda x: Answer(predict(x), predict_proba(x))
+        return self.fence.asker(None if derives_label(model) else model.predict_one, model.predict_proba_one)
 
     def shadow_asker(self, model: Any) -> Asker:
         """As `asker`, for a model that is judged and not served: naive Bayes without SciPy's general, slow sum.
@@ -184,7 +173,8 @@ class Task:
             return ask
         likelihoods: Callable[[dict[str, object]], dict[Any, float]] = model.joint_log_likelihood
         if not self.wants_proba:
-            return lambda x: _likeliest(likelihoods(x))
+            return self.fence.asker(lambda x: _likeliest(likelihoods(x)))
+        usable = self.fence.probabilities
 
         def quick(x: dict[str, object]) -> Answer:
             logs = likelihoods(x)
@@ -193,17 +183,13 @@ class Task:
                 return ask(x)
             shares = {label: math.exp(each - top) for label, each in logs.items()}
             total = sum(shares.values())
-            return _with_label({label: share / total for label, share in shares.items()})
+            return usable({label: share / total for label, share in shares.items()})
 
         return quick
 
 
-def _likeliest(logs: dict[Any, float]) -> Answer:
-    return Answer(max(logs, key=logs.__getitem__)) if logs else NOTHING
-
-
-def _with_label(proba: dict[Any, float]) -> Answer:
-    return Answer(max(proba, key=proba.__getitem__), proba) if proba else NOTHING
+def _likeliest(logs: dict[Any, float]) -> Any:
+    return max(logs, key=logs.__getitem__) if logs else None
 
 
 def last_step(model: Any) -> Any:
@@ -216,8 +202,3 @@ def last_step(model: Any) -> Any:
 def derives_label(model: Any) -> bool:
     """Whether `predict_one` is the likeliest label of `predict_proba_one`, so that one call serves both."""
     return type(last_step(model)).predict_one is base.Classifier.predict_one
-
-
-def is_fault(error: BaseException) -> bool:
-    """Whether a model is to blame for an exception; a panic of River's Rust parts is a BaseException."""
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from anabranch.messages import DriftSignal, LogRange, ModelReport, Retrain, Transition
+from anabranch.messages import Alert, AlertKind, DriftSignal, Level, LogRange, ModelReport, Retrain, Transition
 from anabranch.ports import AcceptedEvent, Findings, Fired
 from learners.life import Step
 from learners.members import Member
@@ -80,6 +80,18 @@ class Teller:
             by=asked.by,
         )
 
+    def alert(self, event: AcceptedEvent, kind: AlertKind, reason: str, *, number: int, level: Level) -> Alert:
+        """Something about this event that a person should look at."""
+        return Alert(
+            id=self._id(event, f"alert/{kind}"),
+            model=self.model,
+            kind=kind,
+            level=level,
+            reason=reason,
+            event=number,
+            positions={str(event.partition): event.offset + 1},
+        )
+
     def transition(self, step: Step, event: AcceptedEvent, *, number: int) -> Transition:
         """A model took a step in its life."""
         return Transition(
@@ -105,6 +117,7 @@ class Teller:
         scores: Scores,
         members: Iterable[Member],
         wins_at: float,
+        window: int,
         pending: int,
         jobs: int,
         notes: tuple[str, ...],
@@ -120,8 +133,10 @@ class Teller:
             event_ts=event.ts,
             scores=scores.values(),
             windowed=scores.windowed_values(),
-            members=tuple(member.report(wins_at=wins_at) for member in members),
+            members=tuple(member.report(wins_at=wins_at, number=number, window=window) for member in members),
             pending=pending,
             jobs=jobs,
+            unusable=dict(scores.unusable),
+            unscored=dict(scores.raised),
             notes=notes,
         )

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from river import dummy, metrics, tree
 
+from anabranch.ports import Answer
 from benchmarks.accuracy import generators, jobs, measures, one_pass, our_pass
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.aims import ARF, CHEAP, EIGHT, aims
 from benchmarks.accuracy.entries import ENTRIES
 from benchmarks.accuracy.results import Results
 from benchmarks.accuracy.streams import STREAMS, Stream
-from learners.tasks import Answer
 
 SEA = next(each for each in STREAMS if each.name == "sea_abrupt")
 

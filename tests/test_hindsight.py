@@ -9,12 +9,13 @@ import pytest
 from river.datasets import synth
 
 from anabranch.messages import TrainedOn
+from anabranch.ports import Answer
 from anabranch.settings_file import build
 from anabranch.testing import FrozenClock
 from consumers.backtest import Backtest
 from consumers.hindsight import Hindsight, LaneHindsight
 from learners import catalogue
-from learners.tasks import Answer, zero_one
+from learners.tasks import zero_one
 
 RIGHT, WRONG = Answer(True), Answer(False)
 

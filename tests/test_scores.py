@@ -11,14 +11,13 @@ from river.datasets import synth
 
 from anabranch import statetree
 from anabranch.errors import ConfigError, ModelSpecError
-from anabranch.ports import AcceptedEvent
+from anabranch.ports import AcceptedEvent, Answer
 from anabranch.settings_file import build
 from consumers.guard import Guard
 from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
 from learners.scores import Scores
-from learners.tasks import Answer
 
 Rows = list[tuple[dict[str, Any], Any]]
 

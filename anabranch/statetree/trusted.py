@@ -19,12 +19,13 @@ import numpy as np
 from river.__version__ import __version__ as river_version
 from river.utils import vectordict
 
+from anabranch.errors import AnabranchError
 from anabranch.statetree.stable_set import StableSet
 
 __all__ = ["CorruptState", "StateTreeError", "Trust", "UnsupportedState", "UntrustedClass", "VersionMismatch"]
 
 
-class StateTreeError(ValueError):
+class StateTreeError(AnabranchError, ValueError):
     """A value cannot be turned into model bytes, or bytes into a value.
 
     StateTreeError

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from river import metrics
 
-from learners.tasks import Answer, brier
+from anabranch.ports import Answer
+from learners.tasks import brier
 
 ROLLING = 200
 FINAL_EVENTS = 2000

@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 from river import drift
 
+from anabranch.ports import Answer
 from anabranch.settings import Settings
 from learners import catalogue
-from learners.tasks import Answer, Task
+from learners.tasks import Task
 
 RECENT = 1000
 """Events on which a candidate is retrained."""
