@@ -23,15 +23,18 @@ def simulate(
     events: Annotated[int, typer.Option(help="of a schedule, when a configuration is given", min=1)] = 300,
     hostile: Annotated[int, typer.Option(help="how many hostile records the guard is shown", min=0)] = 100_000,
     siege: Annotated[int | None, typer.Option(help="replay this siege of hostile records alone")] = None,
+    answers: Annotated[int, typer.Option(help="how many hostile answers models give, about", min=0)] = 100_000,
+    fuzz: Annotated[int | None, typer.Option(help="replay this run with hostile models alone")] = None,
     processes: Annotated[int, typer.Option(help="how many at a time; 0 = one a core", min=0)] = 0,
 ) -> None:
     """Crash the learner anywhere, take it over, tear its blobs; then check that each event was learned exactly once.
 
     Each seed is one schedule, over a log and a store in memory. Before, the guard is shown hostile records, a thousand
-    in each siege. A seed or siege that fails is printed with its last steps and the command that replays it; the exit
-    code is then 1.
+    in each siege, and hostile models answer anything, as champion and as shadows. A seed that fails is printed with its
+    last steps and the command that replays it; the exit code is then 1.
     """
     from commands import simulation_view, wiring
+    from consumers.simulation import model_fuzz
     from consumers.simulation import siege as sieges
     from consumers.simulation.campaign import MODELS, Campaign, configured, shipped
 
@@ -51,11 +54,15 @@ def simulate(
         simulation_view.show(campaign, seed)
     elif siege is not None:
         simulation_view.show(besieged, siege)
+    elif fuzz is not None:
+        simulation_view.show(model_fuzz.shipped(), fuzz)
     else:
         again = _replay(config, data, target=target, ts=ts, events=events)
         processes = processes or os.cpu_count() or 1
         count = -(-hostile // sieges.RECORDS)
         simulation_view.besiege(besieged, range(begin, begin + count), processes=processes, again=again)
+        fuzzes = range(begin, begin + -(-answers // model_fuzz.ANSWERS))
+        simulation_view.fuzz(model_fuzz.shipped(), fuzzes, processes=processes)
         simulation_view.run(campaign, range(begin, begin + seeds), processes=processes, again=again)
 
 

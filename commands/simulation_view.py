@@ -1,6 +1,7 @@
 """How simulated runs look to a person: the steps of one, or the first of many that failed and how to run it again."""
 
 import time
+from collections.abc import Callable
 
 import typer
 
@@ -32,10 +33,26 @@ def besiege(sieges: Trials, seeds: range, *, processes: int, again: str) -> None
         print(f"{records:,} hostile records before the guard, all well; {records / seconds:,.0f} a second", flush=True)
 
 
-def _all_well(trials: Trials, seeds: range, *, processes: int, again: str) -> float:
-    """How many seconds it took; ends the program at the first that fails."""
+def fuzz(fuzzes: Trials, seeds: range, *, processes: int) -> None:
+    """All runs with hostile models, until one fails."""
+    if seeds:
+        answers: list[int] = []
+        seconds = _all_well(fuzzes, seeds, processes=processes, again="anabranch simulate --fuzz", tried=answers.append)
+        given = sum(answers)
+        print(f"{given:,} hostile answers behind the fence, all well; {given / seconds:,.0f} a second", flush=True)
+
+
+def _all_well(
+    trials: Trials, seeds: range, *, processes: int, again: str, tried: Callable[[int], object] = lambda count: None
+) -> float:
+    """How many seconds it took; ends the program at the first that fails.
+
+    Args:
+        tried: is told, for each seed, how often what is tried happened.
+    """
     began_s = time.monotonic()
     for result in many(trials, seeds, processes=processes):
+        tried(result.tried)
         if result.finding:
             print("\n".join(["…", *result.steps.splitlines()[-STEPS_SHOWN:]]))
             print(f"seed {result.seed} ({result.scenario}): {result.finding}")

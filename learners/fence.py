@@ -58,12 +58,13 @@ class Fence:
         self.kind = kind
         self.labels_max = labels_max
         self.label_max = label_max
-        self.labels: dict[Any, None] = dict.fromkeys((False, True)) if kind == "binary" else {}
+        self.labels: dict[Any, Any] = {False: False, True: True} if kind == "binary" else {}
+        """Those that may be answered, by what is equal to them: a NumPy number that equals one becomes it."""
 
     def learned(self, y: Any) -> None:
         """A true label, which the guard has bounded, may be answered."""
         if y not in self.labels:
-            self.labels[y] = None
+            self.labels[y] = y
 
     def asker(self, predict: Callable[[Any], Any] | None, predict_proba: Callable[[Any], Any] | None = None) -> Asker:
         """A function that asks a model, by one of its methods or both; the label is the likeliest without the first."""
@@ -89,7 +90,7 @@ class Fence:
     def label(self, answered: Any) -> Answer:
         """A classifier's answer without probabilities."""
         if answered is True or answered is False:
-            return Answer(answered) if answered in self.labels else self._other_label(answered)
+            return Answer(self.labels[answered]) if answered in self.labels else self._other_label(answered)
         return NOTHING if answered is None else self._other_label(answered)
 
     def _other_label(self, answered: Any) -> Answer:
@@ -99,47 +100,59 @@ class Fence:
             if type(label) not in (bool, int, str, float):
                 return OTHER_LABEL
             if self.kind == "binary":
-                return Answer(bool(label)) if label in self.labels and type(label) is not str else OTHER_LABEL
+                return Answer(self.labels[label]) if label in self.labels else OTHER_LABEL
             return self._of_several(label)
         except Exception:  # whatever an object from elsewhere does when it is looked at
             return OTHER_LABEL
 
     def _of_several(self, label: Any) -> Answer:
         if label in self.labels:
-            return Answer(label)
-        if type(label) is float or (type(label) is str and len(label) > self.label_max):
+            return Answer(self.labels[label])
+        if not self._could_be_one(label):
             return OTHER_LABEL
         if len(self.labels) >= self.labels_max:
             return TOO_MANY_LABELS
-        self.labels[label] = None  # a model that was trained elsewhere may know more than was learned here
+        self.labels[label] = label  # a model that was trained elsewhere may know more than was learned here
         return Answer(label)
+
+    def _could_be_one(self, label: Any) -> bool:
+        """Whether the guard could have let it in."""
+        if type(label) is str:
+            return len(label) <= self.label_max and bool(label.encode())  # raises on half of a character
+        return type(label) is not float and -(2**63) <= label < 2**63
 
     # ── probabilities ───────────────────────────────────────────────────────────────────────────────────────────
 
     def probabilities(self, answered: Any) -> Answer:
         """A classifier's probabilities, with the likeliest label."""
         try:
-            # A copy: a model may go on counting in the table that it gave away.
-            proba = {label: float(share) for label, share in answered.items()}
-            if not proba:
-                return NOTHING
-            total = sum(proba.values())
-            if not (1 - SUM_TOLERANCE <= total <= 1 + SUM_TOLERANCE) or min(proba.values()) < 0.0:
-                return _not_shares(total)
-            if not proba.keys() <= self.labels.keys():
-                return self._with_other_labels(proba)
-            return Answer(max(proba, key=proba.__getitem__), proba)
+            return self._likeliest({self.labels[label]: float(share) for label, share in answered.items()})
+        except KeyError:
+            return self._with_other_labels(answered)
         except Exception:  # whatever an object from elsewhere does when it is looked at
             return NOTHING if answered is None else NO_PROBABILITIES
 
-    def _with_other_labels(self, proba: dict[Any, float]) -> Answer:
+    def _likeliest(self, proba: dict[Any, float]) -> Answer:
+        """Of a table that is ours: a model may go on counting in the one that it gave away."""
+        if not proba:
+            return NOTHING
+        total = sum(proba.values())
+        if not (1 - SUM_TOLERANCE <= total <= 1 + SUM_TOLERANCE) or min(proba.values()) < 0.0:
+            return _not_shares(total)
+        return Answer(max(proba, key=proba.__getitem__), proba)
+
+    def _with_other_labels(self, answered: Any) -> Answer:
         """Probabilities of labels that are not known yet, or that are no labels."""
-        labels = [self._other_label(each) for each in proba]
-        unusable = next((each for each in labels if each.unusable or each.value is None), None)
-        if unusable is not None:
-            return unusable if unusable.unusable else OTHER_LABEL
-        named = {each.value: share for each, share in zip(labels, proba.values(), strict=True)}
-        return Answer(max(named, key=named.__getitem__), named)
+        try:
+            labels = [self._other_label(each) for each in answered]
+            unusable = next((each for each in labels if each.unusable), None)
+            if unusable is not None:
+                return unusable
+            return self._likeliest(
+                {each.value: float(share) for each, share in zip(labels, answered.values(), strict=True)}
+            )
+        except Exception:  # the same
+            return NO_PROBABILITIES
 
     def _both(self, predicted: Any, shares: Any) -> Answer:
         """The label and the probabilities of a model whose label is not always the likeliest."""
@@ -154,7 +167,7 @@ class Fence:
 
     def restore(self, state: list[Any]) -> None:
         """Go on from a checkpoint."""
-        self.labels = dict.fromkeys(state)
+        self.labels = {label: label for label in state}
 
 
 def _number(answered: Any) -> Answer:

@@ -4,11 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import structlog
-
 from anabranch.settings import Settings
 from anabranch.settings_file import build
-from consumers.simulation.result import Result
+from consumers.simulation.result import Result, quiet
 from consumers.simulation.schedules import Finding, Scenario, Simulation
 from consumers.simulation.stream import Given, Recipe, Stamped, Synthetic
 
@@ -80,10 +78,6 @@ class Campaign:
         return Result(seed, scenario.name, finding, str(simulation.schedule))
 
     def some(self, seeds: Iterable[int]) -> list[Result]:
-        """Some seeds, silently: a log line for every swap of every run would be many."""
-        configured = structlog.get_config()
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-        try:
+        """Some seeds, silently."""
+        with quiet():
             return [self.one(seed) for seed in seeds]
-        finally:
-            structlog.configure(**configured)

@@ -2,7 +2,10 @@
 
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
+
+import structlog
 
 CHUNK_SEEDS = 20
 
@@ -14,6 +17,19 @@ class Result(NamedTuple):
     scenario: str
     finding: str
     steps: str
+    tried: int = 0
+    """How often what is tried happened, where that is counted."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within it nothing is logged: a line for every swap of every run would be many."""
+    configured = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    try:
+        yield
+    finally:
+        structlog.configure(**configured)
 
 
 class Trials(Protocol):
