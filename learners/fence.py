@@ -26,8 +26,8 @@ Asker = Callable[[dict[str, object]], Answer]
 NUMBER_MAX = 1e100
 """The largest magnitude of a usable number: its square, and sums of many squares, are finite."""
 
-SUM_TOLERANCE = 1e-3
-"""How far from 1 probabilities may sum: rounding in single precision stays far below."""
+LEAST, MOST = 0.999, 1.001
+"""What probabilities may sum to: rounding in single precision stays far within."""
 
 NOTHING = Answer(None)
 """What a model that cannot predict yet answers, and what stands for a missing answer. It is no fault."""
@@ -126,20 +126,16 @@ class Fence:
     def probabilities(self, answered: Any) -> Answer:
         """A classifier's probabilities, with the likeliest label."""
         try:
-            return self._likeliest({self.labels[label]: float(share) for label, share in answered.items()})
+            known = self.labels
+            # A table that is ours: a model may go on counting in the one that it gave away.
+            proba = {known[label]: float(share) for label, share in answered.items()}
+            if LEAST <= sum(proba.values()) <= MOST and min(proba.values()) >= 0.0:
+                return Answer(max(proba, key=proba.__getitem__), proba)
+            return _not_shares(proba)
         except KeyError:
             return self._with_other_labels(answered)
         except Exception:  # whatever an object from elsewhere does when it is looked at
             return NOTHING if answered is None else NO_PROBABILITIES
-
-    def _likeliest(self, proba: dict[Any, float]) -> Answer:
-        """Of a table that is ours: a model may go on counting in the one that it gave away."""
-        if not proba:
-            return NOTHING
-        total = sum(proba.values())
-        if not (1 - SUM_TOLERANCE <= total <= 1 + SUM_TOLERANCE) or min(proba.values()) < 0.0:
-            return _not_shares(total)
-        return Answer(max(proba, key=proba.__getitem__), proba)
 
     def _with_other_labels(self, answered: Any) -> Answer:
         """Probabilities of labels that are not known yet, or that are no labels."""
@@ -148,8 +144,9 @@ class Fence:
             unusable = next((each for each in labels if each.unusable), None)
             if unusable is not None:
                 return unusable
-            return self._likeliest(
-                {each.value: float(share) for each, share in zip(labels, answered.values(), strict=True)}
+            # All of them are known from here on, so this goes no deeper.
+            return self.probabilities(
+                {each.value: share for each, share in zip(labels, answered.values(), strict=True)}
             )
         except Exception:  # the same
             return NO_PROBABILITIES
@@ -187,7 +184,11 @@ def _number(answered: Any) -> Answer:
     return Answer(number) if -NUMBER_MAX <= number <= NUMBER_MAX else BEYOND
 
 
-def _not_shares(total: float) -> Answer:
+def _not_shares(proba: dict[Any, float]) -> Answer:
+    """What is wrong with a table of numbers, if anything: an empty one is no answer yet."""
+    total = sum(proba.values())
+    if not proba:
+        return NOTHING
     return NAN if math.isnan(total) else INFINITE if math.isinf(total) else NOT_SUMMING
 
 
