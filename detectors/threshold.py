@@ -1,5 +1,7 @@
 """A signal on a metric: over the last events, or a span of event time, it crosses a value or grows worse.
 
+A window that does not hold what the metric divides by (no positive for recall) is not judged: see anabranch/divisors.py.
+
 >>> from anabranch.ports import Answer
 >>> signal = Threshold("low", ThresholdSettings(metric="Accuracy", window=100, below=0.7), task="binary")
 >>> right = [True] * 300 + [n % 2 == 0 for n in range(300)]
@@ -7,11 +9,13 @@
 [380]
 """
 
+import math
 from collections import deque
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from anabranch.divisors import defined
 from anabranch.messages import SignalKind
 from anabranch.metric_names import metric_of, on_proba
 from anabranch.ports import Answer, Shift
@@ -68,6 +72,8 @@ class Threshold:
         if not self._is_full(now_s):
             return None
         value = self._value()
+        if value is None:
+            return None
         if self.settings.worsens_by is not None and self.reference is None:
             self.reference = value
         bound, excess = self._excess(value)
@@ -85,11 +91,15 @@ class Threshold:
             recent.popleft()
         return len(recent) >= max(10, self.settings.window // 10)
 
-    def _value(self) -> float:
+    def _value(self) -> float | None:
+        """The metric over the window; None where it is no number, or divides by what the window does not hold."""
+        if not defined(self.metric, (y for _, y, _ in self.recent), (answer for *_, answer in self.recent)):
+            return None
         fresh = self.metric.clone()
         for _, y, answer in self.recent:
             fresh.update(y, answer)
-        return float(fresh.get())
+        value = float(fresh.get())
+        return value if math.isfinite(value) else None
 
     def _excess(self, value: float) -> tuple[float, float]:
         """The bound, and how far the value lies beyond it."""
