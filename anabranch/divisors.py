@@ -1,7 +1,7 @@
 """What a metric divides by: whether it is defined on the labels and answers that it has seen.
 
-Where its divisor is 0, River's metrics answer 0 (or 1), which looks like a model that is always wrong (or right). That is
-no judgement: neither a signal, nor a constraint, nor a score may rest on it.
+Where its divisor is 0, River's metrics answer 0 (or 1), which looks like a model that is always wrong (or right). That
+is no judgement: neither a signal, nor a constraint, nor a score may rest on it.
 
 >>> from river import metrics
 >>> defined(metrics.Recall(), [False, False], [False, False])

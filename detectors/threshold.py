@@ -1,6 +1,6 @@
 """A signal on a metric: over the last events, or a span of event time, it crosses a value or grows worse.
 
-A window that does not hold what the metric divides by (no positive for recall) is not judged: see anabranch/divisors.py.
+A window that lacks what the metric divides by (a positive, for recall) is not judged: see anabranch/divisors.py.
 
 >>> from anabranch.ports import Answer
 >>> signal = Threshold("low", ThresholdSettings(metric="Accuracy", window=100, below=0.7), task="binary")
