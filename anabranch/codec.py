@@ -8,6 +8,9 @@ from pydantic import ValidationError
 from anabranch.errors import AnabranchError
 from anabranch.messages import Message
 
+_BOM = b"\xef\xbb\xbf"
+"""With which some editors begin a text."""
+
 M = TypeVar("M", bound=Message)
 
 
@@ -27,7 +30,7 @@ def decode(kind: type[M], data: bytes) -> M:
         UnreadableMessage: naming the message and the first fault.
     """
     try:
-        return kind.model_validate(orjson.loads(data), extra="ignore")
+        return kind.model_validate(orjson.loads(data.removeprefix(_BOM)), extra="ignore")
     except orjson.JSONDecodeError as error:
         raise UnreadableMessage(f"not a {kind.__name__}: not JSON: {error}") from error
     except ValidationError as error:

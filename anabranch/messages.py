@@ -6,9 +6,12 @@ Each is a frozen pydantic model; `anabranch schema` prints their JSON Schemas. N
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from anabranch.instants import spelt_out
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Moment = Annotated[datetime | Number, BeforeValidator(spelt_out)]
 FeatureValue = bool | int | Number | str | None
 LabelValue = bool | int | Number | str
 SignalKind = Literal["error", "input", "prediction", "label", "threshold", "schedule", "volume", "demand"]
@@ -31,7 +34,7 @@ class Event(Message):
     """
 
     id: str = Field(min_length=1, description="unique; a repeated id within the window is a duplicate")
-    ts: datetime | Number = Field(description="when it happened: RFC 3339 or epoch seconds")
+    ts: Moment = Field(description="when it happened: RFC 3339 or epoch seconds")
     features: dict[str, FeatureValue]
     label: LabelValue | None = Field(default=None, description="absent or null: it comes later")
 
@@ -40,7 +43,7 @@ class Label(Message):
     """The label of an event that was published without one."""
 
     id: str = Field(min_length=1, description="the event's id")
-    ts: datetime | Number = Field(description="when the label became known")
+    ts: Moment = Field(description="when the label became known")
     label: LabelValue
     revision: int = Field(default=0, ge=0)
 

@@ -26,7 +26,7 @@ from commands import figures
 from consumers import files
 from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
-from consumers.guard import Guard, own_time_s
+from consumers.guard import Guard, learnable, own_time_s
 from consumers.history import blaming
 from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
@@ -108,8 +108,8 @@ def _warmed_up(settings: Settings, path: Path, *, target: str, ts: str | None) -
     guard = Guard(settings)
     learned = 0
     for record in records(path, target=target, ts=ts):
-        event = guard.check(record)
-        if isinstance(event, AcceptedEvent) and event.y is not None:
+        event = learnable(guard, guard.check(record))
+        if event is not None:
             with blaming(guard, event):
                 model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the lane refuses what cannot learn
             learned += 1

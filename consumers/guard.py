@@ -5,41 +5,39 @@ What it refuses becomes a dead letter; a duplicate is only counted. Neither chan
 
 import base64
 import math
-import re
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgpack
 import orjson
 
 from anabranch.messages import DeadLetter
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
+from anabranch.values import NUMBER_MAX
+from consumers import labels, lookalikes
+from consumers.event_times import Plausible
+from consumers.event_times import own_time_s as own_time_s  # noqa: PLC0414  # named from here, too
+from consumers.labels import KINDS, Labels, too_large
+from consumers.recent_ids import UNKNOWN, UNLABELLED, RecentIds, code_of
+from consumers.refusal import Refused, named
 
-_KINDS: dict[type, str] = {float: "number", int: "number", str: "string", bool: "boolean"}
-_KEYS = {"id", "ts", "features", "label"}
+_KEYS = frozenset(lookalikes.KEYS)
 SHAPES_MAX = 256
 """Combinations of names and types that are recognised at a glance."""
 
 REASON_MAX = 500
 """Characters of a dead letter's reason: it may quote the record, whose strings can be as long as the record."""
 
-NUMBER_MAX = 1e100
-"""The largest magnitude of a number. Beyond 1e150 its square is infinite: a scaler then answers NaN for ever, and a
-regression tree raises on every later event."""
 
-# What Python reads and RFC 3339 does not know (weeks, no dashes, +02:80) would not be an Event for others.
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:[0-5]\d)?", re.ASCII).fullmatch
+class Repeated(NamedTuple):
+    """An event that was seen before without a label, and now brings it: as the task reads it, and as it came."""
+
+    event: AcceptedEvent
+    label: Any
 
 
-class Refused(Exception):
-    """A record that may not reach the lane; caught by the guard itself."""
-
-    def __init__(self, stage: str, reason: str) -> None:
-        super().__init__(reason)
-        self.stage = stage
-        self.reason = reason
+Checked = AcceptedEvent | Repeated | DeadLetter | None
+"""What the guard makes of a record; None is a duplicate that brings nothing new."""
 
 
 class Guard:
@@ -52,41 +50,75 @@ class Guard:
     def __init__(self, settings: Settings) -> None:
         self.model = settings.name
         self.limits = settings.guard
-        self.read_label = _label_reader(settings)
-        self.positive = settings.positive
+        self.read_label = labels.reader(settings)
         self._needed = {"user": settings.model.user, "item": settings.model.item} if settings.task == "reco" else {}
-        self.labels_max = {"binary": 2, "multiclass": settings.guard.classes_max}.get(settings.task, 0)
+        self.labels = Labels(settings)
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._event_max_bytes = self.limits.event_max_bytes
         self._string_max = self.limits.string_max
-        self._ts_earliest, self._ts_latest = -self.limits.ts_behind_max, self.limits.ts_ahead_max
+        self._time = Plausible(behind_max=self.limits.ts_behind_max, ahead_max=self.limits.ts_ahead_max).time
         self.kinds: dict[str, str] = {}
         self._plain_shapes: set[tuple[Any, ...]] = set()
-        self.labels: dict[Any, None] = {}
         self.ids = RecentIds(settings.guard.dedup_window)
-        self.accepted = self.refused = self.duplicates = 0
+        self.accepted = self.refused = self.duplicates = self.repeated = 0
 
     @property
     def taken(self) -> int:
         """Records that were looked at."""
-        return self.accepted + self.refused + self.duplicates
+        return self.accepted + self.refused + self.duplicates + self.repeated
 
-    def check(self, record: Record) -> AcceptedEvent | DeadLetter | None:
-        """The event, or the dead letter that says what is wrong with it, or None for a duplicate."""
+    def check(self, record: Record) -> Checked:
+        """The event, or that its label came later, or the dead letter that says what is wrong, or None: a duplicate.
+
+        Whoever is given a `Repeated` says what came of it: `label_taken`, or `label_lost`.
+        """
         try:
             event, new_kinds, label = self._read(record)
+            if not self.ids.add(event.id, code_of(event.y)):
+                return self._seen(event, label)
         except Refused as refused:
             self.refused += 1
             return self.dead_letter(record, stage=refused.stage, reason=refused.reason)
-        if not self.ids.add(event.id):
-            self.duplicates += 1
-            return None
         if new_kinds:  # only now: neither a refused event nor a duplicate leaves a trace
             self.kinds.update(new_kinds)
-        if label is not None and self.labels_max and label not in self.labels:
-            self.labels[label] = None
+        if label is not None:
+            self.labels.remember(label)
         self.accepted += 1
         return event
+
+    def _seen(self, event: AcceptedEvent, label: Any) -> Repeated | None:
+        """An id that was there before: what brings something new is more than a duplicate."""
+        code = self.ids.code(event.id)
+        if event.y is None or code in (UNKNOWN, code_of(event.y)):
+            self.duplicates += 1
+            return None
+        if code == UNLABELLED:
+            return Repeated(event, label)
+        raise Refused(
+            "label",
+            f"event {event.id[:100]!r} had another label before, which was learned and stands: this one is "
+            f"{str(event.y)[:100]!r}",
+        )
+
+    def label_taken(self, repeated: Repeated) -> None:
+        """The label that came later found its event, and was learned."""
+        self.repeated += 1
+        self.ids.labelled(repeated.event.id, code_of(repeated.event.y))
+        self.labels.remember(repeated.label)
+
+    def was_waiting(self) -> None:
+        """The event that was just accepted was one whose id lay too far back, and is waiting for its label still."""
+        self.accepted -= 1
+        self.repeated += 1
+
+    def label_lost(self, repeated: Repeated, record: Record) -> DeadLetter:
+        """The event no longer waits for the label that came."""
+        self.refused += 1
+        reason = (
+            f"the label of event {repeated.event.id[:100]!r} comes too late: the event no longer waits for it, since "
+            "more than `pending_max` others have come without a label (raise it in the configuration)"
+        )
+        return self.dead_letter(record, stage="label", reason=reason)
 
     def dead_letter(self, record: Record, *, stage: Any, reason: str) -> DeadLetter:
         """The record as a dead letter."""
@@ -108,14 +140,14 @@ class Guard:
         try:
             id_, ts, features = table["id"], table["ts"], table["features"]
         except KeyError as error:
-            raise Refused("schema", f"no {error.args[0]!r}") from None
+            raise Refused("schema", f"no {error.args[0]!r}{lookalikes.of_table(table)}") from None
         if len(table) > 3:
             self._no_more_than_known(table)
         self._check_string("id", id_)
         if not id_:
             raise Refused("schema", "'id' is empty")
         if type(features) is not dict:
-            raise Refused("schema", f"'features' is {_named(features)}, not an object")
+            raise Refused("schema", f"'features' is {named(features)}, not an object")
         time_s = self._time(ts, record.timestamp_s)
         x, new_kinds = self._features(features)
         for key, name in self._needed.items():
@@ -133,21 +165,23 @@ class Guard:
         try:
             table = orjson.loads(value)
         except orjson.JSONDecodeError as error:
+            if value.startswith(lookalikes.BOM):  # some editors begin with it, and readers may pass over it (RFC 8259)
+                return self._decode(value.removeprefix(lookalikes.BOM))
             # orjson takes no NaN, no Infinity, and no 1e999 either.
-            raise Refused("decode", f"not JSON: {error}") from None
+            raise Refused("decode", f"not JSON: {error}{lookalikes.of_bytes(value)}") from None
         if type(table) is not dict:
-            raise Refused("schema", f"the event is {_named(table)}, not an object")
+            raise Refused("schema", f"the event is {named(table)}, not an object{lookalikes.of_value(table)}")
         return table
 
     def _no_more_than_known(self, table: dict[str, Any]) -> None:
         if table.keys() <= _KEYS:
             return
         unknown = next(key for key in table if key not in _KEYS)
-        raise Refused("schema", f"unknown key {unknown[:100]!r}")
+        raise Refused("schema", f"unknown key {unknown[:100]!r}{lookalikes.of_table(table)}")
 
     def _check_string(self, name: str, value: Any) -> None:
         if type(value) is not str:
-            raise Refused("schema", f"{name!r} is {_named(value)}, not a string")
+            raise Refused("schema", f"{name!r} is {named(value)}, not a string")
         if len(value) > self._string_max:
             raise Refused("limits", f"{name!r} has {len(value)} characters; at most {self._string_max}")
 
@@ -156,7 +190,7 @@ class Guard:
         shape = (*features, *map(type, features.values()))
         if shape in self._plain_shapes:  # the usual case: numbers and booleans that were all seen before
             if not _all_within(features.values()):
-                self._refuse_too_large(features)
+                self._refusetoo_large(features)
             return features, {}
         if len(features) > self.limits.features_max:
             raise Refused("limits", f"{len(features)} features; at most {self.limits.features_max}")
@@ -168,20 +202,20 @@ class Guard:
         return {name: value for name, value in features.items() if value is not None}, new
 
     def _feature(self, name: str, value: Any, new: dict[str, str]) -> None:
-        kind = _KINDS.get(type(value))
+        kind = KINDS.get(type(value))
         if kind is None and value is not None:
-            raise Refused("type", f"feature {name[:100]!r} is {_named(value)}")
+            raise Refused("type", f"feature {name[:100]!r} is {named(value)}")
         if kind == "string":
             self._check_string(name, value)
         elif kind == "number" and not -NUMBER_MAX <= value <= NUMBER_MAX:
-            raise _too_large(f"feature {name[:100]!r}", value)
+            raise too_large(f"feature {name[:100]!r}", value)
         if kind is not None and self.kinds.get(name) != kind:
             self._new_kind(name, kind, new)
 
-    def _refuse_too_large(self, features: dict[str, Any]) -> None:
+    def _refusetoo_large(self, features: dict[str, Any]) -> None:
         name, value = max(features.items(), key=lambda each: abs(each[1]))
         if abs(value) > NUMBER_MAX:
-            raise _too_large(f"feature {name[:100]!r}", value)
+            raise too_large(f"feature {name[:100]!r}", value)
 
     def _remember_shape(self, shape: tuple[Any, ...]) -> None:
         if len(self._plain_shapes) >= SHAPES_MAX:
@@ -201,164 +235,35 @@ class Guard:
         if type(label) is str:
             self._check_string("label", label)
         y = self.read_label(label)
-        if self.labels_max and label not in self.labels:
-            self._new_label(label)
+        self.labels.look(label)
         return y
-
-    def _new_label(self, label: Any) -> None:
-        known = ", ".join(repr(each)[:100] for each in list(self.labels)[:5])
-        if len(self.labels) >= self.labels_max:
-            hint = '; for several classes write task = "multiclass"' if self.labels_max == 2 else ""
-            raise Refused("label", f"label {str(label)[:100]!r} is one too many beside {known}{hint}")
-        if self.labels and self.positive is not None and self.positive not in (label, *self.labels):
-            raise Refused(
-                "label",
-                f"label {str(label)[:100]!r} cannot stand beside {known}: neither is `positive` = {self.positive!r} of "
-                'the configuration; write it as the data do, or task = "multiclass" for several classes',
-            )
-
-    def _time(self, ts: Any, broker_s: float) -> float:
-        """Event time in epoch seconds, within bounds of the broker's timestamp."""
-        time_s = ts if type(ts) in (float, int) else _parsed(ts)
-        ahead = time_s - broker_s
-        if not self._ts_earliest <= ahead <= self._ts_latest:
-            side = "after" if ahead > 0 else "before"
-            raise Refused("time", f"ts {str(ts)[:40]} lies {abs(ahead):.12g} s {side} the record's timestamp")
-        return float(time_s)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
             "kinds": dict(self.kinds),
-            "labels": list(self.labels),
+            "labels": self.labels.state(),
+            "label_kind": self.labels.kind,
             "ids": self.ids.state(),
-            "counts": (self.accepted, self.refused, self.duplicates),
+            "counts": (self.accepted, self.refused, self.duplicates, self.repeated),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.kinds = dict(state["kinds"])
         self._plain_shapes.clear()
-        self.labels = dict.fromkeys(state["labels"])
+        self.labels.restore(list(state["labels"]), kind=state.get("label_kind", ""))
         self.ids.restore(state["ids"])
-        self.accepted, self.refused, self.duplicates = state["counts"]
+        # Checkpoints of before labels could come later hold three counts.
+        self.accepted, self.refused, self.duplicates, self.repeated = (*state["counts"], 0)[:4]
 
 
-class RecentIds:
-    """The last `window` to 2·`window` ids, in two generations: bounded, and as cheap as two look-ups.
-
-    >>> ids = RecentIds(2)
-    >>> [ids.add(each) for each in "abacda"]
-    [True, True, False, True, True, False]
-    """
-
-    def __init__(self, window: int) -> None:
-        self.window = window
-        self.young: dict[str, None] = {}
-        self.old: dict[str, None] = {}
-
-    def add(self, event_id: str) -> bool:
-        """Remember an id; False if it was there already."""
-        if event_id in self.young or event_id in self.old:
-            return False
-        if len(self.young) >= self.window:
-            self.old, self.young = self.young, {}
-        if self.window:
-            self.young[event_id] = None
-        return True
-
-    def state(self) -> bytes:
-        """Packed, since there are many: the state tree would look at each."""
-        packed: bytes = msgpack.packb([list(self.old), list(self.young)])
-        return packed
-
-    def restore(self, state: bytes) -> None:
-        """Go on from a checkpoint."""
-        old, young = msgpack.unpackb(state)
-        self.old, self.young = dict.fromkeys(old), dict.fromkeys(young)
-
-
-def _label_reader(settings: Settings) -> Any:
-    if settings.numeric:
-        return _number
-    if settings.task == "multiclass":
-        return _category
-    positive = settings.positive
-    return _truth if positive is None else lambda label: _is_positive(label, positive)
-
-
-def _number(label: Any) -> float:
-    if type(label) in (float, int):
-        if not -NUMBER_MAX <= label <= NUMBER_MAX:
-            raise _too_large("label", label)
-        return float(label)
-    raise Refused("label", f"label is {_named(label)}, not a number")
-
-
-def _too_large(what: str, number: float) -> Refused:
-    return Refused("limits", f"{what} is {number:g}; numbers up to ±{NUMBER_MAX:g} are taken")
-
-
-def _category(label: Any) -> Any:
-    if type(label) in (str, int, bool):
-        return label
-    raise Refused("label", f"label is {_named(label)}, not a string, an integer or a boolean")
-
-
-def _truth(label: Any) -> bool:
-    if label in (0, 1) and type(label) is not str:
-        return bool(label)
-    hint = 'for several classes write task = "multiclass"'
-    if type(label) is str:
-        hint = f"name the positive class with `positive` in the configuration; {hint}"
-    else:
-        hint += ', for numbers "regression"'
-    raise Refused("label", f"label {str(label)[:100]!r} is not true, false, 0 or 1; {hint}")
-
-
-def _is_positive(label: Any, positive: str) -> bool:
-    if type(label) is str:
-        return label == positive
-    raise Refused("label", f"label is {_named(label)}, not a string")
-
-
-def _parsed(ts: Any) -> float:
-    if type(ts) is not str:
-        raise Refused("time", f"'ts' is {_named(ts)}, not RFC 3339 or epoch seconds")
-    try:
-        if not _RFC_3339(ts):
-            raise ValueError(ts)
-        parsed = datetime.fromisoformat(ts.upper())
-    except ValueError:
-        raise Refused("time", f"'ts' {ts[:40]!r} is not RFC 3339") from None
-    if parsed.tzinfo is None:
-        raise Refused("time", f"'ts' {ts[:40]!r} names no time zone")
-    return parsed.timestamp()
-
-
-def own_time_s(value: bytes) -> float:
-    """The event's own time in epoch seconds; 0 where none can be read, for the guard to refuse.
-
-    >>> own_time_s(b'{"ts": "2026-11-21T09:30:00Z"}')
-    1795253400.0
-    """
-    try:
-        ts = orjson.loads(value)["ts"]
-        return float(ts if type(ts) in (float, int) else _parsed(ts))
-    except (Refused, orjson.JSONDecodeError, KeyError, TypeError):
-        return 0.0
-
-
-def _named(value: Any) -> str:
-    names = {
-        dict: "an object",
-        list: "an array",
-        str: "a string",
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-    }
-    return "null" if value is None else names[type(value)]
+def learnable(guard: Guard, checked: Checked) -> AcceptedEvent | None:
+    """What a model can learn of a record outside the lane, where nobody waits for labels; None: nothing."""
+    if type(checked) is Repeated:
+        guard.label_taken(checked)
+        return checked.event
+    return checked if isinstance(checked, AcceptedEvent) and checked.y is not None else None
 
 
 def _all_within(numbers: Iterable[Any]) -> bool:

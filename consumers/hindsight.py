@@ -19,7 +19,8 @@ from typing import Any
 
 from anabranch import statetree
 from anabranch.ports import Answer, Clock
-from learners.fence import NUMBER_MAX, Asker, is_fault
+from anabranch.values import NUMBER_MAX
+from learners.fence import Asker, is_fault
 from learners.lane import Lane
 from learners.members import Member
 from learners.tasks import Task

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from anabranch.errors import ConfigError
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
-from consumers.guard import Guard
+from consumers.guard import Guard, learnable
 from consumers.poison import about_strings
 from learners import catalogue
 from learners.fence import is_fault
@@ -51,8 +51,8 @@ def history(settings: Settings, records: Iterable[Record]) -> History:
     losses: list[float] = []
     wrongs: list[float] = []
     for record in records:
-        event = guard.check(record)
-        if isinstance(event, AcceptedEvent) and event.y is not None:
+        event = learnable(guard, guard.check(record))
+        if event is not None:
             with blaming(guard, event):
                 answer = ask(event.x)
                 model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the task has checked it

@@ -30,7 +30,8 @@ from anabranch.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.blobs import digest
 from consumers.costs import Costs
-from consumers.guard import Guard
+from consumers.guard import Guard, Repeated
+from consumers.labels import answer_of
 from consumers.pauses import Pauses
 from consumers.poison import Poison
 from consumers.recruiting import Recruiter
@@ -105,6 +106,8 @@ class Owner:
         """The state before the first event."""
         self.lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on, scope=self.scope)
         self.guard = Guard(self.settings)
+        if trained_on.events:
+            self.guard.labels.expect(answer_of(model))
         self.positions: Positions = {}
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.outbox: list[ModelUpdate] = []
@@ -224,12 +227,32 @@ class Owner:
             return
         checked = self.guard.check(record)
         if type(checked) is AcceptedEvent:
-            for said in self.lane.asked(checked):
-                self._say(said)
-            if self.lane.events >= self.recruiter.due:
-                self.take_inputs()
+            if checked.y is not None and checked.id in self.lane.pending:
+                self.guard.was_waiting()
+                self._fold(self.lane.labelled(checked.id, checked.y, by=checked))
+            else:
+                self._fold(self.lane.asked(checked))
+        elif type(checked) is Repeated:
+            self._label_came(checked, record)
         elif checked is not None:
-            self._refuse(checked)  # type: ignore[arg-type]  # what is neither an event nor None is a dead letter
+            self._refuse(checked)  # type: ignore[arg-type]  # what is nothing of these is a dead letter
+
+    def _fold(self, several: Sequence[Said]) -> None:
+        """What the lane says of an event."""
+        for said in several:
+            self._say(said)
+        if self.lane.events >= self.recruiter.due:
+            self.take_inputs()
+
+    def _label_came(self, repeated: Repeated, record: Record) -> None:
+        """An event came once more, with its label: the one that waits gets it, or a dead letter says why not."""
+        event = repeated.event
+        if event.id not in self.lane.pending:
+            self._refuse(self.guard.label_lost(repeated, record))
+            return
+        said = self.lane.labelled(event.id, event.y, by=event)
+        self.guard.label_taken(repeated)
+        self._fold(said)
 
     def take_inputs(self) -> None:
         """Let in finished jobs, requests and measurements. An input is journalled by the checkpoint after it."""

@@ -1,5 +1,7 @@
 """A signal on a metric: over the last events, or a span of event time, it crosses a value or grows worse.
 
+A window that lacks what the metric divides by (a positive, for recall) is not judged: see anabranch/divisors.py.
+
 >>> from anabranch.ports import Answer
 >>> signal = Threshold("low", ThresholdSettings(metric="Accuracy", window=100, below=0.7), task="binary")
 >>> right = [True] * 300 + [n % 2 == 0 for n in range(300)]
@@ -7,15 +9,20 @@
 [380]
 """
 
+import math
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from pydantic import Field, model_validator
+from river import metrics
 
+from anabranch.divisors import defined
 from anabranch.messages import SignalKind
 from anabranch.metric_names import metric_of, on_proba
 from anabranch.ports import Answer, Shift
 from anabranch.settings import Seconds, Section
+from anabranch.values import worst, worst_probabilities
 
 
 class ThresholdSettings(Section):
@@ -56,7 +63,7 @@ class Threshold:
 
     def labelled(self, y: Any, answer: Answer | None, *, now_s: float | None) -> Shift | None:
         """Take in one label and the answer to it."""
-        if answer is not None and answer.value is not None:
+        if answer is not None and (answer.value is not None or answer.unusable):
             self.recent.append((now_s or 0.0, y, answer.proba if self.wants_proba else answer.value))
         self.until_check -= 1
         if self.until_check > 0:
@@ -68,7 +75,11 @@ class Threshold:
         if not self._is_full(now_s):
             return None
         value = self._value()
+        if value is None:
+            return None
         if self.settings.worsens_by is not None and self.reference is None:
+            if any(answer is None for *_, answer in self.recent):
+                return None  # what could not be used is no measure for what comes
             self.reference = value
         bound, excess = self._excess(value)
         if self.crossed:
@@ -85,11 +96,23 @@ class Threshold:
             recent.popleft()
         return len(recent) >= max(10, self.settings.window // 10)
 
-    def _value(self) -> float:
+    def _value(self) -> float | None:
+        """The metric over the window; None where it is no number, or divides by what the window does not hold."""
+        shown = [(y, self._worst(y) if answer is None else answer) for _, y, answer in self.recent]
+        if not defined(self.metric, (y for y, _ in shown), (answer for _, answer in shown)):
+            return None
         fresh = self.metric.clone()
-        for _, y, answer in self.recent:
-            fresh.update(y, answer)
-        return float(fresh.get())
+        for y, answer in shown:
+            with suppress(Exception):  # the metric's, on an answer that it has no value for: the scores count it
+                fresh.update(y, answer)
+        value = float(fresh.get())
+        return value if math.isfinite(value) else None
+
+    def _worst(self, y: Any) -> Any:
+        """What stands for an answer that could not be used: it is wrong, beyond all bounds."""
+        if self.wants_proba:
+            return worst_probabilities(y)
+        return worst(y, numeric=isinstance(self.metric, metrics.base.RegressionMetric))
 
     def _excess(self, value: float) -> tuple[float, float]:
         """The bound, and how far the value lies beyond it."""

@@ -20,11 +20,9 @@ from typing import Any
 import numpy as np
 
 from anabranch.ports import Answer
+from anabranch.values import NUMBER_MAX
 
 Asker = Callable[[dict[str, object]], Answer]
-
-NUMBER_MAX = 1e100
-"""The largest magnitude of a usable number: its square, and sums of many squares, are finite."""
 
 LEAST, MOST = 0.999, 1.001
 """What probabilities may sum to: rounding in single precision stays far within."""

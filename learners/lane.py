@@ -21,6 +21,7 @@ from learners.library import Library
 from learners.life import Life
 from learners.members import Member
 from learners.pending import Pending
+from learners.placeless import placeless
 from learners.promotion import Promotion
 from learners.race import Race
 from learners.recruitment import Recruitment
@@ -174,10 +175,14 @@ class Lane:
         self.pending.wait(event, answer, answers)
         return self._told(event) if self.life.untold else SILENCE
 
-    def labelled(self, event_id: str, y: Any) -> Sequence[Said]:
+    def labelled(self, event_id: str, y: Any, *, by: AcceptedEvent | None = None) -> Sequence[Said]:
         """The label of an event asked before: members are scored on what they predicted then, and learn.
 
-        A label that no pending event waits for is passed over.
+        The features of then are what is learned. A label that no pending event waits for is passed over.
+
+        Args:
+            by: the event once more, which brought the label. What happens now has the place of its record; and
+                retraining reads that one, if its features are those of then.
 
         Raises:
             LearnError: the champion raised; the lane must be restored from before the label.
@@ -186,7 +191,11 @@ class Lane:
         if waiting is None:
             return SILENCE
         event, served, answers = waiting
-        return self._learn(event._replace(y=y), served, answers)
+        event = event._replace(y=y)
+        if by is None:
+            return self._learn(event, served, answers)
+        there = event._replace(partition=by.partition, offset=by.offset)
+        return self._learn(there, served, answers, whole=by.x == event.x)
 
     # ── inputs: what comes from outside the records, between two batches ────────────────────────────────────────
 
@@ -249,10 +258,16 @@ class Lane:
 
     # ── one labelled event ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _learn(self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
-        """Score and teach every member; `answers` are those given when the event was asked, by member."""
+    def _learn(
+        self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer], *, whole: bool = True
+    ) -> Sequence[Said]:
+        """Score and teach every member; `answers` are those given when the event was asked, by member.
+
+        `whole`: the event's record holds both the features that are learned and the label, so it can be read again.
+        """
         self.events += 1
-        self.lineage.append(event.partition, event.offset)
+        if whole:
+            self.lineage.append(event.partition, event.offset)
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         self.scores.update(event.y, served)
@@ -359,7 +374,10 @@ class Lane:
         )
 
     def learning_state(self) -> dict[str, Any]:
-        """What the learning state hash is taken of: models, contests, detectors, scores."""
+        """What the learning state hash is taken of: models, contests, detectors, scores; no places in the log."""
+        return placeless(self._learned())
+
+    def _learned(self) -> dict[str, Any]:
         return {
             "events": self.events,
             "version": self.version,
@@ -376,7 +394,7 @@ class Lane:
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: the learning state and what is under way."""
         return {
-            **self.learning_state(),
+            **self._learned(),
             "life": self.life.state(),
             "lineage": self.lineage.state(),
             "jobs": self.jobs.state(),

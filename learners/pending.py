@@ -37,6 +37,9 @@ class Pending:
     def __len__(self) -> int:
         return len(self.waiting)
 
+    def __contains__(self, event_id: str) -> bool:
+        return event_id in self.waiting
+
     def wait(self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer]) -> None:
         """Keep what was predicted until the label comes."""
         self.waiting[event.id] = msgpack.packb((event, served, answers), default=_plain)

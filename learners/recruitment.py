@@ -118,11 +118,8 @@ class Recruitment:
             name = f"r{event}-now{_other(recruit, number)}"
             if recruit.on == "now" and name not in self.life.states:
                 model = self._fresh(recruit)
-                if model is None:
-                    continue
-                (newest,) = self.lineage.last(1)
-                trained_on = fresh_after(newest.partition, newest.end - 1, number=event)
-                yield self._member(name, model, trained_on, event=event), "fresh from now"
+                if model is not None:
+                    yield self._member(name, model, self._from_now(event), event=event), "fresh from now"
             elif recruit.on == "former":
                 yield from self._former(champion, event=event)
 
@@ -134,6 +131,13 @@ class Recruitment:
             if not is_fault(error):
                 raise
             return None
+
+    def _from_now(self, event: int) -> TrainedOn:
+        """After the newest event that can be read again; there may be none."""
+        newest = self.lineage.last(1)
+        if not newest:
+            return TrainedOn(note=f"fresh after event {event}")
+        return fresh_after(newest[0].partition, newest[0].end - 1, number=event)
 
     def _former(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
         """A copy of each former champion of which none is there."""

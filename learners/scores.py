@@ -13,7 +13,8 @@ from anabranch.metric_names import metric_of as metric_of  # noqa: PLC0414  # na
 from anabranch.metric_names import on_proba
 from anabranch.ports import Answer
 from anabranch.settings import Settings
-from learners.fence import NUMBER_MAX, WITHOUT_BOUND
+from anabranch.values import NUMBER_MAX, worst
+from learners.fence import WITHOUT_BOUND
 
 DEFAULTS = {
     "binary": ("Accuracy", "F1", "LogLoss"),
@@ -105,7 +106,7 @@ class Scores:
         """What the running metrics are shown instead of an answer that could not be used."""
         if self._numeric:
             return NUMBER_MAX if unusable in WITHOUT_BOUND else None
-        return _wrong(y)
+        return worst(y, numeric=False)
 
     def _note(self, update: Any) -> None:
         name = _name(update.__self__)
@@ -129,7 +130,7 @@ class Scores:
         for y, (value, proba, unusable) in self.recent:
             shown = value
             if unusable:
-                shown = NUMBER_MAX if self._numeric else _wrong(y)
+                shown = worst(y, numeric=self._numeric)
             if shown is not None:
                 for update in on_labels:
                     with suppress(Exception):  # counted when it came
@@ -158,11 +159,6 @@ class Scores:
         self.recent.extend((y, Answer(*answer)) for y, *answer in state["recent"])
         self.unusable, self.raised = dict(state.get("unusable", {})), dict(state.get("raised", {}))
         self._bind()
-
-
-def _wrong(y: Any) -> Any:
-    """A label that is certainly not the true one."""
-    return not y if isinstance(y, bool) else None
 
 
 def _sharing(several: Iterable[metrics.base.Metric]) -> list[Any]:

@@ -16,11 +16,12 @@ from anabranch.errors import ArtifactError, LearnError, LearningFrozen, ModelSpe
 from anabranch.messages import Alert, ModelReport, Transition
 from anabranch.ports import AcceptedEvent, Answer
 from anabranch.settings_file import build
+from anabranch.values import NUMBER_MAX
 from consumers.poison import Poison
 from consumers.simulation import hostile_models, model_fuzz
 from consumers.simulation.hostile_models import LABELS, NUMBERS, PROBABILITIES, Evil
 from detectors.watch import Watch
-from learners.fence import NOTHING, NUMBER_MAX, Fence
+from learners.fence import NOTHING, Fence
 from learners.lane import Lane
 from learners.members import Member
 from learners.promotion import Promotion

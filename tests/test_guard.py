@@ -1,9 +1,13 @@
 """The guard: what it refuses and says of it, what it lets through, and that a refusal leaves no trace."""
 
 import base64
+import gzip
 import json
+import pickle
+from datetime import UTC, datetime
 from typing import Any
 
+import msgpack
 import orjson
 import pytest
 from hypothesis import example, given, settings
@@ -14,7 +18,8 @@ from anabranch.messages import DeadLetter, Event
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
 from anabranch.settings_file import build
-from consumers.guard import REASON_MAX, Guard
+from consumers.guard import REASON_MAX, Guard, Repeated
+from consumers.recent_ids import UNKNOWN, RecentIds
 from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
@@ -143,6 +148,59 @@ def test_labels_reach_the_lane_as_the_task_wants_them() -> None:
     assert [(type(y), y) for y in given_y] == [(type(y), y) for _, _, y in shown]
 
 
+@pytest.mark.parametrize(
+    ("first", "other", "said"),
+    [
+        (1, "2", 'label "2" is a string; labels are numbers here (the first was 1)'),
+        ("2", 1, 'label 1 is a number; labels are strings here (the first was "2")'),
+        (1, True, "label true is a boolean; labels are numbers here (the first was 1)"),
+        (False, 0, "label 0 is a number; labels are booleans here (the first was false)"),
+    ],
+)
+def test_the_first_labels_type_counts(first: Any, other: Any, said: str) -> None:
+    """Models compare labels with each other: one of another type freezes trees, or is taken for another label."""
+    guard = Guard(settings_of("multiclass"))
+    accepted(guard, event(id="1", label=first), event(id="2", label=None))
+    before = {**guard.state(), "counts": None}
+    letter = guard.check(record(event(id="3", label=other)))
+    assert isinstance(letter, DeadLetter)
+    assert (letter.stage, letter.reason.startswith(said)) == ("label", True)
+    assert {**guard.state(), "counts": None} == before
+    twin = Guard(settings_of("multiclass"))
+    twin.restore(statetree.decode(statetree.encode(guard.state())))
+    assert isinstance(twin.check(record(event(id="3", label=other))), DeadLetter)
+
+
+def test_a_refused_label_does_not_settle_the_type() -> None:
+    """Neither does the label of an event that something else is wrong with."""
+    guard = Guard(settings_of("multiclass"))
+    assert isinstance(guard.check(record(event(label="2", ts="never"))), DeadLetter)
+    accepted(guard, event(label=2))
+
+
+def test_a_whole_number_is_one_label_in_both_spellings() -> None:
+    """1 and 1.0 are the same number in JSON; a fraction is no class."""
+    first, second = accepted(Guard(settings_of("multiclass")), event(id="1", label=1), event(id="2", label=1.0))
+    assert [(type(each.y), each.y) for each in (first, second)] == [(int, 1), (int, 1)]
+
+
+def test_labels_are_of_the_kind_that_the_first_champion_has_learned() -> None:
+    """A champion warmed up on numbers cannot learn words."""
+    guard = Guard(settings_of("multiclass"))
+    guard.labels.expect(3)
+    letter = guard.check(record(event(label="3")))
+    assert isinstance(letter, DeadLetter)
+    assert 'label "3" is a string; labels are numbers here (the first champion has learned such)' in letter.reason
+
+
+@pytest.mark.parametrize("label", [1, 0, True, 1.0])
+def test_numbers_where_a_word_is_named_positive_are_told_the_way_out(label: Any) -> None:
+    """The usual mistake of somebody who read of `positive`."""
+    letter = Guard(settings_of(positive="1")).check(record(event(label=label)))
+    assert isinstance(letter, DeadLetter)
+    assert "leave `positive` = '1' out of the configuration" in letter.reason
+
+
 def test_a_third_binary_label_is_refused_by_name() -> None:
     """A task of two classes that meets a third one learns nothing from it."""
     guard = Guard(settings_of(positive="fraud"))
@@ -235,12 +293,36 @@ def test_a_duplicate_is_counted_and_not_dead_lettered() -> None:
     assert (guard.accepted, guard.refused, guard.duplicates) == (2, 0, 2)
 
 
+def test_a_label_that_comes_later_is_no_duplicate() -> None:
+    """The same event once more with its label is handed on; after that it is a duplicate, and another label refused."""
+    guard = Guard(settings_of())
+    accepted(guard, event(id="1", label=None))
+    assert guard.check(record(event(id="1", label=None))) is None
+    repeated = guard.check(record(event(id="1", label=1)))
+    assert isinstance(repeated, Repeated)
+    assert repeated.event.y is True
+    guard.label_taken(repeated)
+    assert guard.check(record(event(id="1", label=True))) is None
+    letter = guard.check(record(event(id="1", label=False)))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "event '1' had another label before, which was learned and stands: this one is 'False'"
+    assert (guard.accepted, guard.repeated, guard.duplicates, guard.refused, guard.taken) == (1, 1, 2, 1, 5)
+
+
+def test_ids_of_an_old_checkpoint_count_as_labelled() -> None:
+    """It did not say which were; all that came again were duplicates then."""
+    ids = RecentIds(3)
+    ids.restore(msgpack.packb([["a"], ["b"]]))
+    assert [(ids.add(each), ids.code(each)) for each in "ab"] == [(False, UNKNOWN)] * 2
+
+
 def test_a_duplicate_leaves_no_trace() -> None:
     """A feature or label that only a duplicate brings is not remembered."""
     guard = Guard(settings_of("multiclass"))
     accepted(guard, event(label="red"))
     before = {**guard.state(), "counts": None}
-    assert guard.check(record(event(label="blue", features={"new": "x"}))) is None
+    assert guard.check(record(event(label="red", features={"new": "x"}))) is None
+    assert isinstance(guard.check(record(event(label="blue"))), DeadLetter)
     assert {**guard.state(), "counts": None} == before
 
 
@@ -258,6 +340,104 @@ def test_time_is_taken_in_both_spellings() -> None:
     spellings = [NOW_S, int(NOW_S), "2023-11-14T22:13:20Z", "2023-11-14 17:13:20.000-05:00", "2023-11-14t22:13:20z"]
     events = accepted(Guard(settings_of()), *(event(id=str(n), ts=ts) for n, ts in enumerate(spellings)))
     assert {each.ts for each in events} == {NOW_S}
+
+
+@pytest.mark.parametrize("zone", ["+00", "+0000", " UTC", " GMT", " +00:00", "Z", "z", " Z"], ids=repr)
+def test_the_usual_spellings_of_a_zone_are_read(zone: str) -> None:
+    """As databases, strftime and people write UTC; others who read the event by its model do too."""
+    value = event(ts=f"2023-11-14 22:13:20{zone}")
+    assert accepted(Guard(settings_of()), value)[0].ts == NOW_S
+    assert codec.decode(Event, value).ts == datetime.fromtimestamp(NOW_S, UTC)
+
+
+TIMES_TOLD = {
+    "milliseconds": (int(NOW_S * 1000), "ts 1700000000000 lies", "milliseconds? Seconds are expected"),
+    "microseconds": (int(NOW_S * 1e6), "ts 1700000000000000 lies", "microseconds? Seconds are expected"),
+    "nanoseconds": (int(NOW_S * 1e9), "ts 1700000000000000000 lies", "nanoseconds? Seconds are expected"),
+    "digits in quotes": (str(int(NOW_S)), "'ts' '1700000000' is not RFC 3339: a number in quotes", "without them"),
+    "a day": ("2023-11-14", "'ts' '2023-11-14' is not RFC 3339: a date without a time", "2026-11-25T10:00:00Z"),
+    "no zone": ("2023-11-14 22:13:20", "'ts' '2023-11-14 22:13:20' names no time zone", "append Z if it is UTC"),
+}
+
+
+@pytest.mark.parametrize(("ts", "quoted", "fix"), TIMES_TOLD.values(), ids=TIMES_TOLD)
+def test_a_time_that_cannot_be_is_told_with_what_it_probably_is(ts: Any, quoted: str, fix: str) -> None:
+    """The value as it stands in the event, and the usual mistake."""
+    letter = Guard(settings_of()).check(record(event(ts=ts)))
+    assert isinstance(letter, DeadLetter)
+    assert letter.stage == "time"
+    assert quoted in letter.reason
+    assert letter.reason.endswith(fix)
+
+
+@pytest.mark.parametrize("timestamp_s", [-0.001, 0.0])
+def test_without_a_records_timestamp_the_events_own_time_counts(timestamp_s: float) -> None:
+    """There is nothing to compare it with; only what no date can say is refused."""
+    guard = Guard(settings_of())
+    good = Record("events", 0, 0, timestamp_s, None, event(id="1"))
+    assert isinstance(guard.check(good), AcceptedEvent)
+    letter = guard.check(good._replace(value=event(id="2", ts=int(NOW_S * 1000))))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "ts 1700000000000 lies after the year 9999: milliseconds? Seconds are expected"
+
+
+def test_a_file_whose_own_times_are_milliseconds_is_refused() -> None:
+    """There the record's timestamp is the event's own time, and says nothing."""
+    letter = Guard(settings_of()).check(Record("events", 0, 0, NOW_S * 1000, None, event(ts=NOW_S * 1000)))
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason.endswith("milliseconds? Seconds are expected")
+
+
+def test_a_producer_that_gives_kafka_seconds_is_told_so() -> None:
+    """The record's timestamp is of January 1970 then."""
+    letter = Guard(settings_of()).check(Record("events", 0, 0, NOW_S / 1000, None, event()))
+    assert isinstance(letter, DeadLetter)
+    assert "which is of 1970-01-20: the producer seems to give it in seconds" in letter.reason
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """Some editors begin every text with it; others read such an event, too."""
+    value = b"\xef\xbb\xbf" + event()
+    assert accepted(Guard(settings_of()), value)[0].x == {"a": 1.5, "b": True}
+    assert codec.decode(Event, value).id == "e"
+
+
+INNER = {"id": "e", "ts": NOW_S, "features": {"a": 1}}
+LOOKS = {
+    "Schema Registry": (b"\x00\x00\x00\x00\x07" + event(), "(schema id 7), then JSON: publish the JSON alone"),
+    "Schema Registry, Avro": (b"\x00\x00\x00\x00\x07\x02\x06abc", "then Avro or Protobuf: publish JSON"),
+    "Avro": (b"Obj\x01\x04", "an Avro file"),
+    "gzip": (gzip.compress(event()), "gzip: leave the compression to the producer"),
+    "UTF-16": (event().decode().encode("utf-16"), "UTF-16: encode it as UTF-8"),
+    "UTF-16 without a mark": (event().decode().encode("utf-16-le"), "UTF-16: encode it as UTF-8"),
+    "Latin-1": ('{"id": "Zoë"}'.encode("latin-1"), "is not UTF-8: encode the event as UTF-8"),
+    "a pickle": (pickle.dumps({"id": "e"}), "a Python pickle, which is never read"),
+    "MessagePack": (msgpack.packb(INNER), "MessagePack"),
+    "nothing": (b"", "it is empty"),
+    "repr": (repr(INNER).encode(), "Python's repr: json.dumps writes JSON"),
+    "NaN": (NUMBER % b"NaN", "leave a missing feature out, or send null"),
+    "lines": (event(id="1") + b"\n" + event(id="2"), "publish each as a record of its own"),
+    "encoded twice": (json.dumps(event().decode()).encode(), "it was encoded twice"),
+    "an array of events": (b"[" + event() + b"]", "1 events in one record?"),
+    "Connect": (json.dumps({"schema": {}, "payload": INNER}).encode(), "value.converter.schemas.enable=false"),
+    "Debezium": (json.dumps({"before": None, "after": {}, "op": "c"}).encode(), "ExtractNewRecordState"),
+    "CloudEvent": (json.dumps({"specversion": "1.0", "type": "t", "source": "s", "id": "e"}).encode(), "CloudEvent"),
+    "wrapped": (json.dumps({"event": INNER}).encode(), "the event seems to lie in 'event'"),
+    "a misspelt key": (event(lable=1, label=...), "did you mean 'label', where it says 'lable'?"),
+    "another word": (event(ts=..., timestamp=1), "did you mean 'ts', where it says 'timestamp'?"),
+    "features on top": (event(features=..., amount=3), "'amount' stands beside them: put all features into one"),
+    "one key more": (event(source="web"), "what the model is to learn from belongs into 'features'"),
+    "a label alone": (b'{"id": "e", "ts": 1, "label": true}', "Publish the event once more, with its features"),
+}
+
+
+@pytest.mark.parametrize(("value", "said"), LOOKS.values(), ids=LOOKS)
+def test_a_refusal_says_what_the_record_looks_like(value: bytes, said: str) -> None:
+    """And so what to do, since 'not JSON' alone helps nobody."""
+    letter = Guard(settings_of()).check(record(value))
+    assert isinstance(letter, DeadLetter)
+    assert letter.stage in ("decode", "schema")
+    assert said in letter.reason
 
 
 def test_a_dead_letter_is_cut_at_a_bound() -> None:
@@ -280,7 +460,7 @@ def test_the_guard_goes_on_from_its_state() -> None:
     accepted(guard, event(id="1", label="red"), event(id="2", label="blue"))
     twin.restore(statetree.decode(statetree.encode(guard.state())))
     later = [
-        event(id="2", label="red"),
+        event(id="2", label="blue"),
         event(id="3", label="green"),
         event(id="4", label="red", features={"a": "x"}),
         b"{",
@@ -361,7 +541,11 @@ def learned(values: list[bytes | None]) -> tuple[Any, str, int]:
         checked = guard.check(record(value, offset=n))
         if isinstance(checked, AcceptedEvent):
             lane.asked(checked)
-    return (guard.kinds, guard.labels, guard.ids.state()), statetree.digest(lane.learning_state()), guard.accepted
+    return (
+        (guard.kinds, guard.labels.state(), guard.ids.state()),
+        statetree.digest(lane.learning_state()),
+        guard.accepted,
+    )
 
 
 @settings(max_examples=100)

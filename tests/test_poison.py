@@ -186,7 +186,8 @@ def test_the_dead_letter_says_what_was_raised() -> None:
     letters = [codec.decode(DeadLetter, value) for value in log.values("dead-letters")]
     assert [each.reason for each in letters] == [
         "the champion raises on it: ArithmeticError: choked",
-        "the champion raises on it: ZeroDivisionError: choked early",
+        "the champion raises on it: ZeroDivisionError: choked early (event 2 in a row: perhaps the model's state is to "
+        "blame, and not the event)",
     ]
 
 
@@ -199,7 +200,7 @@ def test_what_was_raised_is_kept_short_and_free_of_addresses() -> None:
     restored.restore(poison.state())
     first, second = (restored.reason(Record("events", 0, offset, 0.0, None, b"")) for offset in (0, 1))
     assert first == "the champion raises on it: ValueError: no <object object at 0x…>"
-    assert len(second) < 250
+    assert len(second) < 350
 
 
 STRINGS = {

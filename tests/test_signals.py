@@ -179,6 +179,24 @@ def test_a_metric_that_crossed_fires_again_only_after_it_has_recovered() -> None
     assert [(n - 1) // 300 for n in fired] == [1, 5]
 
 
+@pytest.mark.parametrize("metric", ["ROCAUC", "BalancedAccuracy", "Recall", "Precision", "F1", "MCC", "CohenKappa"])
+def test_a_window_without_positives_is_no_judgement(metric: str) -> None:
+    """A champion that is always right, on positives that mostly are not there, never sets a metric's signal off."""
+    signal = Threshold("it", ThresholdSettings(metric=metric, window=100, below=0.7), task="binary")
+    worse = Threshold("it", ThresholdSettings(metric=metric, window=100, worsens_by=0.1), task="binary")
+    for n in range(2000):
+        answer = Answer(n % 450 < 3, {True: float(n % 450 < 3), False: float(n % 450 >= 3)})
+        assert signal.labelled(n % 450 < 3, answer, now_s=None) is None
+        assert worse.labelled(n % 450 < 3, answer, now_s=None) is None
+    assert worse.reference == 1
+
+
+def test_a_champion_that_misses_the_positives_that_there_are_is_judged() -> None:
+    """The silence is about what the window lacks, not about rarity."""
+    signal = Threshold("it", ThresholdSettings(metric="Recall", window=100, below=0.7), task="binary")
+    assert [n for n in range(1, 301) if signal.labelled(n == 150, Answer(False), now_s=None)] == [160]
+
+
 @pytest.mark.parametrize("test", ["ks", "psi", "jensen-shannon", "wasserstein"])
 def test_p_values_are_honest(test: str) -> None:
     """Of 300 windows from the reference's own distribution, at most 8 % have a p-value below .05 (seed 1)."""

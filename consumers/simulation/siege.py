@@ -11,7 +11,7 @@ from anabranch.messages import DeadLetter, Event
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings import Settings
 from anabranch.settings_file import build
-from consumers.guard import REASON_MAX, Guard
+from consumers.guard import REASON_MAX, Guard, Repeated
 from consumers.simulation.hostile import hostile
 from consumers.simulation.result import Result
 
@@ -62,6 +62,8 @@ class Siege:
             answer = guard.check(record)
         except Exception as error:
             raise Breach(f"the guard raises {type(error).__name__}: {error}") from error
+        if isinstance(answer, Repeated):  # nobody waits here
+            answer = guard.label_lost(answer, record)
         if not isinstance(answer, AcceptedEvent | DeadLetter | None):
             raise Breach(f"the guard answers {answer!r}")
         if not isinstance(answer, AcceptedEvent) and _size(guard) != before:
@@ -104,7 +106,7 @@ def _read_by_others(record: Record) -> None:
 
 
 def _size(guard: Guard) -> tuple[int, ...]:
-    return len(guard.kinds), len(guard.labels), len(guard.ids.young), len(guard.ids.old), guard.accepted
+    return len(guard.kinds), len(guard.labels.known), len(guard.ids.young), len(guard.ids.old), guard.accepted
 
 
 def _remembered(guard: Guard) -> dict[str, Any]:
