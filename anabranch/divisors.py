@@ -38,6 +38,15 @@ class Tally:
         """Whether a label was not 0."""
         self.nonzero_answer = False
 
+    @classmethod
+    def of_matrix(cls, matrix: metrics.ConfusionMatrix) -> "Tally":
+        """What a confusion matrix has counted."""
+        tally = cls()
+        tally.pairs = int(matrix.n_samples)
+        tally.labels = Counter({label: int(count) for label, count in matrix.sum_row.items() if count})
+        tally.answers = Counter({label: int(count) for label, count in matrix.sum_col.items() if count})
+        return tally
+
     def add(self, y: Any, answer: Any) -> None:
         """One more label, and the label or number that was answered; None where only probabilities were."""
         self.pairs += 1

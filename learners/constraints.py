@@ -1,6 +1,7 @@
 """Hard constraints: what a winner must measure up to before it goes live, besides being better."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ class HardConstraints:
         for name, bound in self.settings.bounds.items():
             # No comparison with NaN is true, so what cannot be measured does not measure up.
             if not (measured[name] >= bound if name.startswith("min_") else measured[name] <= bound):
-                return Examined(measured, f"{name} is {bound:g}, measured {measured[name]:.4g}")
+                return Examined(measured, f"{name} is {bound:g}, {_said(measured[name])}")
         if member.name in self.too_slow:
             us = self.too_slow[member.name]
             return Examined(measured, f"max_predict_us is {self.settings.max_predict_us:g}, measured {us:.0f}")
@@ -142,3 +143,9 @@ class HardConstraints:
             if len(data) > largest:
                 return f"max_artifact_bytes is {largest}, measured {len(data)}"
         return "finite: a NaN is in its state" if self.settings.finite and statetree.holds_nan(data) else ""
+
+
+def _said(measured: float) -> str:
+    if math.isnan(measured):
+        return "and it cannot be measured: its last answers lack what the metric divides by"
+    return f"measured {measured:.4g}"

@@ -3,17 +3,17 @@
 import math
 from collections import Counter, deque
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 from river import base, metrics
 
+from anabranch.divisors import Tally
 from anabranch.errors import ConfigError
 from anabranch.metric_names import metric_of as metric_of  # noqa: PLC0414  # named from here, too
 from anabranch.metric_names import on_proba
 from anabranch.ports import Answer
 from anabranch.settings import Settings
-from anabranch.values import NUMBER_MAX, worst
+from anabranch.values import worst
 from learners.fence import WITHOUT_BOUND
 
 DEFAULTS = {
@@ -53,6 +53,50 @@ def fits(several: Iterable[metrics.base.Metric], model: base.Estimator) -> None:
             raise ConfigError(f"the metric {type(metric).__name__} does not work with {model}")
 
 
+class Measures:
+    """Several metrics that are shown the same labels and answers.
+
+    Args:
+        several: the metrics, fresh or as a checkpoint kept them.
+        tally: what they divide by, as a checkpoint kept it.
+    """
+
+    def __init__(self, several: list[Any], *, tally: Tally | None = None) -> None:
+        self.metrics = several
+        self.numeric = any(isinstance(each, metrics.base.RegressionMetric) for each in several)
+        self.matrix: Any = next((each.cm for each in several if _derived(each)), None)
+        self.tally = tally or Tally(numeric=self.numeric)
+        """What they divide by, where no confusion matrix counts it."""
+        self.on_labels, self.on_probas = _updates(several)
+        self.raised: dict[str, int] = {}
+
+    def show(self, y: Any, value: Any, proba: dict[Any, float] | None) -> None:
+        """One label, with the label or number and the probabilities that were answered; None where there were none."""
+        if self.matrix is None:
+            self.tally.add(y, value)
+        if value is not None:
+            for update in self.on_labels:
+                try:
+                    update(y, value)
+                except Exception:  # the metric's, on an answer that it has no value for
+                    self._note(update)
+        if proba:
+            for update in self.on_probas:
+                try:
+                    update(y, proba)
+                except Exception:  # the same
+                    self._note(update)
+
+    def _note(self, update: Any) -> None:
+        name = _name(update.__self__)
+        self.raised[name] = self.raised.get(name, 0) + 1
+
+    def values(self) -> list[float]:
+        """In the order of the metrics; NaN for one that divides by what has not come."""
+        tally = self.tally if self.matrix is None else Tally.of_matrix(self.matrix)
+        return [_value(each) if tally.allows(each) else math.nan for each in self.metrics]
+
+
 class Scores:
     """Running and windowed values of several metrics on the same predictions.
 
@@ -67,20 +111,17 @@ class Scores:
 
     Attributes:
         unusable: answers that could not be used, by the reason.
-        raised: answers on which a metric has raised, by the metric's name.
     """
 
     def __init__(self, fresh: Iterable[metrics.base.Metric], *, window: int) -> None:
-        self.running: list[Any] = _sharing(fresh)
+        self.running = Measures(_sharing(fresh))
         self.recent: deque[tuple[Any, Answer]] = deque(maxlen=window)
         self.unusable: dict[str, int] = {}
-        self.raised: dict[str, int] = {}
-        self._bind()
 
-    def _bind(self) -> None:
-        """Sort the update methods by what they take: done once, since it runs on every event."""
-        self._on_labels, self._on_probas = _updates(self.running)
-        self._numeric = any(isinstance(each, metrics.base.RegressionMetric) for each in self.running)
+    @property
+    def raised(self) -> dict[str, int]:
+        """Answers on which a metric has raised, by the metric's name."""
+        return self.running.raised
 
     def update(self, y: Any, answer: Answer) -> None:
         """Take in one label and the answer that was served for it."""
@@ -88,63 +129,35 @@ class Scores:
         value, proba, unusable = answer
         if unusable:
             self.unusable[unusable] = self.unusable.get(unusable, 0) + 1
-            value = self._stand_in(y, unusable)
-        if value is not None:
-            for update in self._on_labels:
-                try:
-                    update(y, value)
-                except Exception:  # the metric's, on an answer that it has no value for
-                    self._note(update)
-        if proba:
-            for update in self._on_probas:
-                try:
-                    update(y, proba)
-                except Exception:  # the same
-                    self._note(update)
-
-    def _stand_in(self, y: Any, unusable: str) -> Any:
-        """What the running metrics are shown instead of an answer that could not be used."""
-        if self._numeric:
-            return NUMBER_MAX if unusable in WITHOUT_BOUND else None
-        return worst(y, numeric=False)
-
-    def _note(self, update: Any) -> None:
-        name = _name(update.__self__)
-        self.raised[name] = self.raised.get(name, 0) + 1
+            if unusable in WITHOUT_BOUND or not self.running.numeric:
+                value = worst(y, numeric=self.running.numeric)
+        self.running.show(y, value, proba)
 
     def values(self) -> dict[str, float]:
         """The running values, by lower-case name; those that are undefined or infinite are left out."""
-        return _finite(self.running)
+        return self._named(self.running.values())
 
     def windowed_values(self) -> dict[str, float]:
         """The values over the window, by lower-case name; those that are undefined or infinite are left out."""
-        return _finite(self._over_window())
+        return self._named(self.measured())
 
     def measured(self) -> list[float]:
-        """The values over the window as they are, in the order of the metrics: NaN or infinite, too."""
-        return [_value(metric) for metric in self._over_window()]
-
-    def _over_window(self) -> list[Any]:
-        fresh = _sharing(self.running)
-        on_labels, on_probas = _updates(fresh)
+        """The values over the window, in the order of the metrics; NaN for one that divides by what is not there."""
+        fresh = Measures(_sharing(self.running.metrics))
         for y, (value, proba, unusable) in self.recent:
-            shown = value
-            if unusable:
-                shown = worst(y, numeric=self._numeric)
-            if shown is not None:
-                for update in on_labels:
-                    with suppress(Exception):  # counted when it came
-                        update(y, shown)
-            if proba:
-                for update in on_probas:
-                    with suppress(Exception):
-                        update(y, proba)
-        return fresh
+            fresh.show(y, worst(y, numeric=fresh.numeric) if unusable else value, proba)
+        return fresh.values()
+
+    def _named(self, values: Iterable[float]) -> dict[str, float]:
+        """Messages hold finite numbers, and no number in place of NaN would be true: an error of 0 is a perfect one."""
+        named = zip(map(_name, self.running.metrics), values, strict=True)
+        return {name: value for name, value in named if math.isfinite(value)}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
-            "running": self.running,
+            "running": self.running.metrics,
+            "tally": self.running.tally.state(),
             "recent": [(y, *answer) for y, answer in self.recent],
             "unusable": dict(self.unusable),
             "raised": dict(self.raised),
@@ -152,13 +165,15 @@ class Scores:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; metrics that the configuration changed since begin afresh."""
-        if list(map(_described, state["running"])) != list(map(_described, self.running)):
+        if list(map(_described, state["running"])) != list(map(_described, self.running.metrics)):
             return
-        self.running = state["running"]
+        if "tally" in state:
+            self.running.tally.restore(state["tally"])
+        self.running = Measures(state["running"], tally=self.running.tally)
         self.recent.clear()
         self.recent.extend((y, Answer(*answer)) for y, *answer in state["recent"])
-        self.unusable, self.raised = dict(state.get("unusable", {})), dict(state.get("raised", {}))
-        self._bind()
+        self.unusable = dict(state.get("unusable", {}))
+        self.running.raised = dict(state.get("raised", {}))
 
 
 def _sharing(several: Iterable[metrics.base.Metric]) -> list[Any]:
@@ -194,12 +209,6 @@ def _updates(several: list[Any]) -> tuple[list[Any], list[Any]]:
     others = [metric for metric in several if not _derived(metric)]
     labels = [metric.update for metric in others if not on_proba(metric)]
     return [*matrices.values(), *labels], [metric.update for metric in others if on_proba(metric)]
-
-
-def _finite(several: Iterable[Any]) -> dict[str, float]:
-    """Messages hold finite numbers, and no number in place of NaN would be true: an error of 0 is a perfect one."""
-    values = {_name(metric): _value(metric) for metric in several}
-    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _value(metric: Any) -> float:

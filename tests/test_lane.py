@@ -202,13 +202,13 @@ def test_the_served_answer_is_scored_though_another_champion_answers_now() -> No
     lane = contested(Reads("s"))
     for n in range(200, 205):
         lane.asked(event(n, y=None, c=False))
-    before = lane.scores.running[0].cm.n_samples
+    before = lane.scores.running.metrics[0].cm.n_samples
     shown(lane, 60, c=False)
     assert lane.champion.model.feature == "s"
-    wrong_before = lane.scores.running[0].cm.n_samples - lane.scores.running[0].cm.total_true_positives
+    wrong_before = lane.scores.running.metrics[0].cm.n_samples - lane.scores.running.metrics[0].cm.total_true_positives
     for n in range(200, 205):
         lane.labelled(f"e{n}", True)
-    matrix = lane.scores.running[0].cm
+    matrix = lane.scores.running.metrics[0].cm
     assert matrix.n_samples == before + 65
     assert matrix.n_samples - matrix.total_true_positives == wrong_before + 5
 

@@ -200,6 +200,8 @@ def test_other_metrics_than_the_checkpoints_begin_afresh() -> None:
     old, new = Scores([metrics.Accuracy()], window=9), Scores([metrics.F1()], window=9)
     old.update(True, Answer(True))
     new.restore(old.state())
+    assert new.values() == {}
+    new.update(True, Answer(False))
     assert new.values() == {"f1": 0.0}
 
 
