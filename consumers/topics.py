@@ -1,10 +1,10 @@
 """The topics of a model and the settings they need. Only `anabranch topics create` makes them, never a consumer."""
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka_clients import TIMEOUT_S, common
+from anabranch.kafka_clients import TIMEOUT_S, admin
 from anabranch.settings import Settings
 
 _KEPT = {"cleanup.policy": "compact", "retention.ms": "-1"}
@@ -41,8 +41,8 @@ def create(settings: Settings) -> dict[str, str]:
         )
         for which, config in _CONFIGS.items()
     ]
-    admin = AdminClient(common(settings.kafka))
-    answers = admin.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
+    client = admin(settings.kafka)  # held by name: its answers are lost when it goes away
+    answers = client.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
     return {name: _answer(name, future) for name, future in answers.items()}
 
 

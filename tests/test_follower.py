@@ -10,7 +10,7 @@ import orjson
 import pytest
 from river import dummy
 
-from anabranch import codec, follow, follower, kafka_models
+from anabranch import candidates, codec, follow, follower, kafka_artifacts
 from anabranch.clock import SystemClock
 from anabranch.errors import KafkaUnavailable, NoChampionYet
 from anabranch.kafka_clients import producer
@@ -185,7 +185,7 @@ def test_a_callback_that_raises_does_not_end_the_following(publisher: Publisher)
 
 def test_brokers_that_are_away_while_a_model_is_fetched(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     """The update is asked for again until they are back."""
-    real, failures = kafka_models.fetch, iter(range(4))
+    real, failures = kafka_artifacts.fetch, iter(range(4))
 
     def away(kafka: Any, update: ModelUpdate) -> bytes:
         if next(failures, None) is not None:
@@ -193,7 +193,7 @@ def test_brokers_that_are_away_while_a_model_is_fetched(publisher: Publisher, mo
         return real(kafka, update)
 
     monkeypatch.setattr(follower, "fetch", away)
-    monkeypatch.setattr(follower, "RETRY_S", 0.01)
+    monkeypatch.setattr(candidates, "RETRY_S", 0.01)
     publisher.announce(1)
     with follow("m", kafka=publisher.kafka) as model:
         assert model.wait(timeout_s=20).version == 1
