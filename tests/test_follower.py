@@ -24,11 +24,14 @@ from learners.promotion import Promotion
 class Publisher:
     """Announces models that always answer the same number of True labels seen."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self.kafka = {"bootstrap.servers": bootstrap}
+    def __init__(self, bootstrap: str, *, prefix: str = "", name: str = "m") -> None:
+        # The embedded broker does not wake a waiting reader when a record comes.
+        self.kafka: dict[str, Any] = {"bootstrap.servers": bootstrap, "fetch.wait.max.ms": 50}
+        model = {"steps": [{"use": "dummy.PriorClassifier"}]}
         self.settings = build(
-            {"name": "m", "task": "binary", "model": {"steps": [{"use": "dummy.PriorClassifier"}]}, "kafka": self.kafka}
+            {"name": name, "task": "binary", "model": model, "topics": {"prefix": prefix}, "kafka": self.kafka}
         )
+        self.topic = self.settings.topics.name("updates")
         self.outlet = KafkaOutlet(producer(self.kafka))
         self.announcer = Announcer(self.settings, scope="global", outlet=self.outlet, clock=SystemClock())
 
@@ -42,9 +45,13 @@ class Publisher:
         )  # fmt: skip
         update = self.announcer.prepare(promotion, epoch=1, seq=version, features=["a"])
         update = update.model_copy(update=changes)
-        self.outlet.send("model-updates", key=update_key(update), value=codec.encode(update))
-        self.outlet.flush()
+        self.say(update)
         return update
+
+    def say(self, update: ModelUpdate, *, key: str | None = None) -> None:
+        """Put an update on the topic."""
+        self.outlet.send(self.topic, key=key or update_key(update), value=codec.encode(update))
+        self.outlet.flush()
 
 
 @pytest.fixture
