@@ -1,5 +1,6 @@
 """The bytes of a published model, fetched from where its update says that they lie."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -21,6 +22,7 @@ CHUNK_MIN_BYTES = 1024
 SPREAD_MAX = 100
 """So many records of other models, at most, lie between two chunks of one."""
 
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _NOWHERE = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,
@@ -66,7 +68,8 @@ def _see_that_it_can_be(pointer: ArtifactPointer) -> None:
     """Before anything is asked for or kept: whether the numbers can be those of an artifact."""
     span = pointer.last_offset - pointer.first_offset + 1
     if not (
-        0 <= pointer.partition < PARTITIONS_MAX
+        _TOPIC.fullmatch(pointer.topic)
+        and 0 <= pointer.partition < PARTITIONS_MAX
         and 0 <= pointer.first_offset <= pointer.last_offset < OFFSETS_MAX
         and 1 <= pointer.chunks <= min(span, pointer.size_bytes // CHUNK_MIN_BYTES + 1)
         and span <= SPREAD_MAX * pointer.chunks

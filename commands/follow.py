@@ -8,8 +8,10 @@ import typer
 
 if TYPE_CHECKING:
     from anabranch.follower import Follower
+    from anabranch.kafka_clients import Kafka
 
 HINT_S = 5.0
+LOOK_S = 1.0
 
 
 def follow(
@@ -37,14 +39,17 @@ def follow(
                 f"{update.model} version {update.version} ({update.kind}, {size:.0f} KiB): {update.reason}", flush=True
             )
 
+    artifacts = topic.replace("model-updates", "model-artifacts")
     trusted: tuple[str, ...] = ()
     scope = "global" if partition is None else f"p{partition}"
     if config is not None:
         settings = wiring.settings_at(config)
         topic, trusted = settings.topics.name("updates"), settings.model.trusted
+        artifacts = settings.topics.name("artifacts")
         if settings.name == name:
             scope = wiring.scope_of(settings, partition)
     kafka = wiring.kafka_options(config, bootstrap)
+    _see(kafka, topic=topic, artifacts=artifacts, timeout_s=timeout)
     with follower.follow(name, kafka=kafka, topic=topic, scope=scope, trusted=trusted, on_update=show) as model:
         typer.echo(f"waiting for models of {name} on {topic} at {kafka['bootstrap.servers']}", err=True)
         came = _came(model, timeout_s=timeout)
@@ -53,6 +58,20 @@ def follow(
     if not came:  # by now the follower knows whether a broker answered
         why = f": {model.last_refusal}" if model.last_refusal else f"; {_known(model)}"
         raise NoChampionYet(f"no model of {name!r} on {topic} within {timeout:g} s{why}")
+
+
+def _see(kafka: "Kafka", *, topic: str, artifacts: str, timeout_s: float | None) -> None:
+    """What waiting does not mend is said at once; brokers that are away may come."""
+    from anabranch.errors import KafkaRefused, KafkaUnavailable
+    from anabranch.kafka_topics import require
+
+    try:
+        require(kafka, [topic, artifacts], timeout_s=min(LOOK_S, timeout_s or LOOK_S))
+    except KafkaRefused:
+        raise
+    except KafkaUnavailable as error:
+        if timeout_s is None:
+            typer.echo(f"waiting: {error}", err=True)
 
 
 def _came(model: "Follower", *, timeout_s: float | None) -> bool:
@@ -65,8 +84,7 @@ def _came(model: "Follower", *, timeout_s: float | None) -> bool:
     except NoChampionYet:
         if timeout_s is not None:
             return False
-    if model.last_refusal is None:
-        typer.echo(f"still waiting; {_known(model)}", err=True)
+    typer.echo(f"still waiting; {model.last_refusal or _known(model)}", err=True)
     model.wait()
     return True
 
