@@ -57,6 +57,10 @@ KNOWN = (
         "what answers there is no Kafka broker, or wants TLS: check the port, and `security.protocol`",
         stays=True,
     ),
+    _known(
+        "disconnected|closed by peer|reset by peer",
+        "something listens there and hangs up: check the port, and `security.protocol` (does it want TLS or SASL?)",
+    ),
 )
 """Those that tell most stand first."""
 

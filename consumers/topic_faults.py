@@ -9,8 +9,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from anabranch.artifact import CHUNK_BYTES
-from anabranch.kafka_clients import at, batch, consumer, partitions, reach, reader
 from anabranch.kafka_clients import admin as admin_of
+from anabranch.kafka_clients import at, batch, consumer, partitions, reach, reader
 from anabranch.settings import Settings
 
 ANSWER_S = 3.0
