@@ -18,6 +18,7 @@ from test_cli import anabranch, config_in
 from anabranch import follow
 from anabranch.errors import AnabranchError, ConfigError, KafkaRefused, KafkaUnavailable
 from anabranch.kafka_clients import admin, examine, producer, publisher, reach
+from anabranch.kafka_local import LocalKafka
 from anabranch.kafka_settings import NAMES
 from anabranch.kafka_topics import require
 from anabranch.settings_file import build
@@ -249,6 +250,35 @@ def test_what_was_wrong_with_a_connection_is_in_later_messages_too() -> None:
     outlet.send("events", key="", value=b"{}")
     with pytest.raises(KafkaUnavailable, match=r"1 are still waiting .*Connection refused"):
         outlet.flush()
+
+
+SASL = """
+listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller_port}},SASL://127.0.0.1:{sasl}
+advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},SASL://127.0.0.1:{sasl}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  user_ann="right";
+"""
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_real_broker_that_wants_a_password() -> None:
+    """A wrong one, a mechanism that it has not, none at all; and the right one."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    sasl = {"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN", "sasl.username": "ann"}
+    with LocalKafka(properties=SASL.format(sasl=port)):
+        there = {"bootstrap.servers": f"127.0.0.1:{port}"}
+        assert reach({**there, **sasl, "sasl.password": "right"}).brokers
+        said = said_of({**there, **sasl, "sasl.password": "wrong"})
+        assert said.startswith("at once: ")
+        assert "check `sasl.username`, `sasl.password`" in said
+        other = said_of({**there, **sasl, "sasl.mechanism": "SCRAM-SHA-256", "sasl.password": "right"})
+        assert other.startswith("at once: ")
+        assert "`sasl.mechanism`" in other
+        assert "`security.protocol`" in said_of(there)
 
 
 # ── topics ──────────────────────────────────────────────────────────────────────────────────────────────────────────
