@@ -72,6 +72,7 @@ class Follower:
         self.last_refusal: str | None = None
         self._champion: Champion | None = None
         self._candidates = Candidates()
+        self._told = ""
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{model}", daemon=True)
@@ -187,8 +188,9 @@ class Follower:
             self._tell(update)
 
     def _refuse(self, update: ModelUpdate, error: BaseException, *, for_good: bool) -> None:
-        self.last_refusal = f"version {update.version}: {_said(error)}"
-        if self._candidates.refuse(update, for_good=for_good):
+        is_news = self._candidates.refuse(update, for_good=for_good) and self._told != _said(error)
+        self.last_refusal, self._told = f"version {update.version}: {_said(error)}", _said(error)
+        if is_news:  # of a hundred of another River, the first
             kept = "the one before it is tried" if self._champion is None else "the model in use stays"
             log.warning("%s: the update is not taken, %s: %s", self.model, kept, self.last_refusal)
 

@@ -45,6 +45,7 @@ class Updates:
         self.scope = scope
         self.passed_over = ""
         """What is wrong with the last record that was passed over: it must not stop the readers."""
+        self._told = ""
         self.tail = Tail(kafka, [topic], timeout_s=timeout_s)
 
     @property
@@ -76,7 +77,9 @@ class Updates:
             update = _read(message)
         except UnreadableMessage as error:
             self.passed_over = f"{message.topic()} partition {message.partition()} offset {message.offset()}: {error}"
-            log.warning("passed over: %s", self.passed_over)
+            if self._told != str(error):  # of many for the same reason, the first
+                log.warning("passed over: %s", self.passed_over)
+            self._told = str(error)
             return []
         return [] if update is None else [update]
 

@@ -1,6 +1,7 @@
 """`anabranch follow`: watches a model's updates and loads each, as a scoring service would."""
 
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,10 +50,11 @@ def follow(
         if settings.name == name:
             scope = wiring.scope_of(settings, partition)
     kafka = wiring.kafka_options(config, bootstrap)
+    began_s = time.monotonic()
     _see(kafka, topic=topic, artifacts=artifacts, timeout_s=timeout)
     with follower.follow(name, kafka=kafka, topic=topic, scope=scope, trusted=trusted, on_update=show) as model:
         typer.echo(f"waiting for models of {name} on {topic} at {kafka['bootstrap.servers']}", err=True)
-        came = _came(model, timeout_s=timeout)
+        came = _came(model, timeout_s=timeout and max(0.0, timeout - (time.monotonic() - began_s)))
         while came and not once:
             threading.Event().wait(3600)
     if not came:  # by now the follower knows whether a broker answered

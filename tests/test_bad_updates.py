@@ -156,8 +156,8 @@ def test_an_artifact_that_comes_late_is_taken_in_time(embedded: Any, monkeypatch
         assert model.wait(version=2, timeout_s=20).version == 2
 
 
-def test_more_bad_updates_than_are_kept_hide_no_good_one(embedded: Any) -> None:
-    """What was dropped is read again once nothing of the rest can be used."""
+def test_more_bad_updates_than_are_kept_hide_no_good_one(embedded: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What was dropped is read again once nothing of the rest can be used; the reason is told once."""
     publisher = Publisher(embedded.bootstrap)
     good = publisher.announce(1)
     for seq in range(10, 10 + 3 * CANDIDATES_MAX):
@@ -166,6 +166,7 @@ def test_more_bad_updates_than_are_kept_hide_no_good_one(embedded: Any) -> None:
         assert model.wait(timeout_s=30).version == 1
         publisher.announce(2)
         assert model.wait(version=2, timeout_s=20).version == 2
+    assert caplog.text.count("River 99.0.0") == 1
 
 
 def test_candidates_are_bounded_and_prefer_what_was_not_tried() -> None:
