@@ -51,7 +51,7 @@ def follow(
             scope = wiring.scope_of(settings, partition)
     kafka = wiring.kafka_options(config, bootstrap)
     began_s = time.monotonic()
-    _see(kafka, topic=topic, artifacts=artifacts, timeout_s=timeout)
+    _see(name, kafka, topic=topic, artifacts=artifacts, timeout_s=timeout)
     with follower.follow(name, kafka=kafka, topic=topic, scope=scope, trusted=trusted, on_update=show) as model:
         typer.echo(f"waiting for models of {name} on {topic} at {kafka['bootstrap.servers']}", err=True)
         came = _came(model, timeout_s=timeout and max(0.0, timeout - (time.monotonic() - began_s)))
@@ -62,18 +62,20 @@ def follow(
         raise NoChampionYet(f"no model of {name!r} on {topic} within {timeout:g} s{why}")
 
 
-def _see(kafka: "Kafka", *, topic: str, artifacts: str, timeout_s: float | None) -> None:
-    """What waiting does not mend is said at once; brokers that are away may come."""
+def _see(name: str, kafka: "Kafka", *, topic: str, artifacts: str, timeout_s: float | None) -> None:
+    """What waiting does not mend is said at once; brokers that are away may come, while there is time."""
     from anabranch.errors import KafkaRefused, KafkaUnavailable
     from anabranch.kafka_topics import require
 
+    is_short = timeout_s is not None and timeout_s <= HINT_S
     try:
-        require(kafka, [topic, artifacts], timeout_s=min(LOOK_S, timeout_s or LOOK_S))
-    except KafkaRefused:
-        raise
+        require(kafka, [topic, artifacts], timeout_s=timeout_s if is_short and timeout_s else LOOK_S)
     except KafkaUnavailable as error:
-        if timeout_s is None:
-            typer.echo(f"waiting: {error}", err=True)
+        if isinstance(error, KafkaRefused):
+            raise
+        if is_short:
+            raise KafkaUnavailable(f"no model of {name!r} on {topic} within {timeout_s:g} s: {error}") from error
+        typer.echo(f"waiting: {error}", err=True)
 
 
 def _came(model: "Follower", *, timeout_s: float | None) -> bool:
