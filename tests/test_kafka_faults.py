@@ -257,6 +257,8 @@ listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller_por
 advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},SASL://127.0.0.1:{sasl}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT
 sasl.enabled.mechanisms=PLAIN
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
 listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
   user_ann="right";
 """
@@ -265,13 +267,14 @@ listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_a_real_broker_that_wants_a_password() -> None:
-    """A wrong one, a mechanism that it has not, none at all; and the right one."""
+    """A wrong one, a mechanism that it has not, none at all; and the right one of a user without any rights."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     sasl = {"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN", "sasl.username": "ann"}
     with LocalKafka(properties=SASL.format(sasl=port)):
         there = {"bootstrap.servers": f"127.0.0.1:{port}"}
-        assert reach({**there, **sasl, "sasl.password": "right"}).brokers
+        with pytest.raises(KafkaRefused, match="^not authorised for events, model-updates: give this user the rights"):
+            require({**there, **sasl, "sasl.password": "right"}, ["events", "model-updates"])
         said = said_of({**there, **sasl, "sasl.password": "wrong"})
         assert said.startswith("at once: ")
         assert "check `sasl.username`, `sasl.password`" in said
