@@ -190,7 +190,7 @@ def reach(kafka: Kafka, topic: str | None = None, *, timeout_s: float = TIMEOUT_
 
     Raises:
         KafkaRefused: none answers, and none will: a password, a certificate, a name. It is said at once.
-        KafkaUnavailable: none answers in time.
+        KafkaUnavailable: none answers in time, or all hang up.
     """
     bootstrap = str(common(kafka)["bootstrap.servers"])
     faults, ends_s = Faults(bootstrap.count(",") + 1), time.monotonic() + timeout_s
@@ -204,9 +204,9 @@ def reach(kafka: Kafka, topic: str | None = None, *, timeout_s: float = TIMEOUT_
         except KafkaException as error:
             client.poll(0)  # what it has to say is heard only here
             reason = f"no answer from {bootstrap}: {faults.in_words(error.args[0].str())}"
-            if faults.stay:
+            if not faults.hope_s:
                 raise KafkaRefused(reason) from error
-            if left_s <= SLICE_S:
+            if left_s <= SLICE_S or timeout_s - left_s + SLICE_S >= faults.hope_s:
                 raise KafkaUnavailable(reason) from error
 
 

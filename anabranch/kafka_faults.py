@@ -12,15 +12,19 @@ _TLS = "does the broker speak TLS on this port? check `security.protocol` and th
 
 
 class _Known(NamedTuple):
-    """A kind of fault: the words by which it is known, whether it stays however long one waits, and what to do."""
+    """A kind of fault: the words by which it is known, how long to hope that it mends, and what to do."""
 
     words: re.Pattern[str]
-    stays: bool
+    hope_s: float
     remedy: str
 
 
-def _known(words: str, remedy: str, *, stays: bool = False) -> _Known:
-    return _Known(re.compile(words, re.IGNORECASE), stays, remedy)
+SUSPECT_S = 5.0
+"""A broker that is about to start may hang up as one does that wants another protocol."""
+
+
+def _known(words: str, remedy: str, *, stays: bool = False, hope_s: float = float("inf")) -> _Known:
+    return _Known(re.compile(words, re.IGNORECASE), 0.0 if stays else hope_s, remedy)
 
 
 KNOWN = (
@@ -46,10 +50,11 @@ KNOWN = (
         stays=True,
     ),
     _known("wrong version number|http request|packet length too long|record layer failure", _TLS, stays=True),
-    _known("PLAINTEXT broker listener|SSL connection closed|SSL handshake", _TLS),
+    _known("PLAINTEXT broker listener|SSL connection closed|SSL handshake", _TLS, hope_s=SUSPECT_S),
     _known(
         "SSL listener|security.protocol configuration",
         "does the broker want TLS or SASL on this port? check `security.protocol` and the port",
+        hope_s=SUSPECT_S,
     ),
     _known("fail.* to resolve|name or service not known|name resolution|nodename nor servname", _HOSTS, stays=True),
     _known(
@@ -60,6 +65,7 @@ KNOWN = (
     _known(
         "disconnected|closed by peer|reset by peer",
         "something listens there and hangs up: check the port, and `security.protocol` (does it want TLS or SASL?)",
+        hope_s=SUSPECT_S,
     ),
 )
 """Those that tell most stand first."""
@@ -100,22 +106,18 @@ class Faults:
             self.said[where] = words
 
     @property
-    def stay(self) -> bool:
-        """Whether every broker has a fault that does not mend by itself."""
+    def hope_s(self) -> float:
+        """How long to go on asking: 0 if every broker has a fault that does not mend by itself."""
         found = [_of(words) for words in self.said.values()]
-        return len(found) >= self.addresses and all(each is not None and each.stays for each in found)
+        if len(found) < self.addresses:
+            return float("inf")
+        return max(float("inf") if each is None else each.hope_s for each in found)
 
     def in_words(self, otherwise: str) -> str:
         """What tells most, and what to do about it."""
         words = min(self.said.values(), key=_rank, default=otherwise)
         known = _of(words)
         return f"{words}; {known.remedy if known else NOBODY_THERE}"
-
-
-def remedy(words: str) -> str:
-    """What to do about what librdkafka says; "" if that is not known."""
-    known = _of(words)
-    return known.remedy if known else ""
 
 
 def _of(words: str) -> _Known | None:

@@ -18,6 +18,7 @@ from test_cli import anabranch, config_in
 from anabranch import follow
 from anabranch.errors import AnabranchError, ConfigError, KafkaRefused, KafkaUnavailable
 from anabranch.kafka_clients import admin, examine, producer, publisher, reach
+from anabranch.kafka_faults import SUSPECT_S
 from anabranch.kafka_local import LocalKafka
 from anabranch.kafka_settings import NAMES
 from anabranch.kafka_topics import require
@@ -242,6 +243,14 @@ def test_a_listener_that_does_not_speak_tls() -> None:
     assert "check `security.protocol`" in said
 
 
+def test_who_hangs_up_again_and_again_is_given_up_sooner_than_who_is_away() -> None:
+    """A broker that is about to start may do so for a moment."""
+    begun_s = time.monotonic()
+    with listening(lambda connection: None) as address, pytest.raises(KafkaUnavailable, match=r"hangs up|security"):
+        reach({"bootstrap.servers": address})
+    assert SUSPECT_S - 1.5 < time.monotonic() - begun_s < SUSPECT_S + 3
+
+
 def test_what_was_wrong_with_a_connection_is_in_later_messages_too() -> None:
     """A flush that nobody acknowledged says why."""
     stopping = threading.Event()
@@ -273,7 +282,7 @@ def test_a_real_broker_that_wants_a_password() -> None:
     sasl = {"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN", "sasl.username": "ann"}
     with LocalKafka(properties=SASL.format(sasl=port)):
         there = {"bootstrap.servers": f"127.0.0.1:{port}"}
-        with pytest.raises(KafkaRefused, match="^not authorised for events, model-updates: give this user the rights"):
+        with pytest.raises(KafkaRefused, match=r"^not authorised for events, model-updates: give this user the rights"):
             require({**there, **sasl, "sasl.password": "right"}, ["events", "model-updates"])
         said = said_of({**there, **sasl, "sasl.password": "wrong"})
         assert said.startswith("at once: ")
