@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anabranch.follower import Follower as Follower
-    from anabranch.follower import follow as follow
+    from anabranch.follower import Follower, follow
 
 __all__ = ["Follower", "follow"]
 
@@ -16,3 +15,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(follower, name)
     raise AttributeError(f"module 'anabranch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # What is imported when it is first asked for is found by looking around as well.
+    return sorted({*globals(), *__all__})

@@ -12,7 +12,9 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── CheckpointError      no checkpoint can be restored, or it was written by something incompatible
     ├── LogTruncated         the log no longer holds offsets that are needed
     ├── KafkaUnavailable     the brokers do not answer, or a topic does not exist
+    │   └── KafkaRefused     and waiting does not mend it: a password, a certificate, a host's name, a topic
     ├── ArtifactError        a published model cannot be used; the follower keeps the one it has
+    │   └── ArtifactMissing  its bytes are not where they were announced; they may come yet
     ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
     ├── UnreadableMessage    bytes that are not the message they should be (anabranch/codec)
     └── NoChampionYet        a follower was asked before the first model came
@@ -77,8 +79,16 @@ class KafkaUnavailable(AnabranchError):
     """The brokers do not answer, or a topic does not exist."""
 
 
+class KafkaRefused(KafkaUnavailable):
+    """The brokers cannot be used as configured, or lack a topic: waiting does not mend it."""
+
+
 class ArtifactError(AnabranchError):
     """A published model cannot be used."""
+
+
+class ArtifactMissing(ArtifactError):
+    """The bytes of a published model are not where they were announced; they may come yet."""
 
 
 class NoChampionYet(AnabranchError):

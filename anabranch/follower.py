@@ -11,7 +11,6 @@ It needs the topics `model-updates` and `model-artifacts` and nothing else of th
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -19,14 +18,14 @@ from typing import Any, NamedTuple, Self
 import river
 
 from anabranch.artifact import Artifact, unpack
-from anabranch.errors import AnabranchError, ArtifactError, KafkaUnavailable, NoChampionYet
-from anabranch.kafka_clients import Kafka
-from anabranch.kafka_models import Updates, fetch, order
+from anabranch.candidates import RETRY_S, Candidates
+from anabranch.errors import AnabranchError, ArtifactError, ArtifactMissing, KafkaUnavailable, NoChampionYet
+from anabranch.kafka_artifacts import fetch
+from anabranch.kafka_clients import Kafka, examine
+from anabranch.kafka_models import Updates
 from anabranch.messages import ModelUpdate
 
 log = logging.getLogger("anabranch.follower")
-
-RETRY_S = 1.0
 
 
 class Champion(NamedTuple):
@@ -46,6 +45,9 @@ class Follower:
         trusted: import paths of classes outside River that its artifacts may hold.
         artifact_max_bytes: a larger model is refused.
         on_update: called in the follower's thread after each exchange.
+
+    Raises:
+        ConfigError: librdkafka does not take its settings.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Follower:
         artifact_max_bytes: int = 512 * 2**20,
         on_update: Callable[[ModelUpdate], None] | None = None,
     ) -> None:
+        examine(kafka)
         self.model = model
         self.kafka = dict(kafka)
         self.topic = topic
@@ -68,7 +71,8 @@ class Follower:
         self.on_update = on_update
         self.last_refusal: str | None = None
         self._champion: Champion | None = None
-        self._newest: tuple[int, int] = (0, 0)
+        self._candidates = Candidates()
+        self._told = ""
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{model}", daemon=True)
@@ -147,51 +151,48 @@ class Follower:
             try:
                 with Updates(self.kafka, topic=self.topic, model=self.model, scope=self.scope) as updates:
                     self._follow(updates)
-            except AnabranchError as error:
-                # Brokers that are away, or a topic that is not there yet: the model in use stays in use.
-                if self.last_refusal != str(error):  # said once, however often it is tried
-                    log.warning("following %s is interrupted: %s", self.model, error)
-                self.last_refusal = str(error)
+            except Exception as error:
+                # Brokers that are away, a topic that is not there yet, or what nobody has thought of: the model in use
+                # stays in use, and the following goes on.
+                if self.last_refusal != _said(error):  # once, however often it is tried
+                    log.warning("following %s is interrupted: %s", self.model, _said(error))
+                self.last_refusal = _said(error)
                 self._stopping.wait(RETRY_S)
 
     def _follow(self, updates: Updates) -> None:
-        """Take the newest of what is there, then every newer one that comes."""
-        newest: ModelUpdate | None = None
+        """Take the newest that can be used of what is there, then every newer one that comes."""
+        update: ModelUpdate | None = None
         while not self._stopping.is_set():
-            found = updates.poll(0.1)
-            self.last_refusal = updates.unreadable or self.last_refusal
-            newest = max([*found, *([newest] if newest else [])], key=order, default=None)
-            if newest is not None and updates.caught_up and self._consider(newest):
-                newest = None
+            for each in updates.poll(0.0 if update else 0.1):
+                self._candidates.add(each)
+            self.last_refusal, updates.passed_over = updates.passed_over or self.last_refusal, ""
+            update = self._candidates.newest() if updates.caught_up else None
+            if update is not None:
+                self._consider(update)
+            elif updates.caught_up and self._candidates.is_to_be_read_again():
+                return
 
-    def _consider(self, update: ModelUpdate) -> bool:
-        """Use the update's model if it is newer and everything about it is right; else keep the one in use.
-
-        False if brokers that are away left the question open: it is to be asked once more.
-        """
-        if order(update) <= self._newest:
-            return True
+    def _consider(self, update: ModelUpdate) -> None:
+        """Use the update's model if everything about it is right; else keep the one in use, and try the one before."""
         try:
             champion = Champion(update, self._load(update))
-        except KafkaUnavailable as error:
-            self._refuse(update, error)
-            self._stopping.wait(RETRY_S)
-            return False
-        except Exception as error:  # whatever bytes from elsewhere bring about: the model in use stays in use
-            self._newest = order(update)
-            self._refuse(update, error)
-            return True
-        with self._changed:
-            self._newest = order(update)
-            self._champion = champion
-            self._changed.notify_all()
-        self._tell(update)
-        return True
+        except (ArtifactMissing, KafkaUnavailable) as error:
+            self._refuse(update, error, for_good=False)
+        except BaseException as error:  # whatever bytes from elsewhere bring about, a panic in River's Rust included
+            self._refuse(update, error, for_good=True)
+        else:
+            with self._changed:
+                self._candidates.use(update)
+                self._champion = champion
+                self._changed.notify_all()
+            self._tell(update)
 
-    def _refuse(self, update: ModelUpdate, error: Exception) -> None:
-        said = str(error) if isinstance(error, AnabranchError | ValueError) else f"{type(error).__name__}: {error}"
-        self.last_refusal = f"version {update.version}: {said}"
-        log.warning("%s: the update is not taken, the model in use stays: %s", self.model, self.last_refusal)
+    def _refuse(self, update: ModelUpdate, error: BaseException, *, for_good: bool) -> None:
+        is_news = self._candidates.refuse(update, for_good=for_good) and self._told != _said(error)
+        self.last_refusal, self._told = f"version {update.version}: {_said(error)}", _said(error)
+        if is_news:  # of a hundred of another River, the first
+            kept = "the one before it is tried" if self._champion is None else "the model in use stays"
+            log.warning("%s: the update is not taken, %s: %s", self.model, kept, self.last_refusal)
 
     def _tell(self, update: ModelUpdate) -> None:
         if self.on_update is None:
@@ -202,7 +203,7 @@ class Follower:
             log.exception("%s: on_update raised at version %d", self.model, update.version)
 
     def _load(self, update: ModelUpdate) -> Artifact:
-        """From cheap to dear: size, versions, bytes, digest, decoding, canary."""
+        """From cheap to dear: size, versions, place, bytes, digest, decoding, canary."""
         pointer = update.artifact
         if pointer.size_bytes > self.artifact_max_bytes:
             raise ArtifactError(
@@ -210,16 +211,11 @@ class Follower:
             )
         if update.river != river.__version__:
             raise ArtifactError(f"it is of River {update.river}, here is {river.__version__}: install the same")
-        return unpack(_fetched(self.kafka, update), sha256=pointer.sha256, trusted=self.trusted)
+        return unpack(fetch(self.kafka, update), sha256=pointer.sha256, trusted=self.trusted)
 
 
-def _fetched(kafka: Kafka, update: ModelUpdate) -> bytes:
-    """The bytes, with one more try: the chunks' leader may just be moving."""
-    try:
-        return fetch(kafka, update)
-    except (ArtifactError, KafkaUnavailable):
-        time.sleep(RETRY_S)
-        return fetch(kafka, update)
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, AnabranchError | ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _known(x: dict[str, Any], artifact: Artifact) -> dict[str, Any]:
@@ -228,5 +224,5 @@ def _known(x: dict[str, Any], artifact: Artifact) -> dict[str, Any]:
 
 
 def follow(model: str, *, kafka: Kafka, **options: Any) -> Follower:
-    """Follow a model; see `Follower` for the options."""
+    """Follow a model; see `Follower` for the options and for what is raised."""
     return Follower(model, kafka=kafka, **options)

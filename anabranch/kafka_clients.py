@@ -1,14 +1,16 @@
 """The settings of every librdkafka client that Anabranch makes, and what their errors mean."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata, MemberDescription
 
-from anabranch.errors import KafkaUnavailable
+from anabranch.errors import ConfigError, KafkaRefused, KafkaUnavailable
+from anabranch.kafka_faults import Faults
 from anabranch.kafka_log import KAFKA_LOG
+from anabranch.kafka_settings import fault_in, refused
 
 Kafka = Mapping[str, Any]
 """The `[kafka]` table: librdkafka's own names."""
@@ -30,6 +32,11 @@ LOST = frozenset(
 )
 """Answers that mean: this process owns the partitions no longer."""
 
+ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+UNAUTHORISED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+
+_OFFLINE = {"bootstrap.servers": "", "metadata.broker.list": "", "log_level": 0}
+"""A client without an address connects to nobody."""
 
 _CONSUMER_ONLY = frozenset(
     {
@@ -47,7 +54,14 @@ _PRODUCER_ONLY = frozenset({"compression.type", "linger.ms", "batch.size", "acks
 
 
 def common(kafka: Kafka) -> dict[str, Any]:
-    """What all clients share: the user's own settings before ours, and quiet logs."""
+    """What all clients share: the user's own settings before ours, and quiet logs.
+
+    Raises:
+        ConfigError: something in them is wrong that librdkafka itself would pass over.
+    """
+    fault = fault_in(kafka)
+    if fault:
+        raise ConfigError(f"kafka: {fault}")
     return {
         "bootstrap.servers": DEFAULT_BOOTSTRAP,
         "log_level": 3,
@@ -106,6 +120,55 @@ def _without(settings: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in keys}
 
 
+Client = TypeVar("Client")
+
+
+def consumer(configured: Mapping[str, Any]) -> Consumer:
+    """A consumer with such settings, from `reader`, `owner` or `sharer`.
+
+    Raises:
+        ConfigError: librdkafka does not take them.
+    """
+    return _made(Consumer, configured)
+
+
+def publisher(configured: Mapping[str, Any]) -> Producer:
+    """A producer with such settings, from `producer`.
+
+    Raises:
+        ConfigError: librdkafka does not take them.
+    """
+    return _made(Producer, configured)
+
+
+def admin(kafka: Kafka) -> AdminClient:
+    """A client that asks and tells the brokers about topics and groups.
+
+    Raises:
+        ConfigError: librdkafka does not take its settings.
+    """
+    return _made(AdminClient, _without(common(kafka), _CONSUMER_ONLY | _PRODUCER_ONLY))
+
+
+def _made(kind: Callable[[dict[str, Any]], Client], configured: Mapping[str, Any]) -> Client:
+    try:
+        return kind(dict(configured))
+    except KafkaException as error:
+        raise ConfigError(f"kafka: {refused(error.args[0].str(), configured)}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"kafka: librdkafka refuses these settings: {error}") from error
+
+
+def examine(kafka: Kafka) -> None:
+    """See that librdkafka takes the settings, without connecting to anybody.
+
+    Raises:
+        ConfigError: naming the one that is wrong.
+    """
+    consumer({**sharer(kafka, model="m", assignment="range"), **_OFFLINE}).close()
+    publisher({**producer(kafka), **_OFFLINE})
+
+
 def partitions(kafka: Kafka, topic: str, *, timeout_s: float = TIMEOUT_S) -> list[int]:
     """The partitions of a topic.
 
@@ -113,28 +176,38 @@ def partitions(kafka: Kafka, topic: str, *, timeout_s: float = TIMEOUT_S) -> lis
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
     listed = reach(kafka, topic, timeout_s=timeout_s).topics[topic]
-    if listed.error is not None:
-        raise KafkaUnavailable(f"topic {topic!r}: {listed.error.str()}; create it with `anabranch topics create`")
-    return sorted(listed.partitions)
+    if listed.error is None:
+        return sorted(listed.partitions)
+    code = listed.error.code()
+    if code in UNAUTHORISED:
+        raise KafkaRefused(f"topic {topic!r}: {listed.error.str()}: this user may not read or write it")
+    kind = KafkaRefused if code in ABSENT else KafkaUnavailable
+    raise kind(f"topic {topic!r}: {listed.error.str()}; create it with `anabranch topics create`")
 
 
 def reach(kafka: Kafka, topic: str | None = None, *, timeout_s: float = TIMEOUT_S) -> ClusterMetadata:
     """What the first broker that answers knows: of a topic, or of all.
 
     Raises:
-        KafkaUnavailable: none answers.
+        KafkaRefused: none answers, and none will: a password, a certificate, a name. It is said at once.
+        KafkaUnavailable: none answers in time, or all hang up.
     """
-    client, ends_s = admin(kafka), time.monotonic() + timeout_s
+    bootstrap = str(common(kafka)["bootstrap.servers"])
+    faults, ends_s = Faults(bootstrap.count(",") + 1), time.monotonic() + timeout_s
+    # The log of this client tells of closed connections too: a broker that wants TLS says nothing else.
+    told = {"log_level": 6, "log.connection.close": True}
+    client = admin({**kafka, **told, "logger": faults, "error_cb": faults.hear})
     while True:
         left_s = ends_s - time.monotonic()
         try:
             return client.list_topics(topic, timeout=max(0.1, min(SLICE_S, left_s)))
         except KafkaException as error:
-            if left_s <= SLICE_S:
-                raise KafkaUnavailable(
-                    f"no answer from {common(kafka)['bootstrap.servers']}: {error.args[0].str()}; "
-                    "check `bootstrap.servers` under [kafka], and that a broker runs there"
-                ) from error
+            client.poll(0)  # what it has to say is heard only here
+            reason = f"no answer from {bootstrap}: {faults.in_words(error.args[0].str())}"
+            if not faults.hope_s:
+                raise KafkaRefused(reason) from error
+            if left_s <= SLICE_S or timeout_s - left_s + SLICE_S >= faults.hope_s:
+                raise KafkaUnavailable(reason) from error
 
 
 def members(kafka: Kafka, group: str, *, timeout_s: float = TIMEOUT_S) -> list[MemberDescription]:
@@ -149,11 +222,6 @@ def members(kafka: Kafka, group: str, *, timeout_s: float = TIMEOUT_S) -> list[M
     except KafkaException as error:
         raise KafkaUnavailable(f"group {group}: {error.args[0].str()}") from error
     return list(described.members)
-
-
-def admin(kafka: Kafka) -> AdminClient:
-    """A client that asks and tells the brokers about topics and groups."""
-    return AdminClient(_without(common(kafka), _CONSUMER_ONLY | _PRODUCER_ONLY))
 
 
 def at(topic: str, positions: dict[int, int], metadata: str = "") -> list[TopicPartition]:

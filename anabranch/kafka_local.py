@@ -74,6 +74,8 @@ class LocalKafka:
             away with the context or this object.
         port: 0 picks a free one.
         ready_timeout_s: how long `start` waits until the broker answers.
+        properties: more lines of the broker's configuration; {port} in them is this broker's, {controller_port} its
+            controller's.
 
     Example:
         with LocalKafka() as kafka:
@@ -82,12 +84,15 @@ class LocalKafka:
 
     kind = f"Apache Kafka {KAFKA_VERSION} run by java, jars by Maven"
 
-    def __init__(self, data_dir: Path | None = None, *, port: int = 0, ready_timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, data_dir: Path | None = None, *, port: int = 0, ready_timeout_s: float = 60.0, properties: str = ""
+    ) -> None:
         self.data_dir = (data_dir or Path(tempfile.mkdtemp(prefix="anabranch-kafka-"))).resolve()
         self._forget = weakref.finalize(self, _remove, self.data_dir if data_dir is None else None)
         self._port = port or _free_port()
         self._controller_port = _free_port()
         self._ready_timeout_s = ready_timeout_s
+        self._more = properties
         self._broker: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
 
@@ -150,7 +155,7 @@ class LocalKafka:
         log_dir = self.data_dir / "log"
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(
-            _PROPERTIES.format(port=self._port, controller_port=self._controller_port, log_dir=log_dir)
+            (_PROPERTIES + self._more).format(port=self._port, controller_port=self._controller_port, log_dir=log_dir)
         )
         (self.data_dir / "log4j2.properties").write_text(_LOG4J)
         if not (log_dir / "meta.properties").exists():

@@ -5,19 +5,24 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, Message
+from confluent_kafka import Message
 
 from anabranch import codec
-from anabranch.artifact import chunk_key
+from anabranch.candidates import order
 from anabranch.codec import UnreadableMessage
-from anabranch.errors import ArtifactError, KafkaUnavailable
-from anabranch.kafka_clients import TIMEOUT_S, Kafka, at, batch, reader
-from anabranch.kafka_tail import QUIET, Tail
+from anabranch.kafka_clients import TIMEOUT_S, Kafka
+from anabranch.kafka_tail import Tail
 from anabranch.messages import ModelUpdate
 
 log = logging.getLogger("anabranch.models")
 
 FOLLOWED_TIMEOUT_S = 5.0
+
+EPOCH_MAX = 1_000_000
+"""An epoch is a rebuild, or the loss of a checkpoint."""
+
+NUMBER_MAX = 1_000_000_000
+"""Of versions and announcements within an epoch: one a second for thirty years."""
 
 
 class Updates:
@@ -38,8 +43,9 @@ class Updates:
     ) -> None:
         self.model = model
         self.scope = scope
-        self.unreadable = ""
-        """What is wrong with the last record that could not be read; passed over, or it would stop all readers."""
+        self.passed_over = ""
+        """What is wrong with the last record that was passed over: it must not stop the readers."""
+        self._told = ""
         self.tail = Tail(kafka, [topic], timeout_s=timeout_s)
 
     @property
@@ -65,15 +71,17 @@ class Updates:
             yield from self._mine(message)
 
     def _mine(self, message: Message) -> list[ModelUpdate]:
-        key, value = message.key() or b"", message.value()
-        if value is None or not bytes(key).startswith(f"{self.model}/{self.scope}/".encode()):
-            return []  # a tombstone, or another model's
-        try:
-            return [codec.decode(ModelUpdate, bytes(value))]
-        except UnreadableMessage as error:
-            self.unreadable = f"{message.topic()} partition {message.partition()} offset {message.offset()}: {error}"
-            log.warning("passed over: %s", self.unreadable)
+        if not bytes(message.key() or b"").startswith(f"{self.model}/{self.scope}/".encode()):
             return []
+        try:
+            update = _read(message)
+        except UnreadableMessage as error:
+            self.passed_over = f"{message.topic()} partition {message.partition()} offset {message.offset()}: {error}"
+            if self._told != str(error):  # of many for the same reason, the first
+                log.warning("passed over: %s", self.passed_over)
+            self._told = str(error)
+            return []
+        return [] if update is None else [update]
 
     def __enter__(self) -> Self:
         return self
@@ -97,53 +105,35 @@ def announced(kafka: Kafka, *, topic: str) -> set[tuple[str, str]]:
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
+    found = set()
     with Tail(kafka, [topic]) as tail:
-        keys = [bytes(message.key() or b"").decode(errors="replace") for message in tail.until_caught_up()]
-    return {(key.split("/")[0], key.split("/")[1]) for key in keys if key.count("/") == 2}
+        for message in tail.until_caught_up():
+            try:
+                update = _read(message)
+            except UnreadableMessage:
+                continue
+            if update is not None:
+                found.add((update.model, update.scope))
+    return found
 
 
-def order(update: ModelUpdate) -> tuple[int, int]:
-    """What updates are ordered by."""
-    return update.epoch, update.seq
-
-
-def fetch(kafka: Kafka, update: ModelUpdate) -> bytes:
-    """The bytes of an announced model. (Whether they are right, `artifact.unpack` says.)
+def _read(message: Message) -> ModelUpdate | None:
+    """The update in a record; None for a tombstone.
 
     Raises:
-        ArtifactError: chunks are missing.
-        KafkaUnavailable: none came in time.
+        UnreadableMessage: it is none, or not one that a learner announces under such a key.
     """
-    pointer = update.artifact
-    wanted = chunk_key(update.model, update.scope, update.version, sha256=pointer.sha256)
-    found: dict[int, bytes] = {}
-    consumer = Consumer(reader(kafka))
-    try:
-        consumer.assign(at(pointer.topic, {pointer.partition: pointer.first_offset}))
-        for key, value in _until(consumer, pointer.last_offset):
-            if key.startswith(wanted):
-                found[int(key.removeprefix(wanted))] = value
-    finally:
-        consumer.close()
-    if len(found) != pointer.chunks:
-        raise ArtifactError(f"{len(found)} of {pointer.chunks} chunks are on {pointer.topic}")
-    return b"".join(found[number] for number in range(pointer.chunks))
-
-
-def _until(consumer: Consumer, last_offset: int) -> Iterator[tuple[str, bytes]]:
-    """Keys and values up to `last_offset`."""
-    while True:
-        messages = batch(consumer, 100, timeout_s=TIMEOUT_S)
-        if not messages:
-            raise KafkaUnavailable(f"no chunk of the model came for {TIMEOUT_S:.0f} s")
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                if error.code() in QUIET or error.retriable():
-                    continue
-                raise ArtifactError(f"its chunks cannot be read: {error.str()}")
-            offset = message.offset() or 0
-            if offset <= last_offset:
-                yield bytes(message.key() or b"").decode(), bytes(message.value() or b"")
-            if offset >= last_offset:
-                return
+    key, value = bytes(message.key() or b"").decode(errors="replace"), message.value()
+    if value is None:
+        return None
+    update = codec.decode(ModelUpdate, bytes(value))
+    if not key.startswith(f"{update.model}/{update.scope}/"):
+        raise UnreadableMessage(f"it is of {update.model}/{update.scope}, but its key is {key[:200]!r}")
+    for name, number, most in (
+        ("epoch", update.epoch, EPOCH_MAX),
+        ("seq", update.seq, NUMBER_MAX),
+        ("version", update.version, NUMBER_MAX),
+    ):
+        if not 0 <= number <= most:
+            raise UnreadableMessage(f"no learner announces {name} {number}")
+    return update

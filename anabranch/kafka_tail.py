@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, Message, TopicPartition
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka_clients import SLICE_S, TIMEOUT_S, Kafka, batch, partitions, reader
+from anabranch.kafka_clients import SLICE_S, TIMEOUT_S, Kafka, batch, consumer, partitions, reader
+from anabranch.kafka_log import with_words
 
 QUIET = (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
 """What comes instead of a record and is no fault, or mends by itself."""
@@ -34,7 +35,7 @@ class Tail:
         self.topics = ", ".join(topics)
         every = [(topic, each) for topic in topics for each in partitions(kafka, topic, timeout_s=timeout_s)]
         self.unread = set(every)
-        self.consumer = Consumer({**reader(kafka), "auto.offset.reset": start, "enable.partition.eof": True})
+        self.consumer = consumer({**reader(kafka), "auto.offset.reset": start, "enable.partition.eof": True})
         first = OFFSET_BEGINNING if start == "earliest" else OFFSET_END
         self.consumer.assign([TopicPartition(topic, partition, first) for topic, partition in every])
 
@@ -57,7 +58,7 @@ class Tail:
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.unread.discard((message.topic() or "", message.partition() or 0))
             elif error.code() not in QUIET and not error.retriable():
-                raise KafkaUnavailable(error.str())
+                raise KafkaUnavailable(with_words(f"{self.topics}: {error.str()}"))
         return found
 
     def until_caught_up(self) -> Iterator[Message]:
@@ -72,7 +73,7 @@ class Tail:
             if found:
                 heard_s = time.monotonic()
             elif time.monotonic() - heard_s > TIMEOUT_S and not self.caught_up:
-                raise KafkaUnavailable(f"no record of {self.topics} came for {TIMEOUT_S:.0f} s")
+                raise KafkaUnavailable(with_words(f"no record of {self.topics} came for {TIMEOUT_S:.0f} s"))
             yield from found
 
     def __enter__(self) -> Self:

@@ -1,6 +1,7 @@
 """`anabranch follow`: watches a model's updates and loads each, as a scoring service would."""
 
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +9,10 @@ import typer
 
 if TYPE_CHECKING:
     from anabranch.follower import Follower
+    from anabranch.kafka_clients import Kafka
 
 HINT_S = 5.0
+LOOK_S = 1.0
 
 
 def follow(
@@ -37,22 +40,42 @@ def follow(
                 f"{update.model} version {update.version} ({update.kind}, {size:.0f} KiB): {update.reason}", flush=True
             )
 
+    artifacts = topic.replace("model-updates", "model-artifacts")
     trusted: tuple[str, ...] = ()
     scope = "global" if partition is None else f"p{partition}"
     if config is not None:
         settings = wiring.settings_at(config)
         topic, trusted = settings.topics.name("updates"), settings.model.trusted
+        artifacts = settings.topics.name("artifacts")
         if settings.name == name:
             scope = wiring.scope_of(settings, partition)
     kafka = wiring.kafka_options(config, bootstrap)
+    began_s = time.monotonic()
+    _see(name, kafka, topic=topic, artifacts=artifacts, timeout_s=timeout)
     with follower.follow(name, kafka=kafka, topic=topic, scope=scope, trusted=trusted, on_update=show) as model:
         typer.echo(f"waiting for models of {name} on {topic} at {kafka['bootstrap.servers']}", err=True)
-        came = _came(model, timeout_s=timeout)
+        came = _came(model, timeout_s=timeout and max(0.0, timeout - (time.monotonic() - began_s)))
         while came and not once:
             threading.Event().wait(3600)
     if not came:  # by now the follower knows whether a broker answered
         why = f": {model.last_refusal}" if model.last_refusal else f"; {_known(model)}"
         raise NoChampionYet(f"no model of {name!r} on {topic} within {timeout:g} s{why}")
+
+
+def _see(name: str, kafka: "Kafka", *, topic: str, artifacts: str, timeout_s: float | None) -> None:
+    """What waiting does not mend is said at once; brokers that are away may come, while there is time."""
+    from anabranch.errors import KafkaRefused, KafkaUnavailable
+    from anabranch.kafka_topics import require
+
+    is_short = timeout_s is not None and timeout_s <= HINT_S
+    try:
+        require(kafka, [topic, artifacts], timeout_s=timeout_s if is_short and timeout_s else LOOK_S)
+    except KafkaUnavailable as error:
+        if isinstance(error, KafkaRefused):
+            raise
+        if is_short:
+            raise KafkaUnavailable(f"no model of {name!r} on {topic} within {timeout_s:g} s: {error}") from error
+        typer.echo(f"waiting: {error}", err=True)
 
 
 def _came(model: "Follower", *, timeout_s: float | None) -> bool:
@@ -65,8 +88,7 @@ def _came(model: "Follower", *, timeout_s: float | None) -> bool:
     except NoChampionYet:
         if timeout_s is not None:
             return False
-    if model.last_refusal is None:
-        typer.echo(f"still waiting; {_known(model)}", err=True)
+    typer.echo(f"still waiting; {model.last_refusal or _known(model)}", err=True)
     model.wait()
     return True
 

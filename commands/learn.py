@@ -29,13 +29,16 @@ def learn(
     """
     from commands import wiring
     from commands.learn_view import View
+    from consumers import topics
 
     settings = wiring.settings_at(config)
     first = wiring.first_champion(settings, warm_up=warm_up, published=published, target=target)
     view = View(settings)
     shown = sys.stderr.isatty() and not json
 
-    def make(stopping: threading.Event, _: "LearningLoop | None") -> "LearningLoop":
+    def make(stopping: threading.Event, before: "LearningLoop | None") -> "LearningLoop":
+        if before is None:
+            topics.see(settings)
         listener = wiring.print_message if json else view.hear if shown else None
         view.loop = wiring.learning_loop(settings, first=first, listener=listener, stopping=stopping)
         return view.loop

@@ -1,6 +1,8 @@
 """The `anabranch` command: its verbs, and what a person sees when something is wrong."""
 
+import inspect
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from typing import Annotated
 
@@ -25,25 +27,32 @@ from commands import (
 )
 from commands.demo import command as demo
 
-app = typer.Typer(
-    name="anabranch",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command("demo")(demo.demo)
-app.command("learn")(learn.learn)
-app.command("follow")(follow.follow)
-app.command("watch")(watch.watch)
-app.command("produce")(produce.produce)
-app.command("backtest")(backtest.backtest)
-app.command("calibrate")(calibrate.calibrate)
-app.command("simulate")(simulate.simulate)
-app.command("rebuild")(rebuild.rebuild)
-app.command("retrain")(retrain.retrain)
-app.command("state")(state.state)
-app.command("schema")(schema.schema)
-app.command("check")(check.check)
+VERBS: dict[str, Callable[..., None]] = {
+    "demo": demo.demo,
+    "learn": learn.learn,
+    "follow": follow.follow,
+    "watch": watch.watch,
+    "produce": produce.produce,
+    "backtest": backtest.backtest,
+    "calibrate": calibrate.calibrate,
+    "simulate": simulate.simulate,
+    "rebuild": rebuild.rebuild,
+    "retrain": retrain.retrain,
+    "state": state.state,
+    "schema": schema.schema,
+    "check": check.check,
+}
+
+
+def flowing(verb: Callable[..., None]) -> str:
+    """A verb's docstring with lines as wide as the terminal: they would break where the source does."""
+    paragraphs = (inspect.getdoc(verb) or "").split("\n\n")
+    return "\n\n".join(" ".join(each.split()) for each in paragraphs)
+
+
+app = typer.Typer(name="anabranch", no_args_is_help=True, pretty_exceptions_enable=False)
+for name, verb in VERBS.items():
+    app.command(name, help=flowing(verb))(verb)
 app.add_typer(topics.app, name="topics")
 
 

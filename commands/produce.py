@@ -39,14 +39,15 @@ def produce(
     from rich.progress import track
 
     from anabranch.errors import ConfigError
-    from anabranch.kafka_clients import partitions, producer
+    from anabranch.kafka_clients import producer
+    from anabranch.kafka_topics import require
     from commands import wiring
     from consumers import files
     from consumers.kafka_outlet import KafkaOutlet
 
     kafka = wiring.kafka_options(config, bootstrap)
     topic = topic or wiring.topic_of("events", config)
-    partitions(kafka, topic)  # says so if there is none
+    require(kafka, [topic])
     stopping = threading.Event()
     outlet = KafkaOutlet(producer(kafka), stopping=stopping)
     values = islice(files.events(data, target=target, ts=ts, now_s=time.time()), limit)

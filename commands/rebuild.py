@@ -1,9 +1,13 @@
 """`anabranch rebuild`: the model once more, from the log."""
 
+import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from consumers.learning_loop import LearningLoop
 
 
 def rebuild(
@@ -17,16 +21,20 @@ def rebuild(
     or when it is stopped before, `anabranch learn` goes on from there.
     """
     from commands import wiring
+    from consumers import topics
 
     settings = wiring.settings_at(config)
     first = wiring.first_champion(settings, warm_up=None, published=None, target="")
     listener = wiring.print_message if json else None
-    loop = wiring.carry_out(
-        lambda stopping, before: wiring.learning_loop(
+
+    def make(stopping: threading.Event, before: "LearningLoop | None") -> "LearningLoop":
+        if before is None:
+            topics.see(settings)
+        return wiring.learning_loop(
             settings, first=first, rebuild=True, before=before, listener=listener, stopping=stopping
-        ),
-        until_end=True,
-    )
+        )
+
+    loop = wiring.carry_out(make, until_end=True)
     for owner in loop.owners.values():
         if not json:
             version = f"announced as version {owner.lane.version} of epoch {owner.epoch}"

@@ -20,7 +20,8 @@ def retrain(
     import uuid
 
     from anabranch import codec, settings_file
-    from anabranch.kafka_clients import partitions, producer
+    from anabranch.kafka_clients import producer
+    from anabranch.kafka_topics import require
     from anabranch.messages import Retrain
     from commands import wiring
     from consumers.kafka_control import PARTITION
@@ -31,7 +32,7 @@ def retrain(
     kafka = wiring.kafka_options(config, bootstrap)
     name = settings.name if settings else model
     where = topic or (settings.topics.name("control") if settings else "model-control")
-    partitions(kafka, where)  # says so if there is none
+    require(kafka, [where])
     request = Retrain(
         id=uuid.uuid4().hex, model=name, ts=time.time(), reason=reason, by=by or getpass.getuser(), events=events
     )

@@ -4,15 +4,11 @@ import os
 import re
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException, Producer
-
 from anabranch.errors import ConfigError
-from anabranch.kafka_clients import producer, sharer
+from anabranch.kafka_clients import examine
 from anabranch.settings import Settings
 
 _ADDRESS = re.compile(r"[A-Za-z0-9+.-]+://")
-_OFFLINE = {"bootstrap.servers": "", "log_level": 0}
-"""A client without an address connects to nobody."""
 
 
 def look(settings: Settings) -> None:
@@ -21,16 +17,8 @@ def look(settings: Settings) -> None:
     Raises:
         ConfigError: naming the setting, or the folder.
     """
-    _kafka(settings)
+    examine(settings.kafka)
     _store(settings.checkpoint.store)
-
-
-def _kafka(settings: Settings) -> None:
-    try:
-        Producer({**producer(settings.kafka), **_OFFLINE})
-        Consumer({**sharer(settings.kafka, model=settings.name, assignment=settings.assignment), **_OFFLINE}).close()
-    except KafkaException as error:
-        raise ConfigError(f"kafka: librdkafka refuses this table: {error.args[0].str()}") from error
 
 
 def _store(address: str) -> None:

@@ -29,10 +29,12 @@ def watch(
     With --since-start, what is there already comes topic by topic, as the brokers send it.
     """
     from anabranch.kafka_tail import Tail
+    from anabranch.kafka_topics import require
     from commands import watch_view, wiring
 
     settings = wiring.settings_at(config)
     kinds = watch_view.kinds(settings.topics, topic or Which)
+    require(settings.kafka, kinds)
     try:
         with Tail(settings.kafka, list(kinds), start="earliest" if since_start else "latest") as tail:
             typer.echo(f"watching {', '.join(kinds)}; Ctrl-C ends it", err=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 from river import base
 
-from anabranch import artifact, codec, kafka_models, settings_file, statetree
+from anabranch import artifact, codec, kafka_artifacts, kafka_models, settings_file, statetree
 from anabranch.clock import SystemClock
 from anabranch.errors import ConfigError, KafkaUnavailable, ModelSpecError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
@@ -128,7 +128,7 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
         versions = ", ".join(str(each.version) for each in known) or "none"
         raise ConfigError(f"{published}: not on {topic}; versions there: {versions}")
     update = wanted[-1]
-    data = kafka_models.fetch(settings.kafka, update)
+    data = kafka_artifacts.fetch(settings.kafka, update)
     unpacked = artifact.unpack(data, sha256=update.artifact.sha256, trusted=settings.model.trusted)
     return unpacked.model, TrainedOn(events=update.event, note=f"models:/{update.model}/{update.version}")
 

@@ -6,7 +6,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka_clients import TIMEOUT_S, at, partitions, reader
+from anabranch.kafka_clients import TIMEOUT_S, at, consumer, partitions, reader
 from anabranch.ports import Record
 from anabranch.settings import Settings
 from consumers.kafka_reader import record_of
@@ -34,7 +34,7 @@ class KafkaControl:
         self.close()
         if not self._is_there():
             return position or 0
-        self.consumer = Consumer(reader(self.settings.kafka))
+        self.consumer = consumer(reader(self.settings.kafka))
         try:
             low, high = self.consumer.get_watermark_offsets(TopicPartition(self.topic, PARTITION), timeout=TIMEOUT_S)
         except KafkaException as error:

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Message
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka_clients import SLICE_S
+from anabranch.kafka_clients import SLICE_S, publisher
+from anabranch.kafka_log import with_words
 from anabranch.ports import Sent
 from consumers.patience import Patience
 
@@ -23,7 +24,7 @@ class KafkaOutlet:
     """
 
     def __init__(self, configured: dict[str, Any], *, stopping: threading.Event | None = None) -> None:
-        self.producer = Producer(configured)
+        self.producer = publisher(configured)
         self.stopping = stopping or threading.Event()
         self.failure: str | None = None
 
@@ -77,6 +78,6 @@ class KafkaOutlet:
             pass
         if left or self.failure:
             raise KafkaUnavailable(
-                f"messages were not delivered: {self.failure or f'{left} are still waiting'}; "
+                f"messages were not delivered: {self.failure or with_words(f'{left} are still waiting')}; "
                 "check that the topics exist (`anabranch topics create`) and the brokers answer"
             )

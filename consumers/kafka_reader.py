@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from confluent_kafka import Consumer, KafkaError, Message
 
 from anabranch.errors import KafkaUnavailable, LogTruncated
-from anabranch.kafka_clients import TIMEOUT_S, at, batch, reader
+from anabranch.kafka_clients import TIMEOUT_S, at, batch, consumer, reader
 from anabranch.ports import Record
 from anabranch.settings import Settings
 
@@ -40,12 +40,12 @@ class KafkaLogReader:
         starts: dict[int, int] = {}
         for partition, start, _ in runs:
             starts[partition] = min(start, starts.get(partition, start))
-        consumer = Consumer(reader(self.settings.kafka))
+        client = consumer(reader(self.settings.kafka))
         try:
-            consumer.assign(at(self.topic, starts))
-            yield from _in_order(consumer, runs)
+            client.assign(at(self.topic, starts))
+            yield from _in_order(client, runs)
         finally:
-            consumer.close()
+            client.close()
 
 
 def _in_order(consumer: Consumer, runs: Sequence[tuple[int, int, int]]) -> Iterator[Record]:

@@ -12,7 +12,19 @@ from contextlib import suppress
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from anabranch.errors import AnabranchError, KafkaUnavailable, LogTruncated, OwnershipLost, SessionExpired
-from anabranch.kafka_clients import LOST, SLICE_S, TIMEOUT_S, admin, at, batch, members, owner, partitions, sharer
+from anabranch.kafka_clients import (
+    LOST,
+    SLICE_S,
+    TIMEOUT_S,
+    admin,
+    at,
+    batch,
+    consumer,
+    members,
+    owner,
+    partitions,
+    sharer,
+)
 from anabranch.ports import Committed, Owners, Positions, Record
 from anabranch.settings import Settings
 from consumers.kafka_reader import record_of
@@ -43,7 +55,7 @@ class KafkaSource:
             else sharer(settings.kafka, model=settings.name, assignment=settings.assignment)
         )
         self.group = configured["group.id"]
-        self.consumer = Consumer(configured)
+        self.consumer = consumer(configured)
         self.admin = admin(settings.kafka)
         """Asks whether a broker is there, on a connection that no fetch keeps waiting."""
         self.member_id = ""

@@ -1,15 +1,23 @@
 """The topics of a model and the settings they need. Only `anabranch topics create` makes them, never a consumer."""
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka_clients import TIMEOUT_S, common
+from anabranch.kafka_clients import TIMEOUT_S, admin
+from anabranch.kafka_topics import require
 from anabranch.settings import Settings
+from consumers.topic_faults import shortcomings
 
 _KEPT = {"cleanup.policy": "compact", "retention.ms": "-1"}
 _DAYS_7 = {"cleanup.policy": "delete", "retention.ms": str(7 * 86_400_000)}
 _DAYS_30 = {"cleanup.policy": "delete", "retention.ms": str(30 * 86_400_000)}
+
+LEARNED = ("events", "updates", "artifacts", "signals", "reports", "lifecycle", "alerts", "control", "dead_letters")
+"""The topics that a learner reads and writes."""
+
+log = structlog.get_logger()
 
 _CONFIGS: dict[str, dict[str, str]] = {
     "events": _DAYS_7,
@@ -23,6 +31,18 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "control": _DAYS_30,
     "dead_letters": _DAYS_30,
 }
+
+
+def see(settings: Settings) -> None:
+    """See that everything a learner needs is there, before it begins; what else is wrong with it is a warning.
+
+    Raises:
+        KafkaRefused: naming all topics that are missing.
+        KafkaUnavailable: no broker answers.
+    """
+    require(settings.kafka, map(settings.topics.name, LEARNED))
+    for fault in shortcomings(settings):
+        log.warning("topic settings", fault=fault)
 
 
 def create(settings: Settings) -> dict[str, str]:
@@ -41,8 +61,8 @@ def create(settings: Settings) -> dict[str, str]:
         )
         for which, config in _CONFIGS.items()
     ]
-    admin = AdminClient(common(settings.kafka))
-    answers = admin.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
+    client = admin(settings.kafka)  # held by name: its answers are lost when it goes away
+    answers = client.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
     return {name: _answer(name, future) for name, future in answers.items()}
 
 

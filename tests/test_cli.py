@@ -6,17 +6,23 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from test_bad_updates import UPDATE
+from typer.testing import CliRunner
 
+from anabranch import codec
 from anabranch.errors import ConfigError
 from anabranch.kafka_clients import producer
 from anabranch.kafka_tail import Tail
 from anabranch.settings_file import build
 from commands import surroundings
+from commands.main import VERBS, app
+from consumers.announcer import update_key
 from consumers.kafka_outlet import KafkaOutlet
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,6 +138,23 @@ def test_the_version_is_told() -> None:
     """And River's, since models of another one cannot be read."""
     said = anabranch("--version").stdout
     assert re.fullmatch(r"anabranch \d+\.\d+\.\d+, River \d+\.\d+\.\d+\n", said)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_breaks_lines_where_the_terminal_does(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not where the source does: in each paragraph, the next word would not have fitted."""
+    monkeypatch.setenv("COLUMNS", "80")
+    said = CliRunner().invoke(app, [verb, "--help"]).stdout
+    text = said[said.index("\n\n") : said.index("╭")].split("\n \n" if "\n \n" in said else "\n\n")
+    for paragraph in text:
+        lines = [line.strip() for line in paragraph.strip().splitlines() if line.strip()]
+        for line, after in pairwise(lines):
+            assert len(line) + 1 + len(after.split()[0]) > 78, line
+
+
+def test_shells_can_complete_the_command() -> None:
+    """As other commands are: `anabranch --install-completion`."""
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"]).stdout
 
 
 def test_schema_prints_the_json_schema_of_every_message() -> None:
@@ -279,9 +302,11 @@ def test_follow_names_the_models_that_there_are(any_kafka: Any, topic_prefix: st
     """Names are easily mistyped."""
     topic = f"{topic_prefix}model-updates"
     any_kafka.create_topic(topic)
+    any_kafka.create_topic(f"{topic_prefix}model-artifacts")
     outlet = KafkaOutlet(producer({"bootstrap.servers": any_kafka.bootstrap}))
-    for key in ("fraud/global/1", "fraud/global/2", "churn/p3/1"):
-        outlet.send(topic, key=key, value=b"{}")
+    for model, scope, version in (("fraud", "global", 1), ("fraud", "global", 2), ("churn", "p3", 1)):
+        update = UPDATE.model_copy(update={"model": model, "scope": scope, "version": version})
+        outlet.send(topic, key=update_key(update), value=codec.encode(update))
     outlet.flush()
     done = anabranch("follow", "fruad", "--bootstrap", any_kafka.bootstrap, "--topic", topic, "--timeout", 1)
     assert done.returncode == 1

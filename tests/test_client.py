@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import anabranch
+
 ROOMS_OF_THE_SERVICE = ["commands", "consumers", "learners", "detectors"]
 
 
@@ -33,3 +35,9 @@ def test_the_client_can_import_the_package(client_python: Path, module: str) -> 
 def test_the_client_does_not_have_the_service(client_python: Path, room: str) -> None:
     """The rooms' generic names do not land in other services' environments."""
     assert "ModuleNotFoundError" in imports(client_python, room).stderr
+
+
+def test_the_follower_is_found_by_looking_around() -> None:
+    """It is imported when it is first asked for, and yet nobody has to know that it is there."""
+    assert {"follow", "Follower"} <= set(dir(anabranch))
+    assert set(anabranch.__all__) <= set(dir(anabranch))

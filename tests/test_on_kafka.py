@@ -17,7 +17,7 @@ import pytest
 from confluent_kafka import Producer
 from river.datasets import synth
 
-from anabranch import artifact, codec, follow, kafka_models
+from anabranch import artifact, codec, follow, kafka_artifacts, kafka_models
 from anabranch.errors import NoChampionYet
 from anabranch.kafka_models import Updates
 from anabranch.messages import ModelUpdate
@@ -110,7 +110,7 @@ def test_elec2_is_learned_announced_and_followed_bit_for_bit(
     here.run("produce", "--data", data, "--topic", f"{here.prefix}events", "--config", here.config, "--partition", 0)
     here.run("learn", here.config, "--until-end")
     update = kafka_models.all_updates(here.kafka, topic=here.updates, model=here.name)[-1]
-    published = artifact.unpack(kafka_models.fetch(here.kafka, update), sha256=update.artifact.sha256)
+    published = artifact.unpack(kafka_artifacts.fetch(here.kafka, update), sha256=update.artifact.sha256)
     script = (
         "import sys, json; from anabranch import follow\n"
         "name, bootstrap, topic = sys.argv[1:4]\n"

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from anabranch.kafka_local import LocalKafka
+from benchmarks.faults.followers import bad_newest
 from benchmarks.faults.kills import kills, kills_over_partitions, kills_while_retraining
 from benchmarks.faults.outside import broker_outage, broker_restarts, dying_jobs, long_sleep
 from benchmarks.faults.owners import newcomers, strangers, zombies, zombies_with_a_letter
@@ -41,6 +42,7 @@ PARTS: dict[str, Part] = {
     "strangers": lambda where, kafka: strangers(**where, times=2),
     "damages": lambda where, kafka: damages(**where, times=2),
     "refork": lambda where, kafka: damages_over_partitions(**where, times=2),
+    "followers": lambda where, kafka: bad_newest(**where),
     "disk": lambda where, kafka: full_disk(**where),
     "jobs": lambda where, kafka: dying_jobs(**where),
     "sleep": lambda where, kafka: long_sleep(**where),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from anabranch import codec, kafka_models
+from anabranch import codec, kafka_artifacts, kafka_models
 from anabranch.clock import SystemClock
 from anabranch.errors import ArtifactError
 from anabranch.kafka_clients import batch, partitions, reader
@@ -123,7 +123,7 @@ def unusable(project: Project, announced: Sequence[ModelUpdate]) -> list[str]:
     complaints = []
     for update in announced[:: max(1, len(announced) // ARTIFACTS_MAX)]:
         try:
-            data = kafka_models.fetch(project.settings.kafka, update)
+            data = kafka_artifacts.fetch(project.settings.kafka, update)
             if hashlib.sha256(data).hexdigest() != update.artifact.sha256:
                 complaints.append(f"version {update.version}: its bytes are not those announced")
         except ArtifactError as error:

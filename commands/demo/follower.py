@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 
 import orjson
-from confluent_kafka import Consumer
 
 from anabranch import Follower, follow, settings_file
-from anabranch.kafka_clients import at, reader
+from anabranch.kafka_clients import at, consumer, reader
 
 BATCH_MAX = 100
 SAY_EVERY_S = 1.0
@@ -66,16 +65,16 @@ def main(config: Path) -> None:
         signal.signal(number, lambda *_: stopping.set())
     settings = settings_file.load(config)
     topics = settings.topics
-    consumer = Consumer(reader(settings.kafka))
-    consumer.assign(at(topics.name("events"), {0: 0}))
+    events = consumer(reader(settings.kafka))
+    events.assign(at(topics.name("events"), {0: 0}))
     with follow(settings.name, kafka=settings.kafka, topic=topics.name("updates")) as model:
         scorer = Scorer(model)
         while not stopping.is_set():
-            for message in consumer.consume(BATCH_MAX, timeout=0.05):
+            for message in events.consume(BATCH_MAX, timeout=0.05):
                 if message.error() is None:
                     scorer.score(message.value())
             scorer.say()
-    consumer.close()
+    events.close()
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import TopicPartition
 
 from anabranch import codec
-from anabranch.kafka_clients import partitions, producer, reader
+from anabranch.kafka_clients import consumer, partitions, producer, reader
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate
 from anabranch.settings import Settings
 from consumers.kafka_outlet import KafkaOutlet
@@ -26,7 +26,7 @@ class Hearing:
 
     def __init__(self, settings: Settings) -> None:
         self.kinds = {settings.topics.name(which): kind for which, kind in _KINDS.items()}
-        self.consumer = Consumer({**reader(settings.kafka), "auto.offset.reset": "earliest"})
+        self.consumer = consumer({**reader(settings.kafka), "auto.offset.reset": "earliest"})
         self.consumer.assign(
             [TopicPartition(topic, each, 0) for topic in self.kinds for each in partitions(settings.kafka, topic)]
         )

@@ -1,0 +1,109 @@
+"""The announced updates that a follower may yet use, newest first, and those that it could not."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from anabranch.messages import ArtifactPointer, ModelUpdate
+
+CANDIDATES_MAX = 128
+"""More than the versions whose bytes a learner keeps on the topic, 100 by default: those before can be had no more."""
+
+REFUSALS_MAX = 10_000
+RETRY_S = 1.0
+RETRY_MAX_S = 60.0
+
+
+class Key(NamedTuple):
+    """What an update is known by: a restart may announce the same numbers with other bytes, or at another place."""
+
+    epoch: int
+    seq: int
+    river: str
+    artifact: ArtifactPointer
+
+
+class Refusal(NamedTuple):
+    """When an update may be tried again, and how long the pause before was."""
+
+    due_s: float
+    pause_s: float
+
+
+def order(update: ModelUpdate) -> tuple[int, int]:
+    """What updates are ordered by."""
+    return update.epoch, update.seq
+
+
+def key_of(update: ModelUpdate) -> Key:
+    """What tells an update from all others."""
+    return Key(update.epoch, update.seq, update.river, update.artifact)
+
+
+class Candidates:
+    """Updates that are newer than the one in use. Each is refused by itself and hides no other.
+
+    Args:
+        monotonic_s: a clock.
+    """
+
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self.monotonic_s = monotonic_s
+        self.waiting: dict[Key, ModelUpdate] = {}
+        self.refused: dict[Key, Refusal] = {}
+        self.in_use: tuple[int, int] = (-1, -1)
+        self.has_dropped = False
+        """Whether there were too many: what was dropped lies on the topic still."""
+
+    def add(self, update: ModelUpdate) -> None:
+        """An update was read; of two with the same numbers, the later one is tried first."""
+        key = key_of(update)
+        refusal = self.refused.get(key)
+        if order(update) <= self.in_use or (refusal is not None and refusal.due_s == float("inf")):
+            return
+        self.waiting.pop(key, None)
+        self.waiting[key] = update
+        if len(self.waiting) >= 2 * CANDIDATES_MAX:
+            self._trim()
+
+    def _trim(self) -> None:
+        """Those stay that were not tried yet, the newest of them first."""
+        ranked = sorted(self.waiting, key=lambda key: (key not in self.refused, key.epoch, key.seq))
+        for key in ranked[:-CANDIDATES_MAX]:
+            del self.waiting[key]
+            self.has_dropped |= key not in self.refused
+
+    def newest(self) -> ModelUpdate | None:
+        """The newest that may be tried now."""
+        now_s = self.monotonic_s()
+        ready = [
+            update
+            for key, update in reversed(self.waiting.items())
+            if (refusal := self.refused.get(key)) is None or refusal.due_s <= now_s
+        ]
+        return max(ready, key=order, default=None)
+
+    def use(self, update: ModelUpdate) -> None:
+        """It is in use: what is not newer counts no more."""
+        self.in_use = order(update)
+        self.waiting = {key: each for key, each in self.waiting.items() if order(each) > self.in_use}
+        self.refused = {key: each for key, each in self.refused.items() if key[:2] > self.in_use}
+        self.has_dropped = False
+
+    def refuse(self, update: ModelUpdate, *, for_good: bool) -> bool:
+        """It cannot be used: never, or not now. The pauses between two tries double. Whether that is news."""
+        key = key_of(update)
+        is_news = for_good or key not in self.refused
+        pause_s = min(RETRY_MAX_S, 2 * self.refused[key].pause_s if key in self.refused else RETRY_S)
+        self.refused[key] = Refusal(float("inf") if for_good else self.monotonic_s() + pause_s, pause_s)
+        if for_good:
+            self.waiting.pop(key, None)
+        if len(self.refused) > REFUSALS_MAX:
+            self.refused.pop(next(iter(self.refused)))
+        return is_news
+
+    def is_to_be_read_again(self) -> bool:
+        """Whether nothing is left of what was kept, and something was dropped. Asked once, it is a new beginning."""
+        again = self.has_dropped and all(key in self.refused for key in self.waiting)
+        self.has_dropped &= not again
+        return again
