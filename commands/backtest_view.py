@@ -42,8 +42,6 @@ def show(result: dict[str, Any]) -> None:
     console.print(scores)
     if result["dead_letters"] or result["duplicates"]:
         console.print(f"refused {result['dead_letters']}, duplicates {result['duplicates']}")
-        for each in result["refusals"]:
-            console.print(f"  {each['count']} × {each['stage']}, first at {each['offset']:,}: {each['reason']}")
     signals = "; ".join(map(_signal, result["signals"]))
     console.print(f"signals: {signals or 'none'}")
     if result["swaps"]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
+import typer
 from river import base
 
 from anabranch import artifact, codec, kafka_models, settings_file, statetree
@@ -27,6 +28,7 @@ from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
 from consumers.guard import Guard, learnable, own_time_s
 from consumers.history import blaming
+from consumers.intake import Read
 from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
@@ -38,6 +40,9 @@ from learners import catalogue
 from learners.lane import Lane
 
 log = structlog.get_logger()
+
+NOT_USED = 3
+"""Exit code: it ran to the end, but more than a tenth of the input could not be used."""
 
 _NO_LAST_CHECKPOINT = (
     "stopped without a last checkpoint: what came after the one before is learned again at the next start"
@@ -258,6 +263,19 @@ def summary(owner: Owner) -> str:
     counted += [f"{guard.refused:,} refused"] if guard.refused else []
     counted += [f"{len(lane.pending):,} without a label yet"] if lane.pending else []
     return f"{where}{', '.join(counted)}; version {lane.version}; {scores}"
+
+
+def exit_by(read: Read) -> None:
+    """Say which share of the input was of no use, and end with a code of its own if it was more than a tenth.
+
+    Raises:
+        Exit: with code 3.
+    """
+    words = read.in_words()
+    if words:
+        print(words, file=sys.stderr)
+    if read.ended_badly:
+        raise typer.Exit(NOT_USED)
 
 
 def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, object]:

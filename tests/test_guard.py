@@ -342,9 +342,7 @@ def test_time_is_taken_in_both_spellings() -> None:
     assert {each.ts for each in events} == {NOW_S}
 
 
-@pytest.mark.parametrize(
-    "zone", ["+00", "+0000", " UTC", " GMT", " +00:00", "Z", "z", " Z"], ids=repr
-)
+@pytest.mark.parametrize("zone", ["+00", "+0000", " UTC", " GMT", " +00:00", "Z", "z", " Z"], ids=repr)
 def test_the_usual_spellings_of_a_zone_are_read(zone: str) -> None:
     """As databases, strftime and people write UTC; others who read the event by its model do too."""
     value = event(ts=f"2023-11-14 22:13:20{zone}")
