@@ -29,12 +29,12 @@ from consumers.file_source import TOPIC
 from consumers.guard import Guard, learnable, own_time_s
 from consumers.history import blaming
 from consumers.intake import Read
+from consumers.job_processes import ProcessRecruiter
 from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
 from consumers.owner import GLOBAL, First, Owner, Ports
-from consumers.recruiting import ProcessRecruiter
 from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane

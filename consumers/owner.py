@@ -41,7 +41,7 @@ from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane, Said
 from learners.promotion import Promotion
-from learners.retraining import Job
+from learners.retraining import Job, Recruited
 
 log = structlog.get_logger()
 
@@ -288,6 +288,7 @@ class Owner:
         done = self.recruiter.finished(self.lane.events)
         for recruited in done:
             log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
+            self._tell_failures(recruited)
             for said in self.lane.admit(recruited):
                 self._say(said)
         asked = self.requests.take()
@@ -299,6 +300,15 @@ class Owner:
                 self._say(said)
         if done or asked or change is not None:
             self.checkpoint()
+
+        self.recruiter.keep(self.lane.jobs.under_way)
+
+    def _tell_failures(self, recruited: Recruited) -> None:
+        """A retraining that came to nothing, all of it or a part."""
+        if recruited.failure:
+            self.alert("retraining", f"job {recruited.job_id}: {recruited.failure}")
+        for plan, reason in recruited.failures.items():
+            self.alert("retraining", f"job {recruited.job_id}, {plan}: {reason}; its other recruits are trained")
 
     def leave_out(self, error: LearnError) -> None:
         """The champion raised half way through an event: back to the last checkpoint, and past it next time.
