@@ -30,10 +30,10 @@ from anabranch.testing import MemoryLog, MemoryOutlet
 from benchmarks.agrawal import MODELS, TimedSource, settings_of
 from consumers.checkpoints import FileStore
 from consumers.file_source import FileSource
+from consumers.job_processes import ProcessRecruiter
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.learning_loop import LearningLoop
 from consumers.owner import Owner, Ports
-from consumers.recruiting import ProcessRecruiter
 from learners import catalogue
 
 AIMS_MS = {"StandardScaler|LogisticRegression": 20.0, "HoeffdingTree": 150.0}

@@ -35,10 +35,10 @@ from benchmarks.agrawal import MODELS, TimedSource, agrawal, filled_kafka, setti
 from consumers.backtest import Backtest
 from consumers.checkpoints import FileStore
 from consumers.guard import Guard
+from consumers.job_processes import ProcessRecruiter
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.learning_loop import LearningLoop
 from consumers.owner import Ports
-from consumers.recruiting import ProcessRecruiter
 from learners import catalogue
 
 PLAIN: dict[str, Callable[[], Any]] = {  # as a user of River would write them

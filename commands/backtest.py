@@ -20,7 +20,10 @@ def backtest(
     plot: Annotated[Path | None, typer.Option(help="draw the run into this .png, .svg or .pdf; needs \\[plot]")] = None,
     json: Annotated[bool, typer.Option(help="print the result as one JSON object")] = False,
 ) -> None:
-    """Run the lane over a file: scores, signals, swaps and the learning state's hash."""
+    """Run the lane over a file: scores, signals, swaps and the learning state's hash.
+
+    Exit code 3: more than a tenth of the rows could not be used (refused, duplicates, no label).
+    """
     import structlog
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # the result says it all
@@ -74,6 +77,7 @@ def _one(
         title = f"{settings.name}: {data.name}, {result['events']:,} events"
         draw(plot, trace, run.said, title=title, loss=run.loop.owner.lane.task.loss_name)
         print(f"drew {plot}", file=sys.stderr)
+    _tell_unused([result])
 
 
 def _compare(
@@ -97,6 +101,7 @@ def _compare(
     for result in results:
         _refuse_nothing_learned(result, data)
     _print_json({"data": str(data), "results": results}) if json else backtest_compare.show(results)
+    _tell_unused(results)
 
 
 def _painter(plot: Path) -> Any:
@@ -133,6 +138,18 @@ def _print_json(result: dict[str, Any]) -> None:
     import orjson
 
     print(orjson.dumps(result).decode())
+
+
+def _tell_unused(results: list[dict[str, Any]]) -> None:
+    """The first refusal of each stage and the shares, on standard error; the exit code goes by the worst."""
+    from commands import wiring
+    from consumers.intake import Read
+
+    for result in results:
+        for each in result["refusals"]:
+            where = f"{each['count']:,} × {each['stage']}, first at offset {each['offset']:,}"
+            print(f"refused: {where}: {each['reason']}", file=sys.stderr)
+    wiring.exit_by(max((Read(**result["read"]) for result in results), key=lambda read: read.unused))
 
 
 def _refuse_nothing_learned(result: dict[str, Any], data: Path) -> None:

@@ -43,8 +43,6 @@ def show(result: dict[str, Any]) -> None:
     console.print(scores)
     if result["dead_letters"] or result["duplicates"]:
         console.print(f"refused {result['dead_letters']}, duplicates {result['duplicates']}")
-        for each in result["refusals"]:
-            console.print(f"  {each['count']} × {each['stage']}, first at {each['offset']:,}: {each['reason']}")
     for why, count in result["unusable_answers"].items():
         console.print(f"{count:,} answers could not be used, and count as wrong: {why}")
     signals = "; ".join(map(_signal, result["signals"]))

@@ -25,7 +25,8 @@ def learn(
     """Learn from the events topic; signals, reports, updates and dead letters go to theirs.
 
     It goes on from the last checkpoint; --warm-up and --from count at the very first start only. SIGTERM and Ctrl-C
-    end it after a checkpoint. Exit code 75: another process has taken the model over.
+    end it after a checkpoint. Exit code 75: another process has taken the model over; 3: with --until-end, more than
+    a tenth of what was read could not be used (refused, duplicates, no label).
     """
     from commands import wiring
     from commands.learn_view import View
@@ -48,3 +49,5 @@ def learn(
     if not json:
         for owner in sorted(loop.owners.values(), key=lambda owner: owner.scope):
             print(wiring.summary(owner))
+    if until_end:
+        wiring.exit_by(loop.read)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
+import typer
 from river import base
 
 from anabranch import artifact, codec, kafka_artifacts, kafka_models, settings_file, statetree
@@ -28,17 +29,21 @@ from consumers.checkpoints import store_of
 from consumers.file_source import TOPIC
 from consumers.guard import Guard, learnable, own_time_s
 from consumers.history import blaming
+from consumers.intake import Read
+from consumers.job_processes import ProcessRecruiter
 from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
 from consumers.owner import GLOBAL, First, Owner, Ports
-from consumers.recruiting import ProcessRecruiter
 from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
 
 log = structlog.get_logger()
+
+NOT_USED = 3
+"""Exit code: it ran to the end, but more than a tenth of the input could not be used."""
 
 _NO_LAST_CHECKPOINT = (
     "stopped without a last checkpoint: what came after the one before is learned again at the next start"
@@ -260,6 +265,19 @@ def summary(owner: Owner) -> str:
     counted += [f"{len(lane.pending):,} without a label yet"] if lane.pending else []
     counted += [f"{count:,} answers that could not be used ({why})" for why, count in lane.scores.unusable.items()]
     return f"{where}{', '.join(counted)}; version {lane.version}; {scores}"
+
+
+def exit_by(read: Read) -> None:
+    """Say which share of the input was of no use, and end with a code of its own if it was more than a tenth.
+
+    Raises:
+        Exit: with code 3.
+    """
+    words = read.in_words()
+    if words:
+        print(words, file=sys.stderr)
+    if read.ended_badly:
+        raise typer.Exit(NOT_USED)
 
 
 def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """A backtest: the learning loop over a file, without Kafka, and what came of it."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 from river import base
@@ -158,6 +159,7 @@ class Backtest:
             "duplicates": guard.duplicates,
             "waiting_for_label": len(lane.pending),
             "unusable_answers": dict(lane.scores.unusable),
+            "read": asdict(self.loop.read),
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,
             "state_hash": self.loop.owner.learning_state_hash(),
         }

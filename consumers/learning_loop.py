@@ -13,6 +13,7 @@ import structlog
 from anabranch.errors import LearnError
 from anabranch.ports import Committed, Positions
 from anabranch.settings import Settings
+from consumers.intake import Read
 from consumers.owner import GLOBAL, First, Owner, Ports
 
 log = structlog.get_logger()
@@ -66,6 +67,11 @@ class LearningLoop:
     def owner(self) -> Owner:
         """The one that owns all partitions of a global model, once it has gained them."""
         return self.owners[GLOBAL]
+
+    @property
+    def read(self) -> Read:
+        """What this run has read so far, of the partitions that it owns."""
+        return sum((owner.read for owner in self.owners.values()), start=Read(0, 0, 0, 0))
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,7 @@ fenced by the broker, and updates are announced only after the commit: see docs/
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import orjson
@@ -31,6 +31,7 @@ from consumers.announcer import Announcer, update_key
 from consumers.blobs import digest
 from consumers.costs import Costs
 from consumers.guard import Guard, Repeated
+from consumers.intake import Intake, Outcome, Read
 from consumers.labels import answer_of
 from consumers.pauses import Pauses
 from consumers.poison import Poison
@@ -42,7 +43,7 @@ from learners import catalogue
 from learners.fence import is_fault
 from learners.lane import Lane, Said
 from learners.promotion import Promotion
-from learners.retraining import Job
+from learners.retraining import Job, Recruited
 
 log = structlog.get_logger()
 
@@ -106,6 +107,8 @@ class Owner:
         """The state before the first event."""
         self.lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on, scope=self.scope)
         self.guard = Guard(self.settings)
+        self.intake = Intake()
+        self.begun_with = self._read()
         if trained_on.events:
             self.guard.labels.expect(answer_of(model))
         self.positions: Positions = {}
@@ -142,6 +145,7 @@ class Owner:
             events=self.lane.events,
             checkpoint=self.sha[:12],
         )
+        self.begun_with = self._read()
         self._publish_outbox()
         known = self.ports.source.first_positions("earliest", partitions)  # one that was added begins at its start
         self.positions = {**known, **self.positions}
@@ -196,6 +200,7 @@ class Owner:
             )
         self.announcer.kept = list(state["artifacts"])
         self.guard.restore(state["guard"])
+        self.intake.restore(state.get("intake"))
         self.lane.restore(state["lane"])
         self.recruiter.reset([each.job for each in self.lane.jobs.under_way.values()])
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
@@ -223,19 +228,43 @@ class Owner:
         self.positions[record.partition] = record.offset + 1
         if self.poison.places and record in self.poison:
             self._refuse(self.guard.dead_letter(record, stage="learn", reason=self.poison.reason(record)))
+            self._took("refused")
             self.checkpoint()  # the next one goes back no further than to here
             return
         checked = self.guard.check(record)
         if type(checked) is AcceptedEvent:
             if checked.y is not None and checked.id in self.lane.pending:
                 self.guard.was_waiting()
+                self._took("label")
                 self._fold(self.lane.labelled(checked.id, checked.y, by=checked))
             else:
+                self._took("waiting" if checked.y is None else "learned")
                 self._fold(self.lane.asked(checked))
         elif type(checked) is Repeated:
             self._label_came(checked, record)
         elif checked is not None:
             self._refuse(checked)  # type: ignore[arg-type]  # what is nothing of these is a dead letter
+            self._took("refused")
+        else:
+            self._took("duplicate")
+
+    def _took(self, outcome: Outcome) -> None:
+        """Say what there is to say of the records so far."""
+        for kind, reason in self.intake.took(outcome):
+            if kind:
+                self.alert(kind, reason)
+            else:
+                log.warning("intake", model=self.settings.name, scope=self.scope, what=reason)
+
+    @property
+    def read(self) -> Read:
+        """What was read since ownership was gained, and how much of it was of no use."""
+        now, then = self._read(), self.begun_with
+        return Read(*(max(0, value - before) for value, before in zip(astuple(now), astuple(then), strict=True)))
+
+    def _read(self) -> Read:
+        guard = self.guard
+        return Read(guard.taken, guard.refused, guard.duplicates, guard.accepted - self.lane.events)
 
     def _fold(self, several: Sequence[Said]) -> None:
         """What the lane says of an event."""
@@ -249,9 +278,11 @@ class Owner:
         event = repeated.event
         if event.id not in self.lane.pending:
             self._refuse(self.guard.label_lost(repeated, record))
+            self._took("refused")
             return
         said = self.lane.labelled(event.id, event.y, by=event)
         self.guard.label_taken(repeated)
+        self._took("label")
         self._fold(said)
 
     def take_inputs(self) -> None:
@@ -259,6 +290,7 @@ class Owner:
         done = self.recruiter.finished(self.lane.events)
         for recruited in done:
             log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
+            self._tell_failures(recruited)
             for said in self.lane.admit(recruited):
                 self._say(said)
         asked = self.requests.take()
@@ -271,6 +303,15 @@ class Owner:
         if done or asked or change is not None:
             self.checkpoint()
 
+        self.recruiter.keep(self.lane.jobs.under_way)
+
+    def _tell_failures(self, recruited: Recruited) -> None:
+        """A retraining that came to nothing, all of it or a part."""
+        if recruited.failure:
+            self.alert("retraining", f"job {recruited.job_id}: {recruited.failure}")
+        for plan, reason in recruited.failures.items():
+            self.alert("retraining", f"job {recruited.job_id}, {plan}: {reason}; its other recruits are trained")
+
     def leave_out(self, error: LearnError) -> None:
         """The champion raised half way through an event: back to the last checkpoint, and past it next time.
 
@@ -278,8 +319,9 @@ class Owner:
         """
         log.error("poison", model=self.settings.name, partition=error.partition, offset=error.offset, error=str(error))
         self.poison.found(error, kinds=self.guard.kinds)
-        sha, poison, epoch, number = self.sha, self.poison, self.epoch, self.number
+        sha, poison, epoch, number, begun_with = self.sha, self.poison, self.epoch, self.number, self.begun_with
         self._start_blank()
+        self.begun_with = begun_with
         self._restore(sha, parent="")
         self.poison, self.epoch, self.number = poison, epoch, number  # the checkpoint may be of before a new epoch
 
@@ -325,6 +367,17 @@ class Owner:
         self.listener(message)
 
     def _refuse(self, letter: DeadLetter) -> None:
+        if self.intake.is_first(letter):
+            log.warning(
+                "refused",
+                model=self.settings.name,
+                stage=letter.stage,
+                topic=letter.topic,
+                partition=letter.partition,
+                offset=letter.offset,
+                reason=letter.reason,
+                note="the first of its stage; all go to dead-letters",
+            )
         self._send("dead_letters", letter)
 
     def _go_live(self, promotion: Promotion) -> None:
@@ -461,6 +514,7 @@ class Owner:
             "outbox": [codec.encode(update) for update in self.outbox],
             "artifacts": list(self.announcer.kept),
             "guard": self.guard.state(),
+            "intake": self.intake.state(),
             "lane": self.lane.state(),
         }
 

@@ -1,22 +1,15 @@
-"""Carries out retraining jobs: inline for backtests, in a process of their own for the live loop."""
+"""Carries out retraining jobs; for backtests at once. (consumers/job_processes.py: each in a process of its own.)"""
 
-import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
 
-from river import base
-
-from anabranch import statetree
 from anabranch.errors import AnabranchError, LogTruncated
-from anabranch.ports import AcceptedEvent, Clock, LogReader
+from anabranch.ports import AcceptedEvent, LogReader
 from anabranch.settings import Settings
 from consumers.guard import Guard
 from learners.fence import is_fault
+from learners.lineage import count
 from learners.retraining import Job, Recruited, longest, retrain
 
 ATTEMPTS = 2
@@ -34,6 +27,9 @@ class Recruiter(Protocol):
 
     def finished(self, event: int) -> list[Recruited]:
         """What has come back since; `event` is the number of accepted events so far."""
+
+    def keep(self, job_ids: Collection[str]) -> None:
+        """End what is under way and none of these: it was given up meanwhile."""
 
     def reset(self, jobs: Sequence[Job]) -> None:
         """Drop everything and begin `jobs` again: after a restore."""
@@ -61,19 +57,35 @@ def replayed(reader: LogReader, job: Job, settings: Settings) -> Iterable[Accept
         yield checked
 
 
-def carried_out(job: Job, reader: LogReader, settings: Settings) -> tuple[base.Estimator, ...]:
-    """The recruits of a job.
+def carried_out(job: Job, reader: LogReader, settings: Settings) -> Recruited:
+    """The recruits of a job; plans whose range the log no longer holds, or whose model raises, cost nobody else's.
 
-    Raises:
-        LogTruncated: as `replayed`.
+    The longest plan that cannot be read is left out, until those that are left can be.
     """
-    return retrain(job, replayed(reader, job, settings), settings.model, augment=settings.retrain.augment)
+    plans, failures, models = list(job.plans), dict[str, str](), dict[str, Any]()
+    while plans:
+        left = replace(job, plans=tuple(plans))
+        raised: dict[str, str] = {}
+        try:
+            events = replayed(reader, left, settings)
+            trained = retrain(left, events, settings.model, augment=settings.retrain.augment, failures=raised)
+        except LogTruncated as error:
+            span = count(longest(left))
+            failures |= {plan.name: str(error) for plan in plans if count(plan.runs) == span}
+            plans = [plan for plan in plans if plan.name not in failures]
+            continue
+        failures |= raised
+        models = {plan.name: model for plan, model in zip(plans, trained, strict=True) if plan.name not in raised}
+        break
+    if not models:
+        return Recruited(job.id, failure="; ".join(dict.fromkeys(failures.values())) or "it has no plans")
+    return Recruited(job.id, tuple(models.get(plan.name) for plan in job.plans), failures=failures)
 
 
 def outcome(job: Job, reader: LogReader, settings: Settings) -> Recruited:
     """The job's recruits, or why there are none: a model that raises costs its job, and not whoever waits for it."""
     try:
-        return Recruited(job.id, carried_out(job, reader, settings))
+        return carried_out(job, reader, settings)
     except AnabranchError as error:
         return Recruited(job.id, failure=str(error))
     except BaseException as error:
@@ -107,6 +119,9 @@ class InlineRecruiter:
     def _look_ahead(self) -> None:
         self.due = min((at for at, _ in self.waiting), default=float("inf"))
 
+    def keep(self, job_ids: Collection[str]) -> None:
+        """What waits costs nothing, and is not let in."""
+
     def reset(self, jobs: Sequence[Job]) -> None:
         """Begin again."""
         self.waiting = []
@@ -117,89 +132,3 @@ class InlineRecruiter:
     def close(self) -> None:
         """Nothing is under way."""
         self.waiting = []
-
-
-@dataclass(slots=True)
-class _Run:
-    """A retraining process and the folder it works in."""
-
-    job: Job
-    process: subprocess.Popen[bytes]
-    folder: tempfile.TemporaryDirectory[str]
-    deadline_s: float
-    attempt: int
-
-
-class ProcessRecruiter:
-    """One process a job, started anew: never a fork, since librdkafka's threads would not come along."""
-
-    due = float("inf")
-
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
-        self.settings = settings
-        self.clock = clock
-        self.runs: list[_Run] = []
-
-    def submit(self, job: Job) -> None:
-        """Start the process."""
-        self._start(job, attempt=1)
-
-    def _start(self, job: Job, *, attempt: int) -> None:
-        folder = tempfile.TemporaryDirectory(prefix="anabranch-job-")
-        order = {"settings": self.settings.model_dump(mode="json"), "job": job.state()}
-        Path(folder.name, "job").write_bytes(statetree.encode(order))
-        with Path(folder.name, "log").open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "consumers.retraining_process", folder.name],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        deadline_s = self.clock.monotonic_s() + self.settings.retrain.job_timeout
-        self.runs.append(_Run(job, process, folder, deadline_s, attempt))
-
-    def finished(self, event: int) -> list[Recruited]:
-        """Collect the processes that have ended; end those that take too long."""
-        del event
-        done = []
-        for run in list(self.runs):
-            if run.process.poll() is None and self.clock.monotonic_s() > run.deadline_s:
-                _end(run.process)
-            if run.process.poll() is not None:
-                self.runs.remove(run)
-                recruited = self._collect(run)
-                if recruited is not None:
-                    done.append(recruited)
-        return done
-
-    def _collect(self, run: _Run) -> Recruited | None:
-        """The recruits of an ended process; None if it is tried again."""
-        with run.folder as folder:
-            if run.process.returncode == 0:
-                data = Path(folder, "models").read_bytes()
-                return Recruited(run.job.id, tuple(statetree.decode(data, trusted=self.settings.model.trusted)))
-            said = Path(folder, "log").read_text(errors="replace").strip().splitlines()
-        if run.attempt < ATTEMPTS:
-            self._start(run.job, attempt=run.attempt + 1)
-            return None
-        reason = said[-1] if said else "no word"
-        return Recruited(run.job.id, failure=f"retraining ended with {run.process.returncode} twice: {reason}")
-
-    def reset(self, jobs: Sequence[Job]) -> None:
-        """End what is under way and begin again."""
-        self.close()
-        for job in jobs:
-            self.submit(job)
-
-    def close(self) -> None:
-        """End the processes that this recruiter started."""
-        for run in self.runs:
-            _end(run.process)
-            run.folder.cleanup()
-        self.runs = []
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()

@@ -1,7 +1,8 @@
 """One feature's distribution in bounded memory: fixed bins laid on a reference, and counts over a sliding window.
 
-A number has at most 20 bins, at the reference's quantiles; a string or truth has one for each of the 50 most frequent
-values and one for all others. Of the window, counts by block are kept, no values.
+A number has a bin for each value that is as frequent as one in twenty, bins at the quantiles of the others, and one on
+either side of the reference's range, so that a constant that moves is seen to move. A string or truth has one for each
+of the 50 most frequent values and one for all others. Of the window, counts by block are kept, no values.
 """
 
 from collections import Counter
@@ -16,6 +17,10 @@ from detectors.distances import Distance
 BINS_MAX = 20
 CATEGORIES_MAX = 50
 REFERENCE_BLOCKS = 16
+RARE_BINS_MIN = 4
+LAYOUT = 2
+"""Of the bins in a checkpoint: those of others cannot be gone on with."""
+
 MISSING = object()
 """Stands for the value of an event that lacks the feature."""
 
@@ -113,22 +118,21 @@ class Numeric(Column):
         self.chance = distances.Chance(0.0, 0.0)
 
     def lay(self, values: Sequence[Any]) -> None:
-        """A bin for each value if they are few, else bins of about equal counts."""
+        """A bin for each frequent value, bins of about equal counts for the others, and one beyond each end."""
         numbers = np.asarray(values, dtype=float)
-        distinct = np.unique(numbers)
-        if len(distinct) > BINS_MAX:
-            edges = np.unique(np.quantile(numbers, np.linspace(0, 1, BINS_MAX + 1)[1:-1]))
-        else:
-            edges = (distinct[1:] + distinct[:-1]) / 2
+        edges = _edges(numbers) if len(numbers) else np.array([])
         # Each value counts as the mean of its bin, and how far apart these lie is what Wasserstein's distance needs.
         bins = np.searchsorted(edges, numbers, side="right")
         counts = np.bincount(bins, minlength=len(edges) + 1)
         sums = np.bincount(bins, weights=numbers, minlength=len(edges) + 1)
-        centres = np.divide(sums, counts, out=np.concatenate([edges, edges[-1:]]), where=counts > 0)
+        middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]]) if len(edges) else np.zeros(1)
+        centres = np.divide(sums, counts, out=middles, where=counts > 0)
         deviation = float(numbers.std()) if len(numbers) else 0.0
-        self.edges = edges.tolist()
-        self.widths = (np.diff(centres) / deviation).tolist() if deviation else [0.0] * len(edges)
-        self.chance = distances.chance_of(counts, np.array(self.widths))
+        widths = np.diff(centres) / deviation if deviation else np.zeros(len(edges))
+        if len(widths):
+            widths[[0, -1]] = 1.0  # how far beyond the reference's range values lie is not kept: a deviation, say
+        self.edges, self.widths = edges.tolist(), widths.tolist()
+        self.chance = distances.chance_of(counts, widths)
 
     def block(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """Counts by bin, and the moments."""
@@ -155,11 +159,17 @@ class Numeric(Column):
             return test, distances.wasserstein(was, now, widths, self.chance, inflation=cumulative)
         if test == "ks":
             return test, distances.ks(was, now, inflation=cumulative)
-        return test, _unordered(test)(was, now, inflation=cumulative)
+        return test, _unordered(test)(_with_one_empty(was, was), _with_one_empty(was, now), inflation=cumulative)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {**super().state(), "edges": self.edges, "widths": self.widths, "chance": tuple(self.chance)}
+        return {
+            **super().state(),
+            "layout": LAYOUT,
+            "edges": self.edges,
+            "widths": self.widths,
+            "chance": tuple(self.chance),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -231,6 +241,27 @@ class Categorical(Column):
 
 def _unordered(test: str) -> Callable[..., Distance]:
     return distances.psi if test == "psi" else distances.jensen_shannon
+
+
+def _edges(numbers: Any) -> Any:
+    """Where bins begin: at each frequent value and right after it, and at quantiles of the others."""
+    distinct, counts = np.unique(numbers, return_counts=True)
+    frequent = counts * BINS_MAX >= len(numbers)
+    alone = distinct[frequent]
+    rare = numbers[~np.isin(numbers, alone)]
+    if np.count_nonzero(~frequent) <= BINS_MAX:
+        others = distinct[~frequent]
+    else:
+        bins = max(RARE_BINS_MIN, round(BINS_MAX * len(rare) / len(numbers)))
+        others = np.quantile(rare, np.linspace(0, 1, bins + 1)[1:-1])
+    ends = np.array([distinct[0], np.nextafter(distinct[-1], np.inf)])
+    return np.unique(np.concatenate([ends, alone, np.nextafter(alone, np.inf), others]))
+
+
+def _with_one_empty(reference: Any, counts: Any) -> Any:
+    """The counts, with all bins that are empty in the reference as one: many of them would drown a move."""
+    empty = reference == 0
+    return np.append(counts[~empty], counts[empty].sum()) if empty.any() else counts
 
 
 def revived(state: dict[str, Any]) -> Column:

@@ -69,8 +69,8 @@ def wasserstein(
     n, m = reference.sum(), window.sum()
     gaps = np.cumsum(reference)[:-1] / n - np.cumsum(window)[:-1] / m
     travelled = float(widths @ np.abs(gaps))
-    if chance.mean <= 0:
-        return Distance(travelled, 1.0)
+    if chance.mean <= 0:  # a constant: any other value is a new one
+        return Distance(travelled, new_category(0, int(n), int(window[reference == 0].sum()), int(m)).p_value)
     scale = float(np.sqrt((1 / n + 1 / m) * inflation))
     rate = chance.mean / chance.variance
     return Distance(travelled, float(special.gammaincc(chance.mean * rate, travelled / scale * rate)))

@@ -20,7 +20,7 @@ from pydantic import Field
 from anabranch.messages import MovedFeature, SignalKind
 from anabranch.ports import AcceptedEvent, Answer, Shift
 from anabranch.settings import Section
-from detectors.columns import MISSING, Column, column, revived
+from detectors.columns import LAYOUT, MISSING, Column, column, revived
 from detectors.distances import Distance, discoveries
 
 BLOCKS = 4
@@ -162,6 +162,8 @@ class DistributionSignal:
         """Go on from a checkpoint."""
         self.rows, self.wanted, self.skip = list(state["rows"]), state["wanted"], state["skip"]
         columns = state["columns"]
+        if columns is not None and any("edges" in each and each.get("layout") != LAYOUT for each in columns.values()):
+            self.rows, self.wanted, self.skip, columns = [], self.settings.reference_events, 0, None
         self.columns = None if columns is None else {name: revived(each) for name, each in columns.items()}
         self.streaks = {(feature, test): count for feature, test, count in state["streaks"]}
 

@@ -166,7 +166,7 @@ class Recruitment:
         for job in self.jobs.remember(event):
             notes.append(f"job {job.id} given up: {self.jobs.gap_max} events passed without it")
             for plan in job.plans:
-                self.life.move(plan.name, "gone", reason="its job took too long")
+                self.life.move(plan.name, "gone", reason="its job took too long", level="alert")
         return notes
 
     def admit(self, recruited: Recruited, *, event: int) -> list[str]:
@@ -174,13 +174,16 @@ class Recruitment:
         under_way = self.jobs.come_back(recruited.job_id)
         if under_way is None:
             return []
-        if recruited.failure:
-            for plan in under_way.job.plans:
-                self.life.move(plan.name, "gone", reason=recruited.failure)
-            return [f"job {recruited.job_id}: {recruited.failure}"]
-        for plan, model in zip(under_way.job.plans, recruited.models, strict=True):
-            self._enter(plan, model, under_way, event=event)
-        return []
+        notes = []
+        models = recruited.models or (None,) * len(under_way.job.plans)
+        for plan, model in zip(under_way.job.plans, models, strict=True):
+            failure = recruited.failure_of(plan)
+            if failure:
+                self.life.move(plan.name, "gone", reason=failure, level="alert")
+                notes.append(f"job {recruited.job_id}{'' if recruited.failure else f', {plan.name}'}: {failure}")
+            else:
+                self._enter(plan, model, under_way, event=event)
+        return list(dict.fromkeys(notes))
 
     def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay, *, event: int) -> None:
         trained_on = under_way.trained_on(plan)

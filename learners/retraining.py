@@ -3,7 +3,7 @@
 A job names ranges of the log in the order in which they were learned, so that the same job gives the same model.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from anabranch.ports import AcceptedEvent
 from anabranch.settings import Augment, ModelSpec
 from learners.augmenting import Repeats
 from learners.catalogue import build
+from learners.fence import is_fault
 from learners.lineage import Run, count, merged
 
 
@@ -144,11 +145,21 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True)
 class Recruited:
-    """A finished job: the models in the order of its plans. Or why there are none."""
+    """A finished job: the models in the order of its plans, None where one failed. Or why there are none.
+
+    Args:
+        failure: why none of the plans came to anything.
+        failures: why some did not, by the plan's name.
+    """
 
     job_id: str
     models: tuple[Any, ...] = ()
     failure: str = ""
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    def failure_of(self, plan: Plan) -> str:
+        """Why a plan came to nothing; empty if it did not."""
+        return self.failure or self.failures.get(plan.name, "")
 
 
 def longest(job: Job) -> tuple[Run, ...]:
@@ -157,11 +168,20 @@ def longest(job: Job) -> tuple[Run, ...]:
 
 
 def retrain(
-    job: Job, events: Iterable[AcceptedEvent], spec: ModelSpec, *, augment: Augment | None = None
+    job: Job,
+    events: Iterable[AcceptedEvent],
+    spec: ModelSpec,
+    *,
+    augment: Augment | None = None,
+    failures: dict[str, str] | None = None,
 ) -> tuple[base.Estimator, ...]:
     """Models that learned `events`, those of the longest plan, each from where its own plan begins.
 
     `events` may hold fewer than the plans count, never others.
+
+    Args:
+        failures: is given what a plan's model raised, by the plan's name, and the others are trained to the end;
+            without it, what one raises goes on.
     """
     wanted = count(longest(job))
     starts = [wanted - count(plan.runs) for plan in job.plans]
@@ -169,12 +189,22 @@ def retrain(
     repeats = Repeats(augment or Augment(), seed=job.seed)
     for n, event in enumerate(events):
         again = repeats.of(event)
-        for start, model in zip(starts, models, strict=True):
-            if n >= start:
-                model.learn_one(event.x, event.y)
-                for x in again:
-                    model.learn_one(x, event.y)
+        for plan, start, model in zip(job.plans, starts, models, strict=True):
+            if n < start or (failures and plan.name in failures):
+                continue
+            try:
+                _learn(model, event, again)
+            except BaseException as error:
+                if failures is None or not is_fault(error):
+                    raise
+                failures[plan.name] = f"training raised {type(error).__name__}: {error}"
     return models
+
+
+def _learn(model: Any, event: AcceptedEvent, again: Iterable[dict[str, object]]) -> None:
+    model.learn_one(event.x, event.y)
+    for x in again:
+        model.learn_one(x, event.y)
 
 
 def _begun(plan: Plan, spec: ModelSpec, *, seed: int) -> Any:

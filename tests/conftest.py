@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import uuid
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import docker
 import pytest
@@ -36,6 +37,35 @@ WHICH = "ANABRANCH_TEST_KAFKA"  # an address, or the word jars, which passes a D
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+# `make test &` begins with SIGINT ignored, and children inherit that: none of them could be interrupted by a test.
+for each in (signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(each) is signal.SIG_IGN:
+        signal.signal(each, signal.default_int_handler)
+
+
+class Child(subprocess.Popen[Any]):
+    """A process that a test has started."""
+
+    started: ClassVar[list["Child"]] = []
+
+    def __init__(self, *args: Any, **how: Any) -> None:
+        super().__init__(*args, **how)
+        if isinstance(self.args, list) and self.args[0] == sys.executable:  # brokers serve the whole session
+            self.started.append(self)
+
+
+@pytest.fixture(autouse=True)
+def children_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever happens: none is left running, or left for the operating system to collect."""
+    monkeypatch.setattr(subprocess, "Popen", Child)
+    yield
+    while Child.started:
+        child = Child.started.pop()
+        if child.poll() is None:
+            child.kill()
+            child.wait()
 
 
 GOT = pytest.StashKey[str]()

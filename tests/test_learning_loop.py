@@ -212,6 +212,19 @@ class Choking(base.Classifier):
         return self.inner.predict_proba_one(x)
 
 
+def test_refused_records_move_offsets_and_not_the_hash() -> None:
+    """P7, with detectors, retraining from the log and swaps: bad records between the good ones leave no trace."""
+    log = MemoryLog()
+    for n, value in enumerate(filled().values("events")):
+        log.append("events", value)
+        if n % 3 == 0:
+            log.append("events", b"{")
+    loop = straight(log)
+    assert loop.owner.guard.refused == 667
+    assert any(update.kind == "swap" for update in updates_in(log))
+    assert loop.owner.learning_state_hash() == straight(filled()).owner.learning_state_hash()
+
+
 def test_an_event_that_the_champion_chokes_on_is_left_out() -> None:
     """The half-learned event is undone, becomes a dead letter, and the rest is learned as if it had never been."""
     choking = {"factory": f"{__name__}:Choking", "trusted": [f"{__name__}:Choking"]}

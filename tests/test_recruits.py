@@ -1,16 +1,20 @@
 """Recruits: each kind of them enters, competes and is known by what it was trained on."""
 
 import random
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import orjson
 import pytest
 from test_lane import LIVE, Driver, live, mixed, stream
 
 from anabranch import statetree
-from anabranch.messages import TrainedOn
-from anabranch.ports import AcceptedEvent, Fired, Shift
+from anabranch.errors import LogTruncated
+from anabranch.messages import TrainedOn, Transition
+from anabranch.ports import AcceptedEvent, Fired, Record, Shift
 from anabranch.settings import Augment
 from anabranch.settings_file import build
+from consumers.recruiting import outcome
 from detectors.watch import Watch
 from learners import catalogue
 from learners.augmenting import Repeats
@@ -23,10 +27,17 @@ ARENA = {**LIVE["arena"], "probation_events": 5}
 OTHER = {"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}
 
 
-def lane_with(*recruits: dict[str, Any], count: int = 100, **more: Any) -> Lane:
+def lane_with(*recruits: dict[str, Any], count: int = 100, own: dict[str, Any] | None = None, **more: Any) -> Lane:
     """A lane of real models that has learned some events."""
     settings = build(
-        {**LIVE, "detectors": {}, "constraints": {}, "arena": ARENA, "retrain": {"recruits": list(recruits), **more}}
+        {
+            **LIVE,
+            **(own or {}),
+            "detectors": {},
+            "constraints": {},
+            "arena": ARENA,
+            "retrain": {"recruits": list(recruits), **more},
+        }
     )
     lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
     for each in stream(count):
@@ -144,6 +155,75 @@ def rare(n: int) -> AcceptedEvent:
     return AcceptedEvent(f"e{n}", {"a": float(n % 7)}, n % 8 == 0, float(n), 0, n)
 
 
+PLAIN = {"model": {"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}, "shadows": {}}
+
+
+class Cut:
+    """A log of which retention has taken everything before an offset."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterator[Record]:
+        """Numbers that say little."""
+        for partition, first, end in runs:
+            if first < self.start:
+                raise LogTruncated(f"partition {partition}: offsets {first} to {self.start - 1} are gone")
+            for n in range(first, end):
+                value = {
+                    "id": f"e{n}",
+                    "ts": 1.6e9,
+                    "features": {"a": n % 5, "b": n % 3, "c": "x"},
+                    "label": n % 2 == 0,
+                }
+                yield Record("events", partition, n, 1.6e9, None, orjson.dumps(value))
+
+
+def test_a_log_cut_below_one_recruits_range_costs_that_one_only() -> None:
+    """The others are trained and enter; it is gone, with an alert that says which offsets were missing."""
+    lane = lane_with(
+        {"on": "last", "events": 90}, {"on": "last", "events": 30}, {"on": "last", "events": 20}, own=PLAIN
+    )
+    job = trigger(lane)
+    assert job is not None
+    recruited = outcome(job, Cut(40), lane.settings)
+    whole = outcome(job, Cut(0), lane.settings)
+    assert recruited.failures == {"r100-last-90": "partition 1: offsets 10 to 39 are gone"}
+    assert [digest_of(each) for each in recruited.models[1:]] == [digest_of(each) for each in whole.models[1:]]
+    steps = [step for step in lane.admit(recruited) if isinstance(step, Transition) and step.before == "recruiting"]
+    assert [(step.member, step.after, step.level) for step in steps] == [
+        ("r100-last-90", "gone", "alert"),
+        ("r100-last-30", "arena", "info"),
+        ("r100-last-20", "arena", "info"),
+    ]
+    assert lane.notes == [f"job {job.id}, r100-last-90: partition 1: offsets 10 to 39 are gone"]
+
+
+def test_a_log_cut_below_all_of_them_is_the_jobs_failure() -> None:
+    """Nothing could be trained."""
+    lane = lane_with({"on": "last", "events": 90}, {"on": "last", "events": 30}, own=PLAIN)
+    job = trigger(lane)
+    assert job is not None
+    recruited = outcome(job, Cut(99), lane.settings)
+    assert recruited.failure.startswith("partition 1: offsets 10 to 98 are gone; partition")
+
+
+def test_a_model_that_raises_costs_its_own_plan_only() -> None:
+    """The other recruits of the job learn on."""
+    words = {"steps": [{"use": "feature_extraction.BagOfWords"}, {"use": "linear_model.LogisticRegression"}]}
+    lane = lane_with({"on": "last", "events": 30}, {"on": "last", "events": 30, "model": words}, own=PLAIN)
+    job = trigger(lane)
+    assert job is not None
+    recruited = outcome(job, Cut(0), lane.settings)
+    assert [each is None for each in recruited.models] == [False, True]
+    assert next(iter(recruited.failures.values())).startswith("training raised")
+
+
+def digest_of(model: Any) -> str:
+    """A model's state."""
+    return statetree.digest(model)
+
+
 def test_a_minority_is_learned_more_often() -> None:
     """`minority` = 3: naive Bayes counts the rarer class three times, the commoner once."""
     settings = build({"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}})
@@ -175,7 +255,7 @@ def test_jitter_moves_numbers_and_nothing_else() -> None:
 
 def test_trained_on_is_kept_for_every_kind() -> None:
     """Whoever wins can say where it comes from."""
-    lane = lane_with({"on": "now"}, {"on": "last", "events": 20})
+    lane = lane_with({"on": "now"}, {"on": "last", "events": 20}, own=PLAIN)
     trigger(lane)
     assert all(member.trained_on != TrainedOn() for member in lane.shadows.members)
     assert live().champion.trained_on == TrainedOn()

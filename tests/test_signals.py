@@ -209,6 +209,43 @@ def test_p_values_are_honest(test: str) -> None:
     assert low <= 24
 
 
+COLUMNS: dict[str, tuple[Any, Any]] = {
+    "a constant spreads": (lambda rng: 1.0, lambda rng: rng.uniform(0, 100)),
+    "another constant": (lambda rng: 5, lambda rng: 6),
+    "a constant just above": (lambda rng: 5.0, lambda rng: 5.0000001),
+    "a constant below": (lambda rng: 5, lambda rng: 4),
+    "two constants, then between": (lambda rng: rng.choice((1, 2)), lambda rng: 1.5),
+    "integers become fractions": (lambda rng: rng.randrange(4), lambda rng: rng.uniform(0, 3)),
+    "a tail beyond the range": (
+        lambda rng: 0 if rng.random() < 0.8 else rng.expovariate(1),
+        lambda rng: 0 if rng.random() < 0.8 else 50 + rng.expovariate(1),
+    ),
+    "zeros only": (lambda rng: 0 if rng.random() < 0.7 else rng.expovariate(1), lambda rng: 0),
+    "ties at the top": (lambda rng: min(rng.gauss(0, 1), 0.5), lambda rng: 0.5),
+}
+
+
+@pytest.mark.parametrize("test", ["ks", "psi", "jensen-shannon", "wasserstein"])
+@pytest.mark.parametrize(("before", "after"), COLUMNS.values(), ids=COLUMNS)
+def test_a_frequent_value_that_moves_is_noticed(before: Any, after: Any, test: str) -> None:
+    """It has a bin of its own, and what lies beyond the reference's range is new; nothing fires before it moves."""
+    rng, signal = random.Random(11), Inputs("inputs", DistributionSettings(test=test))  # type: ignore[arg-type]
+    fired = [n for n in range(9000) if signal.update({"k": (before if n < 6000 else after)(rng)})]
+    assert len(fired) == 1
+    assert 6000 < fired[0] <= 7000
+
+
+def test_columns_of_an_older_layout_begin_afresh() -> None:
+    """Their bins cannot be told from today's: a new reference is taken, and nothing raises."""
+    signal, later = (Inputs("inputs", DistributionSettings(reference_events=300)) for _ in range(2))
+    for n in range(400):
+        signal.update({"k": n % 7})
+    state = signal.state()
+    del state["columns"]["k"]["layout"]
+    later.restore(state)
+    assert (later.columns, later.wanted) == (None, 300)
+
+
 def test_values_that_hang_on_those_before_them_set_nothing_off() -> None:
     """An autocorrelation of .9 without drift: at most one signal in 20,000 events (seed 2)."""
     rng, value, fired = random.Random(2), 0.0, 0

@@ -65,6 +65,13 @@ class Straight:
         recruited = outcome(self.jobs[back.job_id], self, self.settings)
         if back.failure:
             recruited = recruited.__class__(back.job_id, failure=back.failure)
+        elif back.failures:  # plans whose range the log no longer held
+            job = self.jobs[back.job_id]
+            models = tuple(
+                None if plan.name in back.failures else model
+                for plan, model in zip(job.plans, recruited.models, strict=True)
+            )
+            recruited = recruited.__class__(back.job_id, models, failures=back.failures)
         assert back.failure or not recruited.failure, f"a shadow was admitted, and cannot be trained: {recruited}"
         self.lane.admit(recruited)
 

@@ -1,7 +1,8 @@
 """Retraining as in life: jobs take their time, die, and come back between two batches; and are noted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from anabranch.ports import LogReader
@@ -20,6 +21,7 @@ class Input(NamedTuple):
     event: int
     job_id: str
     failure: str
+    failures: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -60,7 +62,7 @@ class SimulatedRecruiter:
             run.turns_left -= 1
             if run.turns_left < 0:
                 done += self._end(run)
-        self.inputs += [Input(event, recruited.job_id, recruited.failure) for recruited in done]
+        self.inputs += [Input(event, recruited.job_id, recruited.failure, recruited.failures) for recruited in done]
         return done
 
     def _end(self, run: _Run) -> list[Recruited]:
@@ -76,6 +78,9 @@ class SimulatedRecruiter:
             return []
         self.runs.remove(run)
         return [Recruited(run.job.id, failure="retraining ended twice")]
+
+    def keep(self, job_ids: Collection[str]) -> None:
+        """Jobs that were given up come back to nobody."""
 
     def reset(self, jobs: Sequence[Job]) -> None:
         """Begin again."""
