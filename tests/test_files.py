@@ -13,8 +13,9 @@ from anabranch.messages import DeadLetter
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings_file import build
 from commands import wiring
-from consumers.files import SAMPLE_ROWS, TIME_OF_ROW_0, events
+from consumers.files import events
 from consumers.guard import Guard
+from consumers.tables.table import SAMPLE_ROWS, TIME_OF_ROW_0
 
 CSV = "n,price,word,flag,target\n1,0.5,red,true,1\n-2,3,blue,FALSE,0\n"
 

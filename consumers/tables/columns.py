@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from consumers.tables import numbers
-from consumers.tables.numbers import TRUTHS, Notation, is_missing, is_number
+from consumers.tables.numbers import TRUTHS, Notation, is_missing, is_number, is_word_for_none
 
 NEARLY_ALL = 0.75
 """Of a column's cells numbers, and the others look like mistakes."""
@@ -38,8 +38,8 @@ class Column:
     def decide(self, cells: Sequence[str], *, row: int = 0) -> None:
         """Find out what the column holds; `row` is that of the first cell."""
         stripped = [cell.strip() for cell in cells]
-        present = [cell for cell in stripped if not is_missing(cell, self.missing)]
-        known = list(dict.fromkeys(present))
+        words = dict.fromkeys(cell for cell in stripped if not is_missing(cell, self.missing))
+        known = [cell for cell in words if not is_word_for_none(cell)] or list(words)
         if known:
             self.kind = self._kind(known)
             if self.kind == "string":
@@ -73,9 +73,9 @@ class Column:
 
     def _look_for_mistakes(self, stripped: Sequence[str], row: int) -> None:
         """Name the first cell that keeps a column from being one of numbers."""
-        present = [(place, cell) for place, cell in enumerate(stripped, row) if not is_missing(cell, self.missing)]
+        present = [(place, cell) for place, cell in enumerate(stripped, row) if not is_word_for_none(cell, self.missing)]
         odd = [(place, cell) for place, cell in present if not is_number(cell)]
-        if len(odd) > (1 - NEARLY_ALL) * len(present):
+        if not present or len(odd) > (1 - NEARLY_ALL) * len(present):
             return
         if odd:
             self.odd, self.first_odd = len(odd), odd[0]
@@ -103,8 +103,9 @@ class Column:
 
     def peek(self, cells: Sequence[Any]) -> list[Any]:
         """The first cells as values, without a word about them."""
-        return [None if each is None or type(each) is str and is_missing(each.strip(), self.missing) else each for each in (
-            cells if self.kind == "string" else self.values(cells, row=0))]
+        if self.kind != "string":
+            return self.values(cells, row=0)
+        return [None if is_missing(cell.strip(), self.missing) else cell for cell in cells]
 
     def _decide_late(self, cells: Sequence[str], row: int) -> None:
         self.decide(cells, row=row)
@@ -131,7 +132,7 @@ class Column:
 
     def _value(self, cell: str, row: int) -> Any:
         stripped = cell.strip()
-        if is_missing(stripped, self.missing):
+        if is_word_for_none(stripped, self.missing):
             return None
         value = self.truths.get(stripped.lower()) if self.kind == "truth" else self._number(stripped)
         if value is None:

@@ -126,7 +126,7 @@ class TextTable:
         if held is not None and not self._is_footer(held, number - len(odd), first=number == len(odd)):
             yield held
         for place, row in odd:
-            if number == len(odd) - 1:
+            if held is None or not _sums_up(row):
                 self._ragged(place, row)
             self._pass_over(place, row)
 
@@ -137,7 +137,7 @@ class TextTable:
 
     def _is_footer(self, row: list[str], place: int, *, first: bool) -> bool:
         """A last row that sums up."""
-        footer = not first and bool(_TOTAL.match(row[0].strip())) and "" in row
+        footer = not first and "" in row and _sums_up(row)
         if footer:
             self._pass_over(place, row)
         return footer
@@ -149,11 +149,19 @@ class TextTable:
     def _ragged(self, place: int, row: list[str]) -> None:
         shown = self.separator.join(row)[:80]
         hint = "a quote that does not end?" if any("\n" in cell for cell in row) else (
-            f"put a cell that holds {self.separator!r} in quotes, or mend the row"
+            "cut off? complete the row or leave it out"
+            if len(row) < len(self.header)
+            else f"put a cell that holds {self.separator!r} in quotes, or mend the row"
         )
         raise ConfigError(
             f"{self.path}: row {place} has {len(row)} cells, the header {len(self.header)}: {shown!r}; {hint}"
         )
+
+
+def _sums_up(row: Sequence[str]) -> bool:
+    """Whether a row at the end is a sentence, or a sum, and no row that was cut off."""
+    filled = [cell.strip() for cell in row if cell.strip()]
+    return bool(_TOTAL.match(filled[0])) or (len(filled) == 1 < len(filled[0].split()))
 
 
 def check(header: Sequence[str], *, path: Path) -> None:

@@ -8,10 +8,15 @@ from typing import NamedTuple
 
 MISSING = frozenset(
     """na n/a n.a. #n/a #na <na> n/d n.d. k.a. n.v. null (null) [null] <null> none nil nan -nan +nan nat \\n ? ?? . .. … - --
-    --- – — # * missing unknown undefined (empty) (blank) <empty> empty blank #value! #ref! #div/0! #num! #name? #null!
+    --- – — # * (empty) (blank) <empty> #value! #ref! #div/0! #num! #name? #null!
     1.#ind -1.#ind 1.#qnan -1.#qnan #nv #wert! #bezug! #zahl! """.split()
 ) | {"", "not available", "not applicable", "#n/a n/a", "no data"}
 """What programs and people write where there is no value, in lower case; the last are spreadsheets' errors."""
+
+WORDS_FOR_NONE = MISSING | {
+    "missing", "unknown", "undefined", "empty", "blank", "not available", "not applicable", "no data", "n.b.", "unbekannt"
+}  # fmt: skip
+"""In a column of numbers or truths these stand for no value as well; elsewhere they may be a value like others."""
 
 TRUTHS = {
     **dict.fromkeys(("true", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar"), True),
@@ -138,6 +143,11 @@ def notation_of(cells: Iterable[str]) -> Reading:
 def is_missing(cell: str, more: Sequence[str] | frozenset[str] = ()) -> bool:
     """Whether a cell without its outer blanks says that there is no value."""
     return cell.lower() in MISSING or cell in more
+
+
+def is_word_for_none(cell: str, more: Sequence[str] | frozenset[str] = ()) -> bool:
+    """The same in a column of numbers or truths."""
+    return cell.lower() in WORDS_FOR_NONE or cell in more
 
 
 def has_leading_zeros(cell: str) -> bool:

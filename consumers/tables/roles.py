@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from consumers.tables.times import looks_like_times
@@ -61,16 +62,21 @@ def _integers(name: str, present: Sequence[int]) -> str:
     rows, distinct = len(present), len(set(present))
     if rows < NAMED_ROWS_MIN:
         return ""
-    steps = [after - before for before, after in zip(present, present[1:], strict=False)]
-    if _ROW(name) and all(step == 1 for step in steps):
+    if _ROW(name) and all(after - before == 1 for before, after in pairwise(present)):
         return "whole numbers that count the rows."
-    rising = sum(step >= 0 for step in steps) >= 0.99 * len(steps)
+    rising = _in_order(present)
     if _is_epoch(present) and (_TIME(name) or (rising and distinct >= 0.9 * rows)):
         return f"whole numbers from {present[0]} on: epoch seconds, or parts of them?"
-    one_way = rising or sum(step <= 0 for step in steps) >= 0.99 * len(steps)
-    if is_id(name) and one_way and distinct >= 0.98 * rows:
+    if is_id(name) and distinct >= 0.98 * rows and (rising or _in_order(present[::-1])):
         return f"{distinct:,} different whole numbers in {rows:,} rows, in order: an id?"
     return ""
+
+
+def _in_order(numbers: Sequence[int]) -> bool:
+    """Whether the numbers rise on the whole: each twentieth of them is larger than the one before."""
+    length = max(1, len(numbers) // 20)
+    means = [sum(numbers[at : at + length]) for at in range(0, length * (len(numbers) // length), length)]
+    return all(before < after for before, after in pairwise(means))
 
 
 def _is_epoch(present: Sequence[int]) -> bool:

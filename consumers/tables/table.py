@@ -124,7 +124,7 @@ class Table:
         for name in self.header:
             if name not in aside:
                 self._place(name, reading)
-        if not self.columns and self.sample[reading.target]:
+        if not self.columns and self.left_out and self.sample[reading.target]:
             raise ConfigError(f"{self.file.path}: no column is left as a feature; --keep NAME, or --keep '*', keeps one")
         self._settle_ambiguous()
 
@@ -207,7 +207,8 @@ class Table:
             own = self.texts(cells[self.reading.id])
             ids = [cell.strip() or id_ for cell, id_ in zip(own, ids, strict=True)]
         names = list(self.columns)
-        features = zip(*(self.values(name, cells[name], row=row) for name in names), strict=True)
+        columns = [self.values(name, cells[name], row=row) for name in names]
+        features = zip(*columns, strict=True) if columns else [()] * len(labels)
         for id_, ts, values, label in zip(ids, times, features, labels, strict=True):
             table = {"id": id_, "ts": ts, "features": dict(zip(names, values, strict=True)), "label": label}
             yield orjson.dumps(table)
