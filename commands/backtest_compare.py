@@ -10,8 +10,7 @@ from rich.table import Table
 from anabranch.clock import CpuClock
 from anabranch.errors import ConfigError
 from anabranch.settings import Settings
-from commands import event_time, wiring
-from consumers import files
+from commands import data, event_time, wiring
 from consumers.backtest import Backtest
 from consumers.hindsight import SPAN_EVENTS, LaneHindsight
 from learners.lane import Lane
@@ -19,10 +18,9 @@ from learners.lane import Lane
 
 def compared(
     configs: Sequence[Path],
-    data: Path,
+    paths: Sequence[Path],
     *,
-    target: str,
-    ts: str | None,
+    reading: dict[str, Any],
     limit: int | None,
     warm_up: Path | None,
     note: Callable[[Path], None] = lambda config: None,
@@ -38,20 +36,20 @@ def compared(
         told = ", ".join(f'{config}: "{task}"' for task, config in tasks.items())
         raise ConfigError(f"only configurations of one task can be compared; {told}")
     for _, settings in several:
-        event_time.warn(settings, data, ts=ts)
-    return list(_results(several, data, target=target, ts=ts, limit=limit, warm_up=warm_up, note=note))
+        event_time.warn(settings, data.files(settings, paths, **reading))
+    return list(_results(several, paths, reading=reading, limit=limit, warm_up=warm_up, note=note))
 
 
 def _results(
-    several: Sequence[tuple[Path, Settings]], data: Path, *, note: Callable[[Path], None], **options: Any
+    several: Sequence[tuple[Path, Settings]], paths: Sequence[Path], *, note: Callable[[Path], None], **options: Any
 ) -> Iterator[dict[str, Any]]:
     for config, settings in several:
         note(config)
-        yield {"config": str(config), **_result(settings, data, **options)}
+        yield {"config": str(config), **_result(settings, paths, **options)}
 
 
 def _result(
-    settings: Settings, data: Path, *, target: str, ts: str | None, limit: int | None, warm_up: Path | None
+    settings: Settings, paths: Sequence[Path], *, reading: dict[str, Any], limit: int | None, warm_up: Path | None
 ) -> dict[str, Any]:
     clock = CpuClock()
     looking_back: list[LaneHindsight] = []
@@ -61,11 +59,13 @@ def _result(
             looking_back.append(LaneHindsight(lane.task, clock=clock, trusted=settings.model.trusted))
         looking_back[0](lane)
 
+    files = data.files(settings, paths, **reading)
+    before = None if warm_up is None else data.files(settings, [warm_up], **reading)
     run = Backtest(
         settings,
-        first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target, ts=ts),
-        values=lambda: files.events(data, target=target, ts=ts),
-        timestamp_of=wiring.timestamp_of(data, ts=ts),
+        first=wiring.first_champion(settings, warm_up=before),
+        values=files.events,
+        timestamp_of=files.timestamp_of(),
         clock=clock,
         limit=limit,
         witness=witness,

@@ -27,11 +27,12 @@ def learn(
     It goes on from the last checkpoint; --warm-up and --from count at the very first start only. SIGTERM and Ctrl-C
     end it after a checkpoint. Exit code 75: another process has taken the model over.
     """
-    from commands import wiring
+    from commands import data, wiring
     from commands.learn_view import View
 
     settings = wiring.settings_at(config)
-    first = wiring.first_champion(settings, warm_up=warm_up, published=published, target=target)
+    files = None if warm_up is None else data.files(settings, [warm_up], target=target)
+    first = wiring.first_champion(settings, warm_up=files, published=published)
     view = View(settings)
     shown = sys.stderr.isatty() and not json
 

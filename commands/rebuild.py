@@ -19,7 +19,7 @@ def rebuild(
     from commands import wiring
 
     settings = wiring.settings_at(config)
-    first = wiring.first_champion(settings, warm_up=None, published=None, target="")
+    first = wiring.first_champion(settings)
     listener = wiring.print_message if json else None
     loop = wiring.carry_out(
         lambda stopping, before: wiring.learning_loop(

@@ -14,7 +14,15 @@ from consumers.tables.encodings import opened
 from consumers.tables.reading import Reading
 from consumers.tables.table import Table, time_of_row
 
-KINDS = {"csv": "table", "tsv": "table", "txt": "table", "tab": "table", "parquet": "table", "jsonl": "lines", "ndjson": "lines"}
+KINDS = {
+    "csv": "table",
+    "tsv": "table",
+    "txt": "table",
+    "tab": "table",
+    "parquet": "table",
+    "jsonl": "lines",
+    "ndjson": "lines",
+}
 """What a file is, by its suffix; of all but Parquet also with .gz behind it."""
 
 _NO_KIND = {
@@ -46,7 +54,7 @@ class Files:
     def __init__(self, paths: Sequence[Path], reading: Reading, *, tell: Tell = lambda said: None) -> None:
         self.paths = [file for path in paths for file in _expanded(path)]
         self.reading = reading
-        self.tell = _once(tell)
+        self.tell = once(tell)
         kinds = {_kind(path) for path in self.paths}
         if len(kinds) > 1:
             raise ConfigError(f"{', '.join(map(str, paths))}: tables and JSON lines: give files of one kind")
@@ -105,21 +113,24 @@ def reading_of(paths: Sequence[Path]) -> Iterator[None]:
         raise ConfigError(f"{named}: cannot be read: {getattr(error, 'strerror', None) or error}{hint}") from error
 
 
-def _once(tell: Tell) -> Tell:
+def once(tell: Tell) -> Tell:
+    """Says each sentence once."""
     said: set[str] = set()
 
-    def once(sentence: str) -> None:
+    def first(sentence: str) -> None:
         if sentence not in said:
             said.add(sentence)
             tell(sentence)
 
-    return once
+    return first
 
 
 def _expanded(path: Path) -> list[Path]:
     """The files that a path means."""
     if path.is_dir():
-        found = sorted(each for each in path.iterdir() if each.is_file() and _suffix(each) in KINDS and each.name[0] not in "._")
+        found = sorted(
+            each for each in path.iterdir() if each.is_file() and _suffix(each) in KINDS and each.name[0] not in "._"
+        )
         if not found:
             raise ConfigError(f"{path}: no .csv, .jsonl or .parquet lies in this folder")
         return found

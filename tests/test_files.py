@@ -12,9 +12,10 @@ from anabranch.errors import ConfigError
 from anabranch.messages import DeadLetter
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings_file import build
-from commands import wiring
-from consumers.files import events
+from commands import data
+from consumers.files import Files, events
 from consumers.guard import Guard
+from consumers.tables.reading import Reading
 from consumers.tables.table import SAMPLE_ROWS, TIME_OF_ROW_0
 
 CSV = "n,price,word,flag,target\n1,0.5,red,true,1\n-2,3,blue,FALSE,0\n"
@@ -22,9 +23,9 @@ CSV = "n,price,word,flag,target\n1,0.5,red,true,1\n-2,3,blue,FALSE,0\n"
 
 def written(folder: Path, text: str | bytes, name: str = "rows.csv") -> Path:
     """The text as a file, compressed if its name says so."""
-    data = text.encode() if isinstance(text, str) else text
+    content = text.encode() if isinstance(text, str) else text
     path = folder / name
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     return path
 
 
@@ -172,5 +173,5 @@ def test_a_table_of_more_rows_than_a_day_has_seconds_is_learned_to_its_end(tmp_p
     path = tmp_path / "long.csv"
     path.write_text("a,target\n" + "1,1\n" * 90_000)
     guard = Guard(build({"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}))
-    checked = [guard.check(record) for record in wiring.records(path, target="target")]
+    checked = [guard.check(record) for record in data.records(Files([path], Reading()))]
     assert (len(checked), guard.accepted, guard.refused) == (90_000, 90_000, 0)

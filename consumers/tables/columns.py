@@ -50,7 +50,9 @@ class Column:
             return "truth"
         zeros = next((cell for cell in known if numbers.has_leading_zeros(cell)), None)
         if zeros is not None and all(map(str.isdigit, known)):
-            self.tell(f"{self.name}: {zeros!r} has leading zeros, so its cells are names and no numbers: kept as strings")
+            self.tell(
+                f"{self.name}: {zeros!r} has leading zeros, so its cells are names and no numbers: kept as strings"
+            )
             return "string"
         if _all(numbers.integer, known):
             return "integer"
@@ -73,7 +75,9 @@ class Column:
 
     def _look_for_mistakes(self, stripped: Sequence[str], row: int) -> None:
         """Name the first cell that keeps a column from being one of numbers."""
-        present = [(place, cell) for place, cell in enumerate(stripped, row) if not is_word_for_none(cell, self.missing)]
+        present = [
+            (place, cell) for place, cell in enumerate(stripped, row) if not is_word_for_none(cell, self.missing)
+        ]
         odd = [(place, cell) for place, cell in present if not is_number(cell)]
         if not present or len(odd) > (1 - NEARLY_ALL) * len(present):
             return
@@ -195,7 +199,10 @@ class TypedColumn(Column):
         """The cells, None for NaN; what is infinite is for the guard to refuse."""
         if self.kind != "number":
             return list(cells)
-        return [cell if cell is None or math.isfinite(cell) else self._not_finite(cell, row + n) for n, cell in enumerate(cells)]
+        return [
+            cell if cell is None or math.isfinite(cell) else self._not_finite(cell, row + n)
+            for n, cell in enumerate(cells)
+        ]
 
     def _not_finite(self, cell: float, row: int) -> str | None:
         if math.isnan(cell):

@@ -81,7 +81,9 @@ class TextTable:
         raise ConfigError(f"{self.path}: no header with {_listed(wanted)} in its first {HEADER_LINES_MAX} lines")
 
     def _say(self, asked: str | None) -> None:
-        parts = [f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"] if self.separator != "," else []
+        parts = (
+            [f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"] if self.separator != "," else []
+        )
         if asked is None and self.encoding not in ("utf-8", "utf-8-sig"):
             parts.append(f"read as {self.encoding}")
         if self.lines_before:
@@ -94,7 +96,9 @@ class TextTable:
         try:
             return io.TextIOWrapper(opened(self.path), self.encoding, newline="")
         except LookupError:
-            raise ConfigError(f"{self.path}: no encoding is called {self.encoding!r}; usual ones: utf-8, cp1252, utf-16") from None
+            raise ConfigError(
+                f"{self.path}: no encoding is called {self.encoding!r}; usual ones: utf-8, cp1252, utf-16"
+            ) from None
 
     def rows(self) -> Iterator[list[str]]:
         """The rows behind the header, each as long as it; what is no row at the end is passed over and told."""
@@ -144,14 +148,20 @@ class TextTable:
 
     def _pass_over(self, place: int, row: list[str]) -> None:
         shown = self.separator.join(row)[:60]
-        self.tell(f"{self.path.name}: row {place:,}, the last, is taken for no row of the table, and passed over: {shown!r}")
+        self.tell(
+            f"{self.path.name}: row {place:,}, the last, is taken for no row of the table, and passed over: {shown!r}"
+        )
 
     def _ragged(self, place: int, row: list[str]) -> None:
         shown = self.separator.join(row)[:80]
-        hint = "a quote that does not end?" if any("\n" in cell for cell in row) else (
-            "cut off? complete the row or leave it out"
-            if len(row) < len(self.header)
-            else f"put a cell that holds {self.separator!r} in quotes, or mend the row"
+        hint = (
+            "a quote that does not end?"
+            if any("\n" in cell for cell in row)
+            else (
+                "cut off? complete the row or leave it out"
+                if len(row) < len(self.header)
+                else f"put a cell that holds {self.separator!r} in quotes, or mend the row"
+            )
         )
         raise ConfigError(
             f"{self.path}: row {place} has {len(row)} cells, the header {len(self.header)}: {shown!r}; {hint}"

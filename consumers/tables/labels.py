@@ -21,9 +21,7 @@ class LabelColumn(Column):
         truths: the label is true or false; yes and no are taken for it.
     """
 
-    def __init__(
-        self, name: str, *, positive: str | None, truths: bool, missing: frozenset[str], tell: Tell
-    ) -> None:
+    def __init__(self, name: str, *, positive: str | None, truths: bool, missing: frozenset[str], tell: Tell) -> None:
         super().__init__(name, missing=missing, tell=tell)
         self.positive = positive
         self.truths = _ANSWERS if truths else TRUTHS
@@ -51,16 +49,23 @@ class LabelColumn(Column):
         if self.positive is not None and len(words - tokens - {""}) == 2:
             self.missing |= tokens
         else:
-            self.tell(f"{self.name}: {shown} is taken for a class; if it means that there is no label: --missing {shown}")
+            self.tell(
+                f"{self.name}: {shown} is taken for a class; if it means that there is no label: --missing {shown}"
+            )
 
     def values(self, cells: Sequence[str], *, row: int) -> list[Any]:
         """As of any column; whole numbers stay whole, since a class is no fraction."""
         values = super().values(cells, row=row)
         if self.kind == "number":
-            values = [int(each) if isinstance(each, float) and each.is_integer() and abs(each) < 2**53 else each for each in values]
+            values = [
+                int(each) if isinstance(each, float) and each.is_integer() and abs(each) < 2**53 else each
+                for each in values
+            ]
         without = values.count(None)
         if without and not self.without:
             first = values.index(None)
-            self.tell(f"{self.name}: rows without a label, the first is row {row + first:,} ({cells[first].strip()!r}): predicted, not learned")
+            self.tell(
+                f"{self.name}: rows without a label, the first is row {row + first:,} ({cells[first].strip()!r}): predicted, not learned"
+            )
         self.without += without
         return values

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 MISSING = frozenset(
-    """na n/a n.a. #n/a #na <na> n/d n.d. k.a. n.v. null (null) [null] <null> none nil nan -nan +nan nat \\n ? ?? . .. … - --
-    --- – — # * (empty) (blank) <empty> #value! #ref! #div/0! #num! #name? #null!
-    1.#ind -1.#ind 1.#qnan -1.#qnan #nv #wert! #bezug! #zahl! """.split()
+    ["na", "n/a", "n.a.", "#n/a", "#na", "<na>", "n/d", "n.d.", "k.a.", "n.v.", "null", "(null)", "[null]", "<null>", "none", "nil", "nan", "-nan", "+nan", "nat", "\\n", "?", "??", ".", "..", "…", "-", "--", "---", "–", "—", "#", "*", "(empty)", "(blank)", "<empty>", "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "#nv", "#wert!", "#bezug!", "#zahl!"]
 ) | {"", "not available", "not applicable", "#n/a n/a", "no data"}
 """What programs and people write where there is no value, in lower case; the last are spreadsheets' errors."""
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from anabranch.errors import ConfigError
 from consumers.tables import dialects
 from consumers.tables.columns import Tell
@@ -38,7 +36,10 @@ class ParquetTable:
     def _source(self) -> str:
         return "read_parquet('{}')".format(str(self.path).replace("'", "''"))
 
-    def _ask(self, query: str) -> duckdb.DuckDBPyConnection:
+    def _ask(self, query: str) -> Any:
+        import duckdb  # noqa: PLC0415  # a tenth of a second, which only who reads Parquet should wait
+
+        self._errors = duckdb.Error
         try:
             # One thread: rows come in the file's order as they are read, and nothing is gathered.
             connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
@@ -57,7 +58,7 @@ class ParquetTable:
         try:
             while rows := answer.fetchmany(ROWS_AT_A_TIME):
                 yield from rows
-        except duckdb.Error as error:
+        except self._errors as error:
             raise ConfigError(f"{self.path}: cannot be read: {str(error).splitlines()[0]}") from error
 
     def _selected(self, name: str) -> str:

@@ -125,7 +125,9 @@ class Table:
             if name not in aside:
                 self._place(name, reading)
         if not self.columns and self.left_out and self.sample[reading.target]:
-            raise ConfigError(f"{self.file.path}: no column is left as a feature; --keep NAME, or --keep '*', keeps one")
+            raise ConfigError(
+                f"{self.file.path}: no column is left as a feature; --keep NAME, or --keep '*', keeps one"
+            )
         self._settle_ambiguous()
 
     def _place(self, name: str, reading: Reading) -> None:
@@ -174,7 +176,9 @@ class Table:
             if column.kind in ("integer", "number") and (column.ambiguous or _may_be_grouped(column, cells)):
                 column.kind = "integer"
                 column.ambiguous = False
-                column.read_as(Notation("," , column.notation.unit), [cell for cell in cells if "." in cell or "," in cell])
+                column.read_as(
+                    Notation(",", column.notation.unit), [cell for cell in cells if "." in cell or "," in cell]
+                )
 
     def events(self, *, now_s: float | None = None) -> Iterator[bytes]:
         """The rows as events, encoded; without a time of their own, of `now_s`, or a second apart."""

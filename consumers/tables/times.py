@@ -15,15 +15,15 @@ YEARS_AHEAD = 10
 
 UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
-_CLOCK = (
-    r"(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?"
-)
+_CLOCK = r"(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?"
 _ZONE = r"\s*(?P<zone>[Zz]|(?:UTC|GMT|Etc/UTC|utc|gmt)?(?:[+\-−]\d\d?(?::?\d\d)?)?)(?:\[[\w/+-]+\])?"
 _ISO = re.compile(
-    rf"(?P<year>\d{{4}})(?P<dash>[-/.])(?P<month>\d\d?)(?P=dash)(?P<day>\d\d?)(?:(?:[Tt_]|,?\s+){_CLOCK}{_ZONE})?", re.ASCII
+    rf"(?P<year>\d{{4}})(?P<dash>[-/.])(?P<month>\d\d?)(?P=dash)(?P<day>\d\d?)(?:(?:[Tt_]|,?\s+){_CLOCK}{_ZONE})?",
+    re.ASCII,
 ).fullmatch
 _SPLIT = re.compile(
-    rf"(?P<one>\d\d?)(?P<dash>[-/.])(?P<two>\d\d?)(?P=dash)(?P<year>\d{{4}})(?:(?:[Tt]|,?\s+){_CLOCK}{_ZONE})?", re.ASCII
+    rf"(?P<one>\d\d?)(?P<dash>[-/.])(?P<two>\d\d?)(?P=dash)(?P<year>\d{{4}})(?:(?:[Tt]|,?\s+){_CLOCK}{_ZONE})?",
+    re.ASCII,
 ).fullmatch
 _COMPACT = re.compile(
     r"(?P<year>(?:19|20)\d\d)(?P<month>[01]\d)(?P<day>[0-3]\d)"
@@ -123,7 +123,9 @@ class TimeColumn:
         assert self._read is not None
         cell = cell.strip()
         if not cell:
-            raise ConfigError(f"{self.where}: row {row}: no time: the cell of {self.name!r} is empty; give it one, or leave the row out")
+            raise ConfigError(
+                f"{self.where}: row {row}: no time: the cell of {self.name!r} is empty; give it one, or leave the row out"
+            )
         try:
             time = self._read(cell)
         except (ValueError, OverflowError, TypeError):
@@ -152,9 +154,7 @@ class TimeColumn:
         if zone is not None and _iso_or_none(cell[: zone.start()]):
             return f"{said}: the zone {zone[1]!r} has no one offset; write it as +01:00, or the times in UTC"
         other = f", as the others are ({self.said})" if self.said and self.form is None else ""
-        return (
-            f"{said}{other}; write 2026-11-21T09:30:00Z or epoch seconds, or give the format: --ts-format '%d.%m.%Y %H:%M'"
-        )
+        return f"{said}{other}; write 2026-11-21T09:30:00Z or epoch seconds, or give the format: --ts-format '%d.%m.%Y %H:%M'"
 
 
 def looks_like_times(cells: Sequence[str]) -> bool:
