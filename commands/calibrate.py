@@ -49,7 +49,7 @@ def calibrate(
 
     settings = wiring.settings_at(config)
     rate = _rate(false_alarms)
-    reading = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
+    reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
     known = history(settings, islice(records(given), limit))
     events = min(EVENTS_MAX, max(50_000, int(3 / rate)))

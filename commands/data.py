@@ -33,7 +33,7 @@ def files(
 ) -> Files:
     """The files as one stream, read as the configuration needs it; what was decided of them is told once."""
     told = {} if settings is None else of_settings(settings)
-    lists = {"keep": tuple(keep or ()), "drop": tuple(drop or ()), "missing": tuple(missing or ())}
+    lists: dict[str, Any] = {"keep": tuple(keep or ()), "drop": tuple(drop or ()), "missing": tuple(missing or ())}
     return Files(paths, Reading(**options, **lists, **told), tell=(lambda said: None) if quiet else _warn_once)
 
 

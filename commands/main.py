@@ -12,6 +12,7 @@ from commands import (
     calibrate,
     check,
     follow,
+    inspect,
     learn,
     logs,
     produce,
@@ -36,6 +37,7 @@ app.command("learn")(learn.learn)
 app.command("follow")(follow.follow)
 app.command("watch")(watch.watch)
 app.command("produce")(produce.produce)
+app.command("inspect")(inspect.inspect)
 app.command("backtest")(backtest.backtest)
 app.command("calibrate")(calibrate.calibrate)
 app.command("simulate")(simulate.simulate)

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,7 +58,7 @@ def produce(
     partitions(kafka, topic)  # says so if there is none
     stopping = threading.Event()
     outlet = KafkaOutlet(producer(kafka), stopping=stopping)
-    reading = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
+    reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
     settings = None if config is None else settings_file.load(config)
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
     values = islice(given.events(now_s=time.time()), limit)

@@ -135,7 +135,11 @@ def _expanded(path: Path) -> list[Path]:
             raise ConfigError(f"{path}: no .csv, .jsonl or .parquet lies in this folder")
         return found
     if not path.exists() and glob.has_magic(str(path)):
-        found = sorted(Path(each) for each in glob.glob(str(path), recursive=True) if Path(each).is_file())
+        found = sorted(
+            Path(each)
+            for each in glob.glob(str(path), recursive=True)  # noqa: PTH207  # pathlib's takes no absolute one
+            if Path(each).is_file()
+        )
         if not found:
             raise ConfigError(f"{path}: no file has such a name")
         return found

@@ -86,8 +86,8 @@ class Column:
             share = f"{len(present) - len(odd):,} of {len(present):,} cells are numbers"
             place, cell = odd[0]
             self.tell(
-                f"{self.name}: read as strings, though {share}; the first that is none stands in row {place}: {cell!r}. "
-                f"If it means that there is no value: --missing {cell!r}; if the column does not matter: --drop {self.name}"
+                f"{self.name}: read as strings, though {share}; the first that is none: row {place}, {cell[:60]!r}. "
+                f"If it stands for no value: --missing {cell[:60]!r}; without the column: --drop {self.name}"
             )
         else:
             self.tell(f"{self.name}: read as strings: its numbers are of several notations, such as {_two(present)}")
@@ -159,8 +159,8 @@ class Column:
         if self.first_odd is None:
             self.first_odd = (row, cell)
             self.tell(
-                f"{self.name}: row {row} holds {cell[:60]!r} in a column of {PLURALS[self.kind]}: such a row is refused. "
-                f"If it means that there is no value: --missing {cell[:60]!r}"
+                f"{self.name}: row {row} holds {cell[:60]!r} in a column of {PLURALS[self.kind]}: refused. "
+                f"If it stands for no value: --missing {cell[:60]!r}"
             )
 
 

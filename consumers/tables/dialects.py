@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from anabranch.errors import ConfigError
 from consumers.tables.columns import Tell
@@ -111,9 +112,12 @@ class TextTable:
 
     def _whole(self, table: Iterable[list[str]]) -> Iterator[list[str]]:
         """Rows of the right length; one row is held back, since the last may be none."""
-        length = len(self.header)
+        length, first = len(self.header), self.header[0]
         number, held, odd = -1, None, list[tuple[int, list[str]]]()
         for row in table:
+            if row[0] == first and [cell.strip() for cell in row] == self.header:
+                self.tell(f"{self.path.name}: the header stands once more behind row {number}: passed over")
+                continue
             number += 1
             if len(row) != length:
                 row = self._trimmed(row)  # noqa: PLW2901
@@ -188,7 +192,7 @@ def require(header: Sequence[str], wanted: Iterable[str], *, path: Path) -> None
             raise ConfigError(f"{path}: no column {name!r}; it has {_listed(header)}{_hint(name, header)}")
 
 
-def _how(separator: str) -> dict[str, object]:
+def _how(separator: str) -> dict[str, Any]:
     return {"delimiter": separator, "skipinitialspace": separator != "\t"}
 
 

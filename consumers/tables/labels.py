@@ -65,7 +65,8 @@ class LabelColumn(Column):
         if without and not self.without:
             first = values.index(None)
             self.tell(
-                f"{self.name}: rows without a label, the first is row {row + first:,} ({cells[first].strip()!r}): predicted, not learned"
+                f"{self.name}: rows without a label, the first is row {row + first} ({cells[first].strip()!r}): "
+                "predicted, not learned"
             )
         self.without += without
         return values

@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-MISSING = frozenset(
-    ["na", "n/a", "n.a.", "#n/a", "#na", "<na>", "n/d", "n.d.", "k.a.", "n.v.", "null", "(null)", "[null]", "<null>", "none", "nil", "nan", "-nan", "+nan", "nat", "\\n", "?", "??", ".", "..", "…", "-", "--", "---", "–", "—", "#", "*", "(empty)", "(blank)", "<empty>", "#value!", "#ref!", "#div/0!", "#num!", "#name?", "#null!", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "#nv", "#wert!", "#bezug!", "#zahl!"]
-) | {"", "not available", "not applicable", "#n/a n/a", "no data"}
-"""What programs and people write where there is no value, in lower case; the last are spreadsheets' errors."""
+_TOKENS = """
+na n/a n.a. #n/a #na <na> n/d n.d. k.a. n.v. null (null) [null] <null> none nil nan -nan +nan nat \\n ? ?? . .. … - -- ---
+– — # * (empty) (blank) <empty> #value! #ref! #div/0! #num! #name? #null! 1.#ind -1.#ind 1.#qnan -1.#qnan #nv #wert!
+#bezug! #zahl!
+"""
+MISSING = frozenset(_TOKENS.split()) | {"", "#n/a n/a"}
+"""What programs and people write where there is no value, in lower case; spreadsheets' errors too."""
 
-WORDS_FOR_NONE = MISSING | {
-    "missing", "unknown", "undefined", "empty", "blank", "not available", "not applicable", "no data", "n.b.", "unbekannt"
-}  # fmt: skip
+WORDS_FOR_NONE = MISSING | {"missing", "unknown", "undefined", "empty", "blank", "unbekannt"}
+WORDS_FOR_NONE |= {"not available", "not applicable", "no data"}
 """In a column of numbers or truths these stand for no value as well; elsewhere they may be a value like others."""
 
 TRUTHS = {

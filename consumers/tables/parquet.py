@@ -26,7 +26,7 @@ class ParquetTable:
     def __init__(self, path: Path, *, wanted: list[str], tell: Tell) -> None:
         self.path = path
         self.tell = tell
-        described = self._ask(f"DESCRIBE SELECT * FROM {self._source()}").fetchall()
+        described = self._ask(f"DESCRIBE SELECT * FROM {self._source()}").fetchall()  # noqa: S608  # quoted
         self.header = [str(name) for name, *_ in described]
         dialects.require(self.header, wanted, path=path)
         self._types = {str(name): str(type_) for name, type_, *_ in described}

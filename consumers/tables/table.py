@@ -15,7 +15,7 @@ from consumers.tables import dialects, roles
 from consumers.tables.columns import Column, Tell, TypedColumn
 from consumers.tables.dialects import TextTable
 from consumers.tables.labels import LabelColumn
-from consumers.tables.numbers import Notation
+from consumers.tables.numbers import Notation, is_missing
 from consumers.tables.parquet import ParquetTable
 from consumers.tables.reading import Reading
 from consumers.tables.times import TimeColumn
@@ -114,7 +114,7 @@ class Table:
         cells = self.texts(self.sample[self.reading.ts])
         if any(cell.strip() for cell in cells):
             column.decide(cells)
-            if column.said != "year first" and column.said != "seconds since 1970":
+            if column.said not in {"year first", "seconds since 1970"}:
                 self.say(f"{column.name}: {column.said}")
         return column
 
@@ -170,6 +170,7 @@ class Table:
         """1,234 is as the other columns have it."""
         points = {column.notation.point for column in self.columns.values() if _is_formatted(column)}
         if points != {","}:
+            self._doubt_points()
             return
         for column in self.columns.values():
             cells = [cell.strip() for cell in self.texts(self.sample[column.name]) if cell.strip()]
@@ -178,6 +179,19 @@ class Table:
                 column.ambiguous = False
                 column.read_as(
                     Notation(",", column.notation.unit), [cell for cell in cells if "." in cell or "," in cell]
+                )
+
+    def _doubt_points(self) -> None:
+        """Where ; separates, a point may group thousands."""
+        if not isinstance(self.file, TextTable) or self.file.separator != ";":
+            return
+        for column in self.columns.values():
+            cells = [cell.strip() for cell in self.sample[column.name] if cell.strip()]
+            if _may_be_grouped(column, cells):
+                shown = next(cell for cell in cells if "." in cell)
+                self.say(
+                    f"{column.name}: {shown!r} is read as {float(shown):g}, a decimal point; "
+                    "if its points group thousands, write the numbers without them"
                 )
 
     def events(self, *, now_s: float | None = None) -> Iterator[bytes]:
@@ -257,4 +271,8 @@ def _is_formatted(column: Column) -> bool:
 def _may_be_grouped(column: Column, cells: Sequence[str]) -> bool:
     """Whether numbers with a point, as Python reads them, may be whole ones of thousands: 1.000."""
     pointed = [cell for cell in cells if "." in cell]
-    return column.kind == "number" and bool(pointed) and all(type(Notation(",").read(cell)) is int for cell in cells)
+    return (
+        column.kind == "number"
+        and bool(pointed)
+        and all(type(Notation(",").read(cell)) is int or is_missing(cell) for cell in cells)
+    )

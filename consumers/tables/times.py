@@ -1,4 +1,4 @@
-"""Times as tables write them: epoch seconds to nanoseconds, ISO 8601 and its relatives, days before months or behind."""
+"""Times as tables write them: epoch seconds to nanoseconds, ISO 8601 and its relatives, day first or month first."""
 
 import math
 import re
@@ -15,7 +15,8 @@ YEARS_AHEAD = 10
 
 UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 
-_CLOCK = r"(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?"
+_SECONDS = r"(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?"
+_CLOCK = rf"(?P<hour>\d\d?):(?P<minute>\d\d)(?::{_SECONDS})?(?:\s*(?P<half>[AaPp])\.?[Mm]\.?)?"
 _ZONE = r"\s*(?P<zone>[Zz]|(?:UTC|GMT|Etc/UTC|utc|gmt)?(?:[+\-−]\d\d?(?::?\d\d)?)?)(?:\[[\w/+-]+\])?"
 _ISO = re.compile(
     rf"(?P<year>\d{{4}})(?P<dash>[-/.])(?P<month>\d\d?)(?P=dash)(?P<day>\d\d?)(?:(?:[Tt_]|,?\s+){_CLOCK}{_ZONE})?",
@@ -27,7 +28,7 @@ _SPLIT = re.compile(
 ).fullmatch
 _COMPACT = re.compile(
     r"(?P<year>(?:19|20)\d\d)(?P<month>[01]\d)(?P<day>[0-3]\d)"
-    rf"(?:[Tt_ ]?(?P<hour>[0-2]\d)(?P<minute>[0-5]\d)(?:(?P<second>[0-5]\d)(?:[.,](?P<fraction>\d+))?)?(?P<half>){_ZONE})?",
+    rf"(?:[Tt_ ]?(?P<hour>[0-2]\d)(?P<minute>[0-5]\d)(?:{_SECONDS})?(?P<half>){_ZONE})?",
     re.ASCII,
 ).fullmatch
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:[0-5]\d)?", re.ASCII).fullmatch
@@ -124,7 +125,7 @@ class TimeColumn:
         cell = cell.strip()
         if not cell:
             raise ConfigError(
-                f"{self.where}: row {row}: no time: the cell of {self.name!r} is empty; give it one, or leave the row out"
+                f"{self.where}: row {row}: no time: its {self.name!r} is empty; give it one, or leave the row out"
             )
         try:
             time = self._read(cell)
@@ -142,7 +143,8 @@ class TimeColumn:
         if self._numeric:
             seconds = float(cell)
             fitting = [unit for unit, per in UNITS.items() if self._range_s[0] < seconds / per < self._range_s[1]][:1]
-            hint = f"; {fitting[0] if fitting and fitting[0] not in self.said else 'another unit'}? the column holds {self.said}"
+            other = fitting[0] if fitting and fitting[0] not in self.said else "another unit"
+            hint = f"; {other}? {self.said} are expected"
         return (
             f"{self.where}: row {row}: {self.name} = {cell!r} is the year {year}{hint}; "
             f"times from {self.years[0]} to {self.years[1]} are taken"
@@ -154,13 +156,19 @@ class TimeColumn:
         if zone is not None and _iso_or_none(cell[: zone.start()]):
             return f"{said}: the zone {zone[1]!r} has no one offset; write it as +01:00, or the times in UTC"
         other = f", as the others are ({self.said})" if self.said and self.form is None else ""
-        return f"{said}{other}; write 2026-11-21T09:30:00Z or epoch seconds, or give the format: --ts-format '%d.%m.%Y %H:%M'"
+        how = "write 2026-11-21T09:30:00Z or epoch seconds, or give the format: --ts-format '%d.%m.%Y %H:%M'"
+        return f"{said}{other}; {how}"
 
 
 def looks_like_times(cells: Sequence[str]) -> bool:
     """Whether words in a column, some of them or all, are times."""
     known = [cell.strip() for cell in cells if cell.strip()]
     return bool(known) and all(any(_reads(read, cell) for read in (_iso, _day_or_month, _mail)) for cell in known)
+
+
+def seconds_of(time: Any) -> float:
+    """A time that was read, in epoch seconds."""
+    return datetime.fromisoformat(time.upper()).timestamp() if type(time) is str else float(time)
 
 
 def _reads(read: Read, cell: str) -> bool:
