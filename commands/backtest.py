@@ -58,7 +58,7 @@ def _one(
 ) -> None:
     """One configuration: its result, and its picture."""
     from anabranch.clock import SystemClock
-    from commands import backtest_view, data, event_time, wiring
+    from commands import backtest_view, data, event_time, trial, wiring
     from consumers.backtest import Backtest
     from consumers.trace import Trace
 
@@ -67,6 +67,7 @@ def _one(
     files = data.files(settings, paths, **reading)
     before = None if warm_up is None else data.files(settings, [warm_up], **reading)
     event_time.warn(settings, files)
+    trial.warn_of_strings(settings, files)
     trace = Trace(window=min(settings.scores.window, 500))
     run = Backtest(
         settings,

@@ -10,7 +10,7 @@ from rich.table import Table
 from anabranch.clock import CpuClock
 from anabranch.errors import ConfigError
 from anabranch.settings import Settings
-from commands import data, event_time, wiring
+from commands import data, event_time, trial, wiring
 from consumers.backtest import Backtest
 from consumers.hindsight import SPAN_EVENTS, LaneHindsight
 from learners.lane import Lane
@@ -36,7 +36,9 @@ def compared(
         told = ", ".join(f'{config}: "{task}"' for task, config in tasks.items())
         raise ConfigError(f"only configurations of one task can be compared; {told}")
     for _, settings in several:
-        event_time.warn(settings, data.files(settings, paths, **reading))
+        files = data.files(settings, paths, **reading)
+        event_time.warn(settings, files)
+        trial.warn_of_strings(settings, files)
     return list(_results(several, paths, reading=reading, limit=limit, warm_up=warm_up, note=note))
 
 
@@ -85,7 +87,8 @@ def show(results: Sequence[dict[str, Any]]) -> None:
     """The results as one table."""
     scores = list(dict.fromkeys(name for result in results for name in result["scores"]))
     table = Table(title=f"{results[0]['events']:,} events", title_justify="left")
-    table.add_column("configuration", overflow="fold", min_width=10)
+    # A name that is broken in its middle cannot be copied: it has its line, however narrow the terminal.
+    table.add_column("configuration", no_wrap=True)
     for head in (*scores, "swaps", "wrong", "µs/event"):
         table.add_column(head, justify="right", no_wrap=True)
     for result in results:
@@ -98,6 +101,8 @@ def show(results: Sequence[dict[str, Any]]) -> None:
             f"{result['us_per_event']:.1f}",
         )
     console = Console()
+    if console.width < (least := console.measure(table).minimum):
+        console = Console(width=least)
     console.print(table)
     console.print(
         f"A swap is wrong if what it displaced, kept running, loses less over the next {SPAN_EVENTS:,} events than "

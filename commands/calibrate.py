@@ -40,7 +40,7 @@ def calibrate(
 
     from rich.console import Console
 
-    from commands import wiring
+    from commands import trial, wiring
     from commands.data import files, records
     from consumers.history import history
     from detectors.calibration import HORIZON_EVENTS, KNOBS, RUNS, Bench, chosen
@@ -51,6 +51,7 @@ def calibrate(
     rate = _rate(false_alarms)
     reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
+    trial.warn_of_strings(settings, given)
     known = history(settings, islice(records(given), limit))
     events = min(EVENTS_MAX, max(50_000, int(3 / rate)))
     console = Console()

@@ -7,7 +7,7 @@ from typing import Any
 from anabranch.errors import ConfigError
 from anabranch.ports import AcceptedEvent
 from anabranch.settings import ModelSpec, Settings
-from commands.data import records
+from commands.data import records, warn
 from consumers.files import Files
 from consumers.guard import Guard
 from consumers.poison import about_strings
@@ -24,26 +24,42 @@ def refuse_what_cannot_learn(settings: Settings, files: Files) -> None:
     Raises:
         ConfigError: one raises; names the model, the row, and the features that it takes ill.
     """
+    faults = [fault for fault, _ in _faults(settings, files)]
+    if faults:
+        raise ConfigError("\n".join(f"{files.name}: {fault}" for fault in faults))
+
+
+def warn_of_strings(settings: Settings, files: Files) -> None:
+    """Say which models cannot compute with the strings in the first events; the run goes on."""
+    for fault, of_strings in _faults(settings, files):
+        if of_strings:
+            warn(f"{files.name}: {fault}")
+
+
+def _faults(settings: Settings, files: Files) -> list[tuple[str, bool]]:
+    """What the models raise, as sentences, and whether strings are to blame."""
     guard = Guard(settings)
     checked = (guard.check(record) for record in islice(records(files), EVENTS))
     events = [each for each in checked if isinstance(each, AcceptedEvent) and each.y is not None]
-    faults = [fault for name, spec in _models(settings) if (fault := _fault(settings, name, spec, events, guard))]
-    if faults:
-        raise ConfigError("\n".join(f"{files.name}: {fault}" for fault in faults))
+    found = (_fault(settings, name, spec, events, guard) for name, spec in _models(settings))
+    return [fault for fault in found if fault is not None]
 
 
 def _models(settings: Settings) -> Iterator[tuple[str, ModelSpec]]:
     """The configured models, each with what it is called."""
     yield "the champion (`model`)", settings.model
     for standing in settings.shadows.standing:
-        yield f"the standing shadow {standing.name!r}", standing
+        steps = ModelSpec(steps=standing.steps, trusted=settings.model.trusted)
+        yield f"the standing shadow {standing.name!r}", steps
     for number, recruit in enumerate(settings.retrain.recruits):
         if recruit.model is not None:
             yield f"the model of retrain.recruits[{number}]", recruit.model
 
 
-def _fault(settings: Settings, name: str, spec: ModelSpec, events: list[AcceptedEvent], guard: Guard) -> str:
-    """What it raises, as a sentence; nothing if it learns."""
+def _fault(
+    settings: Settings, name: str, spec: ModelSpec, events: list[AcceptedEvent], guard: Guard
+) -> tuple[str, bool] | None:
+    """What it raises, as a sentence; None if it learns."""
     model: Any = catalogue.build(spec, seed=settings.seed)
     ask = Task(settings, wants_proba=wants_proba(metrics_of(settings))).asker(model)
     for event in events:
@@ -54,5 +70,6 @@ def _fault(settings: Settings, name: str, spec: ModelSpec, events: list[Accepted
             if not is_fault(error):
                 raise
             said = f"{name} raises on row {event.offset}: {type(error).__name__}: {error}."
-            return said + about_strings(error, guard.kinds)
-    return ""
+            blamed = about_strings(error, guard.kinds)
+            return said + blamed, bool(blamed)
+    return None

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 _TOKENS = """
-na n/a n.a. #n/a #na <na> n/d n.d. k.a. n.v. null (null) [null] <null> none nil nan -nan +nan nat \\n ? ?? . .. … - -- ---
-– — # * (empty) (blank) <empty> #value! #ref! #div/0! #num! #name? #null! 1.#ind -1.#ind 1.#qnan -1.#qnan #nv #wert!
-#bezug! #zahl!
+na n/a n.a. #n/a #na <na> n/d n.d. k.a. n.v. null (null) [null] <null> none nil nan -nan +nan nat \\n ? ?? . .. … -
+-- --- – — # * (empty) (blank) <empty> #value! #ref! #div/0! #num! #name? #null! 1.#ind -1.#ind 1.#qnan -1.#qnan
+#nv #wert! #bezug! #zahl!
 """
 MISSING = frozenset(_TOKENS.split()) | {"", "#n/a n/a"}
 """What programs and people write where there is no value, in lower case; spreadsheets' errors too."""
