@@ -36,7 +36,7 @@ def values(cells: list[str], said: list[str] | None = None) -> list[Any]:
     return column.values(cells, row=0)
 
 
-@pytest.mark.parametrize("token", sorted(MISSING) + ["NULL", "N/A", "NaN", " - ", "unknown"])
+@pytest.mark.parametrize("token", [*sorted(MISSING), "NULL", "N/A", "NaN", " - ", "unknown"])
 def test_among_numbers_a_word_for_nothing_is_a_missing_value(token: str) -> None:
     """Whatever programs and people write for it."""
     assert values([*TEN, token]) == [*map(float, TEN), None]
@@ -181,7 +181,8 @@ def test_what_cannot_be_read_says_what_to_do(text: str | bytes, told: str, tmp_p
 
 AT = 1_772_356_200
 TIMES = [
-    f"{AT}", f"{AT}000", f"{AT}000000", f"{AT}000000000", f"{AT}.000", "2026-03-01 09:10:00+00", "2026-03-01 11:10+0200",
+    f"{AT}", f"{AT}000", f"{AT}000000", f"{AT}000000000", f"{AT}.000", "2026-03-01 09:10:00+00",
+    "2026-03-01 11:10+0200",
     "2026-03-01T09:10:00 UTC", "2026-03-01 09:10:00.00000000000Z", "2026/03/01 9:10", "01.03.2026 09:10",
     "20260301T091000Z", "20260301091000", "2026-03-01 09:10:00 GMT", "2026-03-01T10:10:00+01:00[Europe/Berlin]",
     "Sun, 01 Mar 2026 09:10:00 GMT", "2026-03-01 09:10:00 AM",
@@ -202,7 +203,7 @@ def test_a_time_is_the_same_however_it_is_written(cell: str, tmp_path: Path) -> 
     [
         (
             [f"{AT}", f"{AT}", f"{AT}000"],
-            rf"row 2: when = '{AT}000' is the year 58133; milliseconds\? seconds .* expected",
+            rf"row 2: when = '{AT}000' is the year 58133; milliseconds\? seconds .*",
         ),
         (["2026-03-01", "9999-12-31"], "row 1: when = '9999-12-31' is the year 9999"),
         (["1890-03-01"], "the year 1890"),
@@ -253,7 +254,7 @@ def parquet(tmp_path: Path) -> Path:
         "(i * 1.5)::DECIMAL(9, 2) AS price, 'NaN'::DOUBLE AS gone, (i % 3)::UTINYINT AS small, [i] AS list, "
         "TIMESTAMP '2026-03-01' + INTERVAL 1 HOUR * i AS at, i % 2 = 0 AS target, 'DE' AS word"
     )
-    duckdb.sql(f"COPY (SELECT {columns} FROM range(5000) AS r(i)) TO '{path}' (ROW_GROUP_SIZE 2048)")
+    duckdb.sql(f"COPY (SELECT {columns} FROM range(5000) AS r(i)) TO '{path}' (ROW_GROUP_SIZE 2048)")  # noqa: S608  # our own words
     return path
 
 

@@ -43,6 +43,7 @@ class ParquetTable:
         try:
             # One thread: rows come in the file's order as they are read, and nothing is gathered.
             connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
+            connection.execute("SET enable_progress_bar = false")
             return connection.execute(query)
         except duckdb.Error as error:
             raise ConfigError(f"{self.path}: cannot be read: {str(error).splitlines()[0]}") from error
