@@ -101,9 +101,8 @@ def show(results: Sequence[dict[str, Any]]) -> None:
             f"{result['us_per_event']:.1f}",
         )
     console = Console()
-    if console.width < (least := console.measure(table).minimum):
-        console = Console(width=least)
-    console.print(table)
+    needed = Console(width=10_000).measure(table).maximum
+    (console if needed <= console.width else Console(width=needed)).print(table)
     console.print(
         f"A swap is wrong if what it displaced, kept running, loses less over the next {SPAN_EVENTS:,} events than "
         "what is served; with fewer events after it, it is not judged. µs are of computing.",
