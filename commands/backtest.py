@@ -6,16 +6,26 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.data_options import Data, Drop, Encoding, Id, Keep, Missing, Target, Ts, TsFormat
+
 PICTURES = (".png", ".svg", ".pdf")
 
 
 def backtest(
     configs: Annotated[list[Path], typer.Argument(help="the TOML file of the model; several with --compare")],
-    data: Annotated[Path, typer.Option(help="a .csv, .csv.gz, .jsonl or .jsonl.gz")],
-    target: Annotated[str, typer.Option(help="the column of the label")] = "target",
-    ts: Annotated[str | None, typer.Option(help="the column of the time; without one, a row is a second")] = None,
+    data: Data,
+    target: Target = "target",
+    ts: Ts = None,
+    ts_format: TsFormat = None,
+    id_: Id = None,
+    keep: Keep = None,
+    drop: Drop = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
     limit: Annotated[int | None, typer.Option(help="only the first so many rows", min=1)] = None,
-    warm_up: Annotated[Path | None, typer.Option(help="train the first champion on this file")] = None,
+    warm_up: Annotated[
+        Path | None, typer.Option(help="train the first champion on this file, folder or pattern")
+    ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="all configurations in one table")] = False,
     plot: Annotated[Path | None, typer.Option(help="draw the run into this .png, .svg or .pdf; needs \\[plot]")] = None,
     json: Annotated[bool, typer.Option(help="print the result as one JSON object")] = False,
@@ -31,19 +41,19 @@ def backtest(
         raise typer.BadParameter("a picture shows one configuration; leave --compare out", param_hint="--plot")
     if len(configs) > 1 and not compare:
         raise typer.BadParameter("several configurations: give --compare too", param_hint="CONFIGS")
-    options: dict[str, Any] = {"target": target, "ts": ts, "limit": limit, "warm_up": warm_up, "json": json}
+    columns = {"keep": keep, "drop": drop, "missing": missing}
+    reading = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding, **columns}
     if compare:
-        _compare(configs, data, **options)
+        _compare(configs, data, reading=reading, limit=limit, warm_up=warm_up, json=json)
     else:
-        _one(configs[0], data, plot=plot, **options)
+        _one(configs[0], data, reading=reading, limit=limit, warm_up=warm_up, plot=plot, json=json)
 
 
 def _one(
     config: Path,
-    data: Path,
+    paths: list[Path],
     *,
-    target: str,
-    ts: str | None,
+    reading: dict[str, Any],
     limit: int | None,
     warm_up: Path | None,
     plot: Path | None,
@@ -51,30 +61,32 @@ def _one(
 ) -> None:
     """One configuration: its result, and its picture."""
     from anabranch.clock import SystemClock
-    from commands import backtest_view, event_time, wiring
-    from consumers import files
+    from commands import backtest_view, data, event_time, trial, wiring
     from consumers.backtest import Backtest
     from consumers.trace import Trace
 
     draw = None if plot is None else _painter(plot)
     settings = wiring.settings_at(config)
-    event_time.warn(settings, data, ts=ts)
+    files = data.files(settings, paths, **reading)
+    before = None if warm_up is None else data.files(settings, [warm_up], **reading)
+    event_time.warn(settings, files)
+    trial.warn_of_strings(settings, files)
     trace = Trace(window=min(settings.scores.window, 500))
     run = Backtest(
         settings,
-        first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target, ts=ts),
-        values=lambda: files.events(data, target=target, ts=ts),
-        timestamp_of=wiring.timestamp_of(data, ts=ts),
+        first=wiring.first_champion(settings, warm_up=before),
+        values=files.events,
+        timestamp_of=files.timestamp_of(),
         clock=SystemClock(),
         limit=limit,
         witness=None if draw is None else trace,
     )
     with backtest_view.progress(run, quiet=json):
         result: dict[str, Any] = run.run()
-    _refuse_nothing_learned(result, data)
+    _refuse_nothing_learned(result, files.name)
     _print_json(result) if json else backtest_view.show(result)
     if draw is not None:
-        title = f"{settings.name}: {data.name}, {result['events']:,} events"
+        title = f"{settings.name}: {files.name}, {result['events']:,} events"
         draw(plot, trace, run.said, title=title, loss=run.loop.owner.lane.task.loss_name)
         print(f"drew {plot}", file=sys.stderr)
     _tell_unused([result])
@@ -82,10 +94,9 @@ def _one(
 
 def _compare(
     configs: list[Path],
-    data: Path,
+    paths: list[Path],
     *,
-    target: str,
-    ts: str | None,
+    reading: dict[str, Any],
     limit: int | None,
     warm_up: Path | None,
     json: bool,
@@ -97,10 +108,11 @@ def _compare(
         if sys.stderr.isatty():
             print(f"running {config} …", file=sys.stderr)
 
-    results = backtest_compare.compared(configs, data, target=target, ts=ts, limit=limit, warm_up=warm_up, note=note)
+    results = backtest_compare.compared(configs, paths, reading=reading, limit=limit, warm_up=warm_up, note=note)
+    named = ", ".join(map(str, paths))
     for result in results:
-        _refuse_nothing_learned(result, data)
-    _print_json({"data": str(data), "results": results}) if json else backtest_compare.show(results)
+        _refuse_nothing_learned(result, named)
+    _print_json({"data": named, "results": results}) if json else backtest_compare.show(results)
     _tell_unused(results)
 
 
@@ -152,7 +164,7 @@ def _tell_unused(results: list[dict[str, Any]]) -> None:
     wiring.exit_by(max((Read(**result["read"]) for result in results), key=lambda read: read.unused))
 
 
-def _refuse_nothing_learned(result: dict[str, Any], data: Path) -> None:
+def _refuse_nothing_learned(result: dict[str, Any], named: str) -> None:
     """Zeros are no result."""
     from anabranch.errors import ConfigError
 
@@ -160,7 +172,7 @@ def _refuse_nothing_learned(result: dict[str, Any], data: Path) -> None:
         return
     if result["dead_letters"]:
         reason = result["refusals"][0]["reason"]
-        raise ConfigError(f"{data}: every row was refused; the first for this reason: {reason}")
+        raise ConfigError(f"{named}: every row was refused; the first for this reason: {reason}")
     if result["waiting_for_label"]:
-        raise ConfigError(f"{data}: none of its {result['waiting_for_label']:,} events has a label")
-    raise ConfigError(f"{data}: there are no events in it")
+        raise ConfigError(f"{named}: none of its {result['waiting_for_label']:,} events has a label")
+    raise ConfigError(f"{named}: there are no events in it")

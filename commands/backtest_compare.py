@@ -10,8 +10,7 @@ from rich.table import Table
 from anabranch.clock import CpuClock
 from anabranch.errors import ConfigError
 from anabranch.settings import Settings
-from commands import event_time, figures, wiring
-from consumers import files
+from commands import data, event_time, figures, trial, wiring
 from consumers.backtest import Backtest
 from consumers.hindsight import SPAN_EVENTS, LaneHindsight
 from learners.lane import Lane
@@ -19,10 +18,9 @@ from learners.lane import Lane
 
 def compared(
     configs: Sequence[Path],
-    data: Path,
+    paths: Sequence[Path],
     *,
-    target: str,
-    ts: str | None,
+    reading: dict[str, Any],
     limit: int | None,
     warm_up: Path | None,
     note: Callable[[Path], None] = lambda config: None,
@@ -38,20 +36,22 @@ def compared(
         told = ", ".join(f'{config}: "{task}"' for task, config in tasks.items())
         raise ConfigError(f"only configurations of one task can be compared; {told}")
     for _, settings in several:
-        event_time.warn(settings, data, ts=ts)
-    return list(_results(several, data, target=target, ts=ts, limit=limit, warm_up=warm_up, note=note))
+        files = data.files(settings, paths, **reading)
+        event_time.warn(settings, files)
+        trial.warn_of_strings(settings, files)
+    return list(_results(several, paths, reading=reading, limit=limit, warm_up=warm_up, note=note))
 
 
 def _results(
-    several: Sequence[tuple[Path, Settings]], data: Path, *, note: Callable[[Path], None], **options: Any
+    several: Sequence[tuple[Path, Settings]], paths: Sequence[Path], *, note: Callable[[Path], None], **options: Any
 ) -> Iterator[dict[str, Any]]:
     for config, settings in several:
         note(config)
-        yield {"config": str(config), **_result(settings, data, **options)}
+        yield {"config": str(config), **_result(settings, paths, **options)}
 
 
 def _result(
-    settings: Settings, data: Path, *, target: str, ts: str | None, limit: int | None, warm_up: Path | None
+    settings: Settings, paths: Sequence[Path], *, reading: dict[str, Any], limit: int | None, warm_up: Path | None
 ) -> dict[str, Any]:
     clock = CpuClock()
     looking_back: list[LaneHindsight] = []
@@ -61,11 +61,13 @@ def _result(
             looking_back.append(LaneHindsight(lane.task, clock=clock, trusted=settings.model.trusted))
         looking_back[0](lane)
 
+    files = data.files(settings, paths, **reading)
+    before = None if warm_up is None else data.files(settings, [warm_up], **reading)
     run = Backtest(
         settings,
-        first=wiring.first_champion(settings, warm_up=warm_up, published=None, target=target, ts=ts),
-        values=lambda: files.events(data, target=target, ts=ts),
-        timestamp_of=wiring.timestamp_of(data, ts=ts),
+        first=wiring.first_champion(settings, warm_up=before),
+        values=files.events,
+        timestamp_of=files.timestamp_of(),
         clock=clock,
         limit=limit,
         witness=witness,
@@ -85,7 +87,8 @@ def show(results: Sequence[dict[str, Any]]) -> None:
     """The results as one table."""
     scores = list(dict.fromkeys(name for result in results for name in result["scores"]))
     table = Table(title=f"{results[0]['events']:,} events", title_justify="left")
-    table.add_column("configuration", overflow="fold", min_width=10)
+    # A name that is broken in its middle cannot be copied: it has its line, however narrow the terminal.
+    table.add_column("configuration", no_wrap=True)
     for head in (*scores, "swaps", "wrong", "µs/event"):
         table.add_column(head, justify="right", no_wrap=True)
     for result in results:
@@ -98,7 +101,8 @@ def show(results: Sequence[dict[str, Any]]) -> None:
             f"{result['us_per_event']:.1f}",
         )
     console = Console()
-    console.print(table)
+    needed = Console(width=10_000).measure(table).maximum
+    (console if needed <= console.width else Console(width=needed)).print(table)
     console.print(
         f"A swap is wrong if what it displaced, kept running, loses less over the next {SPAN_EVENTS:,} events than "
         "what is served; with fewer events after it, it is not judged. µs are of computing.",

@@ -21,6 +21,8 @@ NAMED_MAX = 12
 """With more swaps than this, their versions are not written above them."""
 WINNERS_MAX = 6
 """With more than this, nor who won."""
+SHADOWS_NAMED_MAX = 8
+"""So many shadows have their name at their curve."""
 CHARACTER, ROW = 0.0078, 0.075
 """The width of a small character and the height of a line of them, as shares of the axes."""
 LEAST_EVIDENCE = 1e-4
@@ -84,6 +86,7 @@ def _draw_arena(axes: Axes, curves: Sequence[Curve], swaps: Sequence[ModelUpdate
         events, shares = zip(*points, strict=True)
         shown = [max(share, LEAST_EVIDENCE) for share in shares]
         axes.plot(events, shown, color=KINDS.get(curve.kind, GREY), linewidth=1, alpha=0.85)
+    _name_shadows(axes, curves)
     axes.axhline(1, color=BLACK, linewidth=1, linestyle=":")
     axes.set_yscale("log")
     axes.set_ylim(LEAST_EVIDENCE, 10)
@@ -95,6 +98,15 @@ def _draw_arena(axes: Axes, curves: Sequence[Curve], swaps: Sequence[ModelUpdate
     seen = [kind for kind in LINES if any(swap.kind == kind for swap in swaps)]
     lines += [Line2D([], [], color=LINES[kind][0], linestyle=LINES[kind][1], label=kind) for kind in seen]
     _legend(axes, lines)
+
+
+def _name_shadows(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Who came nearest to a win, at the best point of each."""
+    best = {curve.name: max(curve.points, key=lambda point: point[1]) for curve in curves}
+    nearest = sorted(best.items(), key=lambda each: each[1][1], reverse=True)[:SHADOWS_NAMED_MAX]
+    for name, (event, share) in nearest:
+        at = (event, max(share, LEAST_EVIDENCE))
+        axes.annotate(name, at, xytext=(2, 2), textcoords="offset points", fontsize="x-small", clip_on=True)
 
 
 def _win_of(curve: Curve, swaps: Sequence[ModelUpdate]) -> list[tuple[int, float]]:

@@ -41,8 +41,9 @@ def show(result: dict[str, Any]) -> None:
         f"[bold]{result['model']}[/]: {result['events']:,} events, {result['events_per_second']:,.0f} a second"
     )
     console.print(scores)
-    if result["dead_letters"] or result["duplicates"]:
-        console.print(f"refused {result['dead_letters']}, duplicates {result['duplicates']}")
+    counts = {"refused": "dead_letters", "duplicates": "duplicates", "without a label": "waiting_for_label"}
+    if any(result[key] for key in counts.values()):
+        console.print(", ".join(f"{name} {result[key]:,}" for name, key in counts.items() if result[key]))
     for why, count in result["unusable_answers"].items():
         console.print(f"{count:,} answers could not be used, and count as wrong: {why}")
     signals = "; ".join(map(_signal, result["signals"]))
@@ -51,7 +52,7 @@ def show(result: dict[str, Any]) -> None:
         console.print(_swaps(result["swaps"]))
     else:
         console.print("swaps: none")
-    console.print(f"learning state hash {result['state_hash']}")
+    console.print(f"learning state hash {result['state_hash']}", soft_wrap=True)
 
 
 def _signal(signal: dict[str, Any]) -> str:

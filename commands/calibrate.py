@@ -7,15 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
+from commands.data_options import Data, Drop, Encoding, Id, Keep, Missing, Target, Ts, TsFormat
+
 EVENTS_MAX = 1_000_000
 
 
 def calibrate(
     config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
-    data: Annotated[Path, typer.Option(help="its history: a .csv, .csv.gz, .jsonl or .jsonl.gz")],
+    data: Data,
     false_alarms: Annotated[str, typer.Option(help="how many are bearable, in how many events")] = "1/100000",
-    target: Annotated[str, typer.Option(help="the column of the label")] = "target",
-    ts: Annotated[str | None, typer.Option(help="the column of the time, which is then no feature")] = None,
+    target: Target = "target",
+    ts: Ts = None,
+    ts_format: TsFormat = None,
+    id_: Id = None,
+    keep: Keep = None,
+    drop: Drop = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
     limit: Annotated[int | None, typer.Option(help="only the first so many rows", min=1)] = None,
     rise: Annotated[
         float | None,
@@ -32,7 +40,8 @@ def calibrate(
 
     from rich.console import Console
 
-    from commands import wiring
+    from commands import trial, wiring
+    from commands.data import files, records
     from consumers.history import history
     from detectors.calibration import HORIZON_EVENTS, KNOBS, RUNS, Bench, chosen
     from detectors.catalogue import signal_of
@@ -40,7 +49,10 @@ def calibrate(
 
     settings = wiring.settings_at(config)
     rate = _rate(false_alarms)
-    known = history(settings, islice(wiring.records(data, target=target, ts=ts), limit))
+    reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
+    given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
+    trial.warn_of_strings(settings, given)
+    known = history(settings, islice(records(given), limit))
     events = min(EVENTS_MAX, max(50_000, int(3 / rate)))
     console = Console()
     pasted = []

@@ -2,19 +2,20 @@
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from anabranch.settings import Settings
+from consumers.files import Files
 
 _PARAMETERS = {"schedule": ("every", "cron"), "threshold": ("over",)}
 
 
-def warn(settings: Settings, data: Path, *, ts: str | None) -> None:
+def warn(settings: Settings, files: Files) -> None:
     """Say on standard error what goes by times that the file does not tell."""
-    keys = [] if ts is not None or ".csv" not in data.suffixes else list(keys_of(settings))
+    timeless = files.is_table and files.reading.ts is None
+    keys = list(keys_of(settings)) if timeless else []
     if keys:
         print(
-            f"{settings.name}: {', '.join(keys)}: by event time, and without --ts COLUMN each row of {data.name} "
+            f"{settings.name}: {', '.join(keys)}: by event time, and without --ts COLUMN each row of {files.name} "
             "counts as one second",
             file=sys.stderr,
         )

@@ -28,12 +28,13 @@ def learn(
     end it after a checkpoint. Exit code 75: another process has taken the model over; 3: with --until-end, more than
     a tenth of what was read could not be used (refused, duplicates, no label).
     """
-    from commands import wiring
+    from commands import data, wiring
     from commands.learn_view import View
     from consumers import topics
 
     settings = wiring.settings_at(config)
-    first = wiring.first_champion(settings, warm_up=warm_up, published=published, target=target)
+    files = None if warm_up is None else data.files(settings, [warm_up], target=target)
+    first = wiring.first_champion(settings, warm_up=files, published=published)
     view = View(settings)
     shown = sys.stderr.isatty() and not json
 

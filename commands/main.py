@@ -1,9 +1,9 @@
 """The `anabranch` command: its verbs, and what a person sees when something is wrong."""
 
-import inspect
 import sys
 from collections.abc import Callable
 from importlib import metadata
+from inspect import getdoc
 from typing import Annotated
 
 import typer
@@ -14,6 +14,7 @@ from commands import (
     calibrate,
     check,
     follow,
+    inspect,
     learn,
     logs,
     produce,
@@ -33,6 +34,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "follow": follow.follow,
     "watch": watch.watch,
     "produce": produce.produce,
+    "inspect": inspect.inspect,
     "backtest": backtest.backtest,
     "calibrate": calibrate.calibrate,
     "simulate": simulate.simulate,
@@ -46,7 +48,7 @@ VERBS: dict[str, Callable[..., None]] = {
 
 def flowing(verb: Callable[..., None]) -> str:
     """A verb's docstring with lines as wide as the terminal: they would break where the source does."""
-    paragraphs = (inspect.getdoc(verb) or "").split("\n\n")
+    paragraphs = (getdoc(verb) or "").split("\n\n")
     return "\n\n".join(" ".join(each.split()) for each in paragraphs)
 
 

@@ -4,9 +4,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from commands.data_options import Data, Drop, Encoding, Id, Keep, Missing, Target, TsFormat
 
 _STEP_S = 0.02
 
@@ -18,10 +20,16 @@ def _positive(rate: float | None) -> float | None:
 
 
 def produce(
-    data: Annotated[Path, typer.Option(help="a .csv, .csv.gz, .jsonl or .jsonl.gz")],
+    data: Data,
     topic: Annotated[str | None, typer.Option(help="with its prefix; else the configuration's, or events")] = None,
-    target: Annotated[str, typer.Option(help="the column that holds the label")] = "target",
-    ts: Annotated[str | None, typer.Option(help="the column that holds the time; without one, now")] = None,
+    target: Target = "target",
+    ts: Annotated[str | None, typer.Option(help="the column of the time; without one, now")] = None,
+    ts_format: TsFormat = None,
+    id_: Id = None,
+    keep: Keep = None,
+    drop: Drop = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
     rate: Annotated[
         float | None, typer.Option(help="events per second; without it, as fast as it goes", callback=_positive)
     ] = None,
@@ -38,11 +46,12 @@ def produce(
     from rich.console import Console
     from rich.progress import track
 
+    from anabranch import settings_file
     from anabranch.errors import ConfigError
     from anabranch.kafka_clients import producer
     from anabranch.kafka_topics import require
     from commands import wiring
-    from consumers import files
+    from commands.data import files
     from consumers.kafka_outlet import KafkaOutlet
 
     kafka = wiring.kafka_options(config, bootstrap)
@@ -50,11 +59,14 @@ def produce(
     require(kafka, [topic])
     stopping = threading.Event()
     outlet = KafkaOutlet(producer(kafka), stopping=stopping)
-    values = islice(files.events(data, target=target, ts=ts, now_s=time.time()), limit)
+    reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
+    settings = None if config is None else settings_file.load(config)
+    given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
+    values = islice(given.events(now_s=time.time()), limit)
     console = Console(stderr=True)
     shown = track(
         paced(values, rate),
-        description=f"{data.name} to {topic}",
+        description=f"{given.name} to {topic}",
         console=console,
         disable=not console.is_terminal,
         transient=True,
@@ -69,7 +81,7 @@ def produce(
         stopping.set()
     outlet.flush()
     if not sent and not stopping.is_set():
-        raise ConfigError(f"{data}: there are no events in it")
+        raise ConfigError(f"{given.name}: there are no events in it")
     print(f"{sent} events published on {topic}{', then interrupted' if stopping.is_set() else ''}")
     if stopping.is_set():
         raise typer.Exit(130)

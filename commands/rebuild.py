@@ -24,7 +24,7 @@ def rebuild(
     from consumers import topics
 
     settings = wiring.settings_at(config)
-    first = wiring.first_champion(settings, warm_up=None, published=None, target="")
+    first = wiring.first_champion(settings)
     listener = wiring.print_message if json else None
 
     def make(stopping: threading.Event, before: "LearningLoop | None") -> "LearningLoop":

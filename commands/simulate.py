@@ -3,7 +3,6 @@
 import itertools
 import os
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +32,7 @@ def simulate(
     in each siege, and hostile models answer anything, as champion and as shadows. A seed that fails is printed with its
     last steps and the command that replays it; the exit code is then 1.
     """
+    from commands import data as given_data
     from commands import simulation_view, wiring
     from consumers.simulation import model_fuzz
     from consumers.simulation import siege as sieges
@@ -45,9 +45,12 @@ def simulate(
     else:
         settings = wiring.settings_at(config)
         wiring.fitting(settings)
+        given: list[tuple[float, bytes]] = []
         if data is not None:
-            wiring.refuse_nothing_accepted(settings, data, target=target, ts=ts, limit=events)
-        given = list(itertools.islice(_events(data, target=target, ts=ts), events)) if data else []
+            files = given_data.files(settings, [data], target=target, ts=ts)
+            given_data.refuse_nothing_accepted(settings, files, limit=events)
+            records = itertools.islice(given_data.records(files), events)
+            given = [(each.timestamp_s, each.value or b"") for each in records]
         campaign = Campaign((configured(settings, events=events, given=given),))
         besieged = sieges.Sieges((settings,))
     if seed is not None:
@@ -64,13 +67,6 @@ def simulate(
         fuzzes = range(begin, begin + -(-answers // model_fuzz.ANSWERS))
         simulation_view.fuzz(model_fuzz.shipped(), fuzzes, processes=processes)
         simulation_view.run(campaign, range(begin, begin + seeds), processes=processes, again=again)
-
-
-def _events(path: Path, *, target: str, ts: str | None) -> Iterator[tuple[float, bytes]]:
-    """The events in a file, each with what stands for the broker's timestamp."""
-    from commands import wiring
-
-    return ((each.timestamp_s, each.value or b"") for each in wiring.records(path, target=target, ts=ts))
 
 
 def _replay(config: Path | None, data: Path | None, *, target: str, ts: str | None, events: int) -> str:

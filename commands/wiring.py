@@ -1,7 +1,6 @@
 """What several verbs need to put together: the settings, the first champion, the loop on Kafka."""
 
 import gc
-import itertools
 import os
 import re
 import signal
@@ -19,15 +18,13 @@ from anabranch import artifact, codec, kafka_artifacts, kafka_models, settings_f
 from anabranch.clock import SystemClock
 from anabranch.errors import ConfigError, KafkaUnavailable, ModelSpecError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
-from anabranch.messages import DeadLetter, Message, ModelUpdate, TrainedOn
-from anabranch.ports import AcceptedEvent, Record
+from anabranch.messages import Message, ModelUpdate, TrainedOn
 from anabranch.settings import Settings, Topics
 from anabranch.statetree import StateTreeError
-from commands import figures
-from consumers import files
+from commands import data, figures
 from consumers.checkpoints import store_of
-from consumers.file_source import TOPIC
-from consumers.guard import Guard, learnable, own_time_s
+from consumers.files import Files
+from consumers.guard import Guard, learnable
 from consumers.history import blaming
 from consumers.intake import Read
 from consumers.job_processes import ProcessRecruiter
@@ -94,31 +91,29 @@ def fitting(settings: Settings) -> Lane:
     return lane
 
 
-def first_champion(
-    settings: Settings, *, warm_up: Path | None, published: str | None, target: str, ts: str | None = None
-) -> First:
+def first_champion(settings: Settings, *, warm_up: Files | None = None, published: str | None = None) -> First:
     """How the first champion is made: from nothing, from a file, or from a published version."""
     if warm_up is not None and published is not None:
         raise ConfigError("give either --warm-up or --from: a published version has been trained already")
     if published is not None:
         return lambda: _from_published(settings, published)
     if warm_up is not None:
-        return lambda: _warmed_up(settings, warm_up, target=target, ts=ts)
+        return lambda: _warmed_up(settings, warm_up)
     return lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn())
 
 
-def _warmed_up(settings: Settings, path: Path, *, target: str, ts: str | None) -> tuple[base.Estimator, TrainedOn]:
+def _warmed_up(settings: Settings, files: Files) -> tuple[base.Estimator, TrainedOn]:
     """A fresh model that has learned a file, through the same guard as everything."""
     model = catalogue.build(settings.model, seed=settings.seed)
     guard = Guard(settings)
     learned = 0
-    for record in records(path, target=target, ts=ts):
+    for record in data.records(files):
         event = learnable(guard, guard.check(record))
         if event is not None:
             with blaming(guard, event):
                 model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the lane refuses what cannot learn
             learned += 1
-    return model, TrainedOn(events=learned, note=f"warmed up on {path.name}, {guard.refused} rows refused")
+    return model, TrainedOn(events=learned, note=f"warmed up on {files.name}, {guard.refused} rows refused")
 
 
 def _from_published(settings: Settings, published: str) -> tuple[base.Estimator, TrainedOn]:
@@ -133,8 +128,8 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
         versions = ", ".join(str(each.version) for each in known) or "none"
         raise ConfigError(f"{published}: not on {topic}; versions there: {versions}")
     update = wanted[-1]
-    data = kafka_artifacts.fetch(settings.kafka, update)
-    unpacked = artifact.unpack(data, sha256=update.artifact.sha256, trusted=settings.model.trusted)
+    packed = kafka_artifacts.fetch(settings.kafka, update)
+    unpacked = artifact.unpack(packed, sha256=update.artifact.sha256, trusted=settings.model.trusted)
     return unpacked.model, TrainedOn(events=update.event, note=f"models:/{update.model}/{update.version}")
 
 
@@ -147,49 +142,6 @@ def scope_of(settings: Settings, partition: int | None) -> str:
     if partition is None:
         raise ConfigError(f'{settings.name} has a model for each partition (scope = "partition"): say --partition 0')
     return f"p{partition}"
-
-
-def records(path: Path, *, target: str, ts: str | None = None) -> Iterator[Record]:
-    """The records of a file, as a log would hold them."""
-    timestamp = timestamp_of(path, ts=ts)
-    values = files.events(path, target=target, ts=ts)
-    return (
-        Record(TOPIC, 0, number, own_time_s(value) if timestamp is None else timestamp(number), None, value)
-        for number, value in enumerate(values)
-    )
-
-
-def refuse_nothing_accepted(settings: Settings, path: Path, *, target: str, ts: str | None, limit: int) -> None:
-    """See that the guard lets in one of the first events of a file.
-
-    Raises:
-        ConfigError: it does not; says why the first was refused.
-    """
-    guard, letter = Guard(settings), None
-    for record in itertools.islice(records(path, target=target, ts=ts), limit):
-        checked = guard.check(record)
-        if isinstance(checked, AcceptedEvent):
-            return
-        letter = letter or checked
-    if isinstance(letter, DeadLetter):
-        raise ConfigError(f"{path}: every row was refused; the first for this reason: {letter.reason}")
-    raise ConfigError(f"{path}: there are no events in it")
-
-
-def timestamp_of(path: Path, *, ts: str | None = None) -> Callable[[int], float] | None:
-    """What stands for the broker's timestamp: a table's rows have the time they were given, events lie in a file.
-
-    None: each event's own time.
-
-    Args:
-        ts: the table's column that holds the time.
-    """
-    if ".csv" in path.suffixes:
-        if ts is not None:
-            return None
-        return files.time_of_row
-    written_s = path.stat().st_mtime
-    return lambda number: written_s
 
 
 def learning_loop(

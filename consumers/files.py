@@ -1,166 +1,165 @@
-"""Events from files: CSV and CSV.gz with a header row, and JSON lines (.jsonl, .jsonl.gz) of events."""
+"""Events from files: tables (CSV and its relatives, Parquet) with a header, and JSON lines of events."""
 
 import csv
-import gzip
-import io
-import itertools
-import math
-import re
+import glob
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-
-import orjson
+from typing import Any
 
 from anabranch.errors import ConfigError
+from consumers.tables.columns import Tell
+from consumers.tables.encodings import opened
+from consumers.tables.reading import Reading
+from consumers.tables.table import Table, time_of_row
 
-SAMPLE_ROWS = 1000
-"""Rows on which the type of each column is decided."""
+KINDS = {
+    "csv": "table",
+    "tsv": "table",
+    "txt": "table",
+    "tab": "table",
+    "parquet": "table",
+    "jsonl": "lines",
+    "ndjson": "lines",
+}
+"""What a file is, by its suffix; of all but Parquet also with .gz behind it."""
 
-TIME_OF_ROW_0 = 1_600_000_000.0
-"""Event time of the first row of a file that has none; each further row is a second later."""
+_NO_KIND = {
+    "json": "write one event a line, and call it .jsonl",
+    "xlsx": "save it as CSV",
+    "xls": "save it as CSV",
+    "ods": "save it as CSV",
+    "feather": "write it as Parquet",
+    "arrow": "write it as Parquet",
+    "zip": "unpack it",
+    "bz2": "unpack it, or pack it by gzip",
+    "xz": "unpack it, or pack it by gzip",
+    "zst": "unpack it, or pack it by gzip",
+}
 
-_TRUTHS = {"true": True, "false": False}
-_ZONE = re.compile(r"([Zz]|[+-]\d\d:?\d\d)$")
 
-
-def events(path: Path, *, target: str = "target", ts: str | None = None, now_s: float | None = None) -> Iterator[bytes]:
-    """The events in a file, encoded, in order.
+class Files:
+    """One file, several, or a folder of them, as one stream of events.
 
     Args:
-        target: the column that holds the label.
-        ts: the column that holds the time; without one, `now_s` for every row, or else a second a row.
+        paths: files, folders, and patterns such as `2026-*.csv`; a folder's and a pattern's files in the order of
+            their names.
+        tell: what a person should know of them, each sentence once.
+
+    Raises:
+        ConfigError: there is no file, one is of no known kind, or they are of several.
+    """
+
+    def __init__(self, paths: Sequence[Path], reading: Reading, *, tell: Tell = lambda said: None) -> None:
+        self.paths = [file for path in paths for file in _expanded(path)]
+        self.reading = reading
+        self.tell = once(tell)
+        kinds = {_kind(path) for path in self.paths}
+        if len(kinds) > 1:
+            raise ConfigError(f"{', '.join(map(str, paths))}: tables and JSON lines: give files of one kind")
+        self.is_table = kinds == {"table"}
+        self.name = self.paths[0].name if len(self.paths) == 1 else f"{paths[0]} ({len(self.paths)} files)"
+
+    def events(self, *, now_s: float | None = None) -> Iterator[bytes]:
+        """The events, encoded, in order, from the first.
+
+        Args:
+            now_s: the time of a row of a table that has none; else a second a row.
+
+        Raises:
+            ConfigError: a file cannot be read, or lacks a column.
+        """
+        with reading_of(self.paths):
+            if self.is_table:
+                yield from self.table().events(now_s=now_s)
+            else:
+                for path in self.paths:
+                    yield from _lines(path)
+
+    def table(self) -> Table:
+        """The files as one table, its columns decided."""
+        with reading_of(self.paths):
+            return Table(self.paths, self.reading, tell=self.tell)
+
+    def timestamp_of(self) -> Callable[[int], float] | None:
+        """What stands for the broker's timestamp: a table's rows have the time they were given, events lie in a file.
+
+        None: each event's own time.
+        """
+        if self.is_table:
+            return None if self.reading.ts is not None else time_of_row
+        written_s = max(path.stat().st_mtime for path in self.paths)
+        return lambda number: written_s
+
+
+def events(path: Path, *, now_s: float | None = None, tell: Tell = lambda said: None, **how: Any) -> Iterator[bytes]:
+    """The events in a file, encoded, in order; `how` is a `Reading`'s.
 
     Raises:
         ConfigError: the file cannot be read, is of no known kind, or has no such column.
     """
-    kind = _kind(path)
+    return Files([path], Reading(**how), tell=tell).events(now_s=now_s)
+
+
+@contextmanager
+def reading_of(paths: Sequence[Path]) -> Iterator[None]:
+    """What goes wrong with the bytes names the files."""
     try:
-        if kind == "jsonl":
-            yield from _lines(path)
-        else:
-            yield from _rows_as_events(path, target=target, ts=ts, now_s=now_s)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        yield
+    except (OSError, EOFError, zlib.error, UnicodeError, csv.Error) as error:
+        named = getattr(error, "filename", None) or ", ".join(map(str, paths[:3])) + (" …" if len(paths) > 3 else "")
+        hint = "; name its encoding: --encoding cp1252, for example" if isinstance(error, UnicodeError) else ""
+        raise ConfigError(f"{named}: cannot be read: {getattr(error, 'strerror', None) or error}{hint}") from error
+
+
+def once(tell: Tell) -> Tell:
+    """Says each sentence once."""
+    said: set[str] = set()
+
+    def first(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            tell(sentence)
+
+    return first
+
+
+def _expanded(path: Path) -> list[Path]:
+    """The files that a path means."""
+    if path.is_dir():
+        found = sorted(
+            each for each in path.iterdir() if each.is_file() and _suffix(each) in KINDS and each.name[0] not in "._"
+        )
+        if not found:
+            raise ConfigError(f"{path}: no .csv, .jsonl or .parquet lies in this folder")
+        return found
+    if not path.exists() and glob.has_magic(str(path)):
+        found = sorted(
+            Path(each)
+            for each in glob.glob(str(path), recursive=True)  # noqa: PTH207  # pathlib's takes no absolute one
+            if Path(each).is_file()
+        )
+        if not found:
+            raise ConfigError(f"{path}: no file has such a name")
+        return found
+    return [path]
+
+
+def _suffix(path: Path) -> str:
+    return path.name.removesuffix(".gz").rpartition(".")[2].lower()
 
 
 def _kind(path: Path) -> str:
-    name = path.name.removesuffix(".gz")
-    if name.endswith((".jsonl", ".ndjson")):
-        return "jsonl"
-    if name.endswith(".csv"):
-        return "csv"
-    raise ConfigError(f"{path}: of no known kind; give a .csv, .csv.gz, .jsonl or .jsonl.gz")
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]  # reads alike
+    suffix = _suffix(path)
+    if suffix not in KINDS:
+        how = _NO_KIND.get(suffix, "give a .csv, .csv.gz, .jsonl, .jsonl.gz or .parquet, or a folder of them")
+        raise ConfigError(f"{path}: of no known kind; {how}")
+    return KINDS[suffix]
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    with _open(path) as file:
+    with opened(path) as file:
         for line in file:
             if line := line.rstrip(b"\r\n"):
                 yield line
-
-
-def _rows_as_events(path: Path, *, target: str, ts: str | None, now_s: float | None) -> Iterator[bytes]:
-    stem = path.name.partition(".")[0]
-    with io.TextIOWrapper(_open(path), "utf-8-sig", newline="") as file:  # spreadsheets write a byte order mark
-        table = (row for row in csv.reader(file) if row)  # blank lines are no rows
-        header = next(table, [])
-        _check(header, (target, ts), path=path)
-        sample = list(itertools.islice(table, SAMPLE_ROWS))
-        readers = _readers(header, sample)
-        for number, row in enumerate(itertools.chain(sample, table)):
-            if len(row) != len(header):
-                raise ConfigError(f"{path}: row {number} has {len(row)} cells, the header {len(header)}")
-            values = {name: _cell(cell, read) for name, cell, read in zip(header, row, readers, strict=True)}
-            if ts:
-                time = _time(values.pop(ts), where=f"{path}: row {number}")
-            else:
-                time = time_of_row(number) if now_s is None else now_s
-            label = values.pop(target)
-            yield orjson.dumps({"id": f"{stem}-{number}", "ts": time, "features": values, "label": label})
-
-
-def _check(header: Sequence[str], wanted: Iterable[str | None], *, path: Path) -> None:
-    """Refuse a header without the wanted columns, or with two of one name."""
-    if not header:
-        raise ConfigError(f"{path}: it is empty; the first row must name the columns")
-    for name in wanted:
-        if name is not None and name not in header:
-            raise ConfigError(f"{path}: no column {name!r}; it has {', '.join(header)}")
-    twice = sorted(name for name, times in Counter(header).items() if times > 1)
-    if twice:
-        raise ConfigError(f"{path}: two columns are called {twice[0]!r}; rename one")
-
-
-def time_of_row(number: int) -> float:
-    """The event time of a row of a table that has no time, in epoch seconds."""
-    return TIME_OF_ROW_0 + number
-
-
-def _time(value: Any, *, where: str) -> Any:
-    if value is None:
-        raise ConfigError(f"{where}: no time")
-    if not isinstance(value, str):
-        return value
-    # "2020-01-01 00:00:00" and "2020-01-01" name no zone; UTC is the usual reading.
-    moment = f"{value} 00:00:00" if len(value) == len("2020-01-01") else value
-    return moment if _ZONE.search(moment) else f"{moment}Z"
-
-
-def _readers(header: Sequence[str], sample: Sequence[Sequence[str]]) -> list[Any]:
-    """What each column holds, by its sample: integers, numbers, truths, or words."""
-    columns: Iterable[Sequence[str]] = itertools.zip_longest(*sample, fillvalue="") if sample else [()] * len(header)
-    # A row that is too long makes more columns than the header has; it is refused when its turn comes.
-    return [_reader([cell for cell in column if cell]) for column in itertools.islice(columns, len(header))]
-
-
-def _integer(cell: str) -> int:
-    """An integer that fits JSON's 64 bits; Python would take any length, and underscores between the digits."""
-    number = int(cell)
-    if "_" in cell or not -(2**63) <= number < 2**63:
-        raise ValueError(cell)
-    return number
-
-
-def _number(cell: str) -> float:
-    if "_" in cell:
-        raise ValueError(cell)
-    return float(cell)
-
-
-def _reader(cells: Sequence[str]) -> Any:
-    for read in (_integer, _number, lambda cell: _TRUTHS[cell.lower()]):
-        try:
-            for cell in cells:
-                read(cell)
-        except (ValueError, KeyError):
-            continue
-        return read if cells else str
-    return str
-
-
-def _cell(cell: str, read: Any) -> Any:
-    """The value; a cell that is not of its column's type stays a string, for the guard to refuse."""
-    if cell == "":
-        return None
-    try:
-        value = read(cell)
-    except (ValueError, KeyError):
-        value = _number_or_word(cell)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else cell  # NaN is how many programs write a missing number
-    return value
-
-
-def _number_or_word(cell: str) -> Any:
-    """A fraction in a column that held integers so far is a number like them."""
-    try:
-        return _number(cell)
-    except ValueError:
-        return cell

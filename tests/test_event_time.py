@@ -8,8 +8,10 @@ import pytest
 from test_cli import anabranch
 
 from anabranch.settings_file import build
-from commands import event_time, wiring
+from commands import data, event_time
+from consumers.files import Files
 from consumers.guard import own_time_s
+from consumers.tables.reading import Reading
 
 CONFIG = """
 name = "m"
@@ -50,9 +52,9 @@ def test_a_backtest_without_times_says_what_goes_by_them(tmp_path: Path, hourly:
     """Once a configuration, on standard error; here no schedule can fire."""
     config = tmp_path / "m.toml"
     config.write_text(CONFIG)
-    data = tmp_path / "plain.csv"
-    data.write_text("\n".join(line.split(",", 1)[1] for line in hourly.read_text().splitlines()) + "\n")
-    done = anabranch("backtest", config, "--data", data, "--json")
+    plain = tmp_path / "plain.csv"
+    plain.write_text("\n".join(line.split(",", 1)[1] for line in hourly.read_text().splitlines()) + "\n")
+    done = anabranch("backtest", config, "--data", plain, "--json")
     assert json.loads(done.stdout)["signals"] == []
     assert done.stderr == (
         "m: detectors.nightly.cron, trigger.per_day_max: by event time, and without --ts COLUMN each row of plain.csv "
@@ -78,7 +80,7 @@ def test_what_goes_by_event_time(more: dict[str, object], keys: list[str]) -> No
 
 def test_a_rows_timestamp_is_its_event_time(hourly: Path) -> None:
     """So that no row of an old table is refused for lying too far from the broker's time."""
-    records = list(wiring.records(hourly, target="target", ts="when"))
+    records = list(data.records(Files([hourly], Reading(ts="when"))))
     assert [each.timestamp_s for each in records[:3]] == [1793577600.0, 1793581200.0, 1793584800.0]
     assert b'"when"' not in (records[0].value or b"")
 

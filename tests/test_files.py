@@ -12,18 +12,20 @@ from anabranch.errors import ConfigError
 from anabranch.messages import DeadLetter
 from anabranch.ports import AcceptedEvent, Record
 from anabranch.settings_file import build
-from commands import wiring
-from consumers.files import SAMPLE_ROWS, TIME_OF_ROW_0, events
+from commands import data
+from consumers.files import Files, events
 from consumers.guard import Guard
+from consumers.tables.reading import Reading
+from consumers.tables.table import SAMPLE_ROWS, TIME_OF_ROW_0
 
 CSV = "n,price,word,flag,target\n1,0.5,red,true,1\n-2,3,blue,FALSE,0\n"
 
 
 def written(folder: Path, text: str | bytes, name: str = "rows.csv") -> Path:
     """The text as a file, compressed if its name says so."""
-    data = text.encode() if isinstance(text, str) else text
+    content = text.encode() if isinstance(text, str) else text
     path = folder / name
-    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     return path
 
 
@@ -140,7 +142,7 @@ FAULTS = {
     "two columns of one name": ("a,a,target\n1,2,3\n", {}, "two columns are called 'a'; rename one"),
     "a short row": ("a,target\n1,0\n1\n", {}, "row 1 has 1 cells, the header 2"),
     "a long row": ("a,target\n1,0,5\n", {}, "row 0 has 3 cells, the header 2"),
-    "no UTF-8": (b"a,target\n\xff,1\n", {}, "cannot be read: 'utf-8' codec"),
+    "neither UTF-8 nor cp1252": (b"a,target\n\xff\x81,1\n", {}, "cannot be read: 'charmap' codec"),
 }
 
 
@@ -157,13 +159,11 @@ def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
     """A missing file, one of an unknown kind, and a damaged archive."""
     torn = tmp_path / "torn.csv.gz"
     torn.write_bytes(gzip.compress(CSV.encode() * 99)[:-30])
-    (tmp_path / "plain.csv.gz").write_text(CSV)
     for name, said in (("no.csv", "cannot be read: No such file"), ("rows.xlsx", "of no known kind")):
         with pytest.raises(ConfigError, match=f"{name}: {said}"):
             read(tmp_path / name)
-    for name in ("torn.csv.gz", "plain.csv.gz"):
-        with pytest.raises(ConfigError, match=f"{name}: cannot be read: "):
-            read(tmp_path / name)
+    with pytest.raises(ConfigError, match=r"torn\.csv\.gz: cannot be read: "):
+        read(torn)
 
 
 def test_a_table_of_more_rows_than_a_day_has_seconds_is_learned_to_its_end(tmp_path: Path) -> None:
@@ -171,5 +171,5 @@ def test_a_table_of_more_rows_than_a_day_has_seconds_is_learned_to_its_end(tmp_p
     path = tmp_path / "long.csv"
     path.write_text("a,target\n" + "1,1\n" * 90_000)
     guard = Guard(build({"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}))
-    checked = [guard.check(record) for record in wiring.records(path, target="target")]
+    checked = [guard.check(record) for record in data.records(Files([path], Reading()))]
     assert (len(checked), guard.accepted, guard.refused) == (90_000, 90_000, 0)

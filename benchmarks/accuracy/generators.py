@@ -50,7 +50,7 @@ def _plain(x: Mapping[Any, Any], y: Any) -> XY:
 def rows(path: Path, *, drop: Sequence[str], limit: int | None) -> Iterator[XY]:
     """The rows of a CSV, without the columns in `drop`; with `moment`, the hour instead of the time."""
     words: dict[str, dict[str, int]] = {}
-    for event in itertools.islice(files.events(path), limit):
+    for event in itertools.islice(files.events(path, keep=("*",)), limit):
         table = orjson.loads(event)
         yield _features(table["features"], words, drop=drop), table["label"]
 

@@ -1,0 +1,45 @@
+"""`anabranch inspect`: what a file holds, before anything learns from it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.data_options import Drop, Encoding, Id, Keep, Missing, Target, Ts, TsFormat
+
+
+def inspect(
+    data: Annotated[list[Path], typer.Argument(help="tables: .csv, .parquet, a folder of them, a quoted pattern")],
+    target: Target = "target",
+    ts: Ts = None,
+    ts_format: TsFormat = None,
+    id_: Id = None,
+    keep: Keep = None,
+    drop: Drop = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
+    config: Annotated[Path | None, typer.Option(help="read it as this configuration would have it")] = None,
+    json: Annotated[bool, typer.Option(help="print the result as one JSON object")] = False,
+) -> None:
+    """Say of each column what it holds, what is missing and what is odd, and which columns will be features."""
+    import orjson
+
+    from anabranch import settings_file
+    from anabranch.errors import ConfigError
+    from commands import inspect_view
+    from commands.data import files
+    from consumers.files import reading_of
+    from consumers.tables.survey import survey
+
+    settings = None if config is None else settings_file.load(config)
+    given = files(
+        settings, data, keep=keep, drop=drop, missing=missing,
+        target=target, ts=ts, ts_format=ts_format, id=id_, encoding=encoding,
+    )  # fmt: skip
+    if not given.is_table:
+        raise ConfigError(
+            f"{given.name}: JSON lines are events already; `anabranch backtest` says what it refuses of them"
+        )
+    with reading_of(given.paths):
+        found = {"data": given.name, **survey(given.table())}
+    print(orjson.dumps(found).decode()) if json else inspect_view.show(found)

@@ -1,0 +1,76 @@
+"""Whether the models of a configuration can learn a stream: fresh ones, on its first events, in memory."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from anabranch.errors import ConfigError
+from anabranch.ports import AcceptedEvent
+from anabranch.settings import ModelSpec, Settings
+from commands.data import records, warn
+from consumers.files import Files
+from consumers.guard import Guard
+from consumers.poison import about_strings
+from learners import catalogue
+from learners.fence import is_fault
+from learners.scores import metrics_of, wants_proba
+from learners.tasks import Task
+
+EVENTS = 100
+
+
+def refuse_what_cannot_learn(settings: Settings, files: Files) -> None:
+    """Let a fresh model of each kind predict and learn the first events.
+
+    Raises:
+        ConfigError: one raises; names the model, the row, and the features that it takes ill.
+    """
+    faults = [fault for fault, _ in _faults(settings, files)]
+    if faults:
+        raise ConfigError("\n".join(f"{files.name}: {fault}" for fault in faults))
+
+
+def warn_of_strings(settings: Settings, files: Files) -> None:
+    """Say which models cannot compute with the strings in the first events; the run goes on."""
+    for fault, of_strings in _faults(settings, files):
+        if of_strings:
+            warn(f"{files.name}: {fault}")
+
+
+def _faults(settings: Settings, files: Files) -> list[tuple[str, bool]]:
+    """What the models raise, as sentences, and whether strings are to blame."""
+    guard = Guard(settings)
+    checked = (guard.check(record) for record in islice(records(files), EVENTS))
+    events = [each for each in checked if isinstance(each, AcceptedEvent) and each.y is not None]
+    found = (_fault(settings, name, spec, events, guard) for name, spec in _models(settings))
+    return [fault for fault in found if fault is not None]
+
+
+def _models(settings: Settings) -> Iterator[tuple[str, ModelSpec]]:
+    """The configured models, each with what it is called."""
+    yield "the champion (`model`)", settings.model
+    for standing in settings.shadows.standing:
+        steps = ModelSpec(steps=standing.steps, trusted=settings.model.trusted)
+        yield f"the standing shadow {standing.name!r}", steps
+    for number, recruit in enumerate(settings.retrain.recruits):
+        if recruit.model is not None:
+            yield f"the model of retrain.recruits[{number}]", recruit.model
+
+
+def _fault(
+    settings: Settings, name: str, spec: ModelSpec, events: list[AcceptedEvent], guard: Guard
+) -> tuple[str, bool] | None:
+    """What it raises, as a sentence; None if it learns."""
+    model: Any = catalogue.build(spec, seed=settings.seed)
+    ask = Task(settings, wants_proba=wants_proba(metrics_of(settings))).asker(model)
+    for event in events:
+        try:
+            ask(event.x)
+            model.learn_one(event.x, event.y)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            said = f"{name} raises on row {event.offset}: {type(error).__name__}: {error}."
+            blamed = about_strings(error, guard.kinds)
+            return said + blamed, bool(blamed)
+    return None

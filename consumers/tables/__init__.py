@@ -1,0 +1,1 @@
+"""Tables as streams: how a CSV or a Parquet file becomes events."""
