@@ -17,13 +17,14 @@ def rebuild(
     or when it is stopped before, `anabranch learn` goes on from there.
     """
     from commands import wiring
+    from consumers.owner import Gain
 
     settings = wiring.settings_at(config)
     first = wiring.first_champion(settings, warm_up=None, published=None, target="")
     listener = wiring.print_message if json else None
     loop = wiring.carry_out(
         lambda stopping, before: wiring.learning_loop(
-            settings, first=first, rebuild=True, before=before, listener=listener, stopping=stopping
+            settings, first=first, how=Gain(rebuild=True), before=before, listener=listener, stopping=stopping
         ),
         until_end=True,
     )
