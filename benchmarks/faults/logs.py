@@ -103,10 +103,9 @@ def added_partitions(folder: Path, *, seed: int, times: int, **given: Any) -> It
 
 
 def _add_partition(here: Project) -> None:
-    topic = here.settings.topics.name("events")
+    topic, client = here.settings.topics.name("events"), admin(here.settings.kafka)
     here.stream.log.append([])
-    wanted = NewPartitions(topic, len(here.stream.log))
-    admin(here.settings.kafka).create_partitions([wanted])[topic].result()
+    client.create_partitions([NewPartitions(topic, len(here.stream.log))])[topic].result()
     until(lambda: len(partitions(here.settings.kafka, topic)) == len(here.stream.log), "no partition was added")
 
 
@@ -150,8 +149,8 @@ def _learn(here: Project, *words: str) -> tuple[int, str]:
 
 
 def _cut(here: Project, *, before: int) -> None:
-    wanted = TopicPartition(here.settings.topics.name("events"), 0, before)
-    for done in admin(here.settings.kafka).delete_records([wanted]).values():
+    client = admin(here.settings.kafka)
+    for done in client.delete_records([TopicPartition(here.settings.topics.name("events"), 0, before)]).values():
         done.result()
 
 
