@@ -17,10 +17,10 @@ from anabranch.kafka_clients import LOST, SLICE_S, TIMEOUT_S, admin, at, batch, 
 from anabranch.ports import Origin, Owners, Positions, Record
 from anabranch.settings import Settings
 from consumers.belonging import truncated
+from consumers.kafka_backlog import KafkaBacklog
 from consumers.kafka_group import Group, newest_of
 from consumers.kafka_origin import origin
 from consumers.kafka_reader import record_of
-from consumers.merging import Merger
 from consumers.patience import Patience
 
 log = structlog.get_logger()
@@ -31,8 +31,6 @@ COMMIT_AGAIN_S = 0.2
 SILENT_S = 2.5
 """After so long without a place in the group somebody wants to know why."""
 SAID_EVERY_S = 15.0
-BEHIND = 1000
-"""So many records may be left to read, and the source counts as live: about what one poll brings."""
 
 
 class KafkaSource:
@@ -63,8 +61,7 @@ class KafkaSource:
         """Where the partitions ended when they were gained; None before the first assignment."""
         self.told: Positions = {}
         """Where the broker last said that a partition ends."""
-        self.merger = Merger()
-        self.paused: set[int] = set()
+        self.backlog = KafkaBacklog(self.consumer, self.topic, merges=self.is_global)
         self.rebalanced = False
         self.waits_since_s = self.said_s = 0.0
 
@@ -113,7 +110,7 @@ class KafkaSource:
         for each in partitions:
             self.read.pop(each, None)
             self.told.pop(each, None)
-        self.merger.begin({})
+        self.backlog.begin({}, {})
 
     def _all_or_nothing(self, assigned: list[int]) -> list[int]:
         """A global model owns every partition.
@@ -176,25 +173,13 @@ class KafkaSource:
 
     def _begin_reading(self) -> None:
         """What was fetched before is of other positions."""
-        if self.paused:
-            self.consumer.resume(at(self.topic, dict.fromkeys(self.paused, 0)))
-            self.paused = set()
         self.told = {}
-        self._merge_up_to(self.ends or {})
-
-    def _merge_up_to(self, ends: Positions) -> None:
-        """A backlog of several partitions is learned in the order of its timestamps, unless each has its own model."""
-        behind = any(here < ends.get(partition, here) for partition, here in self.read.items())
-        merges = behind and self.is_global and len(self.read) > 1
-        self.merger.begin({each: ends.get(each, here) for each, here in self.read.items()} if merges else {})
-        for partition, here in self.read.items():
-            if here >= ends.get(partition, here):
-                self.merger.reached(partition)
+        self.backlog.begin(self.read, self.ends or {})
 
     def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
         """The next records. What waits to be merged comes first, but the group wants to be heard all the same."""
         self.rebalanced = False
-        few = self.merger.is_ready
+        few = self.backlog.is_ready
         try:
             messages = batch(self.consumer, 1 if few else max_records, timeout_s=0 if few else timeout_s)
         except KafkaException as error:
@@ -205,50 +190,14 @@ class KafkaSource:
         if self.rebalanced and messages:
             self.rewind(self.read)  # what came before the rebalance is of positions that no longer count
             return []
-        return self._hand_on(self._merged(records, max_records) if self._is_behind(records, max_records) else records)
-
-    def _is_behind(self, records: Sequence[Record], max_records: int) -> bool:
-        """Whether records are merged; a full batch is a sign that more may have come than was learned meanwhile."""
-        if not self.merger.is_merging and len(records) >= max_records:
-            self._merge_again()
-        return self.merger.is_merging
-
-    def _merge_again(self) -> None:
-        """Merge up to where the partitions end by now, if that is far away."""
-        if not self.is_global or len(self.read) < 2:
-            return
-        ends = {each: max(here, self._end_heard_of(each, here)) for each, here in self.read.items()}
-        if sum(ends.values()) - sum(self.read.values()) > BEHIND:
-            self._merge_up_to(ends)
-
-    def _end_heard_of(self, partition: int, here: int) -> int:
-        """Where a partition ended at the last fetch, without asking anybody."""
-        if self.told.get(partition) == here:
-            return here  # an open transaction is no backlog
-        return int(self.consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)[1])
-
-    def _merged(self, records: Sequence[Record], max_records: int) -> list[Record]:
-        self.merger.put(records, now_s=time.time())
-        taken = self.merger.take(max_records, monotonic_s=time.monotonic())
-        self._make_room()
-        return taken
-
-    def _make_room(self) -> None:
-        """A partition that had its share of the bounds waits until the others have come as far."""
-        crowded = self.merger.crowded()
-        roomy = self.paused - self.merger.crowded(0.5)
-        if full := crowded - self.paused:
-            self.consumer.pause(at(self.topic, dict.fromkeys(full, 0)))
-        if roomy:
-            self.consumer.resume(at(self.topic, dict.fromkeys(roomy, 0)))
-        self.paused = (self.paused | full) - roomy
+        return self._hand_on(self.backlog.ordered(records, max_records, read=self.read, told=self.told))
 
     def _hand_on(self, records: Sequence[Record]) -> Sequence[Record]:
         """Note what was read: up to where the broker told that a partition ends, where none of it waits any more."""
         for record in records:
             self.read[record.partition] = record.offset + 1
         for partition, end in self.told.items():
-            if not self.merger.holds(partition):
+            if not self.backlog.holds(partition):
                 # Behind the last record there may be control records, which nobody sees.
                 self.read[partition] = max(end, self.read[partition])
         return records
@@ -259,7 +208,7 @@ class KafkaSource:
         assert error is not None
         if error.code() == KafkaError._PARTITION_EOF and partition in self.read:
             self.told[partition] = message.offset() or 0
-            self.merger.reached(partition)
+            self.backlog.reached(partition)
         if error.code() in LOST:
             raise self.group.gone(error.str())
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):

@@ -25,6 +25,7 @@ from anabranch.kafka_tail import Tail
 from anabranch.messages import Alert, ModelUpdate
 from commands import wiring
 from consumers.kafka_reader import KafkaLogReader
+from consumers.merging import Merger
 from consumers.owner import PLAIN, Gain, Owner
 from consumers.recruiting import InlineRecruiter
 from consumers.topics import create
@@ -80,13 +81,15 @@ class Project:
         out, _ = process.communicate(timeout=HANGS_S)
         return {} if process.returncode else json.loads(out)  # type: ignore[no-any-return]  # an object
 
-    def learn(self, config: Path | None = None, *, how: Gain = PLAIN) -> Owner:
+    def learn(self, config: Path | None = None, *, how: Gain = PLAIN, merger: Merger | None = None) -> Owner:
         """Learn what is there, in this process."""
         settings = wiring.settings_at(config or self.config)
         first = wiring.first_champion(settings, warm_up=None, published=None, target="")
         loop = wiring.learning_loop(settings, first=first, how=how)
         reader = KafkaLogReader(settings)
         loop.ports.recruiters = lambda scope: InlineRecruiter(settings, reader=reader)
+        if merger is not None:
+            loop.ports.source.backlog.merger = merger  # type: ignore[attr-defined]  # it is Kafka's
         hangs = threading.Timer(HANGS_S, loop.stop)
         hangs.start()
         loop.run(until_end=True)
@@ -98,9 +101,9 @@ class Project:
         kafka = {"bootstrap.servers": self.bootstrap}
         return all_updates(kafka, topic=f"{self.prefix}model-updates", model=self.name)
 
-    def produce(self, values: Iterable[bytes], *, topic: str = "", partition: int | None = 0, **how: Any) -> None:
-        producer = Producer({"bootstrap.servers": self.bootstrap, **how})
-        for number, value in enumerate(values):
+    def produce(self, values: Iterable[bytes], *, topic: str = "", partition: int | None = 0, first: int = 0) -> None:
+        producer = Producer({"bootstrap.servers": self.bootstrap})
+        for number, value in enumerate(values, first):
             where = {"key": str(number)} if partition is None else {"partition": partition}
             producer.produce(topic or self.events, value, timestamp=FIRST_MS + number, **where)
             producer.poll(0)
@@ -205,6 +208,17 @@ def test_a_backlog_in_four_partitions_is_learned_as_from_one(project: Project) -
     (one, swaps_of_one), (four, swaps_of_four) = found
     assert abs(one - four) <= 0.003, found
     assert swaps_of_four <= swaps_of_one, found
+
+
+def test_a_partition_that_lies_far_ahead_waits_within_bounds(project: Project) -> None:
+    """It is paused, comes after the others, and nothing is lost or learned twice by that."""
+    here = Project(project.folder, bootstrap=project.bootstrap, prefix=f"{project.prefix}2-", partitions=2)
+    events = list(sea(8000))
+    here.produce(events[4000:], partition=1, first=4000)
+    here.produce(events[:4000], partition=0)
+    merger = Merger(records_max=2000)
+    lineage = here.learn(merger=merger).lane.lineage
+    assert [tuple(run) for run in lineage.last(9000)] == [(0, 0, 4000), (1, 0, 4000)]
 
 
 def test_another_topic_under_the_same_name_is_refused(project: Project) -> None:
