@@ -139,7 +139,7 @@ class KafkaSource:
             "waiting for a place in the group",
             group=self.group.id,
             waited_s=round(now_s - self.waits_since_s),
-            reason="this model's former process has not left it; its place is free when its session is over",
+            reason="a former process of this model may still hold it, until its session is over",
             session_timeout_ms=self.settings.kafka.get("session.timeout.ms", 45_000),
         )
 
