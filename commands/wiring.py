@@ -244,7 +244,7 @@ def carry_out(make: Callable[[threading.Event, LearningLoop | None], LearningLoo
             loop.run(until_end=until_end)
             return loop
         except (KafkaUnavailable, SessionExpired) as error:
-            if not loop.begun:
+            if isinstance(error, KafkaUnavailable) and not loop.begun:
                 raise  # it has never run
             loop = _again(make, loop, stopping=stopping, reason=str(error), voice=voice)
 
