@@ -9,7 +9,7 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── LearningFrozen       it raised on too many events in a row; what is not learned is still in the log
     ├── OwnershipLost        another process owns the model now; this one must stop (exit code 75)
     ├── SessionExpired       the broker took this process for dead, nobody has taken over; begin from the checkpoint
-    ├── CheckpointError      no checkpoint can be restored, or it was written by something incompatible
+    ├── CheckpointError      no checkpoint can be restored, or it belongs to another log or an incompatible program
     ├── LogTruncated         the log no longer holds offsets that are needed
     ├── KafkaUnavailable     the brokers do not answer, or a topic does not exist
     │   └── KafkaRefused     and waiting does not mend it: a password, a certificate, a host's name, a topic

@@ -105,10 +105,22 @@ class Watcher(Protocol):
 
 
 class Committed(NamedTuple):
-    """What the log holds for the group: the positions, and the metadata that was committed with them."""
+    """What the log holds for the group: the positions, and the metadata that was committed with them.
+
+    No positions at all: the group has begun on other partitions, and these were added since.
+    """
 
     positions: Positions
     metadata: str
+
+
+class Origin(NamedTuple):
+    """Which log it is that positions count in; what a broker does not tell is empty."""
+
+    topic: str
+    topic_id: str = ""
+    cluster_id: str = ""
+    partitions: int = 1
 
 
 class Owners(Protocol):
@@ -132,6 +144,9 @@ class Source(Protocol):
 
     def first_positions(self, start: str, partitions: Sequence[int]) -> Positions:
         """The positions of a start from nothing: `start` is "earliest" or "latest"."""
+
+    def origin(self) -> Origin:
+        """Which log it is now."""
 
     def rewind(self, positions: Positions) -> None:
         """Read on from `positions`."""

@@ -20,29 +20,39 @@ def learn(
         str | None, typer.Option("--from", help="begin with a published model: models:/name/7, models:/name@champion")
     ] = None,
     target: Annotated[str, typer.Option(help="the label's column in --warm-up")] = "target",
+    accept_loss: Annotated[
+        bool,
+        typer.Option(help="go on with what was learned where records are gone for good, or the topic is another one"),
+    ] = False,
     json: Annotated[bool, typer.Option(help="print every message as a line of JSON")] = False,
 ) -> None:
     """Learn from the events topic; signals, reports, updates and dead letters go to theirs.
 
-    It goes on from the last checkpoint; --warm-up and --from count at the very first start only. SIGTERM and Ctrl-C
-    end it after a checkpoint. Exit code 75: another process has taken the model over; 3: with --until-end, more than
-    a tenth of what was read could not be used (refused, duplicates, no label).
+    It goes on from the last checkpoint; --warm-up and --from are for the very first start, and refused later. A broker
+    that goes away is waited for. SIGTERM and Ctrl-C end it after a checkpoint. Exit code 75: another process has taken
+    the model over; 3: with --until-end, more than a tenth of what was read could not be used (refused, duplicates, no
+    label).
     """
     from commands import data, wiring
     from commands.learn_view import View
     from consumers import topics
+    from consumers.owner import Gain
 
     settings = wiring.settings_at(config)
     files = None if warm_up is None else data.files(settings, [warm_up], target=target)
     first = wiring.first_champion(settings, warm_up=files, published=published)
     view = View(settings)
     shown = sys.stderr.isatty() and not json
+    given = f"--from {published}" if published else f"--warm-up {warm_up}" if warm_up else ""
+    how = Gain(accept_loss=accept_loss, first_only=given)
 
     def make(stopping: threading.Event, before: "LearningLoop | None") -> "LearningLoop":
         if before is None:
             topics.see(settings)
         listener = wiring.print_message if json else view.hear if shown else None
-        view.loop = wiring.learning_loop(settings, first=first, listener=listener, stopping=stopping)
+        view.loop = wiring.learning_loop(
+            settings, first=first, how=how, before=before, listener=listener, stopping=stopping
+        )
         return view.loop
 
     with view if shown else nullcontext():

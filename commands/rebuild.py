@@ -22,6 +22,7 @@ def rebuild(
     """
     from commands import wiring
     from consumers import topics
+    from consumers.owner import Gain
 
     settings = wiring.settings_at(config)
     first = wiring.first_champion(settings)
@@ -31,7 +32,7 @@ def rebuild(
         if before is None:
             topics.see(settings)
         return wiring.learning_loop(
-            settings, first=first, rebuild=True, before=before, listener=listener, stopping=stopping
+            settings, first=first, how=Gain(rebuild=True), before=before, listener=listener, stopping=stopping
         )
 
     loop = wiring.carry_out(make, until_end=True)

@@ -1,9 +1,16 @@
 """`anabranch state`: what the last checkpoint holds."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from anabranch.ports import Committed
+    from anabranch.settings import Settings
+
+BROKER_S = 2.0
+"""So long a broker is asked what is committed."""
 
 
 def state(
@@ -11,7 +18,10 @@ def state(
     partition: Annotated[int | None, typer.Option(help='which model, with scope = "partition"')] = None,
     json: Annotated[bool, typer.Option(help="print one JSON object")] = False,
 ) -> None:
-    """Show the last checkpoint in the store: events, positions, scores, and the learning state's hash."""
+    """Show the checkpoint that a start would go on from: events, positions, scores, and the learning state's hash.
+
+    That is the one that the group has committed; if no broker answers, the newest in the store.
+    """
     import orjson
 
     from commands import wiring
@@ -20,9 +30,28 @@ def state(
 
     settings = wiring.settings_at(config)
     scope = wiring.scope_of(settings, partition)
-    found = inspect(settings, store_of(settings, scope), scope=scope)
+    committed, named_by = committed_of(settings, partition)
+    store = store_of(settings, scope, make=False)
+    found = inspect(settings, store, scope=scope, committed=committed, named_by=named_by)
     if json:
         print(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS).decode())
         return
     for name, value in found.items():
         print(f"{name}: {value}")
+
+
+def committed_of(settings: "Settings", partition: int | None) -> "tuple[Committed | None, str]":
+    """What the group holds for a model; or None, and what names its newest checkpoint instead."""
+    import threading
+
+    from anabranch.errors import KafkaUnavailable
+    from anabranch.kafka_clients import admin, reach
+    from consumers.kafka_group import Group, newest_of
+
+    try:
+        reach(settings.kafka, timeout_s=BROKER_S)
+        group = Group(settings, stopping=threading.Event())
+        known = group.seen_from_outside(admin(settings.kafka), timeout_s=BROKER_S)
+    except KafkaUnavailable:
+        return None, "the store's manifest: no broker answers that knows what is committed"
+    return newest_of(sorted(known) if partition is None else [partition], known), ""

@@ -14,7 +14,7 @@ import structlog
 import typer
 from river import base
 
-from anabranch import artifact, codec, kafka_artifacts, kafka_models, settings_file, statetree
+from anabranch import artifact, codec, kafka_artifacts, kafka_clients, kafka_models, settings_file, statetree
 from anabranch.clock import SystemClock
 from anabranch.errors import ConfigError, KafkaUnavailable, ModelSpecError, SessionExpired
 from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
@@ -32,7 +32,8 @@ from consumers.kafka_control import KafkaControl
 from consumers.kafka_outlet import KafkaOutlet
 from consumers.kafka_source import KafkaSource
 from consumers.learning_loop import LearningLoop
-from consumers.owner import GLOBAL, First, Owner, Ports
+from consumers.owner import GLOBAL, PLAIN, First, Gain, Owner, Ports
+from consumers.patience import Voice
 from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
@@ -41,6 +42,9 @@ log = structlog.get_logger()
 
 NOT_USED = 3
 """Exit code: it ran to the end, but more than a tenth of the input could not be used."""
+
+AGAIN_S = 1.0
+"""Between two attempts to find a broker again; a stop is heard between them."""
 
 _NO_LAST_CHECKPOINT = (
     "stopped without a last checkpoint: what came after the one before is learned again at the next start"
@@ -148,7 +152,7 @@ def learning_loop(
     settings: Settings,
     *,
     first: First,
-    rebuild: bool = False,
+    how: Gain = PLAIN,
     before: LearningLoop | None = None,
     listener: Callable[[Message], None] | None = None,
     stopping: threading.Event | None = None,
@@ -166,9 +170,7 @@ def learning_loop(
         controls=lambda: KafkaControl(settings),
         announced=lambda scope: announced(settings, scope),
     )
-    return LearningLoop(
-        settings, first=first, ports=ports, rebuild=rebuild, begun=begun, listener=listener, stopping=stopping
-    )
+    return LearningLoop(settings, first=first, ports=ports, how=how, begun=begun, listener=listener, stopping=stopping)
 
 
 def announced(settings: Settings, scope: str) -> ModelUpdate | None:
@@ -179,9 +181,10 @@ def announced(settings: Settings, scope: str) -> ModelUpdate | None:
 
 
 def carry_out(make: Callable[[threading.Event, LearningLoop | None], LearningLoop], *, until_end: bool) -> LearningLoop:
-    """Run a loop, and another from the last checkpoint whenever the broker took this process for dead.
+    """Run a loop, and another from the last checkpoint whenever the broker took this process for dead or was away.
 
-    SIGTERM and Ctrl-C end it after a checkpoint.
+    SIGTERM and Ctrl-C end it after a checkpoint. A broker that has never been there is an error; one that goes away is
+    waited for as long as it takes.
 
     Args:
         make: makes a loop from the event that stops it, and the loop before it, if there was one.
@@ -193,17 +196,39 @@ def carry_out(make: Callable[[threading.Event, LearningLoop | None], LearningLoo
         signal.signal(number, lambda *_: stopping.set())
     gc.freeze()  # what is there now stays: the collector need not look at it again
     gc.set_threshold(50_000, 20, 50)
+    voice = Voice()
     while True:
         try:
             loop.run(until_end=until_end)
             return loop
         except (KafkaUnavailable, SessionExpired) as error:
-            if stopping.is_set():
-                raise KafkaUnavailable(f"{error}\n{_NO_LAST_CHECKPOINT}") from error
-            if isinstance(error, KafkaUnavailable):
-                raise
-            log.warning("joining again", reason=str(error))
-            loop = make(stopping, loop)
+            if isinstance(error, KafkaUnavailable) and not loop.begun:
+                raise  # it has never run
+            loop = _again(make, loop, stopping=stopping, reason=str(error), voice=voice)
+
+
+def _again(
+    make: Callable[[threading.Event, LearningLoop | None], LearningLoop],
+    before: LearningLoop,
+    *,
+    stopping: threading.Event,
+    reason: str,
+    voice: Voice,
+) -> LearningLoop:
+    """The next loop, as soon as a broker answers.
+
+    Raises:
+        KafkaUnavailable: somebody wanted this process to end meanwhile.
+    """
+    while not stopping.wait(AGAIN_S):
+        try:
+            kafka_clients.reach(before.settings.kafka, timeout_s=AGAIN_S)
+            log.warning("joining again", reason=reason)
+            return make(stopping, before)
+        except KafkaUnavailable as error:
+            reason = str(error)
+            voice.waits(reason)
+    raise KafkaUnavailable(f"{reason}\n{_NO_LAST_CHECKPOINT}")
 
 
 def summary(owner: Owner) -> str:

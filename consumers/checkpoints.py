@@ -21,8 +21,11 @@ from consumers.manifest import NAME, Entry, Kept, appended, packed, unpacked
 REAL_FILES = RealFiles()
 
 
-def store_of(settings: Settings, scope: str = "global") -> Store:
+def store_of(settings: Settings, scope: str = "global", *, make: bool = True) -> Store:
     """The store that `checkpoint.store` names, with a folder of its own for the model, and in it for each partition.
+
+    Args:
+        make: its folder, if it is not there; else the store is only to be read.
 
     Raises:
         ConfigError: no store has such an address, or what it needs is not installed.
@@ -31,7 +34,7 @@ def store_of(settings: Settings, scope: str = "global") -> Store:
     folder = settings.name if scope == "global" else f"{settings.name}/{scope}"
     scheme = re.match(r"([A-Za-z0-9+.-]+)://", address)
     if scheme is None or scheme[1] == "file":
-        return FileStore(Path(address.removeprefix("file://")) / folder, keep=keep)
+        return FileStore(Path(address.removeprefix("file://")) / folder, keep=keep, make=make)
     if scheme[1] != "s3":
         raise ConfigError(
             f"checkpoint.store = {address!r}: {scheme[1]}:// is no store of ours; "
@@ -55,18 +58,20 @@ class FileStore:
         folder: made if it does not exist.
         keep: how many manifest entries, and the blobs they name, are kept.
         files: the file system; a simulated one, in a simulation.
+        make: the folder; else the store is only to be read.
 
     Raises:
         CheckpointError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, *, keep: int, files: Files = REAL_FILES) -> None:
+    def __init__(self, folder: Path, *, keep: int, files: Files = REAL_FILES, make: bool = True) -> None:
         self.folder = folder
         self.keep = keep
         self.files = files
         self.blobs = folder / "blobs"
-        with _told(self.blobs, do="`checkpoint.store` must be a folder that this process may write"):
-            files.make(self.blobs)
+        if make:
+            with _told(self.blobs, do="`checkpoint.store` must be a folder that this process may write"):
+                files.make(self.blobs)
 
     def put(self, sha256: str, data: bytes) -> None:
         """Durable when it returns."""

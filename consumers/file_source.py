@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from anabranch.errors import LogTruncated
-from anabranch.ports import Owners, Positions, Record
+from anabranch.ports import Origin, Owners, Positions, Record
 from consumers.guard import own_time_s
 
 TOPIC = "file"
@@ -43,6 +43,10 @@ class FileSource:
         """The file's beginning."""
         del start, partitions
         return {0: 0}
+
+    def origin(self) -> Origin:
+        """A file of its own."""
+        return Origin(TOPIC)
 
     def rewind(self, positions: Positions) -> None:
         """Read on from there."""

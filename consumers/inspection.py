@@ -4,27 +4,34 @@ from typing import Any
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError
-from anabranch.ports import Store
+from anabranch.ports import Committed, Store
 from anabranch.settings import Settings
-from consumers.restoring import state_of
+from consumers.belonging import refuse_other_scope
+from consumers.restoring import newest, state_of
 from detectors.watch import Watch
 from learners import catalogue
 from learners.lane import Lane
 
 
-def inspect(settings: Settings, store: Store, *, scope: str = "global") -> dict[str, Any]:
-    """What the newest checkpoint holds, as plain values.
+def inspect(
+    settings: Settings, store: Store, *, scope: str = "global", committed: Committed | None = None, named_by: str = ""
+) -> dict[str, Any]:
+    """What the newest checkpoint holds, as plain values: that which a start would go on from.
+
+    Args:
+        committed: what the group holds; None: nothing is known of it.
+        named_by: who named it, for people, where the group did not.
 
     Raises:
         CheckpointError: there is none, or it cannot be read.
     """
-    manifest = store.manifest()
-    if not manifest:
+    entry = newest(committed, store)
+    if entry is None:
         raise CheckpointError(
             f"no checkpoint of {settings.name} in {settings.checkpoint.store!r}; `anabranch learn` writes the first"
         )
-    sha = str(manifest[-1]["sha"])
-    state, _ = state_of(settings, store, sha=sha, scope=scope)
+    refuse_other_scope(entry, scope, name=settings.name)
+    state, sha = state_of(settings, store, sha=str(entry["sha"]), parent=str(entry["parent"]), scope=scope)
     lane = Lane(settings, catalogue.build(settings.model, seed=settings.seed), watch=Watch(settings))
     lane.restore(state["lane"])
     accepted, refused, duplicates = state["guard"]["counts"]
@@ -32,6 +39,7 @@ def inspect(settings: Settings, store: Store, *, scope: str = "global") -> dict[
         "model": settings.name,
         "scope": scope,
         "checkpoint": sha,
+        "named_by": named_by or ("the group's commit" if committed and committed.metadata else "the store's manifest"),
         "epoch": state["epoch"],
         "seq": state["seq"],
         "events": lane.events,
@@ -41,6 +49,7 @@ def inspect(settings: Settings, store: Store, *, scope: str = "global") -> dict[
         "positions": state["positions"],
         "poison": state["poison"]["row"],
         "rebuilding": state["rebuilding"],
+        "losses": state.get("losses", []),
         "version": lane.version,
         "scores": lane.scores.values(),
         "shadows": [member.name for member in lane.shadows.members],

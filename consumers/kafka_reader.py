@@ -40,7 +40,7 @@ class KafkaLogReader:
         starts: dict[int, int] = {}
         for partition, start, _ in runs:
             starts[partition] = min(start, starts.get(partition, start))
-        client = consumer(reader(self.settings.kafka))
+        client = consumer({**reader(self.settings.kafka), "enable.partition.eof": True})
         try:
             client.assign(at(self.topic, starts))
             yield from _in_order(client, runs)
@@ -51,12 +51,15 @@ class KafkaLogReader:
 def _in_order(consumer: Consumer, runs: Sequence[tuple[int, int, int]]) -> Iterator[Record]:
     """Partitions arrive as they like: what comes early waits for its turn."""
     waiting: dict[int, deque[Record]] = {}
+    ended: set[int] = set()
     for partition, start, end in runs:
         queue = waiting.setdefault(partition, deque())
         expected = start
         while expected < end:
             while not queue:
-                _fetch(consumer, waiting)
+                ended |= _fetch(consumer, waiting)
+                if not queue and partition in ended:
+                    raise LogTruncated(f"partition {partition}: offsets {expected} to {end - 1} are gone")
             record = queue.popleft()
             if record.offset > expected:
                 raise LogTruncated(f"partition {partition}: offsets {expected} to {record.offset - 1} are gone")
@@ -65,7 +68,9 @@ def _in_order(consumer: Consumer, runs: Sequence[tuple[int, int, int]]) -> Itera
                 yield record
 
 
-def _fetch(consumer: Consumer, waiting: dict[int, deque[Record]]) -> None:
+def _fetch(consumer: Consumer, waiting: dict[int, deque[Record]]) -> set[int]:
+    """Put what comes into its queue; the partitions that have come to their end."""
+    ended: set[int] = set()
     messages = batch(consumer, 1000, timeout_s=TIMEOUT_S)
     if not messages:
         raise KafkaUnavailable(f"no record came for {TIMEOUT_S:.0f} s")
@@ -73,7 +78,10 @@ def _fetch(consumer: Consumer, waiting: dict[int, deque[Record]]) -> None:
         error = message.error()
         if error is None:
             waiting.setdefault(message.partition() or 0, deque()).append(record_of(message))
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended.add(message.partition() or 0)
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise LogTruncated(f"partition {message.partition()}: {error.str()}")
         elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
             raise KafkaUnavailable(error.str())
+    return ended

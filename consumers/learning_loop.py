@@ -14,7 +14,7 @@ from anabranch.errors import LearnError
 from anabranch.ports import Committed, Positions
 from anabranch.settings import Settings
 from consumers.intake import Read
-from consumers.owner import GLOBAL, First, Owner, Ports
+from consumers.owner import GLOBAL, PLAIN, First, Gain, Owner, Ports
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ class LearningLoop:
 
     Args:
         first: makes the first champion.
-        rebuild: begin again at the log's first record, as a later epoch of what was checkpointed.
+        how: what may come of the first gain of each scope; later ones go on from the checkpoint that follows it.
         begun: the scopes that a loop before this one has begun so.
         listener: is shown every message right after it was sent (a backtest's report, the demo's view).
         stopping: ends `run` when it is set.
@@ -40,7 +40,7 @@ class LearningLoop:
         *,
         first: First,
         ports: Ports,
-        rebuild: bool = False,
+        how: Gain = PLAIN,
         begun: Iterable[str] = (),
         listener: Callable[[Any], None] | None = None,
         stopping: threading.Event | None = None,
@@ -48,7 +48,7 @@ class LearningLoop:
         self.settings = settings
         self.first = first
         self.ports = ports
-        self.rebuild = rebuild
+        self.how = how
         self.listener = listener or (lambda message: None)
         self.stopping = stopping or threading.Event()
         self.owners: dict[str, Owner] = {}
@@ -57,7 +57,7 @@ class LearningLoop:
         """By partition."""
         self.leaving = False
         self.begun = set(begun)
-        """The scopes whose first checkpoint is written: gained once more, they are not rebuilt once more."""
+        """The scopes that this process has a checkpoint of: gained once more, they are not begun once more."""
         self._owner(GLOBAL)  # a mistaken configuration shows at start
 
     def _owner(self, scope: str) -> Owner:
@@ -123,9 +123,9 @@ class LearningLoop:
     def _begin(self) -> None:
         """A first checkpoint records where the very first start began, and is what a poison event goes back to."""
         for scope, owner in self.owners.items():
-            if not owner.sha:
+            if owner.unwritten:
                 owner.checkpoint()
-                self.begun.add(scope)
+            self.begun.add(scope)
 
     def _positions(self) -> Positions:
         return {partition: at for owner in self.owners.values() for partition, at in owner.positions.items()}
@@ -143,7 +143,7 @@ class LearningLoop:
         """Restore what was committed for these partitions, or begin; where to read on."""
         scope = GLOBAL if self.settings.scope == "global" else f"p{partitions[0]}"
         owner = self._owner(scope)
-        positions = owner.gain(partitions, committed, rebuild=self.rebuild and scope not in self.begun)
+        positions = owner.gain(partitions, committed, how=PLAIN if scope in self.begun else self.how)
         self.owners[scope] = owner
         self.owner_of |= dict.fromkeys(positions, owner)
         return positions

@@ -13,7 +13,7 @@ import structlog
 from river import base
 
 from anabranch import codec, statetree
-from anabranch.errors import CheckpointError, KafkaUnavailable, LearnError, LearningFrozen
+from anabranch.errors import CheckpointError, ConfigError, KafkaUnavailable, LearnError, LearningFrozen
 from anabranch.messages import (
     Alert,
     AlertKind,
@@ -25,9 +25,10 @@ from anabranch.messages import (
     TrainedOn,
     Transition,
 )
-from anabranch.ports import AcceptedEvent, Clock, Committed, Control, Outlet, Positions, Record, Source, Store
+from anabranch.ports import AcceptedEvent, Clock, Committed, Control, Origin, Outlet, Positions, Record, Source, Store
 from anabranch.settings import Settings
 from consumers.announcer import Announcer, update_key
+from consumers.belonging import Place, place, refuse_other_scope, settled
 from consumers.blobs import digest
 from consumers.costs import Costs
 from consumers.guard import Guard, Repeated
@@ -42,6 +43,7 @@ from detectors.watch import Watch
 from learners import catalogue
 from learners.fence import is_fault
 from learners.lane import Lane, Said
+from learners.lineage import Lineage
 from learners.promotion import Promotion
 from learners.retraining import Job, Recruited
 
@@ -49,9 +51,30 @@ log = structlog.get_logger()
 
 FIRST_EPOCH = 1
 GLOBAL = "global"
+LOSSES_MAX = 20
+"""So many of the accepted losses are remembered, the newest."""
 
 First = Callable[[], tuple[base.Estimator, TrainedOn]]
 """Makes the first champion, when there is no checkpoint to go on from."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How a gain of ownership may go.
+
+    Args:
+        rebuild: begin again at the log's first record, as a later epoch of what was checkpointed.
+        accept_loss: go on where records are gone for good, or in another log; it is told and kept.
+        first_only: options that count at the very first start only, as they were given; with a checkpoint they are
+            refused.
+    """
+
+    rebuild: bool = False
+    accept_loss: bool = False
+    first_only: str = ""
+
+
+PLAIN = Gain()
 
 
 @dataclass
@@ -118,23 +141,48 @@ class Owner:
         self.rebuilding = ""
         """Why, until the rebuilt model has caught up: so long nothing is announced."""
         self.checkpointed_at = (0, self.ports.clock.monotonic_s())
+        self.origin = Origin("")
+        """Which log the positions count in."""
+        self.partitions = 0
+        """How many partitions the log had when the model began: those after them were added."""
+        self.losses: list[str] = []
+        """What was passed by for good, because somebody said so."""
+        self.unwritten = True
+        """Whether the next turn has to begin with a checkpoint."""
 
     # ── gaining and giving up ───────────────────────────────────────────────────────────────────────────────────
 
-    def gain(self, partitions: Sequence[int], committed: Committed | None, *, rebuild: bool) -> Positions:
-        """Ownership was gained: go on from what was committed, or begin; where to read on.
-
-        Args:
-            rebuild: begin again at the log's first record, as a later epoch of what was checkpointed.
-        """
+    def gain(self, partitions: Sequence[int], committed: Committed | None, *, how: Gain = PLAIN) -> Positions:
+        """Ownership was gained: go on from what was committed, or begin; where to read on."""
         entry = newest(committed, self.store)
-        if entry is None or rebuild:
+        if entry is None or how.rebuild:
             self.requests.begin(None)
-        if rebuild:
+        if how.rebuild:
             return self._begin_again(partitions, entry)
         if entry is None:
-            return self._begin(partitions)
-        self._restore(str(entry["sha"]), parent=str(entry["parent"]))
+            return self._begin(partitions, added=committed is not None)
+        refuse_other_scope(entry, self.scope, name=self.settings.name)
+        self._refuse_first_only(how.first_only, entry)
+        return self._go_on(partitions, committed, entry, accept_loss=how.accept_loss)
+
+    def _refuse_first_only(self, given: str, entry: Mapping[str, Any]) -> None:
+        """What would be ignored is refused; but the partitions of several processes have checkpoints at any time."""
+        if not given:
+            return
+        there = (
+            f"there is a checkpoint of {self.settings.name} already ({str(entry['sha'])[:12]}), which is gone on from"
+        )
+        if self.scope == GLOBAL:
+            raise ConfigError(
+                f"{given} is for the very first start, and {there}: leave it out, or give this model another `name`"
+            )
+        log.warning("passed over", option=given, scope=self.scope, reason=there)
+
+    def _go_on(
+        self, partitions: Sequence[int], committed: Committed | None, entry: Mapping[str, Any], *, accept_loss: bool
+    ) -> Positions:
+        """From the checkpoint that the entry names, or its parent."""
+        self._restore(str(entry["sha"]), parent=str(entry["parent"]), partitions=partitions, accept_loss=accept_loss)
         if committed is None or not committed.metadata or self.sha != entry["sha"]:
             # A later checkpoint may have been announced: what is announced from here on must be newer, and other.
             self.epoch, self.number = entry["epoch"] + 1, entry["number"]
@@ -147,14 +195,18 @@ class Owner:
         )
         self.begun_with = self._read()
         self._publish_outbox()
-        known = self.ports.source.first_positions("earliest", partitions)  # one that was added begins at its start
-        self.positions = {**known, **self.positions}
         return self.positions
 
-    def _begin(self, partitions: Sequence[int]) -> Positions:
-        """The very first start; or every trace of the checkpoints is lost, but not what was announced."""
+    def _begin(self, partitions: Sequence[int], *, added: bool = False) -> Positions:
+        """The very first start; or every trace of the checkpoints is lost, but not what was announced.
+
+        Args:
+            added: the group has begun on other partitions: what lies on an added one is new, whatever `start` says.
+        """
         self._start_afresh(*self.first())
-        self.positions = self.ports.source.first_positions(self.settings.start, partitions)
+        self._look_at_log()
+        start = "earliest" if added else self.settings.start
+        self.positions = self.ports.source.first_positions(start, partitions)
         before = self.ports.announced(self.scope)
         if before is not None:
             self.epoch, self.seq, self.lane.version = before.epoch + 1, before.seq, before.version
@@ -167,6 +219,10 @@ class Owner:
         )
         return self.positions
 
+    def _look_at_log(self) -> None:
+        self.origin = self.ports.source.origin()
+        self.partitions = self.origin.partitions
+
     def _begin_again(self, partitions: Sequence[int], entry: Mapping[str, Any] | None) -> Positions:
         """A rebuild: nothing is restored, and all that it will announce is newer than all that was announced."""
         if entry is None:
@@ -174,6 +230,7 @@ class Owner:
                 f"there is no checkpoint of {self.settings.name} to rebuild; `anabranch learn` begins anew"
             )
         self._start_afresh(*self.first())
+        self._look_at_log()
         # The chain of parents begins anew as well: whoever fell back behind the rebuild would undo what it announced.
         self.epoch, self.seq, self.number = entry["epoch"] + 1, entry["seq"], entry["number"]
         self.lane.version = entry["version"]
@@ -182,14 +239,24 @@ class Owner:
         log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
         return self.positions
 
-    def _restore(self, sha: str, *, parent: str) -> None:
-        """The state of the blob, or of its parent at the parent's positions."""
+    def _restore(
+        self, sha: str, *, parent: str = "", partitions: Sequence[int] = (), accept_loss: bool = False
+    ) -> None:
+        """The state of the blob, or of its parent at the parent's positions.
+
+        Args:
+            partitions: gained just now, so that the log may be another, or hold less; none: it is what it was.
+            accept_loss: then go on all the same.
+        """
         state, self.sha = state_of(self.settings, self.store, sha=sha, parent=parent, scope=self.scope)
-        self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.positions = dict(state["positions"])
+        found = self._place(state, partitions, accept_loss=accept_loss) if partitions else Place(self.positions)
+        self.positions = found.positions
+        self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.requests.begin(state["control"])
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
+        self.losses = list(state.get("losses", ()))
         self.outbox = [codec.decode(ModelUpdate, each) for each in state["outbox"]]
         if state["configured"] != self._configured():
             log.warning(
@@ -202,8 +269,46 @@ class Owner:
         self.guard.restore(state["guard"])
         self.intake.restore(state.get("intake"))
         self.lane.restore(state["lane"])
+        self._accept(found)
         self.recruiter.reset([each.job for each in self.lane.jobs.under_way.values()])
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
+
+    def _place(self, state: Mapping[str, Any], partitions: Sequence[int], *, accept_loss: bool) -> Place:
+        """Where the log holds what comes next.
+
+        Raises:
+            AnabranchError: nowhere; says what to do.
+        """
+        source, before = self.ports.source, state.get("log")
+        self.origin = source.origin()
+        self.partitions = self.origin.partitions if before is None else before["partitions"]
+        return place(
+            self.positions,
+            before=None if before is None else Origin(**before),
+            now=self.origin,
+            first=source.first_positions("earliest", partitions),  # where one that was added begins, too
+            ends=source.first_positions("latest", partitions),
+            accept_loss=accept_loss,
+        )
+
+    def _accept(self, found: Place) -> None:
+        """Go on without what is gone for good: told, and kept at once."""
+        self.unwritten = bool(found.losses)
+        if found.is_other:
+            self._forget_log()
+        for loss in found.losses:
+            self.losses = [*self.losses, loss][-LOSSES_MAX:]
+            self.lane.notes.append(f"accepted loss: {loss}")
+            self.alert("log", f"gone on without what will never be learned, as --accept-loss says: {loss}")
+
+    def _forget_log(self) -> None:
+        """Offsets in the state are those of another log: nothing can be read there again."""
+        self.partitions = self.origin.partitions
+        self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
+        self.lane.lineage.restore(Lineage(events_max=1).state())
+        for each in list(self.lane.jobs.under_way.values()):
+            for said in self.lane.admit(Recruited(each.job.id, failure="the log that it was to read is another now")):
+                self._say(said)
 
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""
@@ -320,9 +425,10 @@ class Owner:
         log.error("poison", model=self.settings.name, partition=error.partition, offset=error.offset, error=str(error))
         self.poison.found(error, kinds=self.guard.kinds)
         sha, poison, epoch, number, begun_with = self.sha, self.poison, self.epoch, self.number, self.begun_with
+        origin, partitions = self.origin, self.partitions
         self._start_blank()
-        self.begun_with = begun_with
-        self._restore(sha, parent="")
+        self.begun_with, self.origin, self.partitions = begun_with, origin, partitions
+        self._restore(sha)
         self.poison, self.epoch, self.number = poison, epoch, number  # the checkpoint may be of before a new epoch
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -454,7 +560,7 @@ class Owner:
         entry = self._entry(sha, parent)
         self.ports.source.commit(self.positions, orjson.dumps(entry).decode())
         self.pauses.lap("commit_s")
-        self.sha = sha
+        self.sha, self.unwritten = sha, False
         self.store.record({**entry, "positions": {str(key): value for key, value in self.positions.items()}})
         self._publish_outbox()
         self.pauses.lap("announce_s")
@@ -485,6 +591,8 @@ class Owner:
             "epoch": self.epoch,
             "seq": self.seq,
             "version": self.lane.version,
+            "scope": self.scope,
+            "partitions": self.partitions,
             "number": self.number,
         }
 
@@ -508,6 +616,9 @@ class Owner:
             "parent": parent,
             "positions": dict(self.positions),
             "control": self.requests.position,
+            "log": {**self.origin._asdict(), "partitions": self.partitions},
+            "settled": settled(self.settings),
+            "losses": list(self.losses),
             "configured": self._configured(),
             "poison": self.poison.state(),
             "rebuilding": self.rebuilding,

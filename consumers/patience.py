@@ -3,7 +3,12 @@
 import threading
 import time
 
+import structlog
+
+log = structlog.get_logger()
+
 STOP_S = 4.0
+SAID_EVERY_S = 30.0
 
 
 class Patience:
@@ -26,3 +31,20 @@ class Patience:
             self._hurried = True
             self.ends_s = min(self.ends_s, now_s + STOP_S)
         return max(0.0, min(at_most, self.ends_s - now_s))
+
+
+class Voice:
+    """Says that a broker is waited for: at once, then seldom, for as long as it is away."""
+
+    def __init__(self) -> None:
+        self._since_s = self._said_s = self._asked_s = float("-inf")
+
+    def waits(self, reason: str) -> None:
+        """No broker has answered, once more."""
+        now_s = time.monotonic()
+        if now_s - self._asked_s > SAID_EVERY_S:  # it was there between
+            self._since_s, self._said_s = now_s, float("-inf")
+        self._asked_s = now_s
+        if now_s - self._said_s >= SAID_EVERY_S:
+            self._said_s = now_s
+            log.warning("waiting for a broker", waited_s=round(now_s - self._since_s), reason=reason)

@@ -10,6 +10,7 @@ from anabranch import statetree
 from anabranch.errors import CheckpointError
 from anabranch.ports import Committed, Positions, Store
 from anabranch.settings import Settings
+from consumers.belonging import refuse_other_settings
 
 log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ def state_of(
 
     Raises:
         CheckpointError: neither can be read, or they were written by something that this program is not.
+        ConfigError: they were written under settings that make them of no use under these.
     """
     data, sha = _blob(store, sha=sha, parent=parent)
     try:
@@ -55,6 +57,7 @@ def state_of(
     if (state["name"], state["scope"]) != (settings.name, scope):
         found = f"model {state['name']!r}, scope {state['scope']}"
         raise CheckpointError(f"checkpoint {sha[:12]} is of {found}, not of {settings.name!r}, scope {scope}")
+    refuse_other_settings(state, settings)
     return state, sha
 
 

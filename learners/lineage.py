@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import msgpack
+
 
 class Run(NamedTuple):
     """Offsets `start` to `end` (excluded) of a partition, every one an accepted event."""
@@ -64,13 +66,14 @@ class Lineage:
         return taken[::-1]
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """What a checkpoint keeps. The runs are packed, since there may be as many as events."""
         open_run = (self._partition, self._start, self._end)
-        return {"runs": [tuple(run) for run in self.runs], "open": open_run}
+        return {"runs": msgpack.packb(list(self.runs)), "open": open_run}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.runs = deque(Run(*run) for run in state["runs"])
+        packed = state["runs"]  # a list, in old checkpoints
+        self.runs = deque(Run(*run) for run in (msgpack.unpackb(packed) if isinstance(packed, bytes) else packed))
         self.events = sum(map(_length, self.runs))
         self._partition, self._start, self._end = state["open"]
 

@@ -196,9 +196,9 @@ def test_compose_runs_kafka_in_kraft_mode_and_our_three_services() -> None:
     assert {v for v in volumes if not v.startswith(".")} == compose()["volumes"].keys()
 
 
-@pytest.mark.parametrize(("left_with", "seen"), [(0, 0), (1, 1), (75, 0), (137, 137)])
+@pytest.mark.parametrize(("left_with", "seen"), [(0, 0), (1, 1), (2, 0), (75, 0), (137, 137)])
 def test_compose_does_not_restart_a_learner_that_was_fenced(tmp_path: Path, left_with: int, seen: int) -> None:
-    """The learner's `restart: on-failure` sees 0 for exit code 75, and every other code as it is."""
+    """The learner's `restart: on-failure` sees 0 for exit codes 75 and 2, and every other code as it is."""
     learner = compose()["services"]["learner"]
     assert learner["restart"] == "on-failure"
     done = subprocess.run(

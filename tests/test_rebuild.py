@@ -24,7 +24,7 @@ from commands import wiring
 from consumers.checkpoints import MemoryStore
 from consumers.inspection import inspect
 from consumers.learning_loop import LearningLoop
-from consumers.owner import Ports
+from consumers.owner import Gain, Ports
 from consumers.recruiting import InlineRecruiter
 from learners import catalogue
 
@@ -69,7 +69,7 @@ def loop_on(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> Lea
             recruiters=lambda scope: InlineRecruiter(SETTINGS, reader=source),
             clock=FrozenClock(),
         ),
-        rebuild=rebuild,
+        how=Gain(rebuild=rebuild),
     )
 
 

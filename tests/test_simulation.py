@@ -17,7 +17,7 @@ from anabranch.settings import Settings
 from commands.main import app
 from consumers.checkpoints import FileStore
 from consumers.learning_loop import LearningLoop
-from consumers.owner import Owner, Ports
+from consumers.owner import PLAIN, Gain, Owner, Ports
 from consumers.simulation.campaign import MODELS, Campaign, Result, shipped
 from consumers.simulation.oracle import announced_once
 from consumers.simulation.schedules import Finding, Loop, Scenario, Simulation
@@ -135,8 +135,8 @@ class HastyOwner(Owner):
 class FirstEpochOwner(Owner):
     """Goes back to a checkpoint's parent as if what the lost one announced had never been read."""
 
-    def gain(self, partitions: Sequence[int], committed: Committed | None, *, rebuild: bool) -> Positions:
-        positions = super().gain(partitions, committed, rebuild=rebuild)
+    def gain(self, partitions: Sequence[int], committed: Committed | None, *, how: Gain = PLAIN) -> Positions:
+        positions = super().gain(partitions, committed, how=how)
         self.epoch = 1
         return positions
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from anabranch.errors import LogTruncated, OwnershipLost, SessionExpired
-from anabranch.ports import Committed, Owners, Positions, Record, Sent
+from anabranch.ports import Committed, Origin, Owners, Positions, Record, Sent
 
 
 @dataclass
@@ -23,6 +23,8 @@ class MemoryLog:
     next_offset: dict[tuple[str, int], int] = field(default_factory=dict)
     starts: dict[tuple[str, int], int] = field(default_factory=dict)
     shared: bool = False
+    topic_id: str = ""
+    """Another one, and the topics are others of the same name."""
     commits: dict[int, tuple[int, str]] = field(default_factory=dict)
     """Offset and metadata, by partition."""
     members: list[Hashable] = field(default_factory=list)
@@ -159,6 +161,10 @@ class MemorySource:
         if start == "earliest":
             return {partition: self.log.start_of(self.topic, partition) for partition in partitions}
         return {partition: self.log.next_offset.get((self.topic, partition), 0) for partition in partitions}
+
+    def origin(self) -> Origin:
+        """Which log it is."""
+        return Origin(self.topic, self.log.topic_id, partitions=self.log.partitions)
 
     def rewind(self, positions: Positions) -> None:
         """Read on from there."""

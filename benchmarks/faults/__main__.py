@@ -19,6 +19,7 @@ import structlog
 from anabranch.kafka_local import LocalKafka
 from benchmarks.faults.followers import bad_newest
 from benchmarks.faults.kills import kills, kills_over_partitions, kills_while_retraining
+from benchmarks.faults.logs import added_partitions, long_outage, other_logs, transactions
 from benchmarks.faults.outside import broker_outage, broker_restarts, dying_jobs, long_sleep
 from benchmarks.faults.owners import newcomers, strangers, zombies, zombies_with_a_letter
 from benchmarks.faults.shared import shared, shared_zombie
@@ -45,12 +46,16 @@ PARTS: dict[str, Part] = {
     "followers": lambda where, kafka: bad_newest(**where),
     "disk": lambda where, kafka: full_disk(**where),
     "jobs": lambda where, kafka: dying_jobs(**where),
+    "transactions": lambda where, kafka: transactions(**where, times=2),
+    "added": lambda where, kafka: added_partitions(**where, times=2),
+    "logs": lambda where, kafka: other_logs(**where),
     "sleep": lambda where, kafka: long_sleep(**where),
     "broker": lambda where, kafka: broker_restarts(**where, times=1, kafka=kafka),
     "outage": lambda where, kafka: broker_outage(**where, kafka=kafka),
+    "long-outage": lambda where, kafka: long_outage(**where, kafka=kafka),
 }
 
-ALONE = ("broker", "outage")
+ALONE = ("broker", "outage", "long-outage")
 """Parts that take the broker away."""
 
 AT_ONCE = 2

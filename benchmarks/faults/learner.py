@@ -42,7 +42,7 @@ def _learn(options: argparse.Namespace, points: Points) -> None:
     first = wiring.first_champion(settings, warm_up=None, published=None, target="")
 
     def armed(stopping: threading.Event, before: LearningLoop | None) -> LearningLoop:
-        loop = wiring.learning_loop(settings, first=first, stopping=stopping)
+        loop = wiring.learning_loop(settings, first=first, before=before, stopping=stopping)
         arm(loop, points, pace=options.pace)
         return loop
 

@@ -136,6 +136,7 @@ class FaultySource:
         self.points = points
         self.pace = pace
         self.first_positions = source.first_positions
+        self.origin = source.origin
         self.rewind = source.rewind
         self.at_end = source.at_end
         self.close = source.close

@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 
 import orjson
 
-Kind = Literal["good", "bad", "duplicate", "poison"]
+Kind = Literal["good", "bad", "duplicate", "poison", "unseen"]
+"""What nobody sees has an offset too: control records, and the records of aborted transactions."""
 
 GOOD_AT_FIRST = 50
 BACK_MAX = 500
@@ -69,6 +70,15 @@ class Stream:
             entry = self._next(partition)
             self.log[partition].append(entry)
             yield partition, entry.value
+
+    def unseen(self, partition: int, count: int = 1) -> None:
+        """So many offsets that no reader is shown."""
+        self.log[partition] += [Entry("unseen", 0, b"")] * count
+
+    def left(self, positions: dict[int, int]) -> int:
+        """How many records lie at these positions and behind them."""
+        rest = [entry for partition, part in enumerate(self.log) for entry in part[positions.get(partition, 0) :]]
+        return sum(entry.kind != "unseen" for entry in rest)
 
     def _next(self, partition: int) -> Entry:
         kind = self._kind(partition)

@@ -62,7 +62,7 @@ def to_the_end(project: Project, row: Row, *, late_repeats: bool = False, hashed
     for _ in range(ENDS_MAX):
         learner = project.learn(end=True)
         row.insist(learner.ended() == 0, f"the last learner ended with {learner.process.returncode}: {learner.said()}")
-        left = len(project.stream) - sum(project.positions().values())
+        left = project.stream.left(project.positions())
         if row.insist(not left, f"--until-end ended {left} records before the end"):
             break
     announced = updates(project)

@@ -24,7 +24,7 @@ from anabranch.testing import (
     Schedule,
 )
 from consumers.learning_loop import LearningLoop
-from consumers.owner import GLOBAL, Ports
+from consumers.owner import GLOBAL, Gain, Ports
 from consumers.simulation.journal import Journal, Past
 from consumers.simulation.oracle import Oracle
 from consumers.simulation.recruiting import SimulatedRecruiter
@@ -190,7 +190,7 @@ class Simulation:
                 ),
                 clock=self.clock,
             ),
-            rebuild=rebuild,
+            how=Gain(rebuild=rebuild),
         )
         self.loops[process.name] = loop
         loop.run(until_end=True)

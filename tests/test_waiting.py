@@ -1,0 +1,134 @@
+"""What a learner does while there is no broker: it waits and says so, unless there has never been one."""
+
+import gc
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+import pytest
+import structlog
+
+from anabranch.errors import KafkaUnavailable
+from anabranch.messages import TrainedOn
+from anabranch.ports import Record
+from anabranch.settings_file import build
+from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from commands import wiring
+from consumers.checkpoints import MemoryStore
+from consumers.learning_loop import LearningLoop
+from consumers.owner import Ports
+from consumers.patience import Voice
+from consumers.recruiting import InlineRecruiter
+from learners import catalogue
+
+TABLE = {
+    "name": "m",
+    "task": "binary",
+    "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
+    "checkpoint": {"every_events": 100},
+}
+
+
+class LeavingSource(MemorySource):
+    """The broker goes away at the third poll."""
+
+    polls = 0
+
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        self.polls += 1
+        if self.polls == 3:
+            raise KafkaUnavailable("no broker answers")
+        return super().poll(min(max_records, 150), timeout_s=timeout_s)
+
+
+class Loops:
+    """Makes the loops of one model on one log; as long as no broker is there, none can be made."""
+
+    def __init__(self, bootstrap: str, *, unavailable: int) -> None:
+        self.settings = build({**TABLE, "kafka": {"bootstrap.servers": bootstrap}})
+        self.unavailable = unavailable
+        self.log, self.store, self.made = MemoryLog(), MemoryStore(), 0
+        for n in range(600):
+            event = {"id": f"e{n}", "ts": 1.6e9, "features": {"a": n % 7}, "label": n % 7 > 3}
+            self.log.append("events", orjson.dumps(event))
+
+    def __call__(self, stopping: threading.Event, before: LearningLoop | None) -> LearningLoop:
+        self.made += 1
+        if 1 < self.made <= 1 + self.unavailable:
+            raise KafkaUnavailable("no answer")
+        source = (MemorySource if before else LeavingSource)(self.log, "events")
+        return LearningLoop(
+            self.settings,
+            first=lambda: (catalogue.build(self.settings.model, seed=1), TrainedOn()),
+            ports=Ports(
+                source=source,
+                outlet=MemoryOutlet(self.log),
+                stores=lambda scope: self.store,
+                recruiters=lambda scope: InlineRecruiter(self.settings, reader=source),
+                clock=FrozenClock(),
+            ),
+            begun=before.begun if before else (),
+            stopping=stopping,
+        )
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """`carry_out` is for a process of its own."""
+    monkeypatch.setattr(wiring, "AGAIN_S", 0.05)
+    kept = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+    for number, handler in kept:
+        signal.signal(number, handler)
+
+
+def test_a_broker_that_goes_away_is_waited_for(embedded: Any) -> None:
+    """However often it is away again, and whoever finds out: it goes on from the last checkpoint, and has said so."""
+    make = Loops(embedded.bootstrap, unavailable=3)
+    with structlog.testing.capture_logs() as logs:
+        loop = wiring.carry_out(make, until_end=True)
+    assert loop.owner.lane.events == 600
+    assert make.made == 5
+    assert [each["event"] for each in logs if "waiting" in each["event"]] == ["waiting for a broker"]
+
+
+def test_a_stop_is_heard_while_it_waits(embedded: Any) -> None:
+    """It says that there is no last checkpoint."""
+
+    class Stopped(Loops):
+        def __call__(self, stopping: threading.Event, before: LearningLoop | None) -> LearningLoop:
+            if before:
+                signal.raise_signal(signal.SIGTERM)
+            return super().__call__(stopping, before)
+
+    with pytest.raises(KafkaUnavailable, match="without a last checkpoint"):
+        wiring.carry_out(Stopped(embedded.bootstrap, unavailable=10**9), until_end=True)
+
+
+def test_a_first_start_without_a_broker_fails(embedded: Any) -> None:
+    """Waiting for ever for a mistyped address would be silence."""
+
+    class Never(Loops):
+        def __call__(self, stopping: threading.Event, before: LearningLoop | None) -> LearningLoop:
+            loop = super().__call__(stopping, before)
+            loop.ports.source.polls = 2  # type: ignore[attr-defined]  # the very first poll finds no broker
+            return loop
+
+    with pytest.raises(KafkaUnavailable, match="no broker answers"):
+        wiring.carry_out(Never(embedded.bootstrap, unavailable=0), until_end=True)
+
+
+def test_waiting_is_said_at_first_and_then_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice a minute, with how long; at once, when a broker has been there between."""
+    now = iter([*range(0, 100, 1), 500])
+    monkeypatch.setattr("consumers.patience.time.monotonic", lambda: float(next(now)))
+    voice = Voice()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(101):
+            voice.waits("no answer")
+    assert [each["waited_s"] for each in logs] == [0, 30, 60, 90, 0]
