@@ -161,7 +161,9 @@ def _tell_unused(results: list[dict[str, Any]]) -> None:
         for each in result["refusals"]:
             where = f"{each['count']:,} × {each['stage']}, first at offset {each['offset']:,}"
             print(f"refused: {where}: {each['reason']}", file=sys.stderr)
-    wiring.exit_by(max((Read(**result["read"]) for result in results), key=lambda read: read.unused))
+    wiring.exit_by(
+        max((Read(**result["read"]) for result in results), key=lambda read: max(read.unused, read.unusable))
+    )
 
 
 def _refuse_nothing_learned(result: dict[str, Any], named: str) -> None:

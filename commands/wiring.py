@@ -245,7 +245,7 @@ def summary(owner: Owner) -> str:
 
 
 def exit_by(read: Read) -> None:
-    """Say which share of the input was of no use, and end with a code of its own if it was more than a tenth.
+    """Say which share of the input was of no use, or of the answers; a code of its own if it was more than a tenth.
 
     Raises:
         Exit: with code 3.

@@ -137,12 +137,14 @@ class Read:
 
     Args:
         unlabelled: events whose label had not come by the end.
+        unusable: answers that could not be used (learners/fence.py); their events were learned.
     """
 
     records: int
     refused: int
     duplicates: int
     unlabelled: int
+    unusable: int = 0
 
     @property
     def unused(self) -> int:
@@ -152,7 +154,7 @@ class Read:
     @property
     def ended_badly(self) -> bool:
         """Whether too much was of no use."""
-        return self.unused > ENDED_BADLY * self.records
+        return max(self.unused, self.unusable) > ENDED_BADLY * self.records
 
     def __add__(self, other: "Read") -> "Read":
         return Read(
@@ -160,6 +162,7 @@ class Read:
             self.refused + other.refused,
             self.duplicates + other.duplicates,
             self.unlabelled + other.unlabelled,
+            self.unusable + other.unusable,
         )
 
     def in_words(self) -> str:
@@ -172,6 +175,7 @@ class Read:
             (self.refused, "refused"),
             (self.duplicates, "duplicates"),
             (self.unlabelled, "without a label at the end"),
+            (self.unusable, "answered with what could not be used"),
         ]
         told = [f"{count / self.records:.1%} were {what}" for count, what in shares if count]
         words = ", ".join([*told[:1], *(each.replace(" were", "") for each in told[1:])])

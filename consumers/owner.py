@@ -369,7 +369,8 @@ class Owner:
 
     def _read(self) -> Read:
         guard = self.guard
-        return Read(guard.taken, guard.refused, guard.duplicates, guard.accepted - self.lane.events)
+        unusable = sum(self.lane.scores.unusable.values())
+        return Read(guard.taken, guard.refused, guard.duplicates, guard.accepted - self.lane.events, unusable)
 
     def _fold(self, several: Sequence[Said]) -> None:
         """What the lane says of an event."""
