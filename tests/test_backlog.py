@@ -84,7 +84,7 @@ class Project:
     def learn(self, config: Path | None = None, *, how: Gain = PLAIN, merger: Merger | None = None) -> Owner:
         """Learn what is there, in this process."""
         settings = wiring.settings_at(config or self.config)
-        first = wiring.first_champion(settings, warm_up=None, published=None, target="")
+        first = wiring.first_champion(settings)
         loop = wiring.learning_loop(settings, first=first, how=how)
         reader = KafkaLogReader(settings)
         loop.ports.recruiters = lambda scope: InlineRecruiter(settings, reader=reader)

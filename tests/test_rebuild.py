@@ -258,7 +258,7 @@ def test_on_kafka_another_river_is_refused_and_the_log_rebuilt(
     with monkeypatch.context() as older:
         older.setattr(statetree, "river_version", "0.25.0")
         settings = wiring.settings_at(config)
-        first = wiring.first_champion(settings, warm_up=None, published=None, target="")
+        first = wiring.first_champion(settings)
         wiring.learning_loop(settings, first=first).run(until_end=True)
     assert "`anabranch rebuild CONFIG`" in anabranch("learn", config, "--until-end", code=1)
     assert "0.25.0" in anabranch("state", config, code=1)

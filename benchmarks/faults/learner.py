@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _learn(options: argparse.Namespace, points: Points) -> None:
     settings = wiring.settings_at(options.config)
-    first = wiring.first_champion(settings, warm_up=None, published=None, target="")
+    first = wiring.first_champion(settings)
 
     def armed(stopping: threading.Event, before: LearningLoop | None) -> LearningLoop:
         loop = wiring.learning_loop(settings, first=first, before=before, stopping=stopping)

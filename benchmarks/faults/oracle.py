@@ -53,7 +53,7 @@ def straight(project: Project, *, partition: int = 0) -> dict[str, Any]:
     settings, now_s = project.settings, time.time()
     run = Backtest(
         settings,
-        first=wiring.first_champion(settings, warm_up=None, published=None, target=""),
+        first=wiring.first_champion(settings),
         values=lambda: (entry.value for entry in project.stream.log[partition]),
         timestamp_of=lambda number: now_s,
         clock=SystemClock(),
