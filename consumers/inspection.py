@@ -34,7 +34,7 @@ def inspect(
     state, sha = state_of(settings, store, sha=str(entry["sha"]), parent=str(entry["parent"]), scope=scope)
     lane = Lane(settings, catalogue.build(settings.model, seed=settings.seed), watch=Watch(settings))
     lane.restore(state["lane"])
-    accepted, refused, duplicates = state["guard"]["counts"]
+    accepted, refused, duplicates, *_ = state["guard"]["counts"]
     return {
         "model": settings.name,
         "scope": scope,

@@ -177,6 +177,11 @@ class Read:
             (self.unlabelled, "without a label at the end"),
             (self.unusable, "answered with what could not be used"),
         ]
-        told = [f"{count / self.records:.1%} were {what}" for count, what in shares if count]
+        told = [f"{_share(count, self.records)} were {what}" for count, what in shares if count]
         words = ", ".join([*told[:1], *(each.replace(" were", "") for each in told[1:])])
         return f"of {self.records:,} records {words}" if told else ""
+
+
+def _share(count: int, records: int) -> str:
+    """In percent; as a count where that would be nothing."""
+    return f"{count / records:.1%}" if count >= 0.001 * records else f"{count:,}"

@@ -154,9 +154,9 @@ class Lane:
             self.unusable_band = band
             return None
         self.unusable_band = band
-        often = f"{100 * share:.3g} % of its last answers" if band else "an answer"
+        often = f"{100 * share:.3g} % of the last answers" if band else "an answer"
         reason = (
-            f"{often} of {self.champion.name}, the champion, cannot be used: {answer.unusable}. Such an answer counts "
+            f"{often} of the champion, {self.champion.name}, cannot be used: {answer.unusable}. Such an answer counts "
             "as wrong, and nothing is announced while they are many; is what the model computes with scaled?"
         )
         return self.teller.alert(event, "answers", reason, number=number, level="alert" if band else "info")

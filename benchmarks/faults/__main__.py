@@ -20,7 +20,7 @@ from anabranch.kafka_local import LocalKafka
 from benchmarks.faults.followers import bad_newest
 from benchmarks.faults.kills import kills, kills_over_partitions, kills_while_retraining
 from benchmarks.faults.logs import added_partitions, long_outage, other_logs, transactions
-from benchmarks.faults.outside import broker_outage, broker_restarts, dying_jobs, long_sleep
+from benchmarks.faults.outside import broker_outage, broker_restarts, dying_jobs, long_sleep, orphaned_jobs
 from benchmarks.faults.owners import newcomers, strangers, zombies, zombies_with_a_letter
 from benchmarks.faults.shared import shared, shared_zombie
 from benchmarks.faults.stores import damages, damages_over_partitions, full_disk
@@ -46,6 +46,7 @@ PARTS: dict[str, Part] = {
     "followers": lambda where, kafka: bad_newest(**where),
     "disk": lambda where, kafka: full_disk(**where),
     "jobs": lambda where, kafka: dying_jobs(**where),
+    "orphans": lambda where, kafka: orphaned_jobs(**where, times=2),
     "transactions": lambda where, kafka: transactions(**where, times=2),
     "added": lambda where, kafka: added_partitions(**where, times=2),
     "logs": lambda where, kafka: other_logs(**where),

@@ -1,7 +1,9 @@
 """What is around the learner: the broker, which is restarted, and the retraining processes, which stop and die."""
 
+import fcntl
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +14,15 @@ from anabranch.kafka_local import LocalKafka
 from benchmarks.faults.oracle import learned, messages
 from benchmarks.faults.project import NO_SWAPS, SESSION_S, Learner, Project, children, project, until
 from benchmarks.faults.table import Row, timed, to_the_end
+from consumers.job_processes import PREFIX
 
 PACE = 2000.0
 DOWN_S = 1.5
 KAFKA_SESSION_S = 45.0
 """Kafka's own default."""
+
+ORPHAN_S = 10.0
+"""A training child whose learner is gone ends within it."""
 
 NO_POISON = (0.01, 0.01, 0.0)
 """Each poison event begins the jobs anew, since it goes back to a checkpoint."""
@@ -103,9 +109,52 @@ def dying_jobs(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
             learner.wait_for("recruited")
             outlived(row, learner)
             to_the_end(here, row)
-            told = [each for each in messages(here, "reports") if b"retraining ended with -9 twice" in each]
+            told = [each for each in messages(here, "reports") if b"killed (signal 9)" in each and b"twice" in each]
             row.insist(bool(told) == (deaths == 2), f"{len(told)} reports name a job that died twice")
         yield row
+
+
+def orphaned_jobs(folder: Path, *, seed: int, times: int, **given: Any) -> Iterator[Row]:
+    """A learner is killed while it retrains: the training child ends with it, and what it left behind is tidied."""
+    how: dict[str, Any] = {"factory": "bayes", "sections": NO_SWAPS, "flip_every": 3000, "spice": NO_POISON}
+    with project(folder, name="orphans", seed=seed, **how, **given) as here:
+        with timed(Row("kill -9 of a learner whose training child runs: the child ends, its folder goes")) as row:
+            here.feed(30_000)
+            for _ in range(times):
+                row.times += 1
+                row.recovered += int(_orphaned(here, row))
+            to_the_end(here, row)
+            row.insist(not _folders(), f"{len(_folders())} folders of jobs are left behind")
+        yield row
+
+
+def _orphaned(here: Project, row: Row) -> bool:
+    learner = here.learn(pace=PACE)
+    until(lambda: children(learner.process.pid), "no retraining process was started")
+    child = children(learner.process.pid)[0]
+    learner.kill()
+    learner.ended()
+    try:
+        until(lambda: not Path(f"/proc/{child}").exists(), "it runs on", within_s=ORPHAN_S)
+    except TimeoutError:
+        os.kill(child, signal.SIGKILL)
+        return row.insist(False, f"the training child of a killed learner ran on for {ORPHAN_S:g} s")
+    return True
+
+
+def _folders() -> list[Path]:
+    """Folders of jobs whose learner is gone: nobody holds the lock on their mark."""
+    marks = Path(tempfile.gettempdir()).glob(f"{PREFIX}*/owner")
+    return [mark.parent for mark in marks if not _is_locked(mark)]
+
+
+def _is_locked(mark: Path) -> bool:
+    with mark.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def _hung_and_killed(row: Row, learner: Learner) -> bool:

@@ -240,6 +240,7 @@ class FaultyRecruiter:
         self.recruiter = recruiter
         self.points = points
         self.reset = recruiter.reset
+        self.keep = recruiter.keep
         self.close = recruiter.close
 
     def submit(self, job: Job) -> None:
