@@ -48,7 +48,7 @@ def check(
         refuse_nothing_accepted(settings, given, limit=trial.EVENTS)
         with wiring.naming(config):
             trial.refuse_what_cannot_learn(settings, given)
-    metrics = ", ".join(lane.scores.values())
+    metrics = ", ".join(lane.scores.names)
     print(f"{config}: good. {settings.name}: {settings.task}, loss {lane.task.loss_name}, scores {metrics}")
     if broker:
         _ask(settings)

@@ -112,7 +112,10 @@ def too_large(what: str, number: float) -> Refused:
 
 
 def _as_json(label: Any) -> str:
-    return orjson.dumps(label).decode()[:100]
+    try:
+        return orjson.dumps(label).decode()[:100]
+    except orjson.JSONEncodeError:  # nested deeper than it writes
+        return named(label)
 
 
 def _number(label: Any) -> float:

@@ -133,6 +133,11 @@ class Scores:
                 value = worst(y, numeric=self.running.numeric)
         self.running.show(y, value, proba)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the metrics, in lower case."""
+        return list(map(_name, self.running.metrics))
+
     def values(self) -> dict[str, float]:
         """The running values, by lower-case name; those that are undefined or infinite are left out."""
         return self._named(self.running.values())
@@ -150,7 +155,7 @@ class Scores:
 
     def _named(self, values: Iterable[float]) -> dict[str, float]:
         """Messages hold finite numbers, and no number in place of NaN would be true: an error of 0 is a perfect one."""
-        named = zip(map(_name, self.running.metrics), values, strict=True)
+        named = zip(self.names, values, strict=True)
         return {name: value for name, value in named if math.isfinite(value)}
 
     def state(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_the_guard_holds() -> None:
 def test_a_siege_that_fails_can_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command that is printed shows the same record again."""
     monkeypatch.setattr(siege, "shipped", lambda: Sieges(sound.settings, make=Lenient))
-    done = CliRunner().invoke(app, ["simulate", "--hostile", "20000", "--processes", "1"])
+    done = CliRunner().invoke(app, ["simulate", "--hostile", "20000", "--answers", "0", "--processes", "1"])
     *_, record, finding, replay = done.stdout.splitlines()
     again = CliRunner().invoke(app, replay.removeprefix("replay it: anabranch ").split())
     assert (done.exit_code, again.exit_code) == (1, 1)
@@ -95,5 +95,7 @@ def test_a_siege_that_fails_can_be_replayed(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_sieges_are_a_part_of_simulate() -> None:
     """With a line of their own, in front of the schedules."""
-    done = CliRunner().invoke(app, ["simulate", "--hostile", "3000", "--seeds", "1", "--processes", "1"])
+    done = CliRunner().invoke(
+        app, ["simulate", "--hostile", "3000", "--answers", "0", "--seeds", "1", "--processes", "1"]
+    )
     assert done.stdout.startswith("3,000 hostile records before the guard, all well"), done.output

@@ -31,7 +31,7 @@ SEEDS_TO_FIND = 120
 
 def simulate(*words: str) -> Any:
     """The verb's schedules, in this process and on one core."""
-    return CliRunner().invoke(app, ["simulate", *words, "--processes", "1", "--hostile", "0"])
+    return CliRunner().invoke(app, ["simulate", *words, "--processes", "1", "--hostile", "0", "--answers", "0"])
 
 
 def first_failure(scenario: Scenario) -> Result:
@@ -65,7 +65,7 @@ def planted(loop: Any, **more: Any) -> Scenario:
 
 def test_many_schedules_on_all_cores_find_nothing() -> None:
     """P1 to P5: through crashes, takeovers and faults each event is learned once, each update announced once."""
-    line = [sys.executable, "-m", "commands.main", "simulate", "--seeds", "100"]
+    line = [sys.executable, "-m", "commands.main", "simulate", "--seeds", "100", "--answers", "6000"]
     done = subprocess.run(line, check=False, capture_output=True, text=True, cwd=ROOT)
     assert "100,000 hostile records before the guard, all well" in done.stdout, done.stdout + done.stderr
     assert "100 schedules from seed 0 on, all well" in done.stdout, done.stdout + done.stderr
