@@ -18,7 +18,7 @@ from consumers import labels, lookalikes
 from consumers.event_times import Plausible
 from consumers.event_times import own_time_s as own_time_s  # noqa: PLC0414  # named from here, too
 from consumers.labels import KINDS, Labels, too_large
-from consumers.recent_ids import UNKNOWN, UNLABELLED, RecentIds, code_of
+from consumers.recent_ids import TRUTHS, UNKNOWN, UNLABELLED, RecentIds, code_of
 from consumers.refusal import Refused, named
 
 _KEYS = frozenset(lookalikes.KEYS)
@@ -74,14 +74,15 @@ class Guard:
         """
         try:
             event, new_kinds, label = self._read(record)
-            if not self.ids.add(event.id, code_of(event.y)):
+            y = event.y
+            if not self.ids.add(event.id, TRUTHS[y] if y is True or y is False else code_of(y)):
                 return self._seen(event, label)
         except Refused as refused:
             self.refused += 1
             return self.dead_letter(record, stage=refused.stage, reason=refused.reason)
         if new_kinds:  # only now: neither a refused event nor a duplicate leaves a trace
             self.kinds.update(new_kinds)
-        if label is not None:
+        if label is not None and label not in self.labels.known:
             self.labels.remember(label)
         self.accepted += 1
         return event
@@ -141,21 +142,25 @@ class Guard:
             id_, ts, features = table["id"], table["ts"], table["features"]
         except KeyError as error:
             raise Refused("schema", f"no {error.args[0]!r}{lookalikes.of_table(table)}") from None
-        if len(table) > 3:
-            self._no_more_than_known(table)
-        self._check_string("id", id_)
-        if not id_:
+        if len(table) > 3 and not table.keys() <= _KEYS:
+            self._refuse_unknown_key(table)
+        if type(id_) is not str or not 0 < len(id_) <= self._string_max:
+            self._check_string("id", id_)
             raise Refused("schema", "'id' is empty")
         if type(features) is not dict:
             raise Refused("schema", f"'features' is {named(features)}, not an object")
         time_s = self._time(ts, record.timestamp_s)
         x, new_kinds = self._features(features)
-        for key, name in self._needed.items():
-            if name not in x:
-                raise Refused("schema", f"no feature {name!r}: `model.{key}` says that it holds the {key}")
+        if self._needed:
+            self._see_needed(x)
         label = table.get("label")
         y = None if label is None else self._label(label)
         return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset), new_kinds, label
+
+    def _see_needed(self, x: dict[str, object]) -> None:
+        for key, name in self._needed.items():
+            if name not in x:
+                raise Refused("schema", f"no feature {name!r}: `model.{key}` says that it holds the {key}")
 
     def _decode(self, value: bytes | None) -> dict[str, Any]:
         if value is None:
@@ -173,9 +178,7 @@ class Guard:
             raise Refused("schema", f"the event is {named(table)}, not an object{lookalikes.of_value(table)}")
         return table
 
-    def _no_more_than_known(self, table: dict[str, Any]) -> None:
-        if table.keys() <= _KEYS:
-            return
+    def _refuse_unknown_key(self, table: dict[str, Any]) -> None:
         unknown = next(key for key in table if key not in _KEYS)
         raise Refused("schema", f"unknown key {unknown[:100]!r}{lookalikes.of_table(table)}")
 
@@ -190,7 +193,7 @@ class Guard:
         shape = (*features, *map(type, features.values()))
         if shape in self._plain_shapes:  # the usual case: numbers and booleans that were all seen before
             if not _all_within(features.values()):
-                self._refusetoo_large(features)
+                self._refuse_too_large(features)
             return features, {}
         if len(features) > self.limits.features_max:
             raise Refused("limits", f"{len(features)} features; at most {self.limits.features_max}")
@@ -212,7 +215,7 @@ class Guard:
         if kind is not None and self.kinds.get(name) != kind:
             self._new_kind(name, kind, new)
 
-    def _refusetoo_large(self, features: dict[str, Any]) -> None:
+    def _refuse_too_large(self, features: dict[str, Any]) -> None:
         name, value = max(features.items(), key=lambda each: abs(each[1]))
         if abs(value) > NUMBER_MAX:
             raise too_large(f"feature {name[:100]!r}", value)
@@ -235,7 +238,8 @@ class Guard:
         if type(label) is str:
             self._check_string("label", label)
         y = self.read_label(label)
-        self.labels.look(label)
+        if self.labels.one_kind or label not in self.labels.known:
+            self.labels.look(label)
         return y
 
     def state(self) -> dict[str, Any]:

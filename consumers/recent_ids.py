@@ -9,7 +9,10 @@ UNLABELLED = 0
 UNKNOWN = 255
 """Of ids out of a checkpoint that did not keep it."""
 
-_FALSE, _OTHERS = 1, 3
+TRUTHS = {False: 1, True: 2}
+"""The codes of truths, for who cannot afford a call."""
+
+_OTHERS = 3
 
 
 def code_of(y: Any) -> int:
@@ -21,7 +24,7 @@ def code_of(y: Any) -> int:
     if y is None:
         return UNLABELLED
     if type(y) is bool:
-        return _FALSE + y
+        return TRUTHS[y]
     # A number's hash is the same everywhere, a string's is not.
     return _OTHERS + (crc32(y.encode("utf-8", "replace")) if type(y) is str else hash(y)) % (UNKNOWN - _OTHERS)
 
