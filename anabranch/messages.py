@@ -18,7 +18,7 @@ SignalKind = Literal["error", "input", "prediction", "label", "threshold", "sche
 UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild"]
 LifeState = Literal["new", "recruiting", "arena", "paused", "probation", "serving", "displaced", "library", "gone"]
 Level = Literal["info", "alert"]
-AlertKind = Literal["refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log", "store"]
+AlertKind = Literal["refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log"]
 
 
 class Message(BaseModel):

@@ -9,7 +9,7 @@ from anabranch.ports import AcceptedEvent
 from anabranch.settings import ModelSpec, Settings
 from commands.data import records, warn
 from consumers.files import Files
-from consumers.guard import Guard
+from consumers.guard import Guard, learnable
 from consumers.poison import about_strings
 from learners import catalogue
 from learners.fence import is_fault
@@ -40,8 +40,8 @@ def warn_of_strings(settings: Settings, files: Files) -> None:
 def _faults(settings: Settings, files: Files) -> list[tuple[str, bool]]:
     """What the models raise, as sentences, and whether strings are to blame."""
     guard = Guard(settings)
-    checked = (guard.check(record) for record in islice(records(files), EVENTS))
-    events = [each for each in checked if isinstance(each, AcceptedEvent) and each.y is not None]
+    checked = (learnable(guard, guard.check(record)) for record in islice(records(files), EVENTS))
+    events = [each for each in checked if each is not None]
     found = (_fault(settings, name, spec, events, guard) for name, spec in _models(settings))
     return [fault for fault in found if fault is not None]
 
