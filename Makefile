@@ -8,7 +8,7 @@ ROOMS := anabranch detectors learners consumers commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint simulate bench detectors accuracy faults kafka client lock clean
+.PHONY: help demo test check lint simulate bench detectors accuracy faults golden kafka client lock clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ accuracy: $(READY) ## compare with River's models on streams that drift; writes 
 
 faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that no event is lost or learned twice
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
+
+golden: $(READY) ## write what the golden runs say anew, after a change that is meant to change it; the diff shows what
+	@$(BIN)/python -m tests.test_golden_runs $(ARGS)
 
 kafka: $(READY) ## run a real Apache Kafka in the foreground; needs Java and Maven
 	@exec $(BIN)/python -m anabranch.kafka_local $(ARGS)
