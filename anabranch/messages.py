@@ -4,7 +4,7 @@ Each is a frozen pydantic model; `anabranch schema` prints their JSON Schemas. N
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -24,6 +24,8 @@ AlertKind = Literal["refused", "nothing-accepted", "unlabelled", "duplicates", "
 class Message(BaseModel):
     """What all messages share: immutable, and no key that nobody knows."""
 
+    goes_to: ClassVar[str] = ""
+    """The key in `[topics]` of the topic that it is published on; empty for a part of another message."""
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -33,6 +35,7 @@ class Event(Message):
     The Kafka key is the entity (a customer, a station). A null feature is a missing one.
     """
 
+    goes_to: ClassVar[str] = "events"
     id: str = Field(min_length=1, description="unique; a repeated id within the window is a duplicate")
     ts: Moment = Field(description="when it happened: RFC 3339 or epoch seconds")
     features: dict[str, FeatureValue]
@@ -42,6 +45,7 @@ class Event(Message):
 class Label(Message):
     """The label of an event that was published without one."""
 
+    goes_to: ClassVar[str] = "labels"
     id: str = Field(min_length=1, description="the event's id")
     ts: Moment = Field(description="when the label became known")
     label: LabelValue
@@ -91,6 +95,7 @@ class CountedSignal(Message):
 class DriftSignal(Message):
     """A signal: something changed, or it is time. (Whether to retrain is the trigger's decision.)"""
 
+    goes_to: ClassVar[str] = "signals"
     id: str
     model: str
     detector: str
@@ -138,6 +143,7 @@ class ArtifactPointer(Message):
 class ModelUpdate(Message):
     """A model goes live. Readers order updates by (epoch, seq) and use the highest."""
 
+    goes_to: ClassVar[str] = "updates"
     model: str
     scope: str = "global"
     version: int
@@ -184,6 +190,7 @@ class CheckpointPause(Message):
 class ModelReport(Message):
     """How the learner does, every so many events."""
 
+    goes_to: ClassVar[str] = "reports"
     id: str
     model: str
     version: int
@@ -207,6 +214,7 @@ class ModelReport(Message):
 class Transition(Message):
     """A model takes a step in its life: see the drawing in docs/ARCHITECTURE.md."""
 
+    goes_to: ClassVar[str] = "lifecycle"
     id: str
     model: str
     member: str = Field(description="its name in the arena")
@@ -223,6 +231,7 @@ class Transition(Message):
 class Alert(Message):
     """Something that a person should look at: it goes on, but not as it was meant to."""
 
+    goes_to: ClassVar[str] = "alerts"
     id: str
     model: str
     kind: AlertKind = Field(description="what it is about")
@@ -235,6 +244,7 @@ class Alert(Message):
 class DeadLetter(Message):
     """A record that was refused, and why. The learning state is as if it had never been."""
 
+    goes_to: ClassVar[str] = "dead_letters"
     id: str
     topic: str
     partition: int
@@ -248,6 +258,7 @@ class DeadLetter(Message):
 class Retrain(Message):
     """A request on `model-control`: retrain now. The answer is a `DriftSignal` of kind `demand`."""
 
+    goes_to: ClassVar[str] = "control"
     id: str = Field(min_length=1, max_length=200, description="unique; the answer bears it")
     model: str
     ts: float = Field(description="when it was asked, epoch seconds")

@@ -13,7 +13,7 @@ from anabranch import artifact
 from anabranch.messages import ArtifactPointer, ModelUpdate
 from anabranch.ports import Clock, Outlet
 from anabranch.settings import Settings
-from learners.promotion import Promotion
+from learners.emitted import Promotion
 
 
 class Announcer:

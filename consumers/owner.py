@@ -18,12 +18,10 @@ from anabranch.messages import (
     Alert,
     AlertKind,
     DeadLetter,
-    DriftSignal,
     Level,
     ModelReport,
     ModelUpdate,
     TrainedOn,
-    Transition,
 )
 from anabranch.ports import AcceptedEvent, Clock, Committed, Control, Origin, Outlet, Positions, Record, Source, Store
 from anabranch.settings import Settings
@@ -41,11 +39,11 @@ from consumers.requests import Requests
 from consumers.restoring import newest, rebuilt_from, state_of
 from detectors.watch import Watch
 from learners import catalogue
+from learners.emitted import NOTHING, Emitted, Promotion
 from learners.fence import is_fault
-from learners.lane import Lane, Said
+from learners.lane import Lane
 from learners.lineage import Lineage
-from learners.promotion import Promotion
-from learners.retraining import Job, Recruited
+from learners.retraining import Recruited
 
 log = structlog.get_logger()
 
@@ -307,8 +305,7 @@ class Owner:
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.lane.lineage.restore(Lineage(events_max=1).state())
         for each in list(self.lane.jobs.under_way.values()):
-            for said in self.lane.admit(Recruited(each.job.id, failure="the log that it was to read is another now")):
-                self._say(said)
+            self._emit(self.lane.admit(Recruited(each.job.id, failure="the log that it was to read is another now")))
 
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""
@@ -372,10 +369,9 @@ class Owner:
         unusable = sum(self.lane.scores.unusable.values())
         return Read(guard.taken, guard.refused, guard.duplicates, guard.accepted - self.lane.events, unusable)
 
-    def _fold(self, several: Sequence[Said]) -> None:
-        """What the lane says of an event."""
-        for said in several:
-            self._say(said)
+    def _fold(self, emitted: Emitted) -> None:
+        """What comes of an event."""
+        self._emit(emitted)
         if self.lane.events >= self.recruiter.due:
             self.take_inputs()
 
@@ -386,10 +382,10 @@ class Owner:
             self._refuse(self.guard.label_lost(repeated, record))
             self._took("refused")
             return
-        said = self.lane.labelled(event.id, event.y, by=event)
+        emitted = self.lane.labelled(event.id, event.y, by=event)
         self.guard.label_taken(repeated)
         self._took("label")
-        self._fold(said)
+        self._fold(emitted)
 
     def take_inputs(self) -> None:
         """Let in finished jobs, requests and measurements. An input is journalled by the checkpoint after it."""
@@ -397,18 +393,15 @@ class Owner:
         for recruited in done:
             log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
             self._tell_failures(recruited)
-            for said in self.lane.admit(recruited):
-                self._say(said)
+            self._emit(self.lane.admit(recruited))
         asked = self.requests.take()
-        for said in [said for each in asked for said in self.lane.retrain_asked(each)]:
-            self._say(said)
+        for each in asked:
+            self._emit(self.lane.retrain_asked(each))
         change = self.costs.change(self.lane)
         if change is not None:
-            for said in self.lane.measured(every=change.every, too_slow=change.too_slow):
-                self._say(said)
+            self._emit(self.lane.measured(every=change.every, too_slow=change.too_slow))
         if done or asked or change is not None:
             self.checkpoint()
-
         self.recruiter.keep(self.lane.jobs.under_way)
 
     def _tell_failures(self, recruited: Recruited) -> None:
@@ -434,25 +427,22 @@ class Owner:
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _say(self, said: Said) -> None:
-        if isinstance(said, Promotion):
-            self._go_live(said)
-        elif isinstance(said, Job):
-            log.info("trigger", model=self.settings.name, job=said.id, reason=said.reason)
-            self.recruiter.submit(said)
-        elif isinstance(said, Alert):
-            self._alert(said)
-        elif isinstance(said, DriftSignal):
-            self._send("signals", said)
-        elif isinstance(said, Transition):
-            self._send("lifecycle", said)
-        elif isinstance(said, ModelReport):
-            self._send("reports", said.model_copy(update={"checkpoint_pause_s": self.pauses.take()}))
+    def _emit(self, emitted: Emitted) -> None:
+        """Say everything, and only then make a model live: what is not out before that commit never will be."""
+        if emitted is NOTHING:
+            return
+        for message in emitted.messages:
+            self._send(message)
+        for job in emitted.jobs:
+            log.info("trigger", model=self.settings.name, job=job.id, reason=job.reason)
+            self.recruiter.submit(job)
+        if emitted.promotion is not None:
+            self._go_live(emitted.promotion)
 
     def alert(self, kind: AlertKind, reason: str, *, level: Level = "alert") -> None:
         """Have somebody look: a line in the log, and a message on its topic."""
         place = "-".join(f"{partition}.{offset}" for partition, offset in sorted(self.positions.items()))
-        self._alert(
+        self._send(
             Alert(
                 id=f"{self.settings.name}/{self.scope}/{kind}/{place}",
                 model=self.settings.name,
@@ -464,13 +454,15 @@ class Owner:
             )
         )
 
-    def _alert(self, alert: Alert) -> None:
-        tell = log.error if alert.level == "alert" else log.warning
-        tell(alert.kind, model=alert.model, scope=self.scope, reason=alert.reason)
-        self._send("alerts", alert)
-
-    def _send(self, topic: str, message: DriftSignal | ModelReport | Transition | DeadLetter | Alert) -> None:
-        self.ports.outlet.send(self.settings.topics.name(topic), key=message.id, value=codec.encode(message))
+    def _send(self, message: Any) -> None:
+        """On the topic that it goes to."""
+        if isinstance(message, ModelReport):
+            message = message.model_copy(update={"checkpoint_pause_s": self.pauses.take()})
+        elif isinstance(message, Alert):
+            tell = log.error if message.level == "alert" else log.warning
+            tell(message.kind, model=message.model, scope=self.scope, reason=message.reason)
+        topic = self.settings.topics.name(message.goes_to)
+        self.ports.outlet.send(topic, key=message.id, value=codec.encode(message))
         self.listener(message)
 
     def _refuse(self, letter: DeadLetter) -> None:
@@ -485,7 +477,7 @@ class Owner:
                 reason=letter.reason,
                 note="the first of its stage; all go to dead-letters",
             )
-        self._send("dead_letters", letter)
+        self._send(letter)
 
     def _go_live(self, promotion: Promotion) -> None:
         """A new champion: its bytes go out, the state is checkpointed, then it is announced."""

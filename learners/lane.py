@@ -5,38 +5,33 @@ It reads no clock, no network and no random source: the same records in the same
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from river import base
 
 from anabranch import statetree
 from anabranch.errors import LearnError
-from anabranch.messages import Alert, DriftSignal, Message, ModelReport, Retrain, TrainedOn
+from anabranch.messages import Alert, DriftSignal, ModelReport, Retrain, TrainedOn, Transition
 from anabranch.ports import AcceptedEvent, Answer, Findings, Watcher
 from anabranch.settings import Settings
 from learners.constraints import HardConstraints
+from learners.emitted import NOTHING, Emitted, Promotion
 from learners.fence import is_fault
 from learners.library import Library
 from learners.life import Life
 from learners.members import Member
 from learners.pending import Pending
 from learners.placeless import placeless
-from learners.promotion import Promotion
 from learners.race import Race
 from learners.recruitment import Recruitment
-from learners.retraining import Job, Recruited
+from learners.retraining import Recruited
 from learners.scores import Scores, fits, metrics_of, wants_proba
 from learners.shadows import Shadows
 from learners.standing import StandingPlaces
 from learners.succession import Moment, Succession
 from learners.tasks import Task
 from learners.telling import Teller, noteworthy
-
-Said = Message | Promotion | Job
-"""What a lane yields: messages, models that go live, and jobs to carry out."""
-
-SILENCE: tuple[Said, ...] = ()
 
 UNUSABLE_BANDS, UNUSABLE_MIN = (0.01, 0.1, 0.5), 10
 """Shares of a champion's answers that cannot be used from which on it is an alert, if they are so many at least."""
@@ -123,7 +118,7 @@ class Lane:
 
     # ── the fold ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def asked(self, event: AcceptedEvent) -> Sequence[Said]:
+    def asked(self, event: AcceptedEvent) -> Emitted:
         """Every member predicts; if the event brings its label, every member is scored and learns too.
 
         Raises:
@@ -141,8 +136,8 @@ class Lane:
             self.race.ask(event, answers, number=self.events)
         alert = self._unusable(event, answer) if answer.unusable else None
         go_on = self._watched if self._watches_questions else self._go_on
-        said = go_on(event, answer, answers)
-        return said if alert is None else [alert, *said]
+        emitted = go_on(event, answer, answers)
+        return emitted if alert is None else Emitted([alert]).and_then(emitted)
 
     def _unusable(self, event: AcceptedEvent, answer: Answer) -> Alert | None:
         """The champion's answer cannot be used: what there is to tell, the first time and when they are many."""
@@ -161,21 +156,21 @@ class Lane:
         )
         return self.teller.alert(event, "answers", reason, number=number, level="alert" if band else "info")
 
-    def _watched(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
+    def _watched(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Emitted:
         """The same, with signals that need no label."""
         number = self.events + (event.y is not None)
         findings = self.watch.asked(event, answer, number=number)
-        said = self._go_on(event, answer, answers)
-        return said if findings is None else [*said, *self._drifted(event, findings)]
+        emitted = self._go_on(event, answer, answers)
+        return emitted if findings is None else emitted.and_then(self._drifted(event, findings))
 
-    def _go_on(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Sequence[Said]:
+    def _go_on(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Emitted:
         """Learn the event, or keep it until its label comes."""
         if event.y is not None:
             return self._learn(event, answer, answers)
         self.pending.wait(event, answer, answers)
-        return self._told(event) if self.life.untold else SILENCE
+        return Emitted(self._told(event)) if self.life.untold else NOTHING
 
-    def labelled(self, event_id: str, y: Any, *, by: AcceptedEvent | None = None) -> Sequence[Said]:
+    def labelled(self, event_id: str, y: Any, *, by: AcceptedEvent | None = None) -> Emitted:
         """The label of an event asked before: members are scored on what they predicted then, and learn.
 
         The features of then are what is learned. A label that no pending event waits for is passed over.
@@ -189,7 +184,7 @@ class Lane:
         """
         waiting = self.pending.take(event_id)
         if waiting is None:
-            return SILENCE
+            return NOTHING
         event, served, answers = waiting
         event = event._replace(y=y)
         if by is None:
@@ -199,27 +194,27 @@ class Lane:
 
     # ── inputs: what comes from outside the records, between two batches ────────────────────────────────────────
 
-    def admit(self, recruited: Recruited) -> Sequence[Said]:
+    def admit(self, recruited: Recruited) -> Emitted:
         """A retraining job came back: its recruits learn the gap and enter the arena; or it failed."""
         self.notes += self.recruitment.admit(recruited, event=self.events)
-        return self._told(self.newest) if self.newest is not None else SILENCE
+        return NOTHING if self.newest is None else Emitted(self._told(self.newest))
 
-    def retrain_asked(self, asked: Retrain) -> Sequence[Said]:
+    def retrain_asked(self, asked: Retrain) -> Emitted:
         """Somebody asked for a retraining: the answer, and the job if there is one to begin."""
         at, withheld = self.newest, self.recruitment.withheld(self.events)
         if at is None or withheld:
-            return [self._answer(asked, withheld=withheld)]
+            return Emitted([self._answer(asked, withheld=withheld)])
         self.notes.append(f"retraining asked for by {asked.by or 'somebody'}: {asked.reason}")
         answer = self._answer(asked)
         job = self.recruitment.demand(asked, champion=self.champion, event=self.events)
         self.watch.trained()
-        return [answer, *([] if job is None else [job]), *self._told(at)]
+        return Emitted([answer, *self._told(at)], [] if job is None else [job])
 
     def _answer(self, asked: Retrain, *, withheld: str = "") -> DriftSignal:
         window = self.recruitment.ranges(asked.events)
         return self.teller.answer(asked, self.newest, number=self.events, window=window, withheld=withheld)
 
-    def measured(self, *, every: Mapping[str, int], too_slow: Mapping[str, float]) -> Sequence[Said]:
+    def measured(self, *, every: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
 
         Args:
@@ -231,7 +226,7 @@ class Lane:
             share = every.get(member.name, 1) if member.kind != "displaced" else 1
             if share != member.every:
                 self._pace(member, share)
-        return self._told(self.newest) if self.newest is not None else SILENCE
+        return NOTHING if self.newest is None else Emitted(self._told(self.newest))
 
     def _pace(self, member: Member, every: int) -> None:
         member.every = every
@@ -260,7 +255,7 @@ class Lane:
 
     def _learn(
         self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer], *, whole: bool = True
-    ) -> Sequence[Said]:
+    ) -> Emitted:
         """Score and teach every member; `answers` are those given when the event was asked, by member.
 
         `whole`: the event's record holds both the features that are learned and the label, so it can be read again.
@@ -298,46 +293,41 @@ class Lane:
             self.notes += self.recruitment.remember(event)
         return self._conclude(event, loss, own)
 
-    def _conclude(self, event: AcceptedEvent, loss: float | None, own: Answer | None) -> Sequence[Said]:
+    def _conclude(self, event: AcceptedEvent, loss: float | None, own: Answer | None) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
         findings = self.watch.update(loss, event=number, seen=event, answer=own)
-        said: list[Said] = []
-        if findings is not None:
-            said += self._drifted(event, findings)
+        emitted = NOTHING if findings is None else self._drifted(event, findings)
         promotion = self._contest(event) if self.race.ahead else None
         if number >= self.shadows.due or number >= succession.due:
             succession.times_up(number)
         if promotion is None and succession.publication_due(number):
             promotion = succession.publish_as_it_is(self._moment(event))
-        if promotion is not None:
-            said.append(promotion)
-        if self.life.untold:
-            said += self._told(event)
-        if number % self._report_events == 0:
-            said.append(self._report(event))
-        return said or SILENCE
+        reports = number % self._report_events == 0
+        if promotion is None and not self.life.untold and not reports:
+            return emitted
+        told = self._told(event)
+        return emitted.and_then(Emitted([*told, self._report(event)] if reports else told, promotion=promotion))
 
     # ── drift, and going live ───────────────────────────────────────────────────────────────────────────────────
 
-    def _drifted(self, event: AcceptedEvent, findings: Findings) -> list[Said]:
+    def _drifted(self, event: AcceptedEvent, findings: Findings) -> Emitted:
         """The signals, and the job if they add up to a trigger."""
         if findings.triggered and (withheld := self.recruitment.withheld(self.events)):
             self.notes.append(f"trigger at event {self.events} passed over: {withheld}")
             findings = findings._replace(triggered=False, withheld=withheld)
             self.watch.withdraw()
-        said: list[Said] = [
+        signals = [
             self.teller.signal(
                 event, each, findings, number=self.events, window=self.recruitment.ranges(each.shift.window_events)
             )
             for each in findings.fired
         ]
-        if findings.triggered:
-            job = self.recruitment.trigger(findings.fired, champion=self.champion, event=self.events)
-            self.watch.trained()
-            if job is not None:
-                said.append(job)
-        return said
+        if not findings.triggered:
+            return Emitted(signals)
+        job = self.recruitment.trigger(findings.fired, champion=self.champion, event=self.events)
+        self.watch.trained()
+        return Emitted(signals, [] if job is None else [job])
 
     def _contest(self, event: AcceptedEvent) -> Promotion | None:
         """A shadow has evidence enough: the swap, if nothing holds it back."""
@@ -352,7 +342,7 @@ class Lane:
 
     # ── for people and checkpoints ──────────────────────────────────────────────────────────────────────────────
 
-    def _told(self, event: AcceptedEvent) -> list[Said]:
+    def _told(self, event: AcceptedEvent) -> list[Transition]:
         """The steps that members have taken since; those that end badly go into the report, too."""
         steps = self.life.tell()
         self.notes += [f"{step.member} {step.reason}" for step in steps if noteworthy(step)]

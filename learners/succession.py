@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 from anabranch.messages import UpdateKind
 from anabranch.ports import AcceptedEvent
 from anabranch.settings import Settings
+from learners.emitted import Promotion
 from learners.library import Library
 from learners.life import Life
 from learners.members import Member, revived
-from learners.promotion import Promotion
 from learners.shadows import NEVER, Shadows
 
 

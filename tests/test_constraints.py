@@ -9,9 +9,9 @@ from test_lane import Reads, contested, event
 
 from anabranch import statetree
 from anabranch.messages import Transition
+from learners.emitted import Promotion
 from learners.groups import Groups
 from learners.lane import Lane
-from learners.promotion import Promotion
 
 
 class Holds(base.Classifier):

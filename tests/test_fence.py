@@ -21,10 +21,10 @@ from consumers.poison import Poison
 from consumers.simulation import hostile_models, model_fuzz
 from consumers.simulation.hostile_models import LABELS, NUMBERS, PROBABILITIES, Evil
 from detectors.watch import Watch
+from learners.emitted import Promotion
 from learners.fence import NOTHING, Fence
 from learners.lane import Lane
 from learners.members import Member
-from learners.promotion import Promotion
 from learners.scores import Scores
 from learners.tasks import Task
 

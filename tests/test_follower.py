@@ -18,7 +18,7 @@ from anabranch.messages import ModelUpdate, TrainedOn
 from anabranch.settings_file import build
 from consumers.announcer import Announcer, update_key
 from consumers.kafka_outlet import KafkaOutlet
-from learners.promotion import Promotion
+from learners.emitted import Promotion
 
 
 class Publisher:

@@ -22,8 +22,8 @@ from anabranch.settings_file import build
 from detectors.watch import Watch
 from learners import catalogue
 from learners.arena import Contest
+from learners.emitted import NOTHING, Promotion
 from learners.lane import Lane
-from learners.promotion import Promotion
 from learners.retraining import Job, Recruited, retrain
 
 
@@ -150,7 +150,7 @@ def test_a_label_that_comes_at_once_is_as_one_brought_along() -> None:
     said: list[list[Any]] = [[], []]
     for n in range(60, 160):
         said[0] += spoken(together.asked(event(n, c=False)))
-        assert apart.asked(event(n, y=None, c=False)) == ()
+        assert apart.asked(event(n, y=None, c=False)) is NOTHING
         said[1] += spoken(apart.labelled(f"e{n}", True))
     assert [type(each) for each in said[0]] == [Promotion]
     assert [comparable(each) for each in said[0]] == [comparable(each) for each in said[1]]
@@ -229,8 +229,8 @@ def test_a_label_that_nobody_waits_for_changes_nothing() -> None:
     lane.asked(event(0, y=None))
     lane.labelled("e0", True)
     before = digest(lane)
-    assert lane.labelled("e0", False) == ()
-    assert lane.labelled("nobody", False) == ()
+    assert lane.labelled("e0", False) is NOTHING
+    assert lane.labelled("nobody", False) is NOTHING
     assert digest(lane) == before
 
 

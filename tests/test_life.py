@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from test_lane import Reads, contested, event, job_of, lane_of, names, spoken
 
 from anabranch.messages import LifeState, Transition
+from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.life import MOVES, Life
-from learners.promotion import Promotion
 from learners.retraining import Recruited
 
 

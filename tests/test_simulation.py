@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from anabranch.errors import OwnershipLost
+from anabranch.errors import CheckpointError, OwnershipLost
 from anabranch.messages import ModelUpdate
 from anabranch.ports import Committed, Positions
 from anabranch.settings import Settings
@@ -23,6 +23,7 @@ from consumers.simulation.oracle import announced_once
 from consumers.simulation.schedules import Finding, Loop, Scenario, Simulation
 from consumers.simulation.stream import Recipe, Synthetic
 from consumers.simulation.volumes import VOLUMES, FolderVolume
+from learners.emitted import Emitted
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS_TO_FIND = 120
@@ -132,6 +133,14 @@ class HastyOwner(Owner):
         super().checkpoint()
 
 
+class PromotingOwner(Owner):
+    """Makes a model live first, and says afterwards what else came of the event."""
+
+    def _emit(self, emitted: Emitted) -> None:
+        super()._emit(Emitted(promotion=emitted.promotion))
+        super()._emit(Emitted(emitted.messages, emitted.jobs))
+
+
 class FirstEpochOwner(Owner):
     """Goes back to a checkpoint's parent as if what the lost one announced had never been read."""
 
@@ -161,6 +170,12 @@ def test_an_outbox_that_is_published_before_the_commit_is_found() -> None:
     found = first_failure(planted(with_owner(HastyOwner)))
     assert "two updates are called" in found.finding
     assert found == Campaign([planted(with_owner(HastyOwner))]).some([found.seed])[0]
+
+
+def test_what_is_said_after_a_promotion_is_missed() -> None:
+    """A crash behind its commit loses it: whoever goes on goes on behind the event."""
+    found = first_failure(planted(with_owner(PromotingOwner)))
+    assert "was never published" in found.finding
 
 
 def test_a_torn_checkpoint_that_is_not_a_new_epoch_is_found() -> None:
@@ -205,9 +220,12 @@ def test_a_manifest_that_is_written_in_place_is_found() -> None:
             if path.name != "manifest.json":
                 super()._write(path, data)
                 return
-            with self.files.create(path) as file:
-                file.write(data)
-                self.files.sync(file)
+            try:
+                with self.files.create(path) as file:
+                    file.write(data)
+                    self.files.sync(file)
+            except OSError as error:
+                raise CheckpointError(f"{path}: {error.strerror}") from error
 
     def in_place(journal: Any) -> Any:
         journal.store.__class__ = InPlace

@@ -13,9 +13,9 @@ from anabranch.ports import AcceptedEvent
 from anabranch.settings_file import build
 from detectors.watch import Watch
 from learners import catalogue, portfolio
+from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.members import Member
-from learners.promotion import Promotion
 
 NAMES = ["linear-slow", "linear", "linear-quick", "bayes", "tree", "adaptive-tree", "tree-reset", "bayes-reset"]
 BAYES = {"name": "bayes", "steps": [{"use": "naive_bayes.GaussianNB"}]}

@@ -69,6 +69,7 @@ class FaultySource(MemorySource):
 
     def commit(self, positions: Positions, metadata: str) -> None:
         """Commit; when it fails, nobody knows whether it took place."""
+        self.process.endanger()
         self.process.act(
             "commit",
             partial(super().commit, positions, metadata),
@@ -134,6 +135,8 @@ class FaultyOutlet(MemoryOutlet):
             _away()
 
         send_everything = partial(send, values=chunks)
+        self.process.promotes = True
+        self.process.schedule.calm -= 1
         return self.process.act(f"send all to {topic}", send_everything, {"the broker is away": send_some})
 
 

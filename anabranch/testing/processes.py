@@ -19,6 +19,9 @@ from anabranch.testing.schedule import CRASH_AFTER, CRASH_BEFORE, Schedule
 
 T = TypeVar("T")
 
+DELICATE, DELICATE_STEPS = 0.5, 6
+"""How often a fault comes soon after `endanger`, and within how many steps: the commit's and the next."""
+
 
 class Crash(BaseException):
     """A process that ends here and now, as by kill -9. (No Exception: nothing in it may catch and survive it.)"""
@@ -39,6 +42,8 @@ class Process:
         self.ended = False
         self.faults = 0
         """How much has gone wrong in it."""
+        self.promotes = False
+        """Whether a model's bytes are out, and the commit before their announcement is not."""
         self._doomed = False
         self._steps_left = 0
         self._spared = schedule.steps_to_fault()
@@ -87,6 +92,12 @@ class Process:
         if fate == CRASH_AFTER:
             self.crash()
         return result
+
+    def endanger(self) -> None:
+        """It makes a model live now: at times, the next thing that goes wrong does so within a few steps."""
+        if self.promotes and self.schedule.rng.random() < DELICATE:
+            self._spared = min(self._spared, self.schedule.rng.randint(1, DELICATE_STEPS))
+        self.promotes = False
 
     def crash(self) -> NoReturn:
         """End here."""

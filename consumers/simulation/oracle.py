@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from anabranch import codec, statetree
-from anabranch.messages import DeadLetter, DriftSignal, ModelUpdate
+from anabranch.messages import DeadLetter, Message, ModelReport, ModelUpdate
 from anabranch.ports import AcceptedEvent, Positions, Record
 from anabranch.settings import Settings
 from anabranch.testing import MemoryLog
@@ -17,8 +17,8 @@ from consumers.simulation.journal import Past
 from consumers.simulation.recruiting import Input
 from consumers.simulation.stream import Stream
 from detectors.watch import Watch
-from learners.lane import Lane, Said
-from learners.promotion import Promotion
+from learners.emitted import Emitted, Promotion
+from learners.lane import Lane
 from learners.retraining import Job
 
 Place = tuple[int, int]
@@ -34,7 +34,7 @@ class Straight:
     stream: Stream
     jobs: dict[str, Job] = field(default_factory=dict)
     promotions: list[Promotion] = field(default_factory=list)
-    signals: list[str] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
 
     def run(self, order: Iterable[Record], inputs: Sequence[Input]) -> None:
         """Learn everything."""
@@ -42,8 +42,7 @@ class Straight:
         for record in order:
             event = self.guard.check(record)
             assert isinstance(event, AcceptedEvent), f"{record} was learned, and is refused: {event}"
-            for said in self.lane.asked(event):
-                self._hear(said)
+            self._hear(self.lane.asked(event))
             while waiting and waiting[-1].event == self.lane.events:
                 self._admit(waiting.pop())
         assert not waiting, f"{waiting} came after the last event"
@@ -53,13 +52,10 @@ class Straight:
         promotion = self.lane.rebuilt(reason=rebuilt_from(begun))
         self.promotions = [] if promotion is None else [promotion]
 
-    def _hear(self, said: Said) -> None:
-        if isinstance(said, Job):
-            self.jobs[said.id] = said
-        elif isinstance(said, Promotion):
-            self.promotions.append(said)
-        elif isinstance(said, DriftSignal):
-            self.signals.append(said.id)
+    def _hear(self, emitted: Emitted) -> None:
+        self.messages += emitted.messages
+        self.jobs |= {job.id: job for job in emitted.jobs}
+        self.promotions += [] if emitted.promotion is None else [emitted.promotion]
 
     def _admit(self, back: Input) -> None:
         recruited = outcome(self.jobs[back.job_id], self, self.settings)
@@ -73,7 +69,7 @@ class Straight:
             )
             recruited = recruited.__class__(back.job_id, models, failures=back.failures)
         assert back.failure or not recruited.failure, f"a shadow was admitted, and cannot be trained: {recruited}"
-        self.lane.admit(recruited)
+        self._hear(self.lane.admit(recruited))
 
     def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterable[Record]:
         """As a reader of the log before retention took anything."""
@@ -118,7 +114,7 @@ class Oracle:
         yield from _all_announced(straight.promotions, updates, after=past.rebuilt_from or 0)
         yield from _later(updates, after=past.rebuilt_from)
         yield from self._fetchable(updates)
-        yield from self._signals(straight.signals)
+        yield from self._said(straight.messages)
 
     def _topic(self, which: str) -> str:
         return self.settings.topics.name(which)
@@ -171,11 +167,26 @@ class Oracle:
             if hashlib.sha256(b"".join(chunk.value or b"" for chunk in chunks)).hexdigest() != at.sha256:
                 yield f"the artifact of version {update.version} is not where its update says"
 
-    def _signals(self, expected: Iterable[str]) -> Iterator[str]:
-        published = {codec.decode(DriftSignal, value).id for value in self.log.values(self._topic("signals"))}
-        for each in expected:
-            if each not in published:
-                yield f"signal {each} was never published"
+    def _said(self, expected: Iterable[Message]) -> Iterator[str]:
+        """Every signal, step, report and alert is on its topic, as the straight run says it."""
+        known: dict[str, set[bytes]] = {}
+        for message in expected:
+            if message.goes_to not in known:
+                values = self.log.values(self._topic(message.goes_to))
+                known[message.goes_to] = {_timeless(codec.decode(type(message), value)) for value in values}
+            if _timeless(message) not in known[message.goes_to]:
+                yield f"{_name(message)} was never published"
+
+
+def _timeless(message: Message) -> bytes:
+    """The message without what a clock has put into it."""
+    if isinstance(message, ModelReport):
+        message = message.model_copy(update={"checkpoint_pause_s": None})
+    return codec.encode(message)
+
+
+def _name(message: Message) -> str:
+    return f"{type(message).__name__} {getattr(message, 'id', '')}"
 
 
 def _once(places: Sequence[Place], stream: Stream, *, learned: int) -> Iterator[str]:
