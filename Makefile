@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-ROOMS := anabranch detectors learners consumers commands
+ROOMS := anabranch config detectors learners consumers evaluation commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
@@ -46,7 +46,7 @@ golden: $(READY) ## write what the golden runs say anew, after a change that is 
 	@$(BIN)/python -m tests.test_golden_runs $(ARGS)
 
 kafka: $(READY) ## run a real Apache Kafka in the foreground; needs Java and Maven
-	@exec $(BIN)/python -m anabranch.kafka_local $(ARGS)
+	@exec $(BIN)/python -m commands.brokers.local $(ARGS)
 
 client: $(READY) ## build the client's wheel into client/dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir client/dist client

@@ -16,7 +16,7 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── ArtifactError        a published model cannot be used; the follower keeps the one it has
     │   └── ArtifactMissing  its bytes are not where they were announced; they may come yet
     ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
-    ├── UnreadableMessage    bytes that are not the message they should be (anabranch/codec)
+    ├── UnreadableMessage    bytes that are not the message they should be (anabranch/messages.py)
     └── NoChampionYet        a follower was asked before the first model came
 """
 

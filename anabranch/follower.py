@@ -20,9 +20,9 @@ import river
 from anabranch.artifact import Artifact, unpack
 from anabranch.candidates import RETRY_S, Candidates
 from anabranch.errors import AnabranchError, ArtifactError, ArtifactMissing, KafkaUnavailable, NoChampionYet
-from anabranch.kafka_artifacts import fetch
-from anabranch.kafka_clients import Kafka, examine
-from anabranch.kafka_models import Updates
+from anabranch.kafka.artifacts import fetch
+from anabranch.kafka.clients import Kafka, examine
+from anabranch.kafka.updates import Updates
 from anabranch.messages import ModelUpdate
 
 log = logging.getLogger("anabranch.follower")
@@ -211,7 +211,10 @@ class Follower:
             )
         if update.river != river.__version__:
             raise ArtifactError(f"it is of River {update.river}, here is {river.__version__}: install the same")
-        return unpack(fetch(self.kafka, update), sha256=pointer.sha256, trusted=self.trusted)
+        return unpack(self._fetch(update), sha256=pointer.sha256, trusted=self.trusted)
+
+    def _fetch(self, update: ModelUpdate) -> bytes:
+        return fetch(self.kafka, update)
 
 
 def _said(error: BaseException) -> str:

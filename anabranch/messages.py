@@ -4,11 +4,13 @@ Each is a frozen pydantic model; `anabranch schema` prints their JSON Schemas. N
 """
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from anabranch.instants import spelt_out
+from anabranch.errors import AnabranchError
+from anabranch.values import spelt_out
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Moment = Annotated[datetime | Number, BeforeValidator(spelt_out)]
@@ -278,3 +280,36 @@ PUBLISHED: tuple[type[Message], ...] = (
     DeadLetter,
     Retrain,
 )
+
+
+# ── Messages to bytes and back: JSON by orjson ──────────────────────────────────────────────────────────────────────
+
+_BOM = b"\xef\xbb\xbf"
+"""With which some editors begin a text."""
+
+M = TypeVar("M", bound=Message)
+
+
+class UnreadableMessage(AnabranchError):
+    """Bytes that are not the message they should be."""
+
+
+def encode(message: Message) -> bytes:
+    """The message as JSON, UTF-8."""
+    return orjson.dumps(message.model_dump(mode="json"))
+
+
+def decode(kind: type[M], data: bytes) -> M:
+    """The message in `data`. What a newer sender says beyond it is passed over.
+
+    Raises:
+        UnreadableMessage: naming the message and the first fault.
+    """
+    try:
+        return kind.model_validate(orjson.loads(data.removeprefix(_BOM)), extra="ignore")
+    except orjson.JSONDecodeError as error:
+        raise UnreadableMessage(f"not a {kind.__name__}: not JSON: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UnreadableMessage(f"not a {kind.__name__}: {where}: {first['msg']}") from error

@@ -1,5 +1,13 @@
-"""What labels and answers may be at most, and what stands for an answer that could not be used."""
+"""What labels and answers may be at most, and what stands for an answer that could not be used.
 
+>>> rfc_3339("2026-11-25 10:00:00+00"), rfc_3339("2026-11-25T10:00:00.5 UTC"), rfc_3339("2026-11-25T10:00:00+0530")
+('2026-11-25T10:00:00+00:00', '2026-11-25T10:00:00.5+00:00', '2026-11-25T10:00:00+05:30')
+>>> rfc_3339("2026-11-25 10:00:00"), rfc_3339("25.11.2026 10:00:00Z")
+(None, None)
+"""
+
+import re
+from datetime import datetime
 from typing import Any
 
 NUMBER_MAX = 1e100
@@ -21,3 +29,37 @@ def worst(y: Any, *, numeric: bool) -> Any:
 def worst_probabilities(y: Any) -> dict[Any, float]:
     """Probabilities that are certain of what is wrong."""
     return {y: 0.0, not y: 1.0} if isinstance(y, bool) else {y: 0.0}
+
+
+# ── Moments as people and databases write them: RFC 3339, and the usual spellings of its zones ──────────────────────
+
+# What Python reads and RFC 3339 does not know (weeks, no dashes, +02:80) would not be an Event for others.
+_INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)"
+    r" ?(?:([Zz]|UTC|GMT)|([+-]\d\d)(?::?([0-5]\d))?)",
+    re.ASCII,
+).fullmatch
+
+
+def rfc_3339(text: str) -> str | None:
+    """The moment in RFC 3339; None if it is no moment, or names no zone. `+00`, `+0000`, ` UTC` and ` GMT` are read."""
+    found = _INSTANT(text)
+    if found is None:
+        return None
+    date, time, zulu, hours, minutes = found.groups()
+    zone = "+00:00" if zulu else f"{hours}:{minutes or '00'}"
+    return f"{date}T{time}{zone}"
+
+
+def epoch_s(text: str) -> float | None:
+    """The moment in epoch seconds; None as with `rfc_3339`, or if there is no such day or hour."""
+    moment = rfc_3339(text)
+    try:
+        return None if moment is None else datetime.fromisoformat(moment).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def spelt_out(ts: Any) -> Any:
+    """A text with its zone as RFC 3339 writes it; everything else as it is."""
+    return rfc_3339(ts) or ts if type(ts) is str else ts

@@ -11,13 +11,13 @@ import orjson
 from confluent_kafka import Producer
 from river.datasets import synth
 
-from anabranch.kafka_clients import producer
-from anabranch.kafka_local import LocalKafka
-from anabranch.ports import Record
-from anabranch.settings import Settings
-from anabranch.settings_file import build
-from consumers.kafka_source import KafkaSource
-from consumers.topics import create
+from anabranch.events import Record
+from anabranch.kafka.clients import producer
+from commands.brokers.local import LocalKafka
+from config.loading import build
+from config.settings import Settings
+from consumers.kafka.source import KafkaSource
+from consumers.kafka.topics import create
 
 MODELS = {
     "HoeffdingTree": [{"use": "tree.HoeffdingTreeClassifier"}],

@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from anabranch.ports import Shift
-from anabranch.settings import Detector
+from anabranch.events import Shift
+from config.settings import Detector
 from detectors.catalogue import gauge_of
 
 BEFORE = 3_000

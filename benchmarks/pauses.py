@@ -22,19 +22,19 @@ from typing import Any
 
 import structlog
 
-from anabranch.clock import SystemClock
-from anabranch.kafka_clients import producer
+from anabranch.kafka.clients import producer
 from anabranch.messages import TrainedOn
-from anabranch.settings import Settings
-from anabranch.testing import MemoryLog, MemoryOutlet
 from benchmarks.agrawal import MODELS, TimedSource, settings_of
-from consumers.checkpoints import FileStore
-from consumers.file_source import FileSource
-from consumers.job_processes import ProcessRecruiter
-from consumers.kafka_outlet import KafkaOutlet
-from consumers.learning_loop import LearningLoop
+from config.settings import Settings
+from consumers.clock import SystemClock
+from consumers.jobs.processes import ProcessRecruiter
+from consumers.kafka.outlet import KafkaOutlet
+from consumers.loop import LearningLoop
 from consumers.owner import Owner, Ports
-from learners import catalogue
+from consumers.stores.store import FileStore
+from evaluation.file_source import FileSource
+from evaluation.simulation.world import MemoryLog, MemoryOutlet
+from learners.models import catalogue
 
 AIMS_MS = {"StandardScaler|LogisticRegression": 20.0, "HoeffdingTree": 150.0}
 COST_AIM = 0.03

@@ -5,8 +5,8 @@ import random
 import time
 from typing import Any
 
-from anabranch.ports import AcceptedEvent, Answer
-from anabranch.settings_file import build
+from anabranch.events import AcceptedEvent, Answer
+from config.loading import build
 from detectors.catalogue import ERROR
 from detectors.watch import Watch
 

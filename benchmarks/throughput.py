@@ -25,21 +25,21 @@ import orjson
 import structlog
 from river import linear_model, preprocessing, tree
 
-from anabranch.clock import SystemClock
-from anabranch.kafka_clients import producer
+from anabranch.events import Record
+from anabranch.kafka.clients import producer
 from anabranch.messages import TrainedOn
-from anabranch.ports import Record
-from anabranch.settings import Settings
 from benchmarks import pauses, signal_cost
 from benchmarks.agrawal import MODELS, TimedSource, agrawal, filled_kafka, settings_of
-from consumers.backtest import Backtest
-from consumers.checkpoints import FileStore
-from consumers.guard import Guard
-from consumers.job_processes import ProcessRecruiter
-from consumers.kafka_outlet import KafkaOutlet
-from consumers.learning_loop import LearningLoop
+from config.settings import Settings
+from consumers.clock import SystemClock
+from consumers.guard.guard import Guard
+from consumers.jobs.processes import ProcessRecruiter
+from consumers.kafka.outlet import KafkaOutlet
+from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from learners import catalogue
+from consumers.stores.store import FileStore
+from evaluation.backtest import Backtest
+from learners.models import catalogue
 
 PLAIN: dict[str, Callable[[], Any]] = {  # as a user of River would write them
     "tree.HoeffdingTreeClassifier": tree.HoeffdingTreeClassifier,

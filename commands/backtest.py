@@ -60,10 +60,11 @@ def _one(
     json: bool,
 ) -> None:
     """One configuration: its result, and its picture."""
-    from anabranch.clock import SystemClock
-    from commands import backtest_view, data, event_time, trial, wiring
-    from consumers.backtest import Backtest
-    from consumers.trace import Trace
+    from commands import data, event_time, trial, wiring
+    from commands.views import backtest as backtest_view
+    from consumers.clock import SystemClock
+    from evaluation.backtest import Backtest
+    from evaluation.trace import Trace
 
     draw = None if plot is None else _painter(plot)
     settings = wiring.settings_at(config)
@@ -126,7 +127,7 @@ def _painter(plot: Path) -> Any:
         )
     _try_path(plot)
     try:
-        from commands.backtest_plot import draw
+        from commands.views.backtest_plot import draw
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"--plot needs the extra [plot] ({error.name} is not installed): pip install matplotlib, "

@@ -7,12 +7,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from anabranch.clock import CpuClock
 from anabranch.errors import ConfigError
-from anabranch.settings import Settings
-from commands import data, event_time, figures, trial, wiring
-from consumers.backtest import Backtest
-from consumers.hindsight import SPAN_EVENTS, LaneHindsight
+from commands import data, event_time, trial, wiring
+from commands.views import figures
+from config.settings import Settings
+from consumers.clock import CpuClock
+from evaluation.backtest import Backtest
+from evaluation.hindsight import SPAN_EVENTS, LaneHindsight
 from learners.lane import Lane
 
 

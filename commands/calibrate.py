@@ -42,10 +42,10 @@ def calibrate(
 
     from commands import trial, wiring
     from commands.data import files, records
-    from consumers.history import history
     from detectors.calibration import HORIZON_EVENTS, KNOBS, RUNS, Bench, chosen
     from detectors.catalogue import signal_of
     from detectors.error_signals import ErrorSignal
+    from evaluation.history import history
 
     settings = wiring.settings_at(config)
     rate = _rate(false_alarms)

@@ -8,7 +8,7 @@ import typer
 from commands.data_options import Drop, Encoding, Id, Keep, Missing, Target, Ts, TsFormat
 
 if TYPE_CHECKING:
-    from anabranch.settings import Settings
+    from config.settings import Settings
 
 
 def check(
@@ -57,13 +57,13 @@ def check(
 
 def _ask(settings: "Settings") -> None:
     """What a learner would ask the brokers at its start, and more; all that is wrong is said before it ends."""
-    from anabranch.kafka_topics import require
-    from consumers import topic_faults, topics
+    from consumers.kafka import topics
+    from consumers.kafka.topics import require
 
-    for fault in topic_faults.shortcomings(settings):
+    for fault in topics.shortcomings(settings):
         typer.echo(f"warning: {fault}", err=True)
     needed = [settings.topics.name(which) for which in topics.LEARNED]
     require(settings.kafka, needed)
-    for fault in topic_faults.transactions(settings):
+    for fault in topics.transactions(settings):
         typer.echo(f"warning: {fault}", err=True)
     print(f"brokers: they answer, and all {len(needed)} topics are there")

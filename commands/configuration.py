@@ -21,7 +21,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from anabranch.settings import (
+from config.settings import (
     Arena,
     Augment,
     Checkpoint,

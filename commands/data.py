@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from anabranch.errors import ConfigError
+from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter
-from anabranch.ports import AcceptedEvent, Record
-from anabranch.settings import Settings
-from consumers.file_source import TOPIC
-from consumers.files import Files, once
-from consumers.guard import Guard, own_time_s
-from consumers.tables.reading import Reading
+from config.settings import Settings
+from consumers.guard.guard import Guard, own_time_s
+from evaluation.file_source import TOPIC
+from evaluation.files import Files, once
+from evaluation.tables.reading import Reading
 
 
 def warn(said: str) -> None:

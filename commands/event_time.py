@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Iterator
 
-from anabranch.settings import Settings
-from consumers.files import Files
+from config.settings import Settings
+from evaluation.files import Files
 
 _PARAMETERS = {"schedule": ("every", "cron"), "threshold": ("over",)}
 

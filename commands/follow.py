@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from anabranch.follower import Follower
-    from anabranch.kafka_clients import Kafka
+    from anabranch.kafka.clients import Kafka
 
 HINT_S = 5.0
 LOOK_S = 1.0
@@ -65,7 +65,7 @@ def follow(
 def _see(name: str, kafka: "Kafka", *, topic: str, artifacts: str, timeout_s: float | None) -> None:
     """What waiting does not mend is said at once; brokers that are away may come, while there is time."""
     from anabranch.errors import KafkaRefused, KafkaUnavailable
-    from anabranch.kafka_topics import require
+    from consumers.kafka.topics import require
 
     is_short = timeout_s is not None and timeout_s <= HINT_S
     try:
@@ -96,7 +96,7 @@ def _came(model: "Follower", *, timeout_s: float | None) -> bool:
 def _known(model: "Follower") -> str:
     """Which models have been announced."""
     from anabranch.errors import KafkaUnavailable
-    from anabranch.kafka_models import announced
+    from anabranch.kafka.updates import announced
 
     try:
         known = sorted(announced(model.kafka, topic=model.topic))

@@ -24,14 +24,14 @@ def inspect(
     """Say of each column what it holds, what is missing and what is odd, and which columns will be features."""
     import orjson
 
-    from anabranch import settings_file
     from anabranch.errors import ConfigError
-    from commands import inspect_view
     from commands.data import files
-    from consumers.files import reading_of
-    from consumers.tables.survey import survey
+    from commands.views import inspect as inspect_view
+    from config import loading
+    from evaluation.files import reading_of
+    from evaluation.tables.survey import survey
 
-    settings = None if config is None else settings_file.load(config)
+    settings = None if config is None else loading.load(config)
     given = files(
         settings, data, keep=keep, drop=drop, missing=missing,
         target=target, ts=ts, ts_format=ts_format, id=id_, encoding=encoding,

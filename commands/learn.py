@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from consumers.learning_loop import LearningLoop
+    from consumers.loop import LearningLoop
 
 
 def learn(
@@ -34,8 +34,8 @@ def learn(
     label).
     """
     from commands import data, wiring
-    from commands.learn_view import View
-    from consumers import topics
+    from commands.views.learn import View
+    from consumers.kafka import topics
     from consumers.owner import Gain
 
     settings = wiring.settings_at(config)

@@ -46,13 +46,13 @@ def produce(
     from rich.console import Console
     from rich.progress import track
 
-    from anabranch import settings_file
     from anabranch.errors import ConfigError
-    from anabranch.kafka_clients import producer
-    from anabranch.kafka_topics import require
+    from anabranch.kafka.clients import producer
     from commands import wiring
     from commands.data import files
-    from consumers.kafka_outlet import KafkaOutlet
+    from config import loading
+    from consumers.kafka.outlet import KafkaOutlet
+    from consumers.kafka.topics import require
 
     kafka = wiring.kafka_options(config, bootstrap)
     topic = topic or wiring.topic_of("events", config)
@@ -60,7 +60,7 @@ def produce(
     stopping = threading.Event()
     outlet = KafkaOutlet(producer(kafka), stopping=stopping)
     reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
-    settings = None if config is None else settings_file.load(config)
+    settings = None if config is None else loading.load(config)
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
     values = islice(given.events(now_s=time.time()), limit)
     console = Console(stderr=True)

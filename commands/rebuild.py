@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from consumers.learning_loop import LearningLoop
+    from consumers.loop import LearningLoop
 
 
 def rebuild(
@@ -21,7 +21,7 @@ def rebuild(
     or when it is stopped before, `anabranch learn` goes on from there.
     """
     from commands import wiring
-    from consumers import topics
+    from consumers.kafka import topics
     from consumers.owner import Gain
 
     settings = wiring.settings_at(config)

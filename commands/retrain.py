@@ -19,16 +19,16 @@ def retrain(
     import time
     import uuid
 
-    from anabranch import codec, settings_file
-    from anabranch.kafka_clients import producer
-    from anabranch.kafka_topics import require
-    from anabranch.messages import Retrain
+    from anabranch.kafka.clients import producer
+    from anabranch.messages import Retrain, encode
     from commands import wiring
-    from consumers.kafka_control import PARTITION
-    from consumers.kafka_outlet import KafkaOutlet
+    from config import loading
+    from consumers.kafka.control import PARTITION
+    from consumers.kafka.outlet import KafkaOutlet
+    from consumers.kafka.topics import require
 
     config = Path(model) if model.endswith(".toml") else None
-    settings = settings_file.load(config) if config else None
+    settings = loading.load(config) if config else None
     kafka = wiring.kafka_options(config, bootstrap)
     name = settings.name if settings else model
     where = topic or (settings.topics.name("control") if settings else "model-control")
@@ -41,7 +41,7 @@ def retrain(
     if warning:
         typer.echo(f"warning: {warning}", err=True)
     outlet = KafkaOutlet(producer(kafka))
-    outlet.send(where, key=name, value=codec.encode(request), partition=PARTITION)
+    outlet.send(where, key=name, value=encode(request), partition=PARTITION)
     outlet.flush()
     print(f"asked {name} to retrain, as {request.id} on {where}; the answer comes on drift-signals")
 
@@ -49,7 +49,7 @@ def retrain(
 def unknown(kafka: dict[str, object], model: str, *, updates: str) -> str:
     """What to say if nobody has announced such a model: a mistyped name is asked in vain."""
     from anabranch.errors import KafkaUnavailable
-    from anabranch.kafka_models import announced
+    from anabranch.kafka.updates import announced
 
     try:
         known = sorted({name for name, _ in announced(kafka, topic=updates)})

@@ -33,10 +33,11 @@ def simulate(
     last steps and the command that replays it; the exit code is then 1.
     """
     from commands import data as given_data
-    from commands import simulation_view, wiring
-    from consumers.simulation import model_fuzz
-    from consumers.simulation import siege as sieges
-    from consumers.simulation.campaign import MODELS, Campaign, configured, shipped
+    from commands import wiring
+    from commands.views import simulation as simulation_view
+    from evaluation.simulation import model_fuzz
+    from evaluation.simulation import siege as sieges
+    from evaluation.simulation.campaign import MODELS, Campaign, configured, shipped
 
     if data is not None and config is None:
         raise typer.BadParameter("it needs a configuration", param_hint="--data")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from anabranch.ports import Committed
-    from anabranch.settings import Settings
+    from config.settings import Settings
+    from consumers.ports import Committed
 
 BROKER_S = 2.0
 """So long a broker is asked what is committed."""
@@ -25,8 +25,8 @@ def state(
     import orjson
 
     from commands import wiring
-    from consumers.checkpoints import store_of
     from consumers.inspection import inspect
+    from consumers.stores.store import store_of
 
     settings = wiring.settings_at(config)
     scope = wiring.scope_of(settings, partition)
@@ -45,8 +45,8 @@ def committed_of(settings: "Settings", partition: int | None) -> "tuple[Committe
     import threading
 
     from anabranch.errors import KafkaUnavailable
-    from anabranch.kafka_clients import admin, reach
-    from consumers.kafka_group import Group, newest_of
+    from anabranch.kafka.clients import admin, reach
+    from consumers.kafka.group import Group, newest_of
 
     try:
         reach(settings.kafka, timeout_s=BROKER_S)

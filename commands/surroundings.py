@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from anabranch.errors import ConfigError
-from anabranch.kafka_clients import examine
-from anabranch.settings import Settings
+from anabranch.kafka.clients import examine
+from config.settings import Settings
 
 _ADDRESS = re.compile(r"[A-Za-z0-9+.-]+://")
 

@@ -16,11 +16,11 @@ def topics() -> None:
 @app.command()
 def create(config: Annotated[Path, typer.Argument(help="the TOML file of the model")]) -> None:
     """Create the topics that are not there yet; those that are stay as they are."""
-    from anabranch import settings_file
-    from anabranch.kafka_clients import reach
-    from consumers.topics import create as create_topics
+    from anabranch.kafka.clients import reach
+    from config import loading
+    from consumers.kafka.topics import create as create_topics
 
-    settings = settings_file.load(config)
+    settings = loading.load(config)
     reach(settings.kafka)  # says so if nobody answers
     for name, answer in create_topics(settings).items():
         print(f"{name}: {answer}")

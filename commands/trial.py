@@ -5,16 +5,16 @@ from itertools import islice
 from typing import Any
 
 from anabranch.errors import ConfigError
-from anabranch.ports import AcceptedEvent
-from anabranch.settings import ModelSpec, Settings
+from anabranch.events import AcceptedEvent
 from commands.data import records, warn
-from consumers.files import Files
-from consumers.guard import Guard, learnable
+from config.settings import ModelSpec, Settings
+from consumers.guard.guard import Guard, learnable
 from consumers.poison import about_strings
-from learners import catalogue
-from learners.fence import is_fault
+from evaluation.files import Files
+from learners.models import catalogue
+from learners.models.fence import is_fault
+from learners.models.tasks import Task
 from learners.scores import metrics_of, wants_proba
-from learners.tasks import Task
 
 EVENTS = 100
 

@@ -28,9 +28,10 @@ def watch(
 
     With --since-start, what is there already comes topic by topic, as the brokers send it.
     """
-    from anabranch.kafka_tail import Tail
-    from anabranch.kafka_topics import require
-    from commands import watch_view, wiring
+    from anabranch.kafka.tail import Tail
+    from commands import wiring
+    from commands.views import watch as watch_view
+    from consumers.kafka.topics import require
 
     settings = wiring.settings_at(config)
     kinds = watch_view.kinds(settings.topics, topic or Which)

@@ -14,29 +14,34 @@ import structlog
 import typer
 from river import base
 
-from anabranch import artifact, codec, kafka_artifacts, kafka_clients, kafka_models, settings_file, statetree
-from anabranch.clock import SystemClock
+from anabranch import artifact, statetree
 from anabranch.errors import ConfigError, KafkaUnavailable, ModelSpecError, SessionExpired
-from anabranch.kafka_clients import DEFAULT_BOOTSTRAP, producer
-from anabranch.messages import Message, ModelUpdate, TrainedOn
-from anabranch.settings import Settings, Topics
+from anabranch.kafka import artifacts as kafka_artifacts
+from anabranch.kafka import clients as kafka_clients
+from anabranch.kafka import updates as kafka_updates
+from anabranch.kafka.clients import DEFAULT_BOOTSTRAP, producer
+from anabranch.messages import Message, ModelUpdate, TrainedOn, encode
 from anabranch.statetree import StateTreeError
-from commands import data, figures
-from consumers.checkpoints import store_of
-from consumers.files import Files
-from consumers.guard import Guard, learnable
-from consumers.history import blaming
+from commands import data
+from commands.views import figures
+from config import loading
+from config.settings import Settings, Topics
+from consumers.clock import SystemClock
+from consumers.guard.guard import Guard, learnable
 from consumers.intake import Read
-from consumers.job_processes import ProcessRecruiter
-from consumers.kafka_control import KafkaControl
-from consumers.kafka_outlet import KafkaOutlet
-from consumers.kafka_source import KafkaSource
-from consumers.learning_loop import LearningLoop
+from consumers.jobs.processes import ProcessRecruiter
+from consumers.kafka.control import KafkaControl
+from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.source import KafkaSource
+from consumers.loop import LearningLoop
 from consumers.owner import GLOBAL, PLAIN, First, Gain, Owner, Ports
 from consumers.patience import Voice
+from consumers.stores.store import store_of
 from detectors.watch import Watch
-from learners import catalogue
+from evaluation.files import Files
+from evaluation.history import blaming
 from learners.lane import Lane
+from learners.models import catalogue
 
 log = structlog.get_logger()
 
@@ -59,7 +64,7 @@ def settings_at(config: Path) -> Settings:
     Raises:
         ConfigError: naming the file and what is wrong in it, with the model, a detector or a metric as well.
     """
-    settings = settings_file.load(config)
+    settings = loading.load(config)
     sys.path.insert(0, str(config.resolve().parent))
     with naming(config):
         lane_of(settings)
@@ -126,7 +131,7 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
     if named is None:
         raise ConfigError(f"{published!r} names no published model; write models:/name/7 or models:/name@champion")
     topic = settings.topics.name("updates")
-    known = kafka_models.all_updates(settings.kafka, topic=topic, model=named["name"])
+    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=named["name"])
     wanted = [each for each in known if named["version"] is None or each.version == int(named["version"])]
     if not wanted:
         versions = ", ".join(str(each.version) for each in known) or "none"
@@ -176,7 +181,7 @@ def learning_loop(
 def announced(settings: Settings, scope: str) -> ModelUpdate | None:
     """The newest update of a model."""
     topic = settings.topics.name("updates")
-    known = kafka_models.all_updates(settings.kafka, topic=topic, model=settings.name, scope=scope)
+    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=settings.name, scope=scope)
     return known[-1] if known else None
 
 
@@ -260,16 +265,16 @@ def exit_by(read: Read) -> None:
 def kafka_options(config: Path | None, bootstrap: str | None) -> dict[str, object]:
     """librdkafka's settings from a configuration file or an address."""
     if config is not None:
-        return {"bootstrap.servers": DEFAULT_BOOTSTRAP, **settings_file.load(config).kafka}
+        return {"bootstrap.servers": DEFAULT_BOOTSTRAP, **loading.load(config).kafka}
     return {"bootstrap.servers": bootstrap or os.environ.get("ANABRANCH_BOOTSTRAP", DEFAULT_BOOTSTRAP)}
 
 
 def topic_of(which: str, config: Path | None) -> str:
     """The name of a topic: the configuration's, or what it is called without one."""
-    topics = Topics() if config is None else settings_file.load(config).topics
+    topics = Topics() if config is None else loading.load(config).topics
     return topics.name(which)
 
 
 def print_message(message: Message) -> None:
     """One message as one line of JSON, as it is on its topic."""
-    print(codec.encode(message).decode(), flush=True)
+    print(encode(message).decode(), flush=True)

@@ -11,8 +11,8 @@ import river
 
 from anabranch import artifact
 from anabranch.messages import ArtifactPointer, ModelUpdate
-from anabranch.ports import Clock, Outlet
-from anabranch.settings import Settings
+from config.settings import Settings
+from consumers.ports import Clock, Outlet
 from learners.emitted import Promotion
 
 

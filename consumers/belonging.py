@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from anabranch.errors import CheckpointError, ConfigError, LogTruncated
-from anabranch.ports import Origin, Positions
-from anabranch.settings import Settings
+from config.settings import Settings
+from consumers.ports import Origin, Positions
 
 _ACCEPT = (
     "`anabranch learn CONFIG --accept-loss` goes on with what was learned so far, from {where}; "

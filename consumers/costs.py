@@ -10,10 +10,10 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from anabranch.ports import Clock
-from anabranch.settings import Settings
+from config.settings import Settings
+from consumers.ports import Clock
+from learners.arena.members import Member
 from learners.lane import Lane
-from learners.members import Member
 
 SAMPLE_EVERY = 19
 """Records from one measured event to the next; no multiple of `SAMPLED`, or some members would never be measured."""

@@ -4,13 +4,13 @@ from typing import Any
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError
-from anabranch.ports import Committed, Store
-from anabranch.settings import Settings
+from config.settings import Settings
 from consumers.belonging import refuse_other_scope
-from consumers.restoring import newest, state_of
+from consumers.checkpoint import newest, state_of
+from consumers.ports import Committed, Store
 from detectors.watch import Watch
-from learners import catalogue
 from learners.lane import Lane
+from learners.models import catalogue
 
 
 def inspect(

@@ -137,7 +137,7 @@ class Read:
 
     Args:
         unlabelled: events whose label had not come by the end.
-        unusable: answers that could not be used (learners/fence.py); their events were learned.
+        unusable: answers that could not be used (learners/models/fence.py); their events were learned.
     """
 
     records: int

@@ -12,8 +12,9 @@ import orjson
 import structlog
 from river import base
 
-from anabranch import codec, statetree
+from anabranch import statetree
 from anabranch.errors import CheckpointError, ConfigError, KafkaUnavailable, LearnError, LearningFrozen
+from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import (
     Alert,
     AlertKind,
@@ -22,28 +23,30 @@ from anabranch.messages import (
     ModelReport,
     ModelUpdate,
     TrainedOn,
+    decode,
+    encode,
 )
-from anabranch.ports import AcceptedEvent, Clock, Committed, Control, Origin, Outlet, Positions, Record, Source, Store
-from anabranch.settings import Settings
+from config.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
-from consumers.blobs import digest
+from consumers.checkpoint import newest, rebuilt_from, state_of
 from consumers.costs import Costs
-from consumers.guard import Guard, Repeated
+from consumers.guard.guard import Guard, Repeated
+from consumers.guard.labels import answer_of
 from consumers.intake import Intake, Outcome, Read
-from consumers.labels import answer_of
+from consumers.jobs.recruiting import Recruiter
 from consumers.pauses import Pauses
 from consumers.poison import Poison
-from consumers.recruiting import Recruiter
+from consumers.ports import Clock, Committed, Control, Origin, Outlet, Positions, Source, Store
 from consumers.requests import Requests
-from consumers.restoring import newest, rebuilt_from, state_of
+from consumers.stores.blobs import digest
 from detectors.watch import Watch
-from learners import catalogue
 from learners.emitted import NOTHING, Emitted, Promotion
-from learners.fence import is_fault
 from learners.lane import Lane
-from learners.lineage import Lineage
-from learners.retraining import Recruited
+from learners.models import catalogue
+from learners.models.fence import is_fault
+from learners.retraining.jobs import Recruited
+from learners.retraining.lineage import Lineage
 
 log = structlog.get_logger()
 
@@ -255,7 +258,7 @@ class Owner:
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
         self.losses = list(state.get("losses", ()))
-        self.outbox = [codec.decode(ModelUpdate, each) for each in state["outbox"]]
+        self.outbox = [decode(ModelUpdate, each) for each in state["outbox"]]
         if state["configured"] != self._configured():
             log.warning(
                 "the configuration's model has changed",
@@ -462,7 +465,7 @@ class Owner:
             tell = log.error if message.level == "alert" else log.warning
             tell(message.kind, model=message.model, scope=self.scope, reason=message.reason)
         topic = self.settings.topics.name(message.goes_to)
-        self.ports.outlet.send(topic, key=message.id, value=codec.encode(message))
+        self.ports.outlet.send(topic, key=message.id, value=encode(message))
         self.listener(message)
 
     def _refuse(self, letter: DeadLetter) -> None:
@@ -591,9 +594,7 @@ class Owner:
 
     def _publish_outbox(self) -> None:
         for update in self.outbox:
-            self.ports.outlet.send(
-                self.settings.topics.name("updates"), key=update_key(update), value=codec.encode(update)
-            )
+            self.ports.outlet.send(self.settings.topics.name("updates"), key=update_key(update), value=encode(update))
         if self.outbox:
             self.ports.outlet.flush()
             self.announcer.tidy()
@@ -615,7 +616,7 @@ class Owner:
             "configured": self._configured(),
             "poison": self.poison.state(),
             "rebuilding": self.rebuilding,
-            "outbox": [codec.encode(update) for update in self.outbox],
+            "outbox": [encode(update) for update in self.outbox],
             "artifacts": list(self.announcer.kept),
             "guard": self.guard.state(),
             "intake": self.intake.state(),

@@ -1,13 +1,13 @@
 """How long the loop stands still for its checkpoints: measured for people, and no part of the learning state."""
 
 from anabranch.messages import CheckpointPause
-from anabranch.ports import Clock
+from consumers.ports import Clock
 
 
 class Pauses:
     """The parts of each pause, and the last and the largest since somebody asked.
 
-    >>> from anabranch.testing import FrozenClock
+    >>> from evaluation.simulation.world import FrozenClock
     >>> clock = FrozenClock()
     >>> pauses = Pauses(clock)
     >>> for seconds in (3, 1):

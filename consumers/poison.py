@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from anabranch.errors import LearnError, LearningFrozen
-from anabranch.ports import Positions, Record
+from anabranch.events import Record
+from consumers.ports import Positions
 
 Place = tuple[int, int]
 """A partition and an offset in it."""

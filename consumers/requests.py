@@ -2,10 +2,9 @@
 
 import structlog
 
-from anabranch import codec
-from anabranch.codec import UnreadableMessage
-from anabranch.messages import Retrain
-from anabranch.ports import Control, Record
+from anabranch.events import Record
+from anabranch.messages import Retrain, UnreadableMessage, decode
+from consumers.ports import Control
 
 log = structlog.get_logger()
 
@@ -42,7 +41,7 @@ class Requests:
 
 def _read(record: Record) -> Retrain | None:
     try:
-        return codec.decode(Retrain, record.value or b"")
+        return decode(Retrain, record.value or b"")
     except UnreadableMessage as error:
         log.warning("request refused", topic=record.topic, offset=record.offset, reason=str(error))
         return None

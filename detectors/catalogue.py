@@ -9,8 +9,8 @@ from river import base, drift
 from river.drift import binary
 
 from anabranch.errors import ConfigError
-from anabranch.settings import Detector, Section, Settings
-from anabranch.settings_file import section
+from config.loading import section
+from config.settings import Detector, Section, Settings
 from detectors.distribution_signals import DistributionSettings, DistributionSignal, Inputs, Labels, Predictions
 from detectors.error_signals import ErrorSignal, Gauge, gauge_for
 from detectors.schedule import Schedule, ScheduleSettings, Volume, VolumeSettings

@@ -1,7 +1,7 @@
 """Signals without labels: what comes in, or what is predicted, is distributed otherwise than when the champion began.
 
 >>> import random
->>> from anabranch.ports import AcceptedEvent, Answer
+>>> from anabranch.events import AcceptedEvent, Answer
 >>> rng = random.Random(7)
 >>> signal = Inputs("inputs", DistributionSettings())
 >>> for n in range(1, 6001):
@@ -17,9 +17,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from anabranch.events import AcceptedEvent, Answer, Shift
 from anabranch.messages import MovedFeature, SignalKind
-from anabranch.ports import AcceptedEvent, Answer, Shift
-from anabranch.settings import Section
+from config.settings import Section
 from detectors.columns import LAYOUT, MISSING, Column, column, revived
 from detectors.distances import Distance, discoveries
 

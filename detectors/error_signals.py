@@ -21,8 +21,8 @@ from typing import Any, Protocol
 from river import drift
 from river.drift import binary
 
+from anabranch.events import Shift
 from anabranch.messages import SignalKind as Kind
-from anabranch.ports import Shift
 from detectors.means import Means
 from detectors.sr import SRDetector
 

@@ -14,9 +14,9 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 from pydantic import Field, field_validator, model_validator
 
+from anabranch.events import AcceptedEvent, Answer, Shift
 from anabranch.messages import SignalKind
-from anabranch.ports import AcceptedEvent, Answer, Shift
-from anabranch.settings import Seconds, Section
+from config.settings import Seconds, Section
 
 
 class ScheduleSettings(Section):

@@ -2,8 +2,8 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+from anabranch.events import AcceptedEvent, Answer, Shift
 from anabranch.messages import SignalKind
-from anabranch.ports import AcceptedEvent, Answer, Shift
 
 
 class Signal(Protocol):

@@ -1,8 +1,8 @@
 """A signal on a metric: over the last events, or a span of event time, it crosses a value or grows worse.
 
-A window that lacks what the metric divides by (a positive, for recall) is not judged: see anabranch/divisors.py.
+A window that lacks what the metric divides by (a positive, for recall) is not judged: see config/metrics.py.
 
->>> from anabranch.ports import Answer
+>>> from anabranch.events import Answer
 >>> signal = Threshold("low", ThresholdSettings(metric="Accuracy", window=100, below=0.7), task="binary")
 >>> right = [True] * 300 + [n % 2 == 0 for n in range(300)]
 >>> [n for n, each in enumerate(right, 1) if signal.labelled(True, Answer(each), now_s=None)]
@@ -17,12 +17,11 @@ from typing import Any
 from pydantic import Field, model_validator
 from river import metrics
 
-from anabranch.divisors import defined
+from anabranch.events import Answer, Shift
 from anabranch.messages import SignalKind
-from anabranch.metric_names import metric_of, on_proba
-from anabranch.ports import Answer, Shift
-from anabranch.settings import Seconds, Section
 from anabranch.values import worst, worst_probabilities
+from config.metrics import defined, metric_of, on_proba
+from config.settings import Seconds, Section
 
 
 class ThresholdSettings(Section):

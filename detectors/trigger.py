@@ -1,6 +1,6 @@
 """The trigger: the decision to retrain, taken on one signal, on several together, or on all.
 
->>> from anabranch.ports import Fired, Shift
+>>> from anabranch.events import Fired, Shift
 >>> def shown(name, event):
 ...     return trigger.decide([Fired(name, Shift(1.0, 0.5, 10))], event=event, place=(0, event), now_s=None).triggered
 >>> trigger = Trigger(settings.Trigger(when="all", debounce_events=500), names=("adwin", "page_hinkley"))
@@ -11,10 +11,10 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from anabranch import settings
 from anabranch.errors import ConfigError
+from anabranch.events import Fired
 from anabranch.messages import CountedSignal
-from anabranch.ports import Fired
+from config import settings
 
 DAY_S = 86_400
 

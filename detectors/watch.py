@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from anabranch.ports import AcceptedEvent, Answer, Findings, Fired
-from anabranch.settings import Settings
+from anabranch.events import AcceptedEvent, Answer, Findings, Fired
+from config.settings import Settings
 from detectors.catalogue import signal_of
 from detectors.error_signals import ErrorSignal
 from detectors.event_clock import EventClock

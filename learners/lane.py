@@ -6,35 +6,71 @@ It reads no clock, no network and no random source: the same records in the same
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from river import base
 
 from anabranch import statetree
 from anabranch.errors import LearnError
+from anabranch.events import AcceptedEvent, Answer, Findings
 from anabranch.messages import Alert, DriftSignal, ModelReport, Retrain, TrainedOn, Transition
-from anabranch.ports import AcceptedEvent, Answer, Findings, Watcher
-from anabranch.settings import Settings
-from learners.constraints import HardConstraints
+from config.settings import Settings
+from learners.arena.arena import Race
+from learners.arena.constraints import HardConstraints
+from learners.arena.library import Library
+from learners.arena.lifecycle import Life
+from learners.arena.members import Member
+from learners.arena.shadows import Shadows
+from learners.arena.standing import StandingPlaces
+from learners.arena.succession import Moment, Succession
 from learners.emitted import NOTHING, Emitted, Promotion
-from learners.fence import is_fault
-from learners.library import Library
-from learners.life import Life
-from learners.members import Member
+from learners.models.fence import is_fault
+from learners.models.tasks import Task
 from learners.pending import Pending
-from learners.placeless import placeless
-from learners.race import Race
-from learners.recruitment import Recruitment
-from learners.retraining import Recruited
+from learners.reports import Teller, noteworthy
+from learners.retraining.jobs import Recruited
+from learners.retraining.lineage import placeless
+from learners.retraining.recruits import Recruitment
 from learners.scores import Scores, fits, metrics_of, wants_proba
-from learners.shadows import Shadows
-from learners.standing import StandingPlaces
-from learners.succession import Moment, Succession
-from learners.tasks import Task
-from learners.telling import Teller, noteworthy
 
 UNUSABLE_BANDS, UNUSABLE_MIN = (0.01, 0.1, 0.5), 10
 """Shares of a champion's answers that cannot be used from which on it is an alert, if they are so many at least."""
+
+
+class Watcher(Protocol):
+    """Watches the champion for reasons to retrain; part of the lane's fold, so it is deterministic."""
+
+    sees_questions: bool
+    """Whether `asked` wants to be called at all."""
+    wants_proba: bool
+    """Whether answers must come with probabilities."""
+
+    def asked(self, event: AcceptedEvent, answer: Answer, *, number: int) -> Findings | None:
+        """Called for each event with the champion's answer, before its label is looked at; `number` as in `update`."""
+
+    def update(self, loss: float | None, *, event: int, seen: AcceptedEvent, answer: Answer | None) -> Findings | None:
+        """Called once for each labelled event, with the champion's loss in [0, 1] and the event's number.
+
+        Loss and answer are None if the champion had not been asked. The result is None when nothing fired.
+        """
+
+    def trained(self) -> None:
+        """A retraining has begun."""
+
+    def withdraw(self) -> None:
+        """No retraining could begin on the trigger just found: as if there had been none."""
+
+    def rescaled(self) -> None:
+        """From now on the same errors cost more, which is no rise."""
+
+    def start_over(self) -> None:
+        """Forget what was seen: it was of a champion that has been displaced."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
 
 
 class Lane:

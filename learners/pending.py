@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from anabranch.ports import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Answer
 
 
 class Waiting(NamedTuple):

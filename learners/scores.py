@@ -7,14 +7,13 @@ from typing import Any
 
 from river import base, metrics
 
-from anabranch.divisors import Tally
 from anabranch.errors import ConfigError
-from anabranch.metric_names import metric_of as metric_of  # noqa: PLC0414  # named from here, too
-from anabranch.metric_names import on_proba
-from anabranch.ports import Answer
-from anabranch.settings import Settings
+from anabranch.events import Answer
 from anabranch.values import worst
-from learners.fence import WITHOUT_BOUND
+from config.metrics import Tally, on_proba
+from config.metrics import metric_of as metric_of  # noqa: PLC0414  # named from here, too
+from config.settings import Settings
+from learners.models.fence import WITHOUT_BOUND
 
 DEFAULTS = {
     "binary": ("Accuracy", "F1", "LogLoss"),

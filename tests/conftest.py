@@ -24,11 +24,11 @@ from hypothesis import settings
 from testcontainers.community.kafka import KafkaContainer
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka_embedded import EmbeddedKafka
-from anabranch.kafka_local import LocalKafka, create_topic
-from anabranch.ports import Store
-from anabranch.testing import Dying
-from consumers.learning_loop import LearningLoop
+from commands.brokers.embedded import EmbeddedKafka
+from commands.brokers.local import LocalKafka, create_topic
+from consumers.loop import LearningLoop
+from consumers.ports import Store
+from evaluation.simulation.world import Dying
 
 ROOT = Path(__file__).resolve().parent.parent
 WHICH = "ANABRANCH_TEST_KAFKA"  # an address, or the word jars, which passes a Docker engine by

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from river import dummy, metrics, tree
 
-from anabranch.ports import Answer
+from anabranch.events import Answer
 from benchmarks.accuracy import generators, jobs, measures, one_pass, our_pass
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.aims import ARF, CHEAP, EIGHT, aims

@@ -14,13 +14,13 @@ from river import dummy
 
 from anabranch import statetree
 from anabranch.messages import TrainedOn
-from anabranch.settings_file import build
-from learners.arena import EVIDENCE_MAX, LAMBDAS, Contest, Interval
-from learners.constraints import HardConstraints
-from learners.life import Life
-from learners.members import Member
-from learners.shadows import Shadows
-from learners.tasks import Task
+from config.loading import build
+from learners.arena.constraints import HardConstraints
+from learners.arena.evidence import EVIDENCE_MAX, LAMBDAS, Contest, Interval
+from learners.arena.lifecycle import Life
+from learners.arena.members import Member
+from learners.arena.shadows import Shadows
+from learners.models.tasks import Task
 
 DIFFERENCES = st.lists(st.floats(-1, 1), max_size=60)
 

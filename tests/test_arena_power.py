@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 
-from learners.arena import LAMBDAS, Contest
+from learners.arena.evidence import LAMBDAS, Contest
 
 RUNS = 300
 LAM = np.array(LAMBDAS)

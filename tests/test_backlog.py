@@ -18,17 +18,16 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from river.datasets import synth
 
-from anabranch import codec
 from anabranch.errors import CheckpointError, ConfigError
-from anabranch.kafka_models import all_updates
-from anabranch.kafka_tail import Tail
-from anabranch.messages import Alert, ModelUpdate
+from anabranch.kafka.tail import Tail
+from anabranch.kafka.updates import all_updates
+from anabranch.messages import Alert, ModelUpdate, decode
 from commands import wiring
-from consumers.kafka_reader import KafkaLogReader
-from consumers.merging import Merger
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.kafka.merging import Merger
+from consumers.kafka.reader import KafkaLogReader
+from consumers.kafka.topics import create
 from consumers.owner import PLAIN, Gain, Owner
-from consumers.recruiting import InlineRecruiter
-from consumers.topics import create
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -265,7 +264,7 @@ def test_what_retention_took_is_named_and_can_be_accepted(project: Project) -> N
     assert "500 events learned" in project.anabranch("learn", project.config, "--until-end", "--accept-loss")
     assert "offsets 300 to 599" in project.anabranch("state", project.config)
     with Tail({"bootstrap.servers": project.bootstrap}, [f"{project.prefix}model-alerts"], start="earliest") as tail:
-        (told,) = (codec.decode(Alert, message.value() or b"") for message in tail.poll(5.0))
+        (told,) = (decode(Alert, message.value() or b"") for message in tail.poll(5.0))
     assert told.kind == "log"
     assert "offsets 300 to 599" in told.reason
 

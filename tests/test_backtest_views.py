@@ -18,10 +18,10 @@ from river.datasets import synth
 
 from anabranch.errors import ConfigError
 from anabranch.messages import ModelUpdate
-from commands import backtest_view
 from commands.backtest import _painter
-from commands.backtest_plot import _name_swaps
-from consumers.trace import Trace
+from commands.views import backtest as backtest_view
+from commands.views.backtest_plot import _name_swaps
+from evaluation.trace import Trace
 
 ROOT = Path(__file__).resolve().parent.parent
 BAYES, TREE = "naive_bayes.GaussianNB", "tree.HoeffdingTreeClassifier"
@@ -160,7 +160,7 @@ def test_plot_refuses_what_it_cannot_write_before_it_runs(tmp_path: Path, sea: P
 
 def test_plot_without_matplotlib_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra by its name."""
-    monkeypatch.delitem(sys.modules, "commands.backtest_plot", raising=False)
+    monkeypatch.delitem(sys.modules, "commands.views.backtest_plot", raising=False)
     for name in [each for each in sys.modules if each.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [_Without("matplotlib"), *sys.meta_path])

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from test_follower import Publisher, eventually
 
-from anabranch import candidates, follow, kafka_artifacts, kafka_models
+from anabranch import candidates, follow
 from anabranch.artifact import chunk_key
 from anabranch.candidates import CANDIDATES_MAX, Candidates
 from anabranch.errors import ConfigError
-from anabranch.kafka_models import EPOCH_MAX
+from anabranch.kafka import artifacts as kafka_artifacts
+from anabranch.kafka import updates as kafka_updates
+from anabranch.kafka.updates import EPOCH_MAX
 from anabranch.messages import ArtifactPointer, ModelUpdate
 from commands import wiring
 
@@ -216,9 +218,9 @@ def test_foreign_updates_count_for_nobody(embedded: Any) -> None:
         publisher.say(good.model_copy(update={"seq": 50 + number, **changes}), key="m/global/9")
     publisher.say(good, key="ghost/global/1")
     kafka, topic = publisher.kafka, publisher.topic
-    assert kafka_models.all_updates(kafka, topic=topic, model="m") == [good]
-    assert kafka_models.all_updates(kafka, topic=topic, model="ghost") == []
-    assert kafka_models.announced(kafka, topic=topic) == {("m", "global")}
+    assert kafka_updates.all_updates(kafka, topic=topic, model="m") == [good]
+    assert kafka_updates.all_updates(kafka, topic=topic, model="ghost") == []
+    assert kafka_updates.announced(kafka, topic=topic) == {("m", "global")}
     assert wiring.announced(publisher.settings, "global") == good
     with pytest.raises(ConfigError, match="versions there: 1"):
         wiring._from_published(publisher.settings, "models:/m/9")

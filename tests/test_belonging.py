@@ -9,18 +9,18 @@ import pytest
 from anabranch import statetree
 from anabranch.errors import CheckpointError, ConfigError, LogTruncated
 from anabranch.messages import TrainedOn
-from anabranch.ports import Committed
-from anabranch.settings import Settings
-from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from consumers.blobs import digest
-from consumers.checkpoints import MemoryStore
+from config.loading import build
+from config.settings import Settings
 from consumers.inspection import inspect
-from consumers.learning_loop import LearningLoop
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
 from consumers.owner import PLAIN, Gain, Owner, Ports
-from consumers.recruiting import InlineRecruiter
-from learners import catalogue
-from learners.lineage import count
+from consumers.ports import Committed
+from consumers.stores.blobs import digest
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
+from learners.retraining.lineage import count
 
 ACCEPT = Gain(accept_loss=True)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from anabranch.settings import Detector
-from anabranch.settings_file import build
+from config.loading import build
+from config.settings import Detector
 from detectors.calibration import KNOBS, Bench, Trial, chosen
 from detectors.catalogue import gauge_of
 

@@ -9,11 +9,11 @@ from river import base, compose, ensemble, forest, linear_model, naive_bayes, op
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
-from anabranch.settings import ModelSpec
-from anabranch.settings_file import build as settings_of
+from config.loading import build as settings_of
+from config.settings import ModelSpec
 from detectors.watch import Watch
-from learners.catalogue import build
 from learners.lane import Lane
+from learners.models.catalogue import build
 
 LOGISTIC = {"use": "linear_model.LogisticRegression"}
 TREE = {"use": "tree.HoeffdingTreeClassifier"}

@@ -13,13 +13,13 @@ import s3fs
 from moto.server import ThreadedMotoServer
 
 from anabranch.errors import CheckpointError, ConfigError
-from anabranch.ports import Store
-from anabranch.settings_file import build
-from consumers.blobs import digest
-from consumers.checkpoints import FileStore, store_of
-from consumers.folders import RealFiles
-from consumers.manifest import STRANGER_S
-from consumers.s3_store import S3Store
+from config.loading import build
+from consumers.ports import Store
+from consumers.stores.blobs import digest
+from consumers.stores.folders import RealFiles
+from consumers.stores.manifest import STRANGER_S
+from consumers.stores.s3 import S3Store
+from consumers.stores.store import FileStore, store_of
 
 BUCKET = "s3://checkpoints"
 
@@ -240,7 +240,7 @@ def test_other_addresses_are_refused(scheme: str) -> None:
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not as a missing module somewhere deep inside."""
-    monkeypatch.delitem(sys.modules, "consumers.s3_store")
+    monkeypatch.delitem(sys.modules, "consumers.stores.s3")
     missing: Any = None  # what Python itself takes for "not installed"
     monkeypatch.setitem(sys.modules, "s3fs", missing)
     with pytest.raises(ConfigError, match=r"needs the extra \[s3\] \(s3fs is not installed\): pip install 'anabranch"):

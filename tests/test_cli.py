@@ -15,15 +15,15 @@ import pytest
 from test_bad_updates import UPDATE
 from typer.testing import CliRunner
 
-from anabranch import codec
 from anabranch.errors import ConfigError
-from anabranch.kafka_clients import producer
-from anabranch.kafka_tail import Tail
-from anabranch.settings_file import build
+from anabranch.kafka.clients import producer
+from anabranch.kafka.tail import Tail
+from anabranch.messages import encode
 from commands import surroundings
 from commands.main import VERBS, app
+from config.loading import build
 from consumers.announcer import update_key
-from consumers.kafka_outlet import KafkaOutlet
+from consumers.kafka.outlet import KafkaOutlet
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
@@ -306,7 +306,7 @@ def test_follow_names_the_models_that_there_are(any_kafka: Any, topic_prefix: st
     outlet = KafkaOutlet(producer({"bootstrap.servers": any_kafka.bootstrap}))
     for model, scope, version in (("fraud", "global", 1), ("fraud", "global", 2), ("churn", "p3", 1)):
         update = UPDATE.model_copy(update={"model": model, "scope": scope, "version": version})
-        outlet.send(topic, key=update_key(update), value=codec.encode(update))
+        outlet.send(topic, key=update_key(update), value=encode(update))
     outlet.flush()
     done = anabranch("follow", "fruad", "--bootstrap", any_kafka.bootstrap, "--topic", topic, "--timeout", 1)
     assert done.returncode == 1

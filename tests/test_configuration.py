@@ -9,11 +9,11 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
-from anabranch.settings import AtLeast, Settings
-from anabranch.settings_file import build
 from commands import configuration, surroundings, wiring
-from consumers import files
-from consumers.guard import Guard
+from config.loading import build
+from config.settings import AtLeast, Settings
+from consumers.guard.guard import Guard
+from evaluation import files
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.toml"))

@@ -9,8 +9,8 @@ from test_lane import Reads, contested, event
 
 from anabranch import statetree
 from anabranch.messages import Transition
+from learners.arena.constraints import Groups
 from learners.emitted import Promotion
-from learners.groups import Groups
 from learners.lane import Lane
 
 

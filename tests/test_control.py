@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from anabranch import codec
-from anabranch.messages import Retrain
-from anabranch.settings_file import build
-from consumers.kafka_control import KafkaControl
+from anabranch.messages import Retrain, decode
+from config.loading import build
+from consumers.kafka.control import KafkaControl
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,7 +37,7 @@ def read(control: KafkaControl, *, polls_max: int = 300) -> list[tuple[int, str]
     """The next requests that come, with their offsets: as soon as there is one."""
     for _ in range(polls_max):
         if records := control.poll():
-            return [(each.offset, codec.decode(Retrain, each.value or b"").reason) for each in records]
+            return [(each.offset, decode(Retrain, each.value or b"").reason) for each in records]
         time.sleep(0.1)
     return []
 

@@ -7,16 +7,15 @@ from river import base
 from test_lane import QUICK, event
 from test_learning_loop import filled, loop_on, settings_of
 
-from anabranch import codec
-from anabranch.clock import SystemClock
-from anabranch.messages import ModelReport, TrainedOn, Transition
-from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryLog
-from consumers.checkpoints import MemoryStore
+from anabranch.messages import ModelReport, TrainedOn, Transition, decode
+from config.loading import build
+from consumers.clock import SystemClock
 from consumers.costs import CHANGE_EVENTS, SAMPLED, Costs
+from consumers.stores.store import MemoryStore
 from detectors.watch import Watch
+from evaluation.simulation.world import FrozenClock, MemoryLog
+from learners.arena.members import Member
 from learners.lane import Lane
-from learners.members import Member
 
 CLOCK = FrozenClock()
 
@@ -129,9 +128,9 @@ def paced_log() -> MemoryLog:
 def test_a_budget_is_kept_and_reported_by_the_loop() -> None:
     """Some members are paced; the steps are on `model-lifecycle`, the shares in the reports."""
     log = paced_log()
-    steps = [codec.decode(Transition, value) for value in log.values("model-lifecycle")]
+    steps = [decode(Transition, value) for value in log.values("model-lifecycle")]
     assert any("budget" in step.reason for step in steps)
-    last = codec.decode(ModelReport, log.values("model-reports")[-1])
+    last = decode(ModelReport, log.values("model-reports")[-1])
     assert any(member.every != 1 for member in last.members)
     assert next(member.every for member in last.members if member.kind == "champion") == 1
 

@@ -6,12 +6,12 @@ import orjson
 import pytest
 from river import metrics, tree
 
-from anabranch.clock import SystemClock
 from anabranch.messages import Event, TrainedOn
-from anabranch.settings import Settings
 from commands.demo.stream import BEGIN_S, NIGHT_ENDS_HOUR, SPOILT, Stream
-from consumers.backtest import Backtest
-from learners import catalogue
+from config.settings import Settings
+from consumers.clock import SystemClock
+from evaluation.backtest import Backtest
+from learners.models import catalogue
 
 EVENTS = 6_000
 

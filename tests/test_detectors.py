@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from anabranch import statetree
 from anabranch.errors import ConfigError
-from anabranch.ports import AcceptedEvent, Answer, Findings, Fired, Shift
-from anabranch.settings import Trigger as TriggerSettings
-from anabranch.settings_file import build
+from anabranch.events import AcceptedEvent, Answer, Findings, Fired, Shift
+from config.loading import build
+from config.settings import Trigger as TriggerSettings
 from detectors.error_signals import ErrorSignal, Gauge, adwin, page_hinkley
 from detectors.trigger import Decision, Trigger
 from detectors.watch import Watch

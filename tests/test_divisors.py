@@ -3,9 +3,8 @@
 import pytest
 from river import metrics
 
-from anabranch.divisors import Tally, defined
 from anabranch.errors import ConfigError
-from anabranch.metric_names import metric_of, on_proba
+from config.metrics import Tally, defined, metric_of, on_proba
 
 PARAMETERS = {"FBeta": 2.0, "MacroFBeta": 2.0, "MicroFBeta": 2.0, "WeightedFBeta": 2.0}
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from test_cli import anabranch
 
-from anabranch.settings_file import build
 from commands import data, event_time
-from consumers.files import Files
-from consumers.guard import own_time_s
-from consumers.tables.reading import Reading
+from config.loading import build
+from consumers.guard.guard import own_time_s
+from evaluation.files import Files
+from evaluation.tables.reading import Reading
 
 CONFIG = """
 name = "m"

@@ -13,20 +13,20 @@ from river import base, dummy, ensemble, linear_model, metrics, multiclass, naiv
 
 from anabranch import artifact, statetree
 from anabranch.errors import ArtifactError, LearnError, LearningFrozen, ModelSpecError
+from anabranch.events import AcceptedEvent, Answer
 from anabranch.messages import Alert, ModelReport, Transition
-from anabranch.ports import AcceptedEvent, Answer
-from anabranch.settings_file import build
 from anabranch.values import NUMBER_MAX
+from config.loading import build
 from consumers.poison import Poison
-from consumers.simulation import hostile_models, model_fuzz
-from consumers.simulation.hostile_models import LABELS, NUMBERS, PROBABILITIES, Evil
 from detectors.watch import Watch
+from evaluation.simulation import hostile_models, model_fuzz
+from evaluation.simulation.hostile_models import LABELS, NUMBERS, PROBABILITIES, Evil
+from learners.arena.members import Member
 from learners.emitted import Promotion
-from learners.fence import NOTHING, Fence
 from learners.lane import Lane
-from learners.members import Member
+from learners.models.fence import NOTHING, Fence
+from learners.models.tasks import Task
 from learners.scores import Scores
-from learners.tasks import Task
 
 ANYTHING = st.sampled_from((*NUMBERS, *LABELS, *PROBABILITIES)) | st.builds(
     lambda value: lambda: value,

@@ -9,14 +9,14 @@ import orjson
 import pytest
 
 from anabranch.errors import ConfigError
+from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter
-from anabranch.ports import AcceptedEvent, Record
-from anabranch.settings_file import build
 from commands import data
-from consumers.files import Files, events
-from consumers.guard import Guard
-from consumers.tables.reading import Reading
-from consumers.tables.table import SAMPLE_ROWS, TIME_OF_ROW_0
+from config.loading import build
+from consumers.guard.guard import Guard
+from evaluation.files import Files, events
+from evaluation.tables.reading import Reading
+from evaluation.tables.table import SAMPLE_ROWS, TIME_OF_ROW_0
 
 CSV = "n,price,word,flag,target\n1,0.5,red,true,1\n-2,3,blue,FALSE,0\n"
 

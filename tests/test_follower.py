@@ -10,14 +10,15 @@ import orjson
 import pytest
 from river import dummy
 
-from anabranch import candidates, codec, follow, follower, kafka_artifacts
-from anabranch.clock import SystemClock
+from anabranch import candidates, follow, follower
 from anabranch.errors import KafkaUnavailable, NoChampionYet
-from anabranch.kafka_clients import producer
-from anabranch.messages import ModelUpdate, TrainedOn
-from anabranch.settings_file import build
+from anabranch.kafka import artifacts as kafka_artifacts
+from anabranch.kafka.clients import producer
+from anabranch.messages import ModelUpdate, TrainedOn, encode
+from config.loading import build
 from consumers.announcer import Announcer, update_key
-from consumers.kafka_outlet import KafkaOutlet
+from consumers.clock import SystemClock
+from consumers.kafka.outlet import KafkaOutlet
 from learners.emitted import Promotion
 
 
@@ -50,7 +51,7 @@ class Publisher:
 
     def say(self, update: ModelUpdate, *, key: str | None = None) -> None:
         """Put an update on the topic."""
-        self.outlet.send(self.topic, key=key or update_key(update), value=codec.encode(update))
+        self.outlet.send(self.topic, key=key or update_key(update), value=encode(update))
         self.outlet.flush()
 
 
@@ -171,7 +172,7 @@ def test_a_record_that_nobody_can_read_stops_nobody(publisher: Publisher) -> Non
 def test_what_a_newer_learner_says_beyond_is_passed_over(publisher: Publisher) -> None:
     """A follower is often older than its learner."""
     update = publisher.announce(1)
-    more = orjson.dumps({**orjson.loads(codec.encode(update)), "seq": 2, "mood": "good"})
+    more = orjson.dumps({**orjson.loads(encode(update)), "seq": 2, "mood": "good"})
     publisher.outlet.send("model-updates", key="m/global/1", value=more)
     publisher.outlet.flush()
     with follow("m", kafka=publisher.kafka) as model:

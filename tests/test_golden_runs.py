@@ -20,16 +20,16 @@ import orjson
 import pytest
 from river.datasets import synth
 
-from anabranch import artifact, codec
-from anabranch.messages import ModelUpdate, TrainedOn
-from anabranch.settings import Settings
-from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from consumers.checkpoints import MemoryStore
-from consumers.learning_loop import LearningLoop
+from anabranch import artifact
+from anabranch.messages import ModelUpdate, TrainedOn, decode
+from config.loading import build
+from config.settings import Settings
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from consumers.recruiting import InlineRecruiter
-from learners import catalogue
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
 
 GOLDEN = Path(__file__).with_name("golden")
 TOPICS = ("drift-signals", "model-updates", "model-lifecycle", "model-reports", "model-alerts", "dead-letters")
@@ -222,8 +222,8 @@ CASES = {
         with_poison,
         {
             "model": {
-                "factory": "anabranch.testing.choking:bayes",
-                "trusted": ["anabranch.testing.choking:Choking"],
+                "factory": "evaluation.simulation.world.choking:bayes",
+                "trusted": ["evaluation.simulation.world.choking:Choking"],
             }
         },
         events=1200,
@@ -288,7 +288,7 @@ def said(case: Case) -> Iterator[Row]:
         for value in log.values(topic):
             message = orjson.loads(value)
             if topic == "model-updates":
-                message["answers"] = answers_of(codec.decode(ModelUpdate, value), log, case.configured())
+                message["answers"] = answers_of(decode(ModelUpdate, value), log, case.configured())
             yield {"on": topic, **{name: part for name, part in message.items() if name not in VOLATILE}}
     for scope, owner in sorted(loop.owners.items()):
         lane = owner.lane

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from anabranch import codec, statetree
-from anabranch.messages import DeadLetter, Event
-from anabranch.ports import AcceptedEvent, Record
-from anabranch.settings import Settings
-from anabranch.settings_file import build
-from consumers.guard import REASON_MAX, Guard, Repeated
-from consumers.recent_ids import UNKNOWN, RecentIds
+from anabranch import statetree
+from anabranch.events import AcceptedEvent, Record
+from anabranch.messages import DeadLetter, Event, decode, encode
+from config.loading import build
+from config.settings import Settings
+from consumers.guard.guard import REASON_MAX, Guard, Repeated
+from consumers.guard.recent_ids import UNKNOWN, RecentIds
 from detectors.watch import Watch
-from learners import catalogue
 from learners.lane import Lane
+from learners.models import catalogue
 
 NOW_S = 1_700_000_000.0
 SMALL = {"features_max": 3, "event_max_bytes": 400, "string_max": 20, "shapes_max": 5, "classes_max": 3}
@@ -109,7 +109,7 @@ def test_what_is_refused_becomes_a_dead_letter(value: bytes | None, stage: str, 
     assert reason in letter.reason
     assert base64.b64decode(letter.value_base64) == (value or b"")
     assert (letter.id, letter.value_bytes) == ("m/events/2/41", len(value or b""))
-    assert codec.decode(DeadLetter, codec.encode(letter)) == letter
+    assert decode(DeadLetter, encode(letter)) == letter
 
 
 LABELS = {
@@ -347,7 +347,7 @@ def test_the_usual_spellings_of_a_zone_are_read(zone: str) -> None:
     """As databases, strftime and people write UTC; others who read the event by its model do too."""
     value = event(ts=f"2023-11-14 22:13:20{zone}")
     assert accepted(Guard(settings_of()), value)[0].ts == NOW_S
-    assert codec.decode(Event, value).ts == datetime.fromtimestamp(NOW_S, UTC)
+    assert decode(Event, value).ts == datetime.fromtimestamp(NOW_S, UTC)
 
 
 TIMES_TOLD = {
@@ -399,7 +399,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
     """Some editors begin every text with it; others read such an event, too."""
     value = b"\xef\xbb\xbf" + event()
     assert accepted(Guard(settings_of()), value)[0].x == {"a": 1.5, "b": True}
-    assert codec.decode(Event, value).id == "e"
+    assert decode(Event, value).id == "e"
 
 
 INNER = {"id": "e", "ts": NOW_S, "features": {"a": 1}}
@@ -507,7 +507,7 @@ def test_no_bytes_whatever_make_the_guard_raise(value: bytes, task: str) -> None
     checked = Guard(settings_of(task)).check(record(value))
     assert isinstance(checked, AcceptedEvent | DeadLetter)
     if isinstance(checked, DeadLetter):
-        assert codec.decode(DeadLetter, codec.encode(checked)) == checked
+        assert decode(DeadLetter, encode(checked)) == checked
 
 
 @settings(max_examples=300)
@@ -519,7 +519,7 @@ def test_what_the_guard_accepts_is_an_event_for_everybody(value: bytes, task: st
     """Other readers of the topic, who validate with the published model, accept it as well."""
     checked = Guard(settings_of(task)).check(record(value))
     if isinstance(checked, AcceptedEvent):
-        assert codec.decode(Event, value).id == checked.id
+        assert decode(Event, value).id == checked.id
 
 
 GOOD = [event(id=f"g{n}", features={"a": n / 7, "b": n % 2 == 0}, label=n % 3 == 0) for n in range(12)]

@@ -8,14 +8,14 @@ import orjson
 import pytest
 from river.datasets import synth
 
+from anabranch.events import Answer
 from anabranch.messages import TrainedOn
-from anabranch.ports import Answer
-from anabranch.settings_file import build
-from anabranch.testing import FrozenClock
-from consumers.backtest import Backtest
-from consumers.hindsight import Hindsight, LaneHindsight
-from learners import catalogue
-from learners.tasks import zero_one
+from config.loading import build
+from evaluation.backtest import Backtest
+from evaluation.hindsight import Hindsight, LaneHindsight
+from evaluation.simulation.world import FrozenClock
+from learners.models import catalogue
+from learners.models.tasks import zero_one
 
 RIGHT, WRONG = Answer(True), Answer(False)
 

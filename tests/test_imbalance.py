@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from anabranch import statetree
+from anabranch.events import AcceptedEvent
 from anabranch.messages import ModelReport
-from anabranch.ports import AcceptedEvent
-from anabranch.settings_file import build
+from config.loading import build
 from detectors.watch import Watch
-from learners import catalogue
 from learners.lane import Lane
+from learners.models import catalogue
 
 INNER = {"use": "linear_model.LogisticRegression"}
 WRAPPERS: dict[str, dict[str, Any]] = {

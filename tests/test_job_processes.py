@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from anabranch.clock import SystemClock
-from anabranch.settings_file import build
-from consumers.job_processes import PREFIX, ProcessRecruiter, tidy
-from learners.lineage import Run
-from learners.retraining import Job, Plan, Recruited
+from config.loading import build
+from consumers.clock import SystemClock
+from consumers.jobs.processes import PREFIX, ProcessRecruiter, tidy
+from learners.retraining.jobs import Job, Plan, Recruited
+from learners.retraining.lineage import Run
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:9", "log_level": 0}
 JOB = Job("m-9", event=9, reason="drift", seed=1, plans=(Plan("r9-last-9", (Run(0, 0, 9),)),))

@@ -17,16 +17,14 @@ from test_cli import anabranch, config_in
 
 from anabranch import follow
 from anabranch.errors import AnabranchError, ConfigError, KafkaRefused, KafkaUnavailable
-from anabranch.kafka_clients import admin, examine, producer, publisher, reach
-from anabranch.kafka_faults import SUSPECT_S
-from anabranch.kafka_local import LocalKafka
-from anabranch.kafka_settings import NAMES
-from anabranch.kafka_topics import require
-from anabranch.settings_file import build
+from anabranch.kafka.clients import admin, examine, producer, publisher, reach
+from anabranch.kafka.faults import SUSPECT_S
+from anabranch.kafka.settings import NAMES
+from commands.brokers.local import LocalKafka
 from commands.main import app, exit_code
-from consumers.kafka_outlet import KafkaOutlet
-from consumers.topic_faults import shortcomings, transactions
-from consumers.topics import create
+from config.loading import build
+from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.topics import create, require, shortcomings, transactions
 
 MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n[kafka]\n'
 NOBODY = '"bootstrap.servers" = "127.0.0.1:1"\n'

@@ -17,9 +17,9 @@ import yaml
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka_embedded import EmbeddedKafka
-from anabranch.kafka_jars import KAFKA_VERSION, kafka_jars
-from anabranch.kafka_local import LocalKafka, create_topic, main
+from commands.brokers.embedded import EmbeddedKafka
+from commands.brokers.jars import KAFKA_VERSION, kafka_jars
+from commands.brokers.local import LocalKafka, create_topic, main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -146,14 +146,14 @@ def test_a_killed_broker_comes_back_with_its_records(local_kafka: LocalKafka, to
 @pytest.mark.slow
 def test_a_cluster_id_may_start_with_a_dash(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """One random id in 64 looks like an option to the format tool; the broker starts all the same."""
-    monkeypatch.setattr("anabranch.kafka_local.uuid.uuid4", lambda: uuid.UUID(bytes=b"\xf8" + bytes(15)))
+    monkeypatch.setattr("commands.brokers.local.uuid.uuid4", lambda: uuid.UUID(bytes=b"\xf8" + bytes(15)))
     broker: LocalKafka = request.getfixturevalue("local_kafka")
     assert "cluster.id=-AAAA" in (broker.data_dir / "log" / "meta.properties").read_text()
 
 
 DIES_HARD = """
 import os, pathlib, signal, sys
-from anabranch.kafka_local import LocalKafka
+from commands.brokers.local import LocalKafka
 broker = LocalKafka(pathlib.Path(sys.argv[1]))
 broker.start()
 print(broker.bootstrap.split(":")[1], flush=True)
@@ -231,7 +231,7 @@ def path_with(folder: Path, script: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "file", ["constraints.txt", "anabranch/kafka_jars.py", "pyproject.toml", "client/pyproject.toml"]
+    "file", ["constraints.txt", "commands/brokers/jars.py", "pyproject.toml", "client/pyproject.toml"]
 )
 def test_no_registry_is_named(file: str) -> None:
     """Where packages come from is the machine's business: names, versions and hashes only."""

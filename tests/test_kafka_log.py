@@ -7,11 +7,11 @@ import time
 import pytest
 from confluent_kafka import Producer
 
-from anabranch.clock import SystemClock
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka_clients import common, producer
-from anabranch.kafka_log import AGAIN_S, KafkaLog
-from consumers.kafka_outlet import KafkaOutlet
+from anabranch.kafka.clients import common, producer
+from anabranch.kafka.faults import AGAIN_S, KafkaLog
+from consumers.clock import SystemClock
+from consumers.kafka.outlet import KafkaOutlet
 from consumers.patience import STOP_S
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:1"}

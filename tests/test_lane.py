@@ -15,16 +15,16 @@ from river import base
 
 from anabranch import statetree
 from anabranch.errors import LearnError
+from anabranch.events import AcceptedEvent
 from anabranch.messages import DriftSignal, LogRange, ModelReport, Transition
-from anabranch.ports import AcceptedEvent
-from anabranch.settings import Settings
-from anabranch.settings_file import build
+from config.loading import build
+from config.settings import Settings
 from detectors.watch import Watch
-from learners import catalogue
-from learners.arena import Contest
+from learners.arena.evidence import Contest
 from learners.emitted import NOTHING, Promotion
 from learners.lane import Lane
-from learners.retraining import Job, Recruited, retrain
+from learners.models import catalogue
+from learners.retraining.jobs import Job, Recruited, retrain
 
 
 class Reads(base.Classifier):

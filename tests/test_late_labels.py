@@ -9,17 +9,16 @@ import pytest
 from river import base
 from river.datasets import synth
 
-from anabranch import codec
-from anabranch.messages import DeadLetter, TrainedOn
-from anabranch.settings import Settings
-from anabranch.settings_file import build
-from anabranch.testing import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from consumers.backtest import Backtest
-from consumers.checkpoints import MemoryStore
-from consumers.learning_loop import LearningLoop
+from anabranch.messages import DeadLetter, TrainedOn, decode
+from config.loading import build
+from config.settings import Settings
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from consumers.recruiting import InlineRecruiter
-from learners import catalogue
+from consumers.stores.store import MemoryStore
+from evaluation.backtest import Backtest
+from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
 
 
 def settings_of(**changes: Any) -> Settings:
@@ -79,7 +78,7 @@ def hash_of(values: list[dict[str, Any]]) -> str:
 
 
 def letters(log: MemoryLog) -> list[DeadLetter]:
-    return [codec.decode(DeadLetter, value) for value in log.values("dead-letters")]
+    return [decode(DeadLetter, value) for value in log.values("dead-letters")]
 
 
 def test_a_label_that_comes_in_the_next_record_teaches_the_same() -> None:

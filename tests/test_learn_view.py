@@ -7,12 +7,12 @@ import pytest
 from test_learning_loop import loop_on, settings_of
 
 from anabranch.messages import ModelReport
-from anabranch.testing import MemoryLog
 from commands import wiring
-from commands.learn_view import QUIET_S, View
 from commands.logs import without_empty
-from consumers.checkpoints import MemoryStore
-from consumers.learning_loop import LearningLoop
+from commands.views.learn import QUIET_S, View
+from consumers.loop import LearningLoop
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import MemoryLog
 
 
 class Clock:

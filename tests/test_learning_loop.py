@@ -9,17 +9,16 @@ import pytest
 from river import base, linear_model, preprocessing
 from river.datasets import synth
 
-from anabranch import codec
 from anabranch.errors import CheckpointError, LogTruncated, OwnershipLost
-from anabranch.messages import DeadLetter, ModelUpdate, TrainedOn, Transition
-from anabranch.settings import Settings
-from anabranch.settings_file import build
-from anabranch.testing import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from consumers.checkpoints import MemoryStore
-from consumers.learning_loop import LearningLoop
+from anabranch.messages import DeadLetter, ModelUpdate, TrainedOn, Transition, decode
+from config.loading import build
+from config.settings import Settings
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from consumers.recruiting import InlineRecruiter
-from learners import catalogue
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
 
 
 def settings_of(**changes: Any) -> Settings:
@@ -74,7 +73,7 @@ def straight(log: MemoryLog, settings: Settings | None = None) -> LearningLoop:
 
 
 def updates_in(log: MemoryLog) -> list[ModelUpdate]:
-    return [codec.decode(ModelUpdate, value) for value in log.values("model-updates")]
+    return [decode(ModelUpdate, value) for value in log.values("model-updates")]
 
 
 def test_a_drift_ends_in_a_swap_that_is_announced() -> None:
@@ -192,7 +191,7 @@ def test_refused_records_leave_the_learning_state_alone() -> None:
         if n % 7 == 0:
             dirty.append("events", bad[n % len(bad)])
     assert straight(dirty).owner.lane.scores.values() == straight(clean).owner.lane.scores.values()
-    letters = [codec.decode(DeadLetter, value) for value in dirty.values("dead-letters")]
+    letters = [decode(DeadLetter, value) for value in dirty.values("dead-letters")]
     assert len(letters) == 115
     assert {letter.stage for letter in letters} == {"decode", "schema"}
 
@@ -238,7 +237,7 @@ def test_an_event_that_the_champion_chokes_on_is_left_out() -> None:
     assert loop.owner.lane.champion.model.inner["LogisticRegression"].weights == (
         straight(clean, settings).owner.lane.champion.model.inner["LogisticRegression"].weights
     )
-    letter = codec.decode(DeadLetter, poisoned.values("dead-letters")[-1])
+    letter = decode(DeadLetter, poisoned.values("dead-letters")[-1])
     assert (letter.stage, letter.offset) == ("learn", 333)
 
 
@@ -308,7 +307,7 @@ def test_a_recruit_that_cannot_learn_costs_its_job() -> None:
         ),
     )
     assert loop.owner.lane.events == 400
-    steps = [codec.decode(Transition, value) for value in log.values("model-lifecycle")]
+    steps = [decode(Transition, value) for value in log.values("model-lifecycle")]
     assert [each.reason for each in steps if each.after == "gone"][:1] == [
         "training raised TypeError: VectorDict values must be real numbers"
     ]

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from test_lane import Reads, contested, event, job_of, lane_of, names, spoken
 
 from anabranch.messages import LifeState, Transition
+from learners.arena.lifecycle import MOVES, Life
 from learners.emitted import Promotion
 from learners.lane import Lane
-from learners.life import MOVES, Life
-from learners.retraining import Recruited
+from learners.retraining.jobs import Recruited
 
 
 def told(lane: Lane, count: int, **x: Any) -> list[Transition]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from anabranch.ports import Record
-from consumers.merging import Merger
+from anabranch.events import Record
+from consumers.kafka.merging import Merger
 
 NOW_S = 1.7e9
 

@@ -17,10 +17,12 @@ import pytest
 from confluent_kafka import Producer
 from river.datasets import synth
 
-from anabranch import artifact, codec, follow, kafka_artifacts, kafka_models
+from anabranch import artifact, follow
 from anabranch.errors import NoChampionYet
-from anabranch.kafka_models import Updates
-from anabranch.messages import ModelUpdate
+from anabranch.kafka import artifacts as kafka_artifacts
+from anabranch.kafka import updates as kafka_updates
+from anabranch.kafka.updates import Updates
+from anabranch.messages import ModelUpdate, decode, encode
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -109,7 +111,7 @@ def test_elec2_is_learned_announced_and_followed_bit_for_bit(
     data = shared_data / "elec2.csv.gz"
     here.run("produce", "--data", data, "--topic", f"{here.prefix}events", "--config", here.config, "--partition", 0)
     here.run("learn", here.config, "--until-end")
-    update = kafka_models.all_updates(here.kafka, topic=here.updates, model=here.name)[-1]
+    update = kafka_updates.all_updates(here.kafka, topic=here.updates, model=here.name)[-1]
     published = artifact.unpack(kafka_artifacts.fetch(here.kafka, update), sha256=update.artifact.sha256)
     script = (
         "import sys, json; from anabranch import follow\n"
@@ -154,7 +156,7 @@ def test_a_drift_is_retrained_from_the_log_swapped_in_and_followed_live(project:
 
 
 def announced(here: Project) -> list[ModelUpdate]:
-    return kafka_models.all_updates(here.kafka, topic=here.updates, model=here.name)
+    return kafka_updates.all_updates(here.kafka, topic=here.updates, model=here.name)
 
 
 def test_kill_9_neither_loses_nor_repeats_an_event(project: Callable[..., Project]) -> None:
@@ -239,4 +241,4 @@ def test_a_learner_can_begin_with_a_published_version(project: Callable[..., Pro
         while not updates.caught_up:
             found += updates.poll(1.0)
     assert found[0].trained_on.note == f"models:/{here.name}/1"
-    assert codec.decode(ModelUpdate, codec.encode(found[0])) == found[0]
+    assert decode(ModelUpdate, encode(found[0])) == found[0]

@@ -5,16 +5,15 @@ from typing import Any
 
 import orjson
 
-from anabranch import codec
-from anabranch.messages import CheckpointPause, ModelReport, TrainedOn
-from anabranch.ports import Record
-from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from consumers.checkpoints import MemoryStore
-from consumers.learning_loop import LearningLoop
+from anabranch.events import Record
+from anabranch.messages import CheckpointPause, ModelReport, TrainedOn, decode
+from config.loading import build
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from consumers.recruiting import InlineRecruiter
-from learners import catalogue
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
 
 
 class SlowStore(MemoryStore):
@@ -69,7 +68,7 @@ def test_reports_give_the_last_and_the_largest_pause_since_the_one_before() -> N
     """Checkpoints stand at 0, 50, 100 … here; the one at 100 follows the report at 100."""
     log = log_of(400)
     run(log, 0.5, 2.0, 0.25, 4.0, 1.0, 0.125, every_events=50)
-    reports = [codec.decode(ModelReport, value) for value in log.values("model-reports")]
+    reports = [decode(ModelReport, value) for value in log.values("model-reports")]
     assert [each.checkpoint_pause_s for each in reports[:3]] == [
         CheckpointPause(last=2.0, largest=2.0),
         CheckpointPause(last=4.0, largest=4.0),
@@ -81,7 +80,7 @@ def test_without_a_checkpoint_there_is_no_pause_to_report() -> None:
     """Only the first report sees one: the checkpoint of the very start."""
     log = log_of(300)
     run(log, every_events=10_000, every=1e9)
-    reports = [codec.decode(ModelReport, value) for value in log.values("model-reports")]
+    reports = [decode(ModelReport, value) for value in log.values("model-reports")]
     assert [each.checkpoint_pause_s is None for each in reports] == [False, True, True]
 
 

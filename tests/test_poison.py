@@ -7,19 +7,18 @@ import orjson
 import pytest
 from river import base, linear_model
 
-from anabranch import codec
 from anabranch.errors import LearnError, LearningFrozen
-from anabranch.messages import DeadLetter, TrainedOn
-from anabranch.ports import Record
-from anabranch.settings import Settings
-from anabranch.settings_file import build
-from anabranch.testing import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from consumers.checkpoints import MemoryStore
-from consumers.learning_loop import LearningLoop
+from anabranch.events import Record
+from anabranch.messages import DeadLetter, TrainedOn, decode
+from config.loading import build
+from config.settings import Settings
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
 from consumers.owner import Ports
 from consumers.poison import Poison
-from consumers.recruiting import InlineRecruiter
-from learners import catalogue
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
 
 
 class Choking(base.Classifier):
@@ -93,7 +92,7 @@ def run(log: MemoryLog, settings: Settings | None = None) -> LearningLoop:
 
 def letters_in(log: MemoryLog) -> list[int]:
     """The offsets of the dead letters, each once: they are sent at least once."""
-    letters = (codec.decode(DeadLetter, value) for value in log.values("dead-letters"))
+    letters = (decode(DeadLetter, value) for value in log.values("dead-letters"))
     return sorted({letter.offset for letter in letters if letter.stage == "learn"})
 
 
@@ -186,7 +185,7 @@ def test_the_dead_letter_says_what_was_raised() -> None:
     """Also across a restart: the checkpoint remembers it."""
     log = log_of([0] * 50 + [1, 2] + [0] * 5)
     run(log)
-    letters = [codec.decode(DeadLetter, value) for value in log.values("dead-letters")]
+    letters = [decode(DeadLetter, value) for value in log.values("dead-letters")]
     assert [each.reason for each in letters] == [
         "the champion raises on it: ArithmeticError: choked",
         f"the champion raises on it: ZeroDivisionError: choked early {SECOND}",

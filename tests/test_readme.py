@@ -15,11 +15,11 @@ from confluent_kafka import Producer
 from river.datasets import synth
 from typer.main import get_command
 
-from anabranch import codec, settings_file
-from anabranch.messages import Event
+from anabranch.messages import Event, decode
 from commands.main import app
-from consumers import files
-from learners import catalogue
+from config import loading
+from evaluation import files
+from learners.models import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -32,7 +32,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_event_is_one() -> None:
     """The JSON in the README is what a producer may send."""
-    assert codec.decode(Event, blocks("json")[0].encode()).label is False
+    assert decode(Event, blocks("json")[0].encode()).label is False
 
 
 def test_the_configuration_is_the_one_in_the_examples() -> None:
@@ -42,7 +42,7 @@ def test_the_configuration_is_the_one_in_the_examples() -> None:
 
 def test_the_configuration_learns_the_event() -> None:
     """Its country is a string."""
-    settings = settings_file.load(ROOT / "examples" / "fraud.toml")
+    settings = loading.load(ROOT / "examples" / "fraud.toml")
     event = orjson.loads(blocks("json")[0])
     model = catalogue.build(settings.model, seed=1)
     for label in (True, False):
@@ -97,7 +97,7 @@ def test_the_configuration_learns_and_the_example_follows(tmp_path: Path, embedd
     toml, python = (blocks(each)[0].replace("localhost:9092", embedded.bootstrap) for each in ("toml", "python"))
     config = tmp_path / "fraud.toml"
     config.write_text(toml + '"session.timeout.ms" = 6000\n')
-    assert settings_file.load(config).name == "fraud"
+    assert loading.load(config).name == "fraud"
     producer = Producer({"bootstrap.servers": embedded.bootstrap})
     for number, (x, y) in enumerate(itertools.islice(synth.SEA(seed=1), 500)):
         features = {"amount": x[0], "hour": int(x[1]), "country": "FR" if x[2] > 5 else "DE"}

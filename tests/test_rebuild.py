@@ -15,18 +15,19 @@ import pytest
 from confluent_kafka import Producer
 from river.datasets import synth
 
-from anabranch import codec, kafka_models, statetree
+from anabranch import statetree
 from anabranch.errors import CheckpointError, LogTruncated
-from anabranch.messages import ModelUpdate, TrainedOn
-from anabranch.settings_file import build
-from anabranch.testing import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from anabranch.kafka import updates as kafka_updates
+from anabranch.messages import ModelUpdate, TrainedOn, decode
 from commands import wiring
-from consumers.checkpoints import MemoryStore
+from config.loading import build
 from consumers.inspection import inspect
-from consumers.learning_loop import LearningLoop
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
 from consumers.owner import Gain, Ports
-from consumers.recruiting import InlineRecruiter
-from learners import catalogue
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = build(
@@ -80,7 +81,7 @@ def run(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> Learnin
 
 
 def updates_in(log: MemoryLog) -> list[ModelUpdate]:
-    return [codec.decode(ModelUpdate, value) for value in log.values("model-updates")]
+    return [decode(ModelUpdate, value) for value in log.values("model-updates")]
 
 
 @pytest.fixture
@@ -265,7 +266,7 @@ def test_on_kafka_another_river_is_refused_and_the_log_rebuilt(
     anabranch("rebuild", config)
     anabranch("learn", config, "--until-end")
     state = json.loads(anabranch("state", config, "--json"))
-    updates = kafka_models.all_updates(settings.kafka, topic=f"{topic_prefix}model-updates", model=settings.name)
+    updates = kafka_updates.all_updates(settings.kafka, topic=f"{topic_prefix}model-updates", model=settings.name)
     assert (state["events"], state["epoch"], state["rebuilding"]) == (3000, 2, "")
     assert (updates[-1].kind, updates[-1].epoch) == ("rebuild", 2)
     assert updates[-1].version == state["version"] > updates[-2].version

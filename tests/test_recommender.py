@@ -11,19 +11,19 @@ import pytest
 from river import reco
 
 from anabranch import artifact, statetree
-from anabranch.clock import SystemClock
 from anabranch.errors import ModelSpecError
+from anabranch.events import AcceptedEvent
 from anabranch.messages import TrainedOn
-from anabranch.ports import AcceptedEvent
 from anabranch.recommender import Recommender
-from anabranch.settings import Settings
-from anabranch.settings_file import build, load
-from consumers.backtest import Backtest
+from config.loading import build, load
+from config.settings import Settings
+from consumers.clock import SystemClock
 from detectors.watch import Watch
-from learners import catalogue
+from evaluation.backtest import Backtest
 from learners.lane import Lane
-from learners.lineage import Run
-from learners.retraining import Job, Plan, retrain
+from learners.models import catalogue
+from learners.retraining.jobs import Job, Plan, retrain
+from learners.retraining.lineage import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ["reco.Baseline", "reco.BiasedMF", "reco.FunkMF", "reco.RandomNormal"]

@@ -10,17 +10,17 @@ from test_lane import LIVE, Driver, live, mixed, stream
 
 from anabranch import statetree
 from anabranch.errors import LogTruncated
+from anabranch.events import AcceptedEvent, Fired, Record, Shift
 from anabranch.messages import TrainedOn, Transition
-from anabranch.ports import AcceptedEvent, Fired, Record, Shift
-from anabranch.settings import Augment
-from anabranch.settings_file import build
-from consumers.recruiting import outcome
+from config.loading import build
+from config.settings import Augment
+from consumers.jobs.recruiting import outcome
 from detectors.watch import Watch
-from learners import catalogue
-from learners.augmenting import Repeats
 from learners.lane import Lane
-from learners.lineage import Run
-from learners.retraining import Job, Plan, Recruited, retrain
+from learners.models import catalogue
+from learners.retraining.augmenting import Repeats
+from learners.retraining.jobs import Job, Plan, Recruited, retrain
+from learners.retraining.lineage import Run
 
 FIRED = (Fired("adwin", Shift(0.2, 0.1, 40)),)
 ARENA = {**LIVE["arena"], "probation_events": 5}

@@ -5,15 +5,14 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch import codec
-from anabranch.messages import DriftSignal, Retrain, TrainedOn
-from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryControl, MemoryLog, MemoryOutlet, MemorySource
-from consumers.checkpoints import MemoryStore
-from consumers.learning_loop import LearningLoop
+from anabranch.messages import DriftSignal, Retrain, TrainedOn, decode, encode
+from config.loading import build
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from consumers.recruiting import InlineRecruiter
-from learners import catalogue
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import FrozenClock, MemoryControl, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
 
 SETTINGS = build(
     {
@@ -57,7 +56,7 @@ def learn(log: MemoryLog, store: MemoryStore, *, events: int) -> LearningLoop:
 def ask(log: MemoryLog, **more: Any) -> None:
     """Publish a request."""
     request = Retrain(**{"id": "r1", "model": "m", "ts": 1.6e9, "reason": "new prices", "by": "ann", **more})
-    log.append("model-control", codec.encode(request))
+    log.append("model-control", encode(request))
 
 
 def turned(log: MemoryLog, store: MemoryStore) -> LearningLoop:
@@ -70,7 +69,7 @@ def turned(log: MemoryLog, store: MemoryStore) -> LearningLoop:
 
 
 def answers(log: MemoryLog) -> list[DriftSignal]:
-    return [codec.decode(DriftSignal, value) for value in log.values("drift-signals")]
+    return [decode(DriftSignal, value) for value in log.values("drift-signals")]
 
 
 def test_a_request_brings_recruits_and_is_answered() -> None:

@@ -11,12 +11,12 @@ from river.datasets import synth
 
 from anabranch import statetree
 from anabranch.errors import ConfigError, ModelSpecError
-from anabranch.ports import AcceptedEvent, Answer
-from anabranch.settings_file import build
-from consumers.guard import Guard
+from anabranch.events import AcceptedEvent, Answer
+from config.loading import build
+from consumers.guard.guard import Guard
 from detectors.watch import Watch
-from learners import catalogue
 from learners.lane import Lane
+from learners.models import catalogue
 from learners.scores import Scores
 
 Rows = list[tuple[dict[str, Any], Any]]

@@ -23,9 +23,9 @@ from river import (
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
-from anabranch.settings import ModelSpec
-from learners.catalogue import _ROOMS_OF_RIVER, build
-from learners.seeding import seeded, unseeded
+from config.settings import ModelSpec
+from learners.models.catalogue import _ROOMS_OF_RIVER, build
+from learners.retraining.seeding import seeded, unseeded
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from anabranch.errors import ConfigError
-from anabranch.settings import Detector, Settings
-from anabranch.settings_file import build, load
+from config.loading import build, load
+from config.settings import Detector, Settings
 from detectors.watch import Watch
 
 TOML = """

@@ -17,10 +17,10 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from anabranch import kafka_models
 from anabranch.errors import LearningFrozen, OwnershipLost
-from anabranch.kafka_local import LocalKafka
+from anabranch.kafka import updates as kafka_updates
 from commands import wiring
+from commands.brokers.local import LocalKafka
 from commands.main import app, exit_code
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,7 +147,7 @@ def test_a_signal_ends_the_learner_after_a_checkpoint(number: signal.Signals, co
     assert (learner.returncode, took_s < STOP_S) == (0, True), (took_s, err[-2000:])
     state = json.loads(anabranch("state", config, "--json"))
     settings = wiring.settings_at(config)
-    announced = kafka_models.all_updates(settings.kafka, topic=settings.topics.name("updates"), model=settings.name)
+    announced = kafka_updates.all_updates(settings.kafka, topic=settings.topics.name("updates"), model=settings.name)
     assert state["events"] == state["accepted"] == sum(state["positions"].values()) >= 1000
     assert announced[-1].event == 200
     assert (announced[-1].version, announced[-1].seq) == (state["version"], state["seq"])

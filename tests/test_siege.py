@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from anabranch.ports import AcceptedEvent, Record
+from anabranch.events import AcceptedEvent, Record
 from commands.main import app
-from consumers.guard import Guard, Refused
-from consumers.simulation import siege
-from consumers.simulation.siege import Sieges
+from consumers.guard.guard import Guard, Refused
+from evaluation.simulation import siege
+from evaluation.simulation.siege import Sieges
 
 SIEGES_TO_FIND = 24
 """Within so many sieges each planted bug is found."""

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from anabranch import statetree
-from anabranch.ports import AcceptedEvent, Answer
-from anabranch.settings_file import build
+from anabranch.events import AcceptedEvent, Answer
+from config.loading import build
 from detectors.catalogue import ERROR, NAMES
 from detectors.watch import Watch
 

@@ -11,20 +11,20 @@ import orjson
 import pytest
 from river import base
 
-from anabranch import codec, statetree
+from anabranch import statetree
 from anabranch.errors import ConfigError
-from anabranch.messages import DriftSignal, Retrain
-from anabranch.ports import AcceptedEvent, Answer
-from anabranch.settings_file import build
+from anabranch.events import AcceptedEvent, Answer
+from anabranch.messages import DriftSignal, Retrain, decode, encode
+from config.loading import build
 from detectors.catalogue import signal_of
 from detectors.columns import column
 from detectors.distribution_signals import DistributionSettings, Inputs
 from detectors.event_clock import EventClock
 from detectors.threshold import Threshold, ThresholdSettings
 from detectors.watch import Watch
-from learners import catalogue
 from learners.lane import Lane
-from learners.retraining import Job
+from learners.models import catalogue
+from learners.retraining.jobs import Job
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,7 +87,7 @@ def test_data_drift_alone_recruits() -> None:
     assert 800 <= signal.offset <= 1050
     assert sum(each.end - each.start for each in signal.window) == signal.window_events == 250
     assert [each.reason for each in said if isinstance(each, Job)] == ["drift: inputs"]
-    assert codec.decode(DriftSignal, codec.encode(signal)) == signal
+    assert decode(DriftSignal, encode(signal)) == signal
 
 
 def test_data_drift_needs_no_labels() -> None:
@@ -109,7 +109,7 @@ def test_a_message_of_before_still_decodes() -> None:
     """Who wrote it knew of no kinds and no windows."""
     old = {"id": "m/0/1/a", "model": "m", "detector": "a", "partition": 0, "offset": 1, "event": 2, "statistic": 0.5}
     rest = {"threshold": 0.1, "change_point": 1, "window_events": 2, "triggered": True}
-    signal = codec.decode(DriftSignal, orjson.dumps({**old, **rest}))
+    signal = decode(DriftSignal, orjson.dumps({**old, **rest}))
     assert (signal.kind, signal.moved, signal.window, signal.dry_run) == ("error", (), (), False)
 
 

@@ -12,17 +12,17 @@ from typer.testing import CliRunner
 
 from anabranch.errors import CheckpointError, OwnershipLost
 from anabranch.messages import ModelUpdate
-from anabranch.ports import Committed, Positions
-from anabranch.settings import Settings
 from commands.main import app
-from consumers.checkpoints import FileStore
-from consumers.learning_loop import LearningLoop
+from config.settings import Settings
+from consumers.loop import LearningLoop
 from consumers.owner import PLAIN, Gain, Owner, Ports
-from consumers.simulation.campaign import MODELS, Campaign, Result, shipped
-from consumers.simulation.oracle import announced_once
-from consumers.simulation.schedules import Finding, Loop, Scenario, Simulation
-from consumers.simulation.stream import Recipe, Synthetic
-from consumers.simulation.volumes import VOLUMES, FolderVolume
+from consumers.ports import Committed, Positions
+from consumers.stores.store import FileStore
+from evaluation.simulation.campaign import MODELS, Campaign, Result, shipped
+from evaluation.simulation.oracle import announced_once
+from evaluation.simulation.schedules import Finding, Loop, Scenario, Simulation
+from evaluation.simulation.stream import Recipe, Synthetic
+from evaluation.simulation.volumes import VOLUMES, FolderVolume
 from learners.emitted import Emitted
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from commands.simulation_view import shown
-from consumers.simulation.result import Result
+from commands.views.simulation import shown
+from evaluation.simulation.result import Result
 
 
 def test_a_long_simulation_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,14 +8,15 @@ from test_lane import LIVE, Reads, event, mixed, settings_of, stream
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
+from anabranch.events import AcceptedEvent
 from anabranch.messages import TrainedOn, Transition
-from anabranch.ports import AcceptedEvent
-from anabranch.settings_file import build
+from config.loading import build
 from detectors.watch import Watch
-from learners import catalogue, portfolio
+from learners.arena import portfolio
+from learners.arena.members import Member
 from learners.emitted import Promotion
 from learners.lane import Lane
-from learners.members import Member
+from learners.models import catalogue
 
 NAMES = ["linear-slow", "linear", "linear-quick", "bayes", "tree", "adaptive-tree", "tree-reset", "bayes-reset"]
 BAYES = {"name": "bayes", "steps": [{"use": "naive_bayes.GaussianNB"}]}

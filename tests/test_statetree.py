@@ -30,7 +30,7 @@ from anabranch.statetree import (
     encode,
     refusals,
 )
-from anabranch.statetree.stable_set import StableSet
+from anabranch.statetree.trusted import StableSet
 
 SCALARS = st.one_of(
     st.none(),

@@ -10,22 +10,22 @@ import pytest
 from confluent_kafka import Producer
 from river import base, tree
 
-from anabranch.clock import SystemClock
-from anabranch.kafka_clients import producer
+from anabranch.kafka.clients import producer
 from anabranch.messages import ModelUpdate, TrainedOn, Transition
-from anabranch.settings import Settings
-from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from consumers.checkpoints import MemoryStore
-from consumers.kafka_outlet import KafkaOutlet
-from consumers.kafka_reader import KafkaLogReader
-from consumers.kafka_source import KafkaSource
-from consumers.learning_loop import LearningLoop
+from config.loading import build
+from config.settings import Settings
+from consumers.clock import SystemClock
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.reader import KafkaLogReader
+from consumers.kafka.source import KafkaSource
+from consumers.kafka.topics import create
+from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from consumers.recruiting import InlineRecruiter
-from consumers.topics import create
-from learners import catalogue
-from learners.retraining import Job, Recruited
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
+from learners.retraining.jobs import Job, Recruited
 
 TREE = {"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}
 FAMILIES = [

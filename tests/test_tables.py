@@ -12,13 +12,13 @@ import pytest
 from test_cli import anabranch
 
 from anabranch.errors import ConfigError
-from anabranch.settings_file import build
 from commands import data, trial
-from consumers.files import Files, events
-from consumers.tables.columns import Column
-from consumers.tables.numbers import MISSING
-from consumers.tables.reading import Reading
-from consumers.tables.table import SAMPLE_ROWS
+from config.loading import build
+from evaluation.files import Files, events
+from evaluation.tables.columns import Column
+from evaluation.tables.numbers import MISSING
+from evaluation.tables.reading import Reading
+from evaluation.tables.table import SAMPLE_ROWS
 
 TEN = [f"{n}.25" for n in range(10)]
 

@@ -11,17 +11,17 @@ import pytest
 import structlog
 
 from anabranch.errors import KafkaUnavailable
+from anabranch.events import Record
 from anabranch.messages import TrainedOn
-from anabranch.ports import Record
-from anabranch.settings_file import build
-from anabranch.testing import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from commands import wiring
-from consumers.checkpoints import MemoryStore
-from consumers.learning_loop import LearningLoop
+from config.loading import build
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
 from consumers.owner import Ports
 from consumers.patience import Voice
-from consumers.recruiting import InlineRecruiter
-from learners import catalogue
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
 
 TABLE = {
     "name": "m",

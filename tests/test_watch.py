@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from anabranch import codec
-from anabranch.kafka_clients import producer
-from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, Transition
-from anabranch.settings_file import load
-from commands.watch_view import line
-from consumers.kafka_outlet import KafkaOutlet
+from anabranch.kafka.clients import producer
+from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, Transition, encode
+from commands.views.watch import line
+from config.loading import load
+from consumers.kafka.outlet import KafkaOutlet
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
@@ -70,7 +69,7 @@ def say(config: Path, *said: tuple[str, Message]) -> None:
     settings = load(config)
     outlet = KafkaOutlet(producer(settings.kafka))
     for which, message in said:
-        outlet.send(settings.topics.name(which), key="", value=codec.encode(message))
+        outlet.send(settings.topics.name(which), key="", value=encode(message))
     outlet.flush()
 
 

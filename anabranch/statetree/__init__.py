@@ -19,8 +19,7 @@ import msgpack
 import numpy as np
 from river.__version__ import __version__ as river_version
 
-from anabranch.statetree import not_a_number
-from anabranch.statetree.read import Reader
+from anabranch.statetree.read import Reader, any_nan
 from anabranch.statetree.trusted import (
     CorruptState,
     StateTreeError,
@@ -100,7 +99,7 @@ def holds_nan(data: bytes) -> bool:
     Raises:
         VersionMismatch, CorruptState: as `decode`.
     """
-    return not_a_number.among(_unpack(_envelope(data)))
+    return any_nan(_unpack(_envelope(data)))
 
 
 def _tree(value: Any, trusted: Iterable[str]) -> bytes:

@@ -1,13 +1,14 @@
 """From a state tree, which anybody may have written, to a value."""
 
+import math
 import random
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 from river.utils import VectorDict
 
-from anabranch.statetree.attributes import is_of_class, put
 from anabranch.statetree.leaves import demand
 from anabranch.statetree.nodes import (
     COUNTER,
@@ -21,11 +22,12 @@ from anabranch.statetree.nodes import (
     SET,
     VECTOR_DICT,
     forgets_rng,
+    is_of_class,
     is_plain_class,
+    put,
     slots_of,
 )
-from anabranch.statetree.stable_set import StableSet
-from anabranch.statetree.trusted import CorruptState, StateTreeError, Trust
+from anabranch.statetree.trusted import CorruptState, StableSet, StateTreeError, Trust
 from anabranch.statetree.values import PLAIN, UNMADE, ValueReader
 
 # What Python's own constructors, and the __hash__ of a damaged River object, raise on wrong fields.
@@ -210,3 +212,30 @@ _FILL: Final[dict[int, Callable[[Reader, Any, list[Any]], None]]] = {
     ORDERED_DICT: Reader._fill_dict,
     RIVER_DEQUE: Reader._fill_river_deque,
 }
+
+
+# ── Whether a NaN stands anywhere in model bytes: one of them is enough to spoil a model for good ───────────────────
+
+_FLOATS: Final = frozenset({"<f2", "<f4", "<f8"})
+
+
+def any_nan(tree: Any) -> bool:
+    """Whether a NaN is among the values of an unpacked tree; states written in Rust are not looked into."""
+    stack = [tree]
+    while stack:
+        item = stack.pop()
+        if type(item) is float:
+            if math.isnan(item):
+                return True
+        elif type(item) is dict:
+            stack.extend(item.values())
+        elif type(item) is list:
+            if _is_array(item) and np.isnan(np.frombuffer(item[-1], item[1])).any():
+                return True
+            stack.extend(item)
+    return False
+
+
+def _is_array(node: list[Any]) -> bool:
+    """An array of floats, or one of numpy's scalars: tag, type, …, bytes."""
+    return len(node) >= 3 and type(node[-1]) is bytes and type(node[1]) is str and node[1] in _FLOATS

@@ -37,11 +37,10 @@ from anabranch.statetree.nodes import (
     is_plain_class,
     item_getter_items,
     ordered,
+    path_to,
     refers,
 )
-from anabranch.statetree.paths import path_to
-from anabranch.statetree.stable_set import StableSet
-from anabranch.statetree.trusted import StateTreeError, Trust, UnsupportedState
+from anabranch.statetree.trusted import StableSet, StateTreeError, Trust, UnsupportedState
 
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 

@@ -4,10 +4,10 @@ import random
 from pathlib import Path
 from typing import Any
 
-from anabranch.ports import Findings, Fired, Shift
+from anabranch.events import Findings, Fired, Shift
 from benchmarks.accuracy import one_pass, our_pass
 from benchmarks.accuracy.streams import STREAMS
-from learners.arena import Contest
+from learners.arena.evidence import Contest
 
 ALARMS = 20
 ALARM_EVERY = 1500

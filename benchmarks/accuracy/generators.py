@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from consumers import files
+from evaluation import files
 
 XY = tuple[dict[str, Any], Any]
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from river import metrics
 
-from anabranch.ports import Answer
-from learners.tasks import brier
+from anabranch.events import Answer
+from learners.models.tasks import brier
 
 ROLLING = 200
 FINAL_EVENTS = 2000

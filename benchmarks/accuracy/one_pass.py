@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from anabranch.clock import CpuClock
-from anabranch.ports import Answer
-from anabranch.settings import Settings
-from anabranch.settings_file import build
+from anabranch.events import Answer
 from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.rivals import RIVALS
-from consumers.hindsight import Hindsight, loss_of
-from learners.tasks import Task
+from config.loading import build
+from config.settings import Settings
+from consumers.clock import CpuClock
+from evaluation.hindsight import Hindsight, loss_of
+from learners.models.tasks import Task
 
 METRICS = {"binary": ("Accuracy", "LogLoss"), "multiclass": ("Accuracy", "CrossEntropy"), "regression": ("MAE",)}
 """What Anabranch keeps itself; those on probabilities make it ask for them, as all competitors are asked."""

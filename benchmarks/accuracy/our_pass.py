@@ -5,16 +5,16 @@ from typing import Any
 
 import orjson
 
-from anabranch.clock import CpuClock
 from anabranch.messages import DriftSignal, Message, TrainedOn
-from anabranch.settings import Settings
 from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.one_pass import Passed, judged, quiet
-from consumers.backtest import Backtest
-from consumers.hindsight import LaneHindsight
-from learners import catalogue
+from config.settings import Settings
+from consumers.clock import CpuClock
+from evaluation.backtest import Backtest
+from evaluation.hindsight import LaneHindsight
 from learners.lane import Lane
-from learners.tasks import Task
+from learners.models import catalogue
+from learners.models.tasks import Task
 
 
 def anabranch(settings: Settings, events: Sequence[XY], *, watch: Any = None) -> Passed:

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 from river import drift
 
-from anabranch.ports import Answer
-from anabranch.settings import Settings
-from learners import catalogue
-from learners.tasks import Task
+from anabranch.events import Answer
+from config.settings import Settings
+from learners.models import catalogue
+from learners.models.tasks import Task
 
 RECENT = 1000
 """Events on which a candidate is retrained."""

@@ -16,7 +16,6 @@ from typing import Any
 
 import structlog
 
-from anabranch.kafka_local import LocalKafka
 from benchmarks.faults.followers import bad_newest
 from benchmarks.faults.kills import kills, kills_over_partitions, kills_while_retraining
 from benchmarks.faults.logs import added_partitions, long_outage, other_logs, transactions
@@ -25,6 +24,7 @@ from benchmarks.faults.owners import newcomers, strangers, zombies, zombies_with
 from benchmarks.faults.shared import shared, shared_zombie
 from benchmarks.faults.stores import damages, damages_over_partitions, full_disk
 from benchmarks.faults.table import Row, table
+from commands.brokers.local import LocalKafka
 
 Part = Callable[[dict[str, Any], LocalKafka], Iterable[Row]]
 

@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from anabranch import codec, follow, kafka_models
+from anabranch import follow
 from anabranch.artifact import chunk_key
 from anabranch.errors import NoChampionYet
 from anabranch.follower import Follower
-from anabranch.kafka_artifacts import fetch
-from anabranch.kafka_clients import producer
-from anabranch.messages import ModelUpdate
+from anabranch.kafka import updates as kafka_updates
+from anabranch.kafka.artifacts import fetch
+from anabranch.kafka.clients import producer
+from anabranch.messages import ModelUpdate, encode
 from benchmarks.faults.project import Project, project
 from benchmarks.faults.table import Row, timed
 from consumers.announcer import update_key
-from consumers.kafka_outlet import KafkaOutlet
+from consumers.kafka.outlet import KafkaOutlet
 
 SOON_S = 10.0
 TRUSTED = ("witness:Witness",)
@@ -43,7 +44,7 @@ def bad_newest(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
 
 def _good(here: Project) -> list[ModelUpdate]:
     """What the learner has announced, oldest first."""
-    known = kafka_models.all_updates(here.settings.kafka, topic=here.settings.topics.name("updates"), model=here.name)
+    known = kafka_updates.all_updates(here.settings.kafka, topic=here.settings.topics.name("updates"), model=here.name)
     return [each for each in known if each.epoch < BAD_EPOCH]
 
 
@@ -90,7 +91,7 @@ def _torn(here: Project, outlet: KafkaOutlet, good: ModelUpdate) -> None:
 
 def _foreign(here: Project, outlet: KafkaOutlet, good: ModelUpdate) -> None:
     other = good.model_copy(update={"epoch": 70, "model": "somebody-elses"})
-    outlet.send(here.settings.topics.name("updates"), key=update_key(good), value=codec.encode(other))
+    outlet.send(here.settings.topics.name("updates"), key=update_key(good), value=encode(other))
     outlet.flush()
 
 
@@ -100,5 +101,5 @@ def _absurd(here: Project, outlet: KafkaOutlet, good: ModelUpdate) -> None:
 
 def _say(here: Project, outlet: KafkaOutlet, update: ModelUpdate) -> None:
     key = f"{update.model}/{update.scope}/{update.version}-{update.epoch}-{update.seq}"
-    outlet.send(here.settings.topics.name("updates"), key=key, value=codec.encode(update))
+    outlet.send(here.settings.topics.name("updates"), key=key, value=encode(update))
     outlet.flush()

@@ -16,7 +16,7 @@ from anabranch.errors import AnabranchError
 from benchmarks.faults.points import NAMES, Points, arm
 from commands import wiring
 from commands.main import exit_code
-from consumers.learning_loop import LearningLoop
+from consumers.loop import LearningLoop
 
 HOW = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 

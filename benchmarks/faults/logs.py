@@ -12,11 +12,11 @@ from typing import Any
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions, NewTopic
 
-from anabranch.kafka_clients import admin, partitions, producer
-from anabranch.kafka_local import LocalKafka
+from anabranch.kafka.clients import admin, partitions, producer
 from benchmarks.faults.oracle import learned
 from benchmarks.faults.project import ROOT, Project, project, until
 from benchmarks.faults.table import Row, timed, to_the_end
+from commands.brokers.local import LocalKafka
 
 PACE = 2000.0
 AWAY_S = 120.0

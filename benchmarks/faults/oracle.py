@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 import numpy
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from anabranch import codec, kafka_artifacts, kafka_models
-from anabranch.clock import SystemClock
 from anabranch.errors import ArtifactError
-from anabranch.kafka_clients import batch, partitions, reader
-from anabranch.messages import DeadLetter, ModelUpdate
+from anabranch.kafka import artifacts as kafka_artifacts
+from anabranch.kafka import updates as kafka_updates
+from anabranch.kafka.clients import batch, partitions, reader
+from anabranch.messages import DeadLetter, ModelUpdate, decode
 from benchmarks.faults.project import Project
 from commands import wiring
-from consumers.backtest import Backtest
+from consumers.clock import SystemClock
+from evaluation.backtest import Backtest
 
 ARTIFACTS_MAX = 6
 """So many of the announced models, evenly spread, are fetched and checked."""
@@ -84,12 +85,12 @@ def _to_the_end(consumer: Consumer) -> Iterable[bytes]:
 
 def updates(project: Project) -> list[ModelUpdate]:
     """What was announced, in the order of the topic, repeats included."""
-    return [codec.decode(ModelUpdate, each) for each in messages(project, "updates")]
+    return [decode(ModelUpdate, each) for each in messages(project, "updates")]
 
 
 def refused(project: Project, *, stage: str | None = None) -> set[tuple[int, int]]:
     """The places of the dead letters; a repeat is plain by its place."""
-    letters = [codec.decode(DeadLetter, each) for each in messages(project, "dead_letters")]
+    letters = [decode(DeadLetter, each) for each in messages(project, "dead_letters")]
     return {(each.partition, each.offset) for each in letters if stage is None or each.stage == stage}
 
 
@@ -103,7 +104,7 @@ def announced_wrongly(announced: Sequence[ModelUpdate], *, last: Place, late_rep
     known: dict[Place, str] = {}
     highest = (1, 0)
     for update in announced:
-        place = kafka_models.order(update)
+        place = kafka_updates.order(update)
         if known.setdefault(place, update.artifact.sha256) != update.artifact.sha256:
             complaints.append(f"{place} was announced with two different models")
         if place > highest:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from anabranch.errors import OwnershipLost
-from anabranch.kafka_local import LocalKafka
 from benchmarks.faults.oracle import learned, messages
 from benchmarks.faults.project import NO_SWAPS, SESSION_S, Learner, Project, children, project, until
 from benchmarks.faults.table import Row, timed, to_the_end
-from consumers.job_processes import PREFIX
+from commands.brokers.local import LocalKafka
+from consumers.jobs.processes import PREFIX
 
 PACE = 2000.0
 DOWN_S = 1.5

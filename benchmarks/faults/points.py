@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from anabranch.ports import Committed, Outlet, Owners, Positions, Record, Sent, Source, Store
-from consumers.checkpoints import FileStore
-from consumers.learning_loop import LearningLoop
-from consumers.recruiting import Recruiter
-from learners.retraining import Job, Recruited
+from anabranch.events import Record
+from consumers.jobs.recruiting import Recruiter
+from consumers.loop import LearningLoop
+from consumers.ports import Committed, Outlet, Owners, Positions, Sent, Source, Store
+from consumers.stores.store import FileStore
+from learners.retraining.jobs import Job, Recruited
 
 NAMES = (
     "restore:before",

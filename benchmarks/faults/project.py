@@ -16,13 +16,13 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from anabranch.kafka_clients import producer
+from anabranch.kafka.clients import producer
 from benchmarks.faults import witness
 from benchmarks.faults.stream import SPICE, Spice, Stream
 from commands import wiring
-from consumers.checkpoints import store_of
-from consumers.restoring import state_of
-from consumers.topics import create
+from consumers.checkpoint import state_of
+from consumers.kafka.topics import create
+from consumers.stores.store import store_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_S = 180.0

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import orjson
 
-from anabranch import Follower, follow, settings_file
-from anabranch.kafka_clients import at, consumer, reader
+from anabranch import Follower, follow
+from anabranch.kafka.clients import at, consumer, reader
+from config import loading
 
 BATCH_MAX = 100
 SAY_EVERY_S = 1.0
@@ -63,7 +64,7 @@ def main(config: Path) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    settings = settings_file.load(config)
+    settings = loading.load(config)
     topics = settings.topics
     events = consumer(reader(settings.kafka))
     events.assign(at(topics.name("events"), {0: 0}))

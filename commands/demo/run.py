@@ -7,18 +7,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from anabranch.clock import SystemClock
-from anabranch.kafka_embedded import EmbeddedKafka
 from anabranch.messages import Message, TrainedOn
-from anabranch.settings import Settings
+from commands.brokers.embedded import EmbeddedKafka
 from commands.demo import setup
 from commands.demo.processes import Child, ProcessEnded
 from commands.demo.story import Story
 from commands.demo.stream import Stream
 from commands.demo.summary import summary
 from commands.demo.topics import Hearing, PacedEvents
-from consumers.backtest import Backtest
-from learners import catalogue
+from config.settings import Settings
+from consumers.clock import SystemClock
+from evaluation.backtest import Backtest
+from learners.models import catalogue
 
 TICK_S = 0.04
 STALL_S = 45.0

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from anabranch import settings_file
-from anabranch.kafka_embedded import EmbeddedKafka
-from anabranch.settings import Settings
+from commands.brokers.embedded import EmbeddedKafka
+from config import loading
+from config.settings import Settings
 
 TOPICS = ("events", "labels", "updates", "artifacts", "signals", "reports", "dead_letters")
 REPORT_EVENTS = 250
@@ -48,7 +48,7 @@ def write_config(path: Path, *, bootstrap: str, seed: int, events: int) -> Setti
     store = (path.parent / "checkpoints").as_uri()
     text = _CONFIG.format(seed=seed, bootstrap=bootstrap, events=events, report_events=REPORT_EVENTS, store=store)
     path.write_text(text, "utf-8")
-    return settings_file.load(path)
+    return loading.load(path)
 
 
 def make_topics(kafka: EmbeddedKafka, settings: Settings) -> None:

@@ -6,11 +6,10 @@ from typing import Self
 
 from confluent_kafka import TopicPartition
 
-from anabranch import codec
-from anabranch.kafka_clients import consumer, partitions, producer, reader
-from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate
-from anabranch.settings import Settings
-from consumers.kafka_outlet import KafkaOutlet
+from anabranch.kafka.clients import consumer, partitions, producer, reader
+from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate, decode
+from config.settings import Settings
+from consumers.kafka.outlet import KafkaOutlet
 
 _KINDS: dict[str, type[Message]] = {
     "updates": ModelUpdate,
@@ -35,7 +34,7 @@ class Hearing:
         """What came within the time."""
         for record in self.consumer.consume(_BATCH_MAX, timeout=timeout_s):
             if record.error() is None:
-                yield codec.decode(self.kinds[record.topic() or ""], record.value() or b"")
+                yield decode(self.kinds[record.topic() or ""], record.value() or b"")
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,137 @@
+"""Published models on Kafka: the updates of a model, and the bytes that an update points to."""
+
+import logging
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Message
+
+from anabranch.candidates import order
+from anabranch.kafka.clients import TIMEOUT_S, Kafka
+from anabranch.kafka.tail import Tail
+from anabranch.messages import ModelUpdate, UnreadableMessage, decode
+
+log = logging.getLogger("anabranch.models")
+
+FOLLOWED_TIMEOUT_S = 5.0
+
+EPOCH_MAX = 1_000_000
+"""An epoch is a rebuild, or the loss of a checkpoint."""
+
+NUMBER_MAX = 1_000_000_000
+"""Of versions and announcements within an epoch: one a second for thirty years."""
+
+
+class Updates:
+    """Reads the updates of one model from the beginning of the topic, all partitions, for as long as it is asked.
+
+    Args:
+        kafka: librdkafka's settings.
+        topic: the topic of the updates.
+        model: only updates of this model are given.
+        timeout_s: how long to wait for a broker's first answer. A follower asks again, and can be stopped in between.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+
+    def __init__(
+        self, kafka: Kafka, *, topic: str, model: str, scope: str = "global", timeout_s: float = FOLLOWED_TIMEOUT_S
+    ) -> None:
+        self.model = model
+        self.scope = scope
+        self.passed_over = ""
+        """What is wrong with the last record that was passed over: it must not stop the readers."""
+        self._told = ""
+        self.tail = Tail(kafka, [topic], timeout_s=timeout_s)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything that was there at the start has been given."""
+        return self.tail.caught_up
+
+    def poll(self, timeout_s: float) -> list[ModelUpdate]:
+        """The updates that came, in no order across partitions: sort by (epoch, seq).
+
+        Raises:
+            KafkaUnavailable: the topic is gone.
+        """
+        return [update for message in self.tail.poll(timeout_s) for update in self._mine(message)]
+
+    def until_caught_up(self) -> Iterator[ModelUpdate]:
+        """The updates that are there now.
+
+        Raises:
+            KafkaUnavailable: nothing came for a while, or the topic is gone.
+        """
+        for message in self.tail.until_caught_up():
+            yield from self._mine(message)
+
+    def _mine(self, message: Message) -> list[ModelUpdate]:
+        if not bytes(message.key() or b"").startswith(f"{self.model}/{self.scope}/".encode()):
+            return []
+        try:
+            update = _read(message)
+        except UnreadableMessage as error:
+            self.passed_over = f"{message.topic()} partition {message.partition()} offset {message.offset()}: {error}"
+            if self._told != str(error):  # of many for the same reason, the first
+                log.warning("passed over: %s", self.passed_over)
+            self._told = str(error)
+            return []
+        return [] if update is None else [update]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.tail.__exit__(kind, error, trace)
+
+
+def all_updates(kafka: Kafka, *, topic: str, model: str, scope: str = "global") -> list[ModelUpdate]:
+    """What has been announced of a model so far, oldest first."""
+    with Updates(kafka, topic=topic, model=model, scope=scope, timeout_s=TIMEOUT_S) as updates:
+        found = list(updates.until_caught_up())
+    return sorted(found, key=order)
+
+
+def announced(kafka: Kafka, *, topic: str) -> set[tuple[str, str]]:
+    """The models that have updates on a topic: name and scope of each.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+    found = set()
+    with Tail(kafka, [topic]) as tail:
+        for message in tail.until_caught_up():
+            try:
+                update = _read(message)
+            except UnreadableMessage:
+                continue
+            if update is not None:
+                found.add((update.model, update.scope))
+    return found
+
+
+def _read(message: Message) -> ModelUpdate | None:
+    """The update in a record; None for a tombstone.
+
+    Raises:
+        UnreadableMessage: it is none, or not one that a learner announces under such a key.
+    """
+    key, value = bytes(message.key() or b"").decode(errors="replace"), message.value()
+    if value is None:
+        return None
+    update = decode(ModelUpdate, bytes(value))
+    if not key.startswith(f"{update.model}/{update.scope}/"):
+        raise UnreadableMessage(f"it is of {update.model}/{update.scope}, but its key is {key[:200]!r}")
+    for name, number, most in (
+        ("epoch", update.epoch, EPOCH_MAX),
+        ("seq", update.seq, NUMBER_MAX),
+        ("version", update.version, NUMBER_MAX),
+    ):
+        if not 0 <= number <= most:
+            raise UnreadableMessage(f"no learner announces {name} {number}")
+    return update

@@ -1,0 +1,121 @@
+"""A follower without Kafka, for the tests of services that follow a model: it is given its models by hand.
+
+>>> from river import dummy
+>>> model = dummy.PriorClassifier()
+>>> model.learn_one({"amount": 1.0}, True)
+>>> with MemoryFollower("fraud") as fraud:
+...     _ = fraud.publish(model, features=["amount"])
+...     fraud.predict_proba_one({"amount": 12.5, "never seen": 1}), fraud.version
+({True: 1.0}, 1)
+
+What it is given goes through bytes and all checks, as a model from the topic does; and until the first one comes,
+`predict_one` raises NoChampionYet.
+"""
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy
+import river
+
+from anabranch import artifact
+from anabranch.errors import ArtifactError
+from anabranch.follower import Follower
+from anabranch.messages import ArtifactPointer, ModelUpdate, UpdateKind
+
+_NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}
+
+
+class MemoryFollower(Follower):
+    """A `Follower` whose updates are published in the same process, and are in use when `publish` returns.
+
+    Args:
+        model: its name.
+        scope: "global", or "p3" for the model of partition 3.
+        trusted: import paths of classes outside River that its models may hold.
+        on_update: called after each exchange.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        scope: str = "global",
+        trusted: tuple[str, ...] = (),
+        on_update: Callable[[ModelUpdate], None] | None = None,
+    ) -> None:
+        super().__init__(model, kafka=_NOWHERE, scope=scope, trusted=trusted, on_update=on_update)
+        self._packed: dict[int, bytes] = {}
+
+    def publish(
+        self,
+        model: Any,
+        *,
+        features: Iterable[str],
+        task: str = "binary",
+        positive: str | None = None,
+        canary: Iterable[Mapping[str, object]] = (),
+        kind: UpdateKind = "swap",
+        river_version: str = river.__version__,
+    ) -> ModelUpdate:
+        """Announce a model as the next version.
+
+        Args:
+            model: a River model; a copy of it is used.
+            features: their names; others are left out of what the model is asked, as those the learner never saw.
+            canary: rows to which the copy must answer as the model does.
+            river_version: another one is refused, as at a service that lags behind.
+
+        Raises:
+            ArtifactError: it was refused, and the model in use stays; the message says why.
+        """
+        version = len(self._packed) + 1
+        data = artifact.pack(
+            model, task=task, positive=positive, features=features, canary=canary, trusted=self.trusted
+        )
+        self._packed[version] = data
+        update = self._announced(data, version=version, kind=kind, river_version=river_version)
+        self._consider(update)
+        if self.version != version:
+            raise ArtifactError(self.last_refusal)
+        return update
+
+    def _announced(self, data: bytes, *, version: int, kind: UpdateKind, river_version: str) -> ModelUpdate:
+        now_s = time.time()
+        pointer = ArtifactPointer(
+            topic="memory",
+            partition=0,
+            first_offset=version,
+            last_offset=version,
+            chunks=1,
+            sha256=hashlib.sha256(data).hexdigest(),
+            size_bytes=len(data),
+        )
+        return ModelUpdate(
+            model=self.model,
+            scope=self.scope,
+            version=version,
+            kind="first" if version == 1 else kind,
+            epoch=1,
+            seq=version,
+            event=version,
+            partition=0,
+            offset=version,
+            event_ts=now_s,
+            announced_ts=now_s,
+            reason="published in memory",
+            member="memory",
+            artifact=pointer,
+            river=river_version,
+            python=platform.python_version(),
+            numpy=numpy.__version__,
+        )
+
+    def _fetch(self, update: ModelUpdate) -> bytes:
+        return self._packed[update.version]
+
+    def _run(self) -> None:
+        self._stopping.wait()

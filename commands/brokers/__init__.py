@@ -1,0 +1,1 @@
+"""Brokers for the demo and the tests: the embedded one, and Apache's own jars."""

@@ -1,0 +1,94 @@
+"""How what a model says looks to a person: a line a message."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from confluent_kafka import Message as KafkaMessage
+
+from anabranch.messages import (
+    Alert,
+    DeadLetter,
+    DriftSignal,
+    Message,
+    ModelReport,
+    ModelUpdate,
+    Transition,
+    UnreadableMessage,
+    decode,
+)
+from commands.views import figures
+from config.settings import Topics
+
+KINDS: dict[str, type[Message]] = {
+    "signals": DriftSignal,
+    "lifecycle": Transition,
+    "alerts": Alert,
+    "dead-letters": DeadLetter,
+    "reports": ModelReport,
+    "updates": ModelUpdate,
+}
+
+
+def kinds(topics: Topics, wanted: Iterable[str]) -> dict[str, type[Message]]:
+    """What is on each of the topics, by its full name."""
+    return {topics.name(which.replace("-", "_")): KINDS[which] for which in wanted}
+
+
+def heard(
+    records: Iterable[KafkaMessage], kinds: Mapping[str, type[Message]], *, model: str
+) -> Iterator[tuple[datetime, Message]]:
+    """The messages of this model, by the broker's time; what cannot be read is named and passed over."""
+    for record in sorted(records, key=lambda record: record.timestamp()[1]):
+        value = record.value()
+        if value is None:  # a tombstone
+            continue
+        try:
+            message = decode(kinds[record.topic() or ""], bytes(value))
+        except UnreadableMessage as error:
+            where = f"{record.topic()} partition {record.partition()} offset {record.offset()}"
+            print(f"passed over: {where}: {error}", file=sys.stderr)
+            continue
+        if _is_of(message, model):
+            yield datetime.fromtimestamp(record.timestamp()[1] / 1000).astimezone(), message
+
+
+def _is_of(message: Message, model: str) -> bool:
+    """Dead letters bear the model's name in their id only."""
+    if isinstance(message, DeadLetter):
+        return message.id.startswith(f"{model}/")
+    return bool(getattr(message, "model", None) == model)
+
+
+def line(message: Message) -> str:
+    """A message as a line. What it quotes may hold anything: nothing that would move the cursor is printed."""
+    return "".join(each if each.isprintable() else "�" for each in _words(message))
+
+
+def _words(message: Message) -> str:
+    match message:
+        case DriftSignal():
+            return f"{message.event:>9,}  signal     {_signal(message)}"
+        case Transition():
+            alert = "ALERT " if message.level == "alert" else ""
+            step = f"{message.before} → {message.after}"
+            return f"{message.event:>9,}  lifecycle  {alert}{message.member}: {step}: {message.reason}"
+        case Alert():
+            return f"{message.event:>9,}  alert      ALERT {message.kind}: {message.reason}"
+        case ModelUpdate():
+            return f"{message.event:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
+        case ModelReport():
+            scores = figures.listed(message.windowed)
+            return f"{message.event:>9,}  report     version {message.version}  {scores}"
+        case DeadLetter():
+            where = f"{message.topic} partition {message.partition} offset {message.offset}"
+            return f"{'–':>9}  refused    {where}: {message.stage}: {message.reason}"
+    raise AssertionError(f"{type(message).__name__} is on none of these topics")
+
+
+def _signal(signal: DriftSignal) -> str:
+    moved = f"; moved: {', '.join(each.feature for each in signal.moved)}" if signal.moved else ""
+    reason = f": {signal.reason}" if signal.reason else ""
+    withheld = f"not retrained: {signal.withheld}" if signal.withheld else "a signal only"
+    outcome = "triggers a retraining" if signal.triggered else withheld
+    return f"{signal.detector} ({signal.kind}){reason}: {outcome}{moved}"

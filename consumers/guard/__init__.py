@@ -1,0 +1,1 @@
+"""What a record must be to reach a model."""

@@ -1,0 +1,149 @@
+"""The model's consumer group: who is in it, what it has committed, and what its refusals mean."""
+
+import threading
+from collections.abc import Iterable, Mapping
+
+import orjson
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from anabranch.errors import AnabranchError, KafkaUnavailable, OwnershipLost, SessionExpired
+from anabranch.kafka.clients import TIMEOUT_S, members
+from config.settings import Settings
+from consumers.patience import STOP_S
+from consumers.ports import Committed, Origin
+
+
+class Group:
+    """What a member asks about its group.
+
+    Args:
+        stopping: set when the process is to end: then the broker is waited for a few seconds only.
+    """
+
+    def __init__(self, settings: Settings, *, stopping: threading.Event) -> None:
+        self.settings = settings
+        self.id = f"anabranch-{settings.name}"
+        self.topic = settings.topics.name("events")
+        self.stopping = stopping
+        self.member_id = ""
+
+    def others(self) -> set[str]:
+        """The members but this one.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        timeout_s = STOP_S if self.stopping.is_set() else TIMEOUT_S
+        known = members(self.settings.kafka, self.id, timeout_s=timeout_s)
+        return {each.member_id for each in known} - {self.member_id}
+
+    def gone(self, reason: str) -> AnabranchError:
+        """Who was displaced leaves for good; who was only taken for dead may begin again."""
+        if self.settings.scope != "global":
+            return SessionExpired(f"{self.topic}: {reason}: its partitions go to others in group {self.id}")
+        try:
+            others = self.others()
+        except KafkaUnavailable as error:
+            return SessionExpired(f"{self.topic}: {reason}, and cannot say who owns the model now: {error}")
+        if others:
+            return OwnershipLost(f"{self.topic}: {reason}: another process owns this model now")
+        return SessionExpired(f"{self.topic}: {reason}: nobody else owns the model")
+
+    def committed(self, consumer: Consumer, partitions: Iterable[int]) -> dict[int, TopicPartition]:
+        """What the group holds, by partition. An answer that did not come is not the answer that there is nothing.
+
+        Raises:
+            KafkaUnavailable: the answer did not come.
+        """
+        wanted = [TopicPartition(self.topic, each) for each in partitions]
+        try:
+            known = consumer.committed(wanted, timeout=TIMEOUT_S) if wanted else []
+        except KafkaException as error:
+            raise KafkaUnavailable(f"offsets of group {self.id}: {error.args[0].str()}") from error
+        for each in known:
+            if each.error is not None:
+                raise KafkaUnavailable(f"offsets of group {self.id}: {each.error.str()}")
+        return {each.partition: each for each in known if each.offset >= 0}
+
+    def seen_from_outside(self, client: AdminClient, *, timeout_s: float) -> dict[int, TopicPartition]:
+        """The same, for somebody who is no member.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        asked = [ConsumerGroupTopicPartitions(self.id)]
+        try:
+            (answer,) = client.list_consumer_group_offsets(asked, request_timeout=timeout_s).values()
+            listed = answer.result().topic_partitions
+        except KafkaException as error:
+            raise KafkaUnavailable(f"offsets of group {self.id}: {error.args[0].str()}") from error
+        return {each.partition: each for each in listed if each.topic == self.topic and each.offset >= 0}
+
+
+def newest_of(share: Iterable[int], known: Mapping[int, TopicPartition]) -> Committed | None:
+    """What was committed for a share of the partitions, with the metadata of the newest checkpoint, which all share.
+
+    None at the very first start. No positions, where the group has begun on others, and these were added since: those
+    that it had when it began are begun by somebody else at this moment.
+
+    >>> known = {0: TopicPartition("events", 0, 7, '{"partitions":2,"number":3}')}
+    >>> newest_of([0], known).positions, newest_of([1], known), newest_of([2], known)
+    ({0: 7}, None, Committed(positions={}, metadata=''))
+    """
+    mine = [known[each] for each in share if each in known]
+    if mine:
+        metadata = max((each.metadata or "" for each in mine), key=_number)
+        return Committed({each.partition: each.offset for each in mine}, metadata)
+    had = min((_had(each.metadata or "") for each in known.values()), default=None)
+    return Committed({}, "") if had is not None and min(share, default=0) >= had else None
+
+
+def _number(metadata: str) -> int:
+    """The number of the checkpoint that the metadata names: a commit that was cut short leaves two."""
+    return int(_entry(metadata).get("number", -1))
+
+
+def _had(metadata: str) -> int:
+    """How many partitions there were when the model began; old checkpoints were there before any was added."""
+    return int(_entry(metadata).get("partitions", 0))
+
+
+def _entry(metadata: str) -> dict[str, int]:
+    entry: dict[str, int] = orjson.loads(metadata) if metadata else {}
+    return entry
+
+
+# ── Which log a topic is: its id and its cluster's, as far as the brokers tell ──────────────────────────────────────
+
+_NO_ID = "A" * 22
+"""Zeros in base64: a broker that knows no topic ids."""
+
+
+def origin(client: AdminClient, topic: str) -> Origin:
+    """Ask which log the topic is now.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    try:
+        listed = client.list_topics(topic, timeout=TIMEOUT_S)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"{topic}: {error.args[0].str()}") from error
+    has_ids = listed.controller_id in listed.brokers  # without a controller, as embedded, the question would wait
+    topic_id = _topic_id(client, topic) if has_ids else ""
+    return Origin(topic, topic_id, _known(listed.cluster_id), len(listed.topics[topic].partitions))
+
+
+def _topic_id(client: AdminClient, topic: str) -> str:
+    """Made by the broker for each topic that is created; empty where it does not tell."""
+    try:
+        described = client.describe_topics(TopicCollection([topic]), request_timeout=TIMEOUT_S)[topic].result()
+    except KafkaException:
+        return ""
+    return _known(str(described.topic_id))
+
+
+def _known(told: str | None) -> str:
+    """Empty, where the broker has none."""
+    return "" if not told or told.strip("=") == _NO_ID else told

@@ -1,0 +1,274 @@
+"""The events topic as a source: a member of the model's consumer group.
+
+With `scope = "global"` it is the one static member, which owns all partitions; with `scope = "partition"` it is one of
+several, and each partition is gained and given up by itself.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from anabranch.errors import KafkaUnavailable, LogTruncated, OwnershipLost
+from anabranch.events import Record
+from anabranch.kafka.clients import LOST, SLICE_S, TIMEOUT_S, admin, at, batch, consumer, owner, partitions, sharer
+from config.settings import Settings
+from consumers.belonging import truncated
+from consumers.kafka.backlog import KafkaBacklog
+from consumers.kafka.group import Group, newest_of, origin
+from consumers.kafka.reader import record_of
+from consumers.patience import Patience
+from consumers.ports import Origin, Owners, Positions
+
+log = structlog.get_logger()
+
+COMMITS_MAX = 10
+COMMIT_S = 45.0
+COMMIT_AGAIN_S = 0.2
+SILENT_S = 2.5
+"""After so long without a place in the group somebody wants to know why."""
+SAID_EVERY_S = 15.0
+
+
+class KafkaSource:
+    """Consumes the events topic, all of its partitions or this process's share.
+
+    Args:
+        stopping: set when the process is to end: then brokers that are away are waited for a few seconds only.
+    """
+
+    def __init__(self, settings: Settings, *, stopping: threading.Event | None = None) -> None:
+        self.settings = settings
+        self.stopping = stopping or threading.Event()
+        self.topic = settings.topics.name("events")
+        self.all = partitions(settings.kafka, self.topic)
+        self.is_global = settings.scope == "global"
+        self.is_cooperative = settings.assignment == "cooperative-sticky"
+        self.group = Group(settings, stopping=self.stopping)
+        self.consumer = consumer(
+            owner(settings.kafka, model=settings.name)
+            if self.is_global
+            else sharer(settings.kafka, model=settings.name, assignment=settings.assignment)
+        )
+        self.admin = admin(settings.kafka)
+        """Asks whether a broker is there, on a connection that no fetch keeps waiting."""
+        self.read: Positions = {}
+        """What comes next after what was handed on, for every partition that is owned; its keys are the assignment."""
+        self.ends: Positions | None = None
+        """Where the partitions ended when they were gained; None before the first assignment."""
+        self.told: Positions = {}
+        """Where the broker last said that a partition ends."""
+        self.backlog = KafkaBacklog(self.consumer, self.topic, merges=self.is_global)
+        self.rebalanced = False
+        self.waits_since_s = self.said_s = 0.0
+
+    # ── ownership ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self, owners: Owners) -> None:
+        """Join the group; `owners` is told of what comes of it from within a later `poll`."""
+
+        def on_assign(consumer: Consumer, assigned: list[TopicPartition]) -> None:
+            self._gain(owners, [each.partition for each in assigned])
+
+        def on_revoke(consumer: Consumer, revoked: list[TopicPartition]) -> None:
+            self._give_up([each.partition for each in revoked], owners.released)
+
+        def on_lost(consumer: Consumer, lost: list[TopicPartition]) -> None:
+            if self.is_global:
+                # The member that was taken for dead must not join again by itself: it would fence its successor.
+                with suppress(KafkaException):  # fenced already
+                    self.consumer.unsubscribe()
+                raise self.group.gone("the broker has not heard from this process in time")
+            self._give_up([each.partition for each in lost], owners.lost)
+
+        self.waits_since_s = self.said_s = time.monotonic()
+        self.consumer.subscribe([self.topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
+
+    def _gain(self, owners: Owners, assigned: list[int]) -> None:
+        self.rebalanced = True
+        self.group.member_id = self.consumer.memberid() or self.group.member_id
+        gained = self._all_or_nothing(assigned)
+        known = self.group.committed(self.consumer, sorted({*self.all, *gained}))
+        positions: Positions = {}
+        for share in [gained] if self.is_global else [[each] for each in gained]:
+            positions |= owners.gained(share, newest_of(share, known))
+        # assign(), not seek(): inside this callback that answers _STATE
+        if self.is_cooperative:
+            self.consumer.incremental_assign(at(self.topic, positions))
+        else:
+            self.consumer.assign(at(self.topic, positions))
+        self.read |= positions
+        self.ends = {**(self.ends or {}), **self.first_positions("latest", gained)}
+        self._begin_reading()
+
+    def _give_up(self, partitions: list[int], tell: Callable[[Sequence[int]], None]) -> None:
+        self.rebalanced = True
+        tell(partitions)
+        for each in partitions:
+            self.read.pop(each, None)
+            self.told.pop(each, None)
+        self.backlog.begin({}, {})
+
+    def _all_or_nothing(self, assigned: list[int]) -> list[int]:
+        """A global model owns every partition.
+
+        A member that comes back within its session gets what it had, which partitions that were added since are not
+        among: where nobody else is in the group, it takes them.
+        """
+        missing = sorted(set(self.all) - set(assigned)) if self.is_global else []
+        if not missing:
+            return assigned
+        if self.group.others():
+            raise OwnershipLost(
+                f"{len(assigned)} of {len(self.all)} partitions of {self.topic} are assigned to this process: "
+                f"something else is in its group {self.group.id}; a global model owns them all"
+            )
+        log.info("partitions were added", topic=self.topic, partitions=missing)
+        return sorted([*assigned, *missing])
+
+    def _say_that_it_waits(self) -> None:
+        """The broker gives a place away only when it takes the one before for dead."""
+        now_s = time.monotonic()
+        if now_s - self.said_s < (SILENT_S if self.said_s == self.waits_since_s else SAID_EVERY_S):
+            return
+        self.said_s = now_s
+        log.warning(
+            "waiting for a place in the group",
+            group=self.group.id,
+            waited_s=round(now_s - self.waits_since_s),
+            reason="a former process of this model may still hold it, until its session is over",
+            session_timeout_ms=self.settings.kafka.get("session.timeout.ms", 45_000),
+        )
+
+    # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def origin(self) -> Origin:
+        """Which log the topic is now."""
+        return origin(self.admin, self.topic)
+
+    def first_positions(self, start: str, partitions: Sequence[int]) -> Positions:
+        """The first or the next offset of each partition."""
+        return {partition: self._watermarks(partition)[0 if start == "earliest" else 1] for partition in partitions}
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        try:
+            low, high = self.consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise KafkaUnavailable(f"{self.topic} partition {partition}: {error.args[0].str()}") from error
+        return low, high
+
+    def rewind(self, positions: Positions) -> None:
+        """Read on from `positions`."""
+        self.read = dict(positions)
+        there = at(self.topic, positions)
+        if self.is_cooperative:
+            self.consumer.incremental_unassign(there)
+            self.consumer.incremental_assign(there)
+        else:
+            self.consumer.assign(there)
+        self._begin_reading()
+
+    def _begin_reading(self) -> None:
+        """What was fetched before is of other positions."""
+        self.told = {}
+        self.backlog.begin(self.read, self.ends or {})
+
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        """The next records. What waits to be merged comes first, but the group wants to be heard all the same."""
+        self.rebalanced = False
+        few = self.backlog.is_ready
+        try:
+            messages = batch(self.consumer, 1 if few else max_records, timeout_s=0 if few else timeout_s)
+        except KafkaException as error:
+            raise self.group.gone(error.args[0].str()) from error
+        if self.ends is None:
+            self._say_that_it_waits()
+        records = [record_of(message) for message in messages if message.error() is None or self._heed(message)]
+        if self.rebalanced and messages:
+            self.rewind(self.read)  # what came before the rebalance is of positions that no longer count
+            return []
+        return self._hand_on(self.backlog.ordered(records, max_records, read=self.read, told=self.told))
+
+    def _hand_on(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Note what was read: up to where the broker told that a partition ends, where none of it waits any more."""
+        for record in records:
+            self.read[record.partition] = record.offset + 1
+        for partition, end in self.told.items():
+            if not self.backlog.holds(partition):
+                # Behind the last record there may be control records, which nobody sees.
+                self.read[partition] = max(end, self.read[partition])
+        return records
+
+    def _heed(self, message: Message) -> bool:
+        """What came instead of a record: most faults mend by themselves."""
+        error, partition = message.error(), message.partition() or 0
+        assert error is not None
+        if error.code() == KafkaError._PARTITION_EOF and partition in self.read:
+            self.told[partition] = message.offset() or 0
+            self.backlog.reached(partition)
+        if error.code() in LOST:
+            raise self.group.gone(error.str())
+        if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise self._truncated(partition)
+        if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+            raise KafkaUnavailable(f"{self.topic}: {error.str()}")
+        return False
+
+    def _truncated(self, partition: int) -> LogTruncated:
+        """What the log no longer holds, of what comes next."""
+        first, here = self.first_positions("earliest", [partition])[partition], self.read.get(partition, 0)
+        if first > here:
+            return LogTruncated(truncated(self.topic, {partition: (here, first)}))
+        return LogTruncated(
+            f"{self.topic} partition {partition} holds no offset {here}, and begins at {first}: it was made anew, "
+            "or cut; start again, which says what can be done"
+        )
+
+    def at_end(self) -> bool:
+        """Whether every partition that is owned is read up to where it ended when it was gained.
+
+        What the broker calls the end is one: behind it lies a transaction that nobody has ended.
+        """
+        return self.ends is not None and all(
+            here >= self.ends[partition] or here == self.told.get(partition) for partition, here in self.read.items()
+        )
+
+    # ── commits ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def commit(self, positions: Positions, metadata: str) -> None:
+        """Commit every partition's position with the same metadata, synchronously."""
+        self._await_broker()
+        for _ in range(COMMITS_MAX):
+            error = self._commit(positions, metadata)
+            if error is None:
+                return
+            reason = error.str()
+            # Cooperative members keep what they own while others come and go, and cannot commit for that moment.
+            if not self.is_cooperative or error.code() != KafkaError.REBALANCE_IN_PROGRESS:
+                break
+            time.sleep(COMMIT_AGAIN_S)
+        raise self.group.gone(f"the commit was refused: {reason}")
+
+    def _await_broker(self) -> None:
+        """A commit without a broker would wait for the whole session, and no signal is heard meanwhile."""
+        patience = Patience(COMMIT_S, stopping=self.stopping)
+        while wait_s := patience.left_s(SLICE_S):
+            with suppress(KafkaException):
+                self.admin.list_topics(self.topic, timeout=wait_s)
+                return
+        raise self.group.gone("no broker answers, so nothing can be committed")
+
+    def _commit(self, positions: Positions, metadata: str) -> KafkaError | None:
+        try:
+            done = self.consumer.commit(offsets=at(self.topic, positions, metadata), asynchronous=False)
+        except KafkaException as error:
+            refused: KafkaError = error.args[0]
+            return refused
+        return next((each.error for each in done or [] if each.error is not None), None)
+
+    def close(self) -> None:
+        """Leave. A static member keeps its place in the group: when it comes back it finds it."""
+        self.consumer.close()

@@ -1,0 +1,245 @@
+"""Whether the topics that somebody needs are there: asked for at once, before anything begins."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import ClusterMetadata, ConfigResource, NewTopic, ResourceType
+
+from anabranch.artifact import CHUNK_BYTES
+from anabranch.errors import KafkaRefused, KafkaUnavailable
+from anabranch.kafka.clients import (
+    ABSENT,
+    TIMEOUT_S,
+    UNAUTHORISED,
+    Kafka,
+    admin,
+    at,
+    batch,
+    consumer,
+    partitions,
+    reach,
+    reader,
+)
+from anabranch.kafka.clients import admin as admin_of
+from config.settings import Settings
+
+AGAIN_S = 0.5
+
+
+def require(kafka: Kafka, topics: Iterable[str], *, timeout_s: float = TIMEOUT_S) -> None:
+    """See that all these topics are there.
+
+    Raises:
+        KafkaRefused: naming all that are not, and all that this user is not shown.
+        KafkaUnavailable: no broker answers.
+    """
+    cluster = reach(kafka, timeout_s=timeout_s)
+    unlisted = [topic for topic in dict.fromkeys(topics) if not _is_in(cluster, topic)]
+    if not unlisted:
+        return
+    faults = _asked_for(kafka, unlisted)
+    absent = [topic for topic, code in faults.items() if code in ABSENT]
+    hidden = [topic for topic, code in faults.items() if code in UNAUTHORISED]
+    said = []
+    if absent:
+        said.append(f"missing topics: {', '.join(absent)}; create them with `anabranch topics create CONFIG`")
+    if hidden:
+        said.append(f"not authorised for {', '.join(hidden)}: give this user the rights to read and write there")
+    if said:
+        raise KafkaRefused("; ".join(said))
+
+
+def _is_in(cluster: ClusterMetadata, topic: str) -> bool:
+    return topic in cluster.topics and cluster.topics[topic].error is None
+
+
+def _asked_for(kafka: Kafka, topics: Iterable[str]) -> dict[str, int]:
+    """The error of each by name: a list of all topics leaves out those that a user may not see.
+
+    A broker that makes topics up itself makes them now; that takes it a moment.
+    """
+    client, faults = admin(kafka), dict.fromkeys(topics, 0)
+    for pause_s in (0.0, AGAIN_S):
+        time.sleep(pause_s)
+        for topic in faults:
+            try:
+                error = client.list_topics(topic, timeout=TIMEOUT_S).topics[topic].error
+            except KafkaException as raised:
+                error = raised.args[0]
+            faults[topic] = 0 if error is None else error.code()
+        faults = {topic: code for topic, code in faults.items() if code}
+        if not faults:
+            break
+    return faults
+
+
+# ── The topics of a model and the settings they need. Only `anabranch topics create` makes them, never a consumer ───
+
+_KEPT = {"cleanup.policy": "compact", "retention.ms": "-1"}
+_DAYS_7 = {"cleanup.policy": "delete", "retention.ms": str(7 * 86_400_000)}
+_DAYS_30 = {"cleanup.policy": "delete", "retention.ms": str(30 * 86_400_000)}
+
+LEARNED = ("events", "updates", "artifacts", "signals", "reports", "lifecycle", "alerts", "control", "dead_letters")
+"""The topics that a learner reads and writes."""
+
+log = structlog.get_logger()
+
+_CONFIGS: dict[str, dict[str, str]] = {
+    "events": _DAYS_7,
+    "labels": _DAYS_7,
+    "updates": _KEPT,
+    "artifacts": _KEPT | {"segment.bytes": str(128 * 2**20)},  # smaller ones are cleaned sooner
+    "signals": _DAYS_30,
+    "reports": _DAYS_7,
+    "lifecycle": _DAYS_30,
+    "alerts": _DAYS_30,
+    "control": _DAYS_30,
+    "dead_letters": _DAYS_30,
+}
+
+
+def see(settings: Settings) -> None:
+    """See that everything a learner needs is there, before it begins; what else is wrong with it is a warning.
+
+    Raises:
+        KafkaRefused: naming all topics that are missing.
+        KafkaUnavailable: no broker answers.
+    """
+    require(settings.kafka, map(settings.topics.name, LEARNED))
+    for fault in shortcomings(settings):
+        log.warning("topic settings", fault=fault)
+
+
+def create(settings: Settings) -> dict[str, str]:
+    """Create what is missing; by topic, what came of it.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or one refuses.
+    """
+    names = settings.topics
+    wanted = [
+        NewTopic(
+            names.name(which),
+            num_partitions=names.partitions if which in ("events", "labels") else 1,
+            replication_factor=names.replication,
+            config=config,
+        )
+        for which, config in _CONFIGS.items()
+    ]
+    client = admin(settings.kafka)  # held by name: its answers are lost when it goes away
+    answers = client.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
+    return {name: _answer(name, future) for name, future in answers.items()}
+
+
+def _answer(name: str, future: object) -> str:
+    try:
+        future.result()  # type: ignore[attr-defined]  # confluent_kafka's stubs name no type for it
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return "was there"
+        raise KafkaUnavailable(f"{name}: {error.args[0].str()}") from error
+    return "created"
+
+
+# ── What is wrong with topics that are there: settings under which something is lost, and transactions ──────────────
+
+ANSWER_S = 3.0
+MESSAGE_OVERHEAD_BYTES = 4096
+
+
+def shortcomings(settings: Settings) -> list[str]:
+    """Settings of the topics under which something is lost; nothing where the broker does not tell them."""
+    names = {which: settings.topics.name(which) for which in ("events", "updates", "artifacts")}
+    found = _configs(settings, names)
+    return [fault for which, config in found.items() for fault in _faults(which, names[which], config)]
+
+
+def _faults(which: str, name: str, config: Mapping[str, str]) -> Iterator[str]:
+    policy, hours = config.get("cleanup.policy", ""), int(config.get("retention.ms", "-1")) / 3_600_000
+    if which == "events" and "compact" in policy:
+        yield (
+            f"{name} has cleanup.policy={policy}: the broker drops all but the last event of each key, so that "
+            "retraining and `rebuild` miss the others; set cleanup.policy=delete"
+        )
+    is_dropped = "delete" in policy and hours >= 0
+    if (which != "events" and is_dropped) or (which == "updates" and "compact" not in policy):
+        yield (
+            f"{name} has cleanup.policy={policy} and retention.ms={config.get('retention.ms')}: what was announced is "
+            f"gone after {hours:g} h, and who starts to follow then finds no model; set cleanup.policy=compact and "
+            "retention.ms=-1"
+        )
+    needed = CHUNK_BYTES + MESSAGE_OVERHEAD_BYTES
+    if which == "artifacts" and int(config.get("max.message.bytes", needed)) < needed:
+        yield f"{name} has max.message.bytes={config['max.message.bytes']}: models come in chunks of {needed} bytes"
+
+
+def _configs(settings: Settings, names: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The settings of the topics, of those that the broker tells."""
+    if str(reach(settings.kafka).cluster_id).startswith("mockCluster"):
+        return {}  # the embedded broker would leave the question open
+    client = admin_of(settings.kafka)  # held by name: its answers are lost when it goes away
+    asked = {which: ConfigResource(ResourceType.TOPIC, name) for which, name in names.items()}
+    answers = client.describe_configs(list(asked.values()), request_timeout=ANSWER_S)
+    found = {}
+    for which, resource in asked.items():
+        try:
+            config = answers[resource].result()
+        except KafkaException:  # not authorised, or not there
+            continue
+        found[which] = {name: str(entry.value) for name, entry in config.items() if entry.value is not None}
+    return found
+
+
+def transactions(settings: Settings) -> list[str]:
+    """What transactions do to the events: one that is open holds back all that comes after it.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+    topic = settings.topics.name("events")
+    every = partitions(settings.kafka, topic)
+    committed = reader(settings.kafka)
+    ends = _ends({**committed, "isolation.level": "read_uncommitted"}, topic, every)
+    readable = _ends(committed, topic, every)
+    marked = _without_a_last_record(committed, topic, readable)
+    return [fault for each in every for fault in _held_back(topic, each, readable[each], ends[each], marked)]
+
+
+def _held_back(topic: str, partition: int, readable: int, end: int, marked: set[int]) -> Iterator[str]:
+    if readable < end:
+        yield (
+            f"{topic} partition {partition}: a transaction that is still open holds back the records from offset "
+            f"{readable} on, of {end}: nothing after it is learned before its producer ends it"
+        )
+    elif partition in marked:
+        yield (
+            f"{topic} partition {partition} ends in the mark of a transaction: its offsets have gaps, and only what "
+            "was committed is learned"
+        )
+
+
+def _ends(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, int]:
+    """Where each partition ends for such a reader."""
+    with closing(consumer(configured)) as client:
+        return {each: client.get_watermark_offsets(TopicPartition(topic, each), timeout=ANSWER_S)[1] for each in every}
+
+
+def _without_a_last_record(configured: dict[str, Any], topic: str, ends: Mapping[int, int]) -> set[int]:
+    """The partitions whose last offset holds no record that could be read."""
+    last = {partition: end - 1 for partition, end in ends.items() if end}
+    found, until_s = set(last), time.monotonic() + ANSWER_S
+    open_ends = set(last)
+    with closing(consumer({**configured, "enable.partition.eof": True})) as client:
+        client.assign(at(topic, last))
+        while open_ends and time.monotonic() < until_s:
+            for message in batch(client, 100, timeout_s=0.1):
+                error = message.error()
+                if error is None:
+                    found.discard(message.partition() or 0)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_ends.discard(message.partition() or 0)
+    return found - open_ends

@@ -1,0 +1,169 @@
+"""The learning loop: records from the source to the owners of their partitions, and the owners' checkpoints.
+
+With `scope = "global"` one owner has all partitions; with `scope = "partition"` each partition has one of its own, and
+they move between processes as the consumer group has it, by their checkpoints.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import structlog
+
+from anabranch.errors import LearnError
+from config.settings import Settings
+from consumers.intake import Read
+from consumers.owner import GLOBAL, PLAIN, First, Gain, Owner, Ports
+from consumers.ports import Committed, Positions
+
+log = structlog.get_logger()
+
+BATCH_MAX = 1000
+
+
+class LearningLoop:
+    """The loop of one process.
+
+    Args:
+        first: makes the first champion.
+        how: what may come of the first gain of each scope; later ones go on from the checkpoint that follows it.
+        begun: the scopes that a loop before this one has begun so.
+        listener: is shown every message right after it was sent (a backtest's report, the demo's view).
+        stopping: ends `run` when it is set.
+    """
+
+    owner_type = Owner
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        first: First,
+        ports: Ports,
+        how: Gain = PLAIN,
+        begun: Iterable[str] = (),
+        listener: Callable[[Any], None] | None = None,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        self.settings = settings
+        self.first = first
+        self.ports = ports
+        self.how = how
+        self.listener = listener or (lambda message: None)
+        self.stopping = stopping or threading.Event()
+        self.owners: dict[str, Owner] = {}
+        """By scope."""
+        self.owner_of: dict[int, Owner] = {}
+        """By partition."""
+        self.leaving = False
+        self.begun = set(begun)
+        """The scopes that this process has a checkpoint of: gained once more, they are not begun once more."""
+        self._owner(GLOBAL)  # a mistaken configuration shows at start
+
+    def _owner(self, scope: str) -> Owner:
+        return self.owner_type(self.settings, scope=scope, first=self.first, ports=self.ports, listener=self.listener)
+
+    @property
+    def owner(self) -> Owner:
+        """The one that owns all partitions of a global model, once it has gained them."""
+        return self.owners[GLOBAL]
+
+    @property
+    def read(self) -> Read:
+        """What this run has read so far, of the partitions that it owns."""
+        return sum((owner.read for owner in self.owners.values()), start=Read(0, 0, 0, 0))
+
+    # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, *, until_end: bool = False) -> None:
+        """Learn until `stop` is called, or with `until_end` until what was there at the start is learned.
+
+        Raises:
+            OwnershipLost: another process has taken the model over.
+            SessionExpired: the broker took this process for dead, and nobody has taken over: run once more.
+            LogTruncated: the log no longer holds what comes next.
+            CheckpointError: nothing that was kept can be restored.
+            LearningFrozen: the champion raised on too many events in a row.
+        """
+        self.ports.source.start(self)
+        try:
+            while not self.stopping.is_set() and not (until_end and self.ports.source.at_end()):
+                self._turn()
+            self._end_rebuild()  # here too: the log may have held nothing more
+            for owner in self.owners.values():
+                owner.checkpoint()
+        finally:
+            self.leaving = True
+            for owner in self.owners.values():
+                owner.close()
+            self.ports.source.close()
+
+    def stop(self) -> None:
+        """End `run` after the record at hand, with a checkpoint. May be called from a signal handler."""
+        self.stopping.set()
+
+    def _turn(self) -> None:
+        """One batch."""
+        records = self.ports.source.poll(BATCH_MAX, timeout_s=0.2)
+        self._begin()
+        try:
+            for record in records:
+                if self.stopping.is_set():  # a thousand records of a slow model take their time
+                    break
+                self.owner_of[record.partition].take(record)
+        except LearnError as error:
+            self.owner_of[error.partition].leave_out(error)
+            self.ports.source.rewind(self._positions())
+        for owner in self.owners.values():
+            owner.take_inputs()
+        self._end_rebuild()
+        for owner in self.owners.values():
+            owner.checkpoint_if_due()
+
+    def _begin(self) -> None:
+        """A first checkpoint records where the very first start began, and is what a poison event goes back to."""
+        for scope, owner in self.owners.items():
+            if owner.unwritten:
+                owner.checkpoint()
+            self.begun.add(scope)
+
+    def _positions(self) -> Positions:
+        return {partition: at for owner in self.owners.values() for partition, at in owner.positions.items()}
+
+    def _end_rebuild(self) -> None:
+        """Announce rebuilt champions, once they have learned what was there when the rebuild began."""
+        rebuilding = [owner for owner in self.owners.values() if owner.rebuilding]
+        if rebuilding and not self.stopping.is_set() and self.ports.source.at_end():
+            for owner in rebuilding:
+                owner.end_rebuild()
+
+    # ── ownership, from within the source's start and poll ──────────────────────────────────────────────────────
+
+    def gained(self, partitions: Sequence[int], committed: Committed | None) -> Positions:
+        """Restore what was committed for these partitions, or begin; where to read on."""
+        scope = GLOBAL if self.settings.scope == "global" else f"p{partitions[0]}"
+        owner = self._owner(scope)
+        positions = owner.gain(partitions, committed, how=PLAIN if scope in self.begun else self.how)
+        self.owners[scope] = owner
+        self.owner_of |= dict.fromkeys(positions, owner)
+        return positions
+
+    def released(self, partitions: Sequence[int]) -> None:
+        """Another process is about to own these: what was learned so far is checkpointed for it."""
+        for owner in self._dropped(partitions):
+            if owner.sha:
+                owner.checkpoint()
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Another process may own these already: nothing of them may be written any more."""
+        self._dropped(partitions)
+
+    def _dropped(self, partitions: Sequence[int]) -> list[Owner]:
+        """The owners of these partitions, which this process owns no longer."""
+        if self.leaving:
+            return []  # leaving gives everything up, and the last checkpoint is written
+        owners = list({id(owner): owner for each in partitions if (owner := self.owner_of.pop(each, None))}.values())
+        for owner in owners:
+            del self.owners[owner.scope]
+            owner.close()
+        return owners

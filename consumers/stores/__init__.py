@@ -1,0 +1,1 @@
+"""Where checkpoints lie: a folder, an object store, or memory."""

@@ -1,0 +1,91 @@
+"""Checkpoints on anything that puts, gets, lists and removes objects: one PUT is atomic, and durable when answered."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+
+from anabranch.errors import CheckpointError
+from consumers.stores.blobs import verified
+from consumers.stores.manifest import NAME, Entry, Kept, appended, packed, unpacked
+
+
+class Objects(Protocol):
+    """The part of fsspec's interface that is used. What was put is seen by the next read or listing."""
+
+    def pipe_file(self, path: str, value: bytes) -> Any:
+        """Put."""
+
+    def cat_file(self, path: str) -> bytes:
+        """Get; raises FileNotFoundError."""
+
+    def rm_file(self, path: str) -> Any:
+        """Remove."""
+
+    def find(self, path: str, *, detail: bool) -> dict[str, dict[str, Any]]:
+        """The objects under a prefix, each with its `LastModified`."""
+
+
+class ObjectStore:
+    """A prefix: `blobs/<sha256>` and `manifest.json`.
+
+    Args:
+        root: the prefix.
+        keep: how many manifest entries, and the blobs they name, are kept.
+    """
+
+    failures: ClassVar[tuple[type[Exception], ...]] = (OSError,)
+    hint = ""
+
+    def __init__(self, root: str, *, keep: int, files: Objects) -> None:
+        self.root = root
+        self.keep = keep
+        self.files = files
+
+    def put(self, sha256: str, data: bytes) -> None:
+        """Durable when it returns."""
+        self._put(f"{self.root}/blobs/{sha256}", data)
+
+    def get(self, sha256: str) -> bytes:
+        """The verified bytes; raises CheckpointError when missing or corrupt."""
+        path = f"{self.root}/blobs/{sha256}"
+        with self._told(path):
+            data = self.files.cat_file(path)
+        return verified(data, sha256, where=path)
+
+    def manifest(self) -> list[Entry]:
+        """The entries, newest last."""
+        path = f"{self.root}/{NAME}"
+        with self._told(path), suppress(FileNotFoundError):
+            return unpacked(self.files.cat_file(path), where=path)
+        return []
+
+    def record(self, entry: Entry) -> None:
+        """Append to the manifest, and drop blobs that no kept entry names."""
+        kept = appended(self.manifest(), entry, keep=self.keep)
+        self._put(f"{self.root}/{NAME}", packed(kept.entries))
+        with self._told(self.root):
+            for path in self._garbage(kept):
+                self.files.rm_file(path)
+
+    def _garbage(self, kept: Kept) -> list[str]:
+        found = self.files.find(f"{self.root}/blobs", detail=True)
+        written: dict[str, datetime] = {path: each["LastModified"] for path, each in found.items()}
+        now = max(written.values(), default=None)  # by the store's own clock
+        return [
+            path
+            for path, at in written.items()
+            if now and kept.is_garbage(path.rpartition("/")[2], age_s=(now - at).total_seconds())
+        ]
+
+    def _put(self, path: str, data: bytes) -> None:
+        with self._told(path):
+            self.files.pipe_file(path, data)
+
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        """What the store says of a path, as an error of ours that names it."""
+        try:
+            yield
+        except self.failures as error:
+            raise CheckpointError(f"{path}: {type(error).__name__}: {error}{self.hint}") from error

@@ -1,0 +1,161 @@
+"""Checkpoints: immutable blobs under their sha256, durable before anything refers to them, in a folder or on S3.
+
+checkpoint.store = "checkpoints" or "file:///var/lib/…"    a folder: `FileStore`
+checkpoint.store = "s3://bucket/prefix"                    an object store: `S3Store`, with the extra [s3]
+"""
+
+import importlib
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from anabranch.errors import CheckpointError, ConfigError
+from config.settings import Settings
+from consumers.ports import Store
+from consumers.stores.blobs import verified
+from consumers.stores.folders import Files, RealFiles
+from consumers.stores.manifest import NAME, Entry, Kept, appended, packed, unpacked
+
+REAL_FILES = RealFiles()
+
+
+def store_of(settings: Settings, scope: str = "global", *, make: bool = True) -> Store:
+    """The store that `checkpoint.store` names, with a folder of its own for the model, and in it for each partition.
+
+    Args:
+        make: its folder, if it is not there; else the store is only to be read.
+
+    Raises:
+        ConfigError: no store has such an address, or what it needs is not installed.
+    """
+    address, keep = settings.checkpoint.store, settings.checkpoint.keep
+    folder = settings.name if scope == "global" else f"{settings.name}/{scope}"
+    scheme = re.match(r"([A-Za-z0-9+.-]+)://", address)
+    if scheme is None or scheme[1] == "file":
+        return FileStore(Path(address.removeprefix("file://")) / folder, keep=keep, make=make)
+    if scheme[1] != "s3":
+        raise ConfigError(
+            f"checkpoint.store = {address!r}: {scheme[1]}:// is no store of ours; "
+            "write a folder, file:///folder or s3://bucket/prefix"
+        )
+    try:
+        s3_store = importlib.import_module("consumers.stores.s3")
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"checkpoint.store = {address!r} needs the extra [s3] ({error.name} is not installed): "
+            "pip install 'anabranch[s3]'"
+        ) from error
+    store: Store = s3_store.S3Store(f"{address.rstrip('/')}/{folder}", keep=keep)
+    return store
+
+
+class FileStore:
+    """A folder: `blobs/<sha256>` and `manifest.json`. Each write is synced before it is renamed into place.
+
+    Args:
+        folder: made if it does not exist.
+        keep: how many manifest entries, and the blobs they name, are kept.
+        files: the file system; a simulated one, in a simulation.
+        make: the folder; else the store is only to be read.
+
+    Raises:
+        CheckpointError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, *, keep: int, files: Files = REAL_FILES, make: bool = True) -> None:
+        self.folder = folder
+        self.keep = keep
+        self.files = files
+        self.blobs = folder / "blobs"
+        if make:
+            with _told(self.blobs, do="`checkpoint.store` must be a folder that this process may write"):
+                files.make(self.blobs)
+
+    def put(self, sha256: str, data: bytes) -> None:
+        """Durable when it returns."""
+        self._write(self.blobs / sha256, data)
+
+    def get(self, sha256: str) -> bytes:
+        """The verified bytes; raises CheckpointError when missing or corrupt."""
+        path = self.blobs / sha256
+        with _told(path):
+            data = self.files.read(path)
+        return verified(data, sha256, where=str(path))
+
+    def manifest(self) -> list[Entry]:
+        """The entries, newest last."""
+        path = self.folder / NAME
+        with _told(path), suppress(FileNotFoundError):
+            return unpacked(self.files.read(path), where=str(path))
+        return []
+
+    def record(self, entry: Entry) -> None:
+        """Append to the manifest, and drop blobs that no kept entry names."""
+        kept = appended(self.manifest(), entry, keep=self.keep)
+        self._write(self.folder / NAME, packed(kept.entries))
+        with _told(self.blobs):
+            self._tidy(kept)
+
+    def _tidy(self, kept: Kept) -> None:
+        """Remove what nobody needs any more."""
+        now_s = self.files.modified_s(self.folder / NAME)
+        left_over = [path for path in self.files.names(self.folder) if path.suffix == ".tmp"]
+        for path in (*self.files.names(self.blobs), *left_over):
+            with suppress(FileNotFoundError):  # another process may be tidying too
+                if kept.is_garbage(path.name, age_s=now_s - self.files.modified_s(path)):
+                    self.files.remove(path)
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Atomic and durable: temporary file, fsync, rename, fsync of the folder."""
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        with _told(path, do="see that the disk has room and that this process may write there"):
+            try:
+                with self.files.create(temporary) as file:
+                    file.write(data)
+                    self.files.sync(file)
+                self.files.rename(temporary, path)
+            except OSError:
+                with suppress(OSError):  # half a blob on a full disk helps nobody
+                    self.files.remove(temporary)
+                raise
+            self.files.sync_folder(path.parent)
+
+
+class MemoryStore:
+    """The newest blob and its parent, in memory: for backtests, and for tests."""
+
+    def __init__(self, *, keep: int = 1) -> None:
+        self.keep = keep
+        self.blobs: dict[str, bytes] = {}
+        self.entries: list[Entry] = []
+
+    def put(self, sha256: str, data: bytes) -> None:
+        """Keep it. What is older may still be the committed one, so nothing goes before `record`."""
+        self.blobs[sha256] = data
+
+    def get(self, sha256: str) -> bytes:
+        """The verified bytes; raises CheckpointError when missing or corrupt."""
+        if sha256 not in self.blobs:
+            raise CheckpointError(f"no blob {sha256} in memory")
+        return verified(self.blobs[sha256], sha256, where="memory")
+
+    def manifest(self) -> list[Entry]:
+        """The entries, newest last."""
+        return list(self.entries)
+
+    def record(self, entry: Entry) -> None:
+        """Append to the manifest, and drop blobs that no kept entry names."""
+        kept = appended(self.entries, entry, keep=self.keep)
+        self.entries = kept.entries
+        self.blobs = {name: blob for name, blob in self.blobs.items() if name in kept.named}
+
+
+@contextmanager
+def _told(path: Path, *, do: str = "") -> Iterator[None]:
+    """What the system says of a path, as an error of ours that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}" + (f"; {do}" if do else "")) from error

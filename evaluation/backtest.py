@@ -1,0 +1,184 @@
+"""A backtest: the learning loop over a file, without Kafka, and what came of it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from river import base
+
+from anabranch.events import Record
+from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
+from config.settings import Settings
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
+from consumers.owner import Owner, Ports
+from consumers.ports import Clock, Sent
+from consumers.stores.store import MemoryStore
+from evaluation.file_source import FileSource
+from learners.lane import Lane
+
+Witness = Callable[[Lane], None]
+"""Is shown the lane after each learned event; it may look at everything and change nothing."""
+
+
+class Refusals:
+    """The dead letters of one stage: how many, and the first."""
+
+    def __init__(self, first: DeadLetter) -> None:
+        self.first = first
+        self.count = 0
+
+    def result(self) -> dict[str, Any]:
+        """As plain values."""
+        first = self.first
+        return {"stage": first.stage, "count": self.count, "offset": first.offset, "reason": first.reason}
+
+
+class NoOutlet:
+    """Where messages go that nobody reads: numbered, and dropped."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
+        """Count it."""
+        self.sent += 1
+
+    def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
+        """Count them."""
+        landed = []
+        for _ in values:
+            landed.append(Sent(0, self.sent))
+            self.sent += 1
+        return landed
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+class WitnessedOwner(Owner):
+    """An owner, with somebody who looks at the lane after each event."""
+
+    witness: Witness
+
+    def take(self, record: Record) -> None:
+        """As ever; then show."""
+        learned = self.lane.events
+        super().take(record)
+        if self.lane.events > learned:
+            self.witness(self.lane)
+
+
+class WitnessedLoop(LearningLoop):
+    """A loop with such an owner."""
+
+    owner_type = WitnessedOwner
+
+    def __init__(self, settings: Settings, *, witness: Witness, **seams: Any) -> None:
+        self.witness = witness
+        super().__init__(settings, **seams)
+
+    def _owner(self, scope: str) -> Owner:
+        owner = super()._owner(scope)
+        assert isinstance(owner, WitnessedOwner)
+        owner.witness = self.witness
+        return owner
+
+
+class Backtest:
+    """Runs a model over a file and gathers what it said.
+
+    Args:
+        first: makes the first champion.
+        values: opens the file anew: the encoded events from the first.
+        timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number; None: each
+            event's own time.
+        listener: is shown every message, as it comes.
+        witness: is shown the lane after each learned event.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        first: Callable[[], tuple[base.Estimator, TrainedOn]],
+        values: Callable[[], Iterator[bytes]],
+        timestamp_of: Callable[[int], float] | None,
+        clock: Clock,
+        limit: int | None = None,
+        listener: Callable[[Message], None] | None = None,
+        witness: Witness | None = None,
+    ) -> None:
+        self.clock = clock
+        self.listener = listener
+        self.said: list[Message] = []
+        self.refusals: dict[str, Refusals] = {}
+        source = FileSource(
+            values, timestamp_of=timestamp_of, limit=limit, history_max=2 * settings.retrain.history_max + 1000
+        )
+        store = MemoryStore()
+        settings = settings.model_copy(update={"scope": "global"})  # a file is one partition: one model either way
+        ports = Ports(
+            source=source,
+            outlet=NoOutlet(),
+            stores=lambda scope: store,
+            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
+            clock=clock,
+        )
+        seams: dict[str, Any] = {"first": first, "ports": ports, "listener": self._hear}
+        self.loop = WitnessedLoop(settings, witness=witness, **seams) if witness else LearningLoop(settings, **seams)
+        self.seconds = 0.0
+
+    def _hear(self, message: Message) -> None:
+        if isinstance(message, DriftSignal | ModelUpdate):
+            self.said.append(message)
+        elif isinstance(message, DeadLetter):
+            self.refusals.setdefault(message.stage, Refusals(message)).count += 1
+        if self.listener is not None:
+            self.listener(message)
+
+    def run(self) -> dict[str, Any]:
+        """Run to the end of the file; the result as one object of plain values."""
+        began_s = self.clock.monotonic_s()
+        self.loop.run(until_end=True)
+        self.seconds = self.clock.monotonic_s() - began_s
+        return self.result()
+
+    def result(self) -> dict[str, Any]:
+        """What came of it."""
+        lane, guard = self.loop.owner.lane, self.loop.owner.guard
+        signals = [said for said in self.said if isinstance(said, DriftSignal)]
+        updates = [said for said in self.said if isinstance(said, ModelUpdate)]
+        return {
+            "model": lane.settings.name,
+            "events": lane.events,
+            "scores": lane.scores.values(),
+            "signals": [_signal(said) for said in signals],
+            "swaps": [_swap(said) for said in updates if said.kind in ("swap", "rollback")],
+            "dead_letters": guard.refused,
+            "refusals": [each.result() for each in self.refusals.values()],
+            "duplicates": guard.duplicates,
+            "waiting_for_label": len(lane.pending),
+            "unusable_answers": dict(lane.scores.unusable),
+            "read": asdict(self.loop.read),
+            "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,
+            "state_hash": self.loop.owner.learning_state_hash(),
+        }
+
+
+def _signal(said: DriftSignal) -> dict[str, Any]:
+    named = {"offset": said.offset, "detector": said.detector, "kind": said.kind, "triggered": said.triggered}
+    return {**named, "moved": [each.feature for each in said.moved]} if said.moved else named
+
+
+def _swap(update: ModelUpdate) -> dict[str, Any]:
+    verdict = update.verdict
+    return {
+        "offset": update.offset,
+        "version": update.version,
+        "kind": update.kind,
+        "arena_events": verdict.events if verdict else 0,
+        "gain": [verdict.low, verdict.gain, verdict.high] if verdict else [],
+        "trained_on": update.trained_on.model_dump(mode="json"),
+        "member": update.member,
+    }

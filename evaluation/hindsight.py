@@ -1,0 +1,122 @@
+"""Hindsight: whether a swap was right, seen from so many events later.
+
+What a swap displaced is kept running beside what is served, on the same events. If its loss over them is the smaller
+one, the swap was wrong. A swap with fewer events after it is not judged.
+
+>>> from learners.models.tasks import zero_one
+>>> hindsight = Hindsight(zero_one, span_events=3)
+>>> hindsight.swapped(ask=lambda x: Answer(True), learn=lambda x, y: None)
+>>> for y in (True, True, False):
+...     hindsight.update({}, y, Answer(False))  # what is served now is right once, what was displaced twice
+>>> hindsight.swaps, hindsight.judged, hindsight.wrong
+(1, 1, 1)
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from anabranch import statetree
+from anabranch.events import Answer
+from anabranch.values import NUMBER_MAX
+from consumers.ports import Clock
+from learners.arena.members import Member
+from learners.lane import Lane
+from learners.models.fence import Asker, is_fault
+from learners.models.tasks import Task
+
+SPAN_EVENTS = 1000
+
+Loss = Callable[[Any, Answer], float]
+
+
+@dataclass(slots=True)
+class _Trial:
+    """A displaced model on its own, and how much more it loses than what is served."""
+
+    ask: Asker
+    learn: Callable[[Any, Any], Any]
+    left: int
+    excess: float = 0.0
+
+
+class Hindsight:
+    """Judges each swap once `span_events` have passed.
+
+    Args:
+        loss: of an answer; in the unit of the label for a regressor.
+    """
+
+    def __init__(self, loss: Loss, *, span_events: int = SPAN_EVENTS) -> None:
+        self.loss = loss
+        self.span_events = span_events
+        self.trials: list[_Trial] = []
+        self.swaps = self.judged = self.wrong = 0
+
+    def swapped(self, *, ask: Asker, learn: Callable[[Any, Any], Any]) -> None:
+        """A model was displaced; it must be nobody else's from now on."""
+        self.swaps += 1
+        self.trials.append(_Trial(ask, learn, self.span_events))
+
+    def update(self, x: Any, y: Any, served: Answer) -> None:
+        """The next event, and what was answered for it."""
+        for trial in list(self.trials):
+            try:
+                trial.excess += self.loss(y, trial.ask(x)) - self.loss(y, served)
+                trial.learn(x, y)
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                trial.excess = math.inf  # a model that raises would not have done better
+            trial.left -= 1
+            if not trial.left:
+                self._judge(trial)
+
+    def _judge(self, trial: _Trial) -> None:
+        self.trials.remove(trial)
+        self.judged += 1
+        self.wrong += trial.excess < 0
+
+
+class LaneHindsight:
+    """Hindsight on a lane's swaps: to be shown the lane after each learned event.
+
+    Args:
+        clock: measures what hindsight itself takes, which is none of the lane's time.
+    """
+
+    def __init__(self, task: Task, *, clock: Clock, trusted: tuple[str, ...] = ()) -> None:
+        self.hindsight = Hindsight(loss_of(task))
+        self.task = task
+        self.clock = clock
+        self.trusted = trusted
+        self.seconds = 0.0
+        self._lane: Lane | None = None
+        self._champion: Member | None = None
+
+    def __call__(self, lane: Lane) -> None:
+        """The lane has learned an event."""
+        if self._lane is lane and not self.hindsight.trials and self._champion is lane.champion:
+            return
+        began_s = self.clock.monotonic_s()
+        if self.hindsight.trials and lane.newest is not None:
+            self.hindsight.update(lane.newest.x, *lane.scores.recent[-1])
+        if self._lane is lane and self._champion is not None and self._champion is not lane.champion:
+            self._displaced(self._champion)
+        self._lane, self._champion = lane, lane.champion
+        self.seconds += self.clock.monotonic_s() - began_s
+
+    def _displaced(self, member: Member) -> None:
+        """A copy of it runs on: the member itself may come back, or leave."""
+        model = statetree.decode(statetree.encode(member.model, trusted=self.trusted), trusted=self.trusted)
+        self.hindsight.swapped(ask=self.task.asker(model), learn=model.learn_one)
+
+
+def loss_of(task: Task) -> Loss:
+    """What a wrong answer costs in hindsight: the arena's loss; for a regressor the absolute error as it is."""
+    return _error if task.kind == "regression" else task.loss
+
+
+def _error(y: float, answer: Answer) -> float:
+    return NUMBER_MAX if answer.unusable else abs(y - (answer.value or 0.0))

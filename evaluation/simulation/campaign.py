@@ -1,0 +1,86 @@
+"""Many simulated runs: the scenarios that ship, and a user's own."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from config.loading import build
+from config.settings import Settings
+from evaluation.simulation.result import Result, quiet
+from evaluation.simulation.schedules import Finding, Scenario, Simulation
+from evaluation.simulation.stream import Given, Recipe, Stamped, Synthetic
+
+EVENTS = 150
+MODELS = (
+    "linear",
+    "hoeffding_tree",
+    "linear of partitions",
+    "hoeffding_tree",
+    "linear",
+    "hoeffding_tree of partitions",
+    "linear of partitions",
+    "bayes",
+)
+"""The quick ones oftener; some of them with a model for each partition."""
+
+_SMALL: dict[str, Any] = {
+    "task": "binary",
+    "scores": {"window": 50, "metrics": ["Accuracy"]},
+    "detectors": {
+        "adwin": {"use": "drift.ADWIN", "delta": 0.02},
+        "page_hinkley": {"use": "drift.PageHinkley", "threshold": 4.0, "delta": 0.02, "alpha": 1.0},
+    },
+    "trigger": {"debounce_events": 25},
+    "retrain": {"recruits": [{"on": "last", "events": 60}, {"on": "detector-window", "events": 15}]},
+    "arena": {"false_swap_every": 15, "probation_events": 60, "contest_events": 100, "shadows_max": 3},
+    "publish": {"warm_up_events": 25, "refresh_events": 60, "report_events": 50, "canary_rows": 2, "versions_kept": 2},
+    "checkpoint": {"every_events": 40, "keep": 3},
+}
+"""Windows so small that within a few hundred events everything happens that ever does."""
+
+
+def shipped(name: str) -> Scenario:
+    """One of `MODELS`, with poison in its events."""
+    factory, _, of_partitions = name.partition(" of ")
+    model = {
+        "factory": f"evaluation.simulation.world.choking:{factory}",
+        "trusted": ["evaluation.simulation.world.choking:Choking"],
+    }
+    scope = "partition" if of_partitions else "global"
+    settings = build({**_SMALL, "name": name.replace("_", "-").replace(" ", "-"), "scope": scope, "model": model})
+    scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
+    return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself
+
+
+def configured(settings: Settings, *, events: int, given: Sequence[Stamped] = ()) -> Scenario:
+    """A user's model, on given events or on so many synthetic ones.
+
+    Two settings are as a simulation must have them: the lineage remembers every event, and the log is read from its
+    start.
+    """
+    retrain = settings.retrain.model_copy(update={"history_max": max(settings.retrain.history_max, 2 * events)})
+    fitted = settings.model_copy(update={"retrain": retrain, "start": "earliest"})
+    return Scenario(settings.name, fitted, Recipe(Given(tuple(given)) if given else Synthetic(events)))
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Runs seeds over scenarios: seed n has scenario n modulo their number, alone or with others."""
+
+    scenarios: Sequence[Scenario]
+
+    def one(self, seed: int) -> Result:
+        """One seed."""
+        scenario = self.scenarios[seed % len(self.scenarios)]
+        simulation = Simulation(scenario, seed=seed)
+        finding = ""
+        try:
+            simulation.run()
+        except Finding as found:
+            finding = str(found)
+        return Result(seed, scenario.name, finding, str(simulation.schedule))
+
+    def some(self, seeds: Iterable[int]) -> list[Result]:
+        """Some seeds, silently."""
+        with quiet():
+            return [self.one(seed) for seed in seeds]

@@ -1,0 +1,183 @@
+"""Hostile records: events that are mostly good but for one thing, and bytes that are nothing; drawn from one seed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+
+from anabranch.events import Record
+from config.settings import Settings
+
+NOW_S = 1.6e9
+NAMES = ("a", "b", "c", "d")
+PARTITION_MAX = 2
+
+_GOOD_VALUES = (b"1.5", b"0", b"-2.25", b"7", b"true", b"false", b'"red"', b"null", b"1e-9")
+_GOOD_TIMES = (b"1600000000", b"1.6e9", b'"2020-09-13T12:26:40Z"', b'"2020-09-13 14:26:40.5+02:00"')
+_LABELS = {
+    "binary": (b"true", b"false", b"0", b"1"),
+    "multiclass": (b'"red"', b'"blue"', b"2"),
+    "regression": (b"1.5", b"-3"),
+}
+_WORDS = (b'"red"', b'"blue"')
+_OTHER_LABELS = (b"null", b"true", b"1", b'"red"', b'"green"', b"2", b"1.5")
+
+_NUMBERS = (
+    *(
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"nan",
+        b"inf",
+        b"1e999",
+        b"-1e999",
+        b"1e308",
+        b"-1e308",
+        b"1e100",
+        b"1.1e100",
+    ),
+    *(b"5e-324", b"-0.0", b"-0", b"9" * 19, b"-" + b"9" * 25, b"9" * 309, b"9" * 400, b"0." + b"0" * 400 + b"1"),
+    *(b"0x1F", b"1_000", b"+1", b"01", b"1.", b".5", b"1e", b"--1", b"18446744073709551615", b"18446744073709551616"),
+)
+_STRINGS = (
+    *(
+        b'""',
+        b'"\\u0000"',
+        b'"\x00"',
+        b'"\\ud800"',
+        b'"\\udc00\\ud800"',
+        b'"\\ud83d\\ude00"',
+        b'"\xff\xfe"',
+        b'"\xc0\xaf"',
+    ),
+    *(b'"\xed\xa0\x80"', b'"\\x"', b'"\xf4\x90\x80\x80"', b"'a'", b'"a', b'"\\', b'"\\u12', b'"__class__"', b'"id"'),
+    *(
+        b'"' + b"s" * 100 + b'"',
+        b'"' + b"\\u0007" * 3000 + b'"',
+        '"é\u2028\U0001f600"'.encode(),
+        b'"' + b"L" * 70_000 + b'"',
+    ),
+)
+_SHAPES = (
+    *(b"null", b"{}", b"[]", b"[1]", b'{"a":1}', b"[[[[]]]]", b'{"a":{"b":{"c":[]}}}', b"True", b"None", b"undefined"),
+    *(b"[" * 400, b"[" * 5000 + b"]" * 5000, b'{"a":' * 900 + b"1" + b"}" * 900, b"[" + b"1," * 500 + b"1]", b"", b","),
+)
+_TIMES = (
+    *(b'"0001-01-01T00:00:00+14:00"', b'"9999-12-31T23:59:59-14:00"', b'"2020-W37-7T12:26:40Z"', b'"20200913T122640Z"'),
+    *(
+        b'"2020-09-13T24:00:00Z"',
+        b'"2020-02-30T00:00:00Z"',
+        b'"2020-09-13T12:26:40"',
+        b'"2020-09-13T12:26:60Z"',
+        b"1.6e12",
+    ),
+    *('"２０２０-09-13T12:26:40Z"'.encode(), b'"2020-09-13T12:26:40+99:99"', b"-1e18", b"true"),
+)
+_HOSTILE = (*_NUMBERS, *_STRINGS, *_SHAPES, *_TIMES)
+_TIMESTAMPS_S = (0.0, -0.001, 9.2e15, -9.2e15, 1.7e9)
+_NOTHINGS = (
+    None,
+    b"",
+    b" ",
+    b"\x00",
+    b"null",
+    b"{",
+    b"{}",
+    b"[]",
+    b"\xef\xbb\xbf{}",
+    b"\x80\x04K\x01.",
+    b"[" * 100_000,
+)
+
+
+def hostile(settings: Settings, rng: Random, *, records: int) -> Iterator[Record]:
+    """So many records on the topic of events, at rising offsets; about half of them any guard takes."""
+    topic = settings.topics.name("events")
+    labels = _LABELS[settings.task] if settings.positive is None else _WORDS
+    for offset in range(records):
+        at_s = NOW_S if rng.random() < 0.97 else rng.choice(_TIMESTAMPS_S)
+        yield Record(topic, rng.randint(0, PARTITION_MAX), offset, at_s, None, _value(rng, offset, labels))
+
+
+def _value(rng: Random, number: int, labels: Sequence[bytes]) -> bytes | None:
+    chance = rng.random()
+    if chance < 0.02:
+        return rng.choice(_NOTHINGS)
+    if chance < 0.03:
+        return rng.randbytes(rng.randint(0, 300))
+    value = _event(rng, number, labels, hostile_parts=chance < 0.45)
+    return _mangled(value, rng) if chance > 0.85 else value
+
+
+def _event(rng: Random, number: int, labels: Sequence[bytes], *, hostile_parts: bool) -> bytes:
+    """The text of an event, with something hostile in one of its parts."""
+    label = rng.choice(labels if rng.random() < 0.95 else _OTHER_LABELS)
+    id_ = b'"e%d"' % (number if rng.random() < 0.95 else rng.randint(0, number))
+    features = [(b'"%s"' % name.encode(), rng.choice(_GOOD_VALUES[:4])) for name in NAMES[: rng.randint(0, len(NAMES))]]
+    parts = [id_, rng.choice(_GOOD_TIMES), _object(features), label]
+    if hostile_parts:
+        which = rng.randrange(6)
+        if which < len(parts):
+            parts[which] = rng.choice(_HOSTILE)
+        else:
+            parts[2] = _object(_hostile_features(features, rng))
+    keys = [b'"id"', b'"ts"', b'"features"', b'"label"']
+    if hostile_parts and rng.random() < 0.1:
+        keys[rng.randrange(4)] = rng.choice((*keys, *_STRINGS))
+    pairs = list(zip(keys, parts, strict=True))
+    if hostile_parts and rng.random() < 0.1:  # a key that is there twice, in any order
+        pairs.append((rng.choice(keys), rng.choice((*parts, *_HOSTILE))))
+        rng.shuffle(pairs)
+    return _object(pairs)
+
+
+def _hostile_features(features: Sequence[tuple[bytes, bytes]], rng: Random) -> list[tuple[bytes, bytes]]:
+    """With a feature more, of any name and value; with many; or with types that change from event to event."""
+    chance = rng.random()
+    if chance < 0.1:
+        return [(b'"n%d"' % n, b"1") for n in range(rng.choice((9, 100, 1001)))]
+    name = rng.choice((b'"a"', b'"f%d"' % rng.randint(0, 50), *_STRINGS))
+    return [*features, (name, rng.choice(_HOSTILE if chance < 0.8 else _GOOD_VALUES))]
+
+
+def _object(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"{" + b",".join([name + b":" + value for name, value in pairs]) + b"}"
+
+
+# ── bytes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _mangled(value: bytes, rng: Random) -> bytes:
+    """With damage of one kind."""
+    return rng.choice(_DAMAGE)(value, rng)
+
+
+def _flipped(value: bytes, rng: Random) -> bytes:
+    damaged = bytearray(value)
+    for _ in range(rng.randint(1, 4)):
+        damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+    return bytes(damaged)
+
+
+def _cut(value: bytes, rng: Random) -> bytes:
+    return value[: rng.randrange(len(value))]
+
+
+def _put_in(value: bytes, rng: Random) -> bytes:
+    at = rng.randint(0, len(value))
+    return value[:at] + rng.choice((rng.randbytes(3), *_HOSTILE)) + value[at:]
+
+
+def _taken_out(value: bytes, rng: Random) -> bytes:
+    at = rng.randrange(len(value))
+    return value[:at] + value[at + rng.randint(1, 6) :]
+
+
+def _doubled(value: bytes, rng: Random) -> bytes:
+    start, end = sorted((rng.randint(0, len(value)), rng.randint(0, len(value))))
+    return value[:end] + value[start:]
+
+
+def _widened(value: bytes, rng: Random) -> bytes:
+    return value.decode("utf-8", "replace").encode(rng.choice(("utf-16", "utf-32", "utf-8-sig")))
+
+
+_DAMAGE: Sequence[Callable[[bytes, Random], bytes]] = (_flipped, _cut, _put_in, _taken_out, _doubled, _widened)

@@ -1,0 +1,204 @@
+"""Hostile models in the arena: whatever they answer, nothing ends, and the state of all others is what it would be.
+
+A backtest of a few hundred events, with a hostile champion or with hostile shadows, and beside them a good model that
+stands by. At the end that one must be equal to a twin that learned the same events alone.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import orjson
+
+from anabranch import statetree
+from anabranch.errors import LearningFrozen
+from anabranch.messages import Message, TrainedOn, decode, encode
+from config.loading import build
+from config.settings import Settings
+from consumers.clock import SystemClock
+from evaluation.backtest import Backtest
+from evaluation.simulation import hostile_models
+from evaluation.simulation.result import Result, quiet
+from learners.arena.members import Member
+from learners.lane import Lane
+from learners.models import catalogue
+
+EVENTS = 300
+ANSWERS = 200
+"""Hostile answers of a seed, at least: what a count of them is divided by."""
+
+GOOD = "good"
+_FACTORIES = {
+    "binary": ("classifier", "always"),
+    "multiclass": ("multiclassifier", "always"),
+    "regression": ("regressor", "always_a_number"),
+}
+_METRICS = {
+    "binary": ["Accuracy", "F1", "LogLoss", "ROCAUC", "BalancedAccuracy", "MCC"],
+    "multiclass": ["Accuracy", "MacroF1", "CohenKappa", "CrossEntropy"],
+    "regression": ["MAE", "RMSE", "R2", "RMSLE", "MAPE"],
+}
+_SIGNALS: dict[str, dict[str, Any]] = {
+    "adwin": {"use": "drift.ADWIN", "delta": 0.5},
+    "answers": {"use": "predictions", "reference_events": 200, "window": 200},
+}
+_LOW = {
+    "binary": {"metric": "Accuracy", "below": 0.6},
+    "multiclass": {"metric": "CrossEntropy", "above": 1.0},
+    "regression": {"metric": "RMSE", "above": 1.0},
+}
+
+
+class Unsafe(Exception):
+    """A hostile model did what none may."""
+
+
+@dataclass
+class ModelFuzz:
+    """One backtest with hostile models."""
+
+    settings: Settings
+    seed: int
+    given: int = field(init=False, default=0)
+    """Hostile answers."""
+
+    def run(self) -> None:
+        """All events.
+
+        Raises:
+            Unsafe: saying what was noticed.
+        """
+        before = hostile_models.given()
+        events = list(_events(self.settings.task, Random(self.seed)))
+        run = Backtest(
+            self.settings,
+            first=lambda: (catalogue.build(self.settings.model, seed=self.seed + 1), TrainedOn()),
+            values=lambda: iter([orjson.dumps(event) for event in events]),
+            timestamp_of=None,
+            clock=SystemClock(),
+            listener=_published,
+        )
+        frozen = self._carried_out(run)
+        lane = run.loop.owner.lane
+        members = [lane.champion, *lane.shadows.members]
+        self.given = hostile_models.given() - before
+        if not frozen:
+            self._same(lane, members, events)
+            _finite(run.result())
+
+    def _carried_out(self, run: Backtest) -> bool:
+        """Whether learning was frozen, by a champion that raises too often: with the true reason."""
+        try:
+            run.run()
+        except LearningFrozen as frozen:
+            if "the champion raised" not in str(frozen) or "hostile" not in str(frozen):
+                raise Unsafe(f"frozen for another reason: {frozen}") from frozen
+            return True
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise Unsafe(f"{type(error).__name__} ended the learner: {error}") from error
+        return False
+
+    def _same(self, lane: Lane, members: list[Member], events: list[dict[str, Any]]) -> None:
+        """Those that are not hostile are equal to twins which learned alone."""
+        trusted = self.settings.model.trusted
+        learned = [offset for run in lane.lineage.last(lane.events) for offset in range(run.start, run.end)]
+        for member in members:
+            if member.place != GOOD:
+                continue
+            twin = lane.standing.build(GOOD)
+            for offset in learned[lane.standing.born.get(GOOD, 0) :]:
+                twin.learn_one(events[offset]["features"], _label(self.settings.task, events[offset]["label"]))
+            if statetree.digest(twin, trusted=trusted) != statetree.digest(member.model, trusted=trusted):
+                raise Unsafe("a model beside the hostile ones is not what it would have become alone")
+
+
+def _label(task: str, label: Any) -> Any:
+    return float(label) if task == "regression" else label
+
+
+def _published(message: Message) -> None:
+    """What is said of hostile answers can be read by others."""
+    decode(type(message), encode(message))
+
+
+def _finite(result: dict[str, Any]) -> None:
+    wrong = [name for name, value in result["scores"].items() if not math.isfinite(value)]
+    if wrong:
+        raise Unsafe(f"the score {wrong[0]} is {result['scores'][wrong[0]]}")
+
+
+def _events(task: str, rng: Random) -> Iterator[dict[str, Any]]:
+    """A concept that turns round in the middle; one event in twenty comes without its label."""
+    for n in range(EVENTS):
+        x = {name: rng.gauss(0, 1) for name in "abc"}
+        score = (x["a"] + x["b"]) * (1 if n < EVENTS // 2 else -1)
+        label = {"binary": score > 0, "multiclass": "xyz"[(score > 0) + (x["c"] > 1)], "regression": score}[task]
+        yield {"id": f"e{n}", "ts": 1.6e9 + n, "features": x, "label": None if rng.random() < 0.05 else label}
+
+
+# ── many ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class ModelFuzzes:
+    """Runs seeds over settings: seed n is of settings n modulo their number."""
+
+    settings: tuple[Settings, ...]
+
+    def some(self, seeds: Iterable[int]) -> list[Result]:
+        """The results of some seeds."""
+        with quiet():
+            return [self.one(seed) for seed in seeds]
+
+    def one(self, seed: int) -> Result:
+        """One seed."""
+        settings = self.settings[seed % len(self.settings)]
+        fuzz, finding = ModelFuzz(settings, seed), ""
+        try:
+            fuzz.run()
+        except Unsafe as found:
+            finding = str(found)
+        return Result(seed, settings.name, finding, f"{settings.name}, {fuzz.given} hostile answers", fuzz.given)
+
+
+def shipped() -> ModelFuzzes:
+    """Each task: with a hostile champion, with one that never answers itself, and with hostile shadows."""
+    return ModelFuzzes(
+        tuple(_settings(task, which) for task in _FACTORIES for which in ("champion", "never-itself", "shadows"))
+    )
+
+
+def _settings(task: str, which: str) -> Settings:
+    hostile, always = (
+        {"factory": f"{hostile_models.__name__}:{name}", "trusted": list(hostile_models.TRUSTED)}
+        for name in _FACTORIES[task]
+    )
+    good = _good(task)
+    return build(
+        {
+            "name": f"{task}-{which}",
+            "task": task,
+            "model": {"champion": hostile, "never-itself": always, "shadows": {"steps": good}}[which],
+            "scores": {"metrics": _METRICS[task], "window": 50},
+            "detectors": {**_SIGNALS, "low": {"use": "threshold", "window": 50, **_LOW[task]}},
+            "trigger": {"debounce_events": 20},
+            "retrain": {"recruits": [{"on": "now", "model": hostile}, {"on": "last", "events": 30, "model": hostile},
+                                     {"on": "former"}], "history_max": EVENTS, "admit_after_events": 5},
+            "shadows": {"standing": [{"name": GOOD, "steps": good}]},
+            "arena": {"loss": "absolute" if task == "regression" else "brier", "false_swap_every": 20,
+                      "probation_events": 40, "contest_events": 100},
+            "publish": {"warm_up_events": 20, "refresh_events": 50, "report_events": 50, "canary_rows": 3},
+            "guard": {"poison_max": 5},
+        }
+    )  # fmt: skip
+
+
+def _good(task: str) -> list[dict[str, Any]]:
+    scaler = {"use": "preprocessing.StandardScaler"}
+    if task == "regression":
+        return [scaler, {"use": "linear_model.LinearRegression"}]
+    return [scaler, {"use": "linear_model.SoftmaxRegression" if task == "multiclass" else "naive_bayes.GaussianNB"}]

@@ -1,0 +1,256 @@
+"""What must hold after a simulated run, whatever went wrong in it: each event learned once, each update said once."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from anabranch import statetree
+from anabranch.events import AcceptedEvent, Record
+from anabranch.messages import DeadLetter, Message, ModelReport, ModelUpdate, decode, encode
+from config.settings import Settings
+from consumers.checkpoint import rebuilt_from
+from consumers.guard.guard import Guard
+from consumers.jobs.recruiting import outcome
+from consumers.owner import First, Owner
+from consumers.ports import Positions
+from detectors.watch import Watch
+from evaluation.simulation.journal import Past
+from evaluation.simulation.recruiting import Input
+from evaluation.simulation.stream import Stream
+from evaluation.simulation.world import MemoryLog
+from learners.emitted import Emitted, Promotion
+from learners.lane import Lane
+from learners.retraining.jobs import Job
+
+Place = tuple[int, int]
+
+
+@dataclass
+class Straight:
+    """The lane on the recorded order with the recorded inputs, without a loop, a checkpoint or a crash."""
+
+    lane: Lane
+    guard: Guard
+    settings: Settings
+    stream: Stream
+    jobs: dict[str, Job] = field(default_factory=dict)
+    promotions: list[Promotion] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+
+    def run(self, order: Iterable[Record], inputs: Sequence[Input]) -> None:
+        """Learn everything."""
+        waiting = list(inputs)[::-1]
+        for record in order:
+            event = self.guard.check(record)
+            assert isinstance(event, AcceptedEvent), f"{record} was learned, and is refused: {event}"
+            self._hear(self.lane.asked(event))
+            while waiting and waiting[-1].event == self.lane.events:
+                self._admit(waiting.pop())
+        assert not waiting, f"{waiting} came after the last event"
+
+    def rebuild(self, begun: Positions) -> None:
+        """What was promoted on the way is not announced; the champion is, when all is learned."""
+        promotion = self.lane.rebuilt(reason=rebuilt_from(begun))
+        self.promotions = [] if promotion is None else [promotion]
+
+    def _hear(self, emitted: Emitted) -> None:
+        self.messages += emitted.messages
+        self.jobs |= {job.id: job for job in emitted.jobs}
+        self.promotions += [] if emitted.promotion is None else [emitted.promotion]
+
+    def _admit(self, back: Input) -> None:
+        recruited = outcome(self.jobs[back.job_id], self, self.settings)
+        if back.failure:
+            recruited = recruited.__class__(back.job_id, failure=back.failure)
+        elif back.failures:  # plans whose range the log no longer held
+            job = self.jobs[back.job_id]
+            models = tuple(
+                None if plan.name in back.failures else model
+                for plan, model in zip(job.plans, recruited.models, strict=True)
+            )
+            recruited = recruited.__class__(back.job_id, models, failures=back.failures)
+        assert back.failure or not recruited.failure, f"a shadow was admitted, and cannot be trained: {recruited}"
+        self._hear(self.lane.admit(recruited))
+
+    def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterable[Record]:
+        """As a reader of the log before retention took anything."""
+        places = ((partition, offset) for partition, start, end in runs for offset in range(start, end))
+        return (self.stream.records[place] for place in places)
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Looks at what a run has left behind.
+
+    Args:
+        calm: no checkpoint rotted and the broker forgot nothing; otherwise epochs rise, and updates may come late.
+    """
+
+    settings: Settings
+    first: First
+    stream: Stream
+    log: MemoryLog
+    scope: str
+    calm: bool
+
+    def findings(self, owner: Owner, past: Past) -> Iterator[str]:
+        """What is wrong, in words."""
+        runs = owner.lane.lineage.last(owner.lane.events)
+        places = [(run.partition, offset) for run in runs for offset in range(run.start, run.end)]
+        yield from _once(places, self.stream, learned=owner.lane.events)
+        straight = self._straight(past)
+        try:
+            straight.run([self.stream.records[place] for place in places], past.inputs)
+        except Exception as error:  # whatever it is, the run cannot be told again
+            yield f"the recorded order cannot be learned again: {type(error).__name__}: {error}"
+            return
+        if past.rebuilt_from is not None:
+            straight.rebuild(self._begun())
+        yield from self._same(straight, owner)
+        begun = self._begun() if past.rebuilt_from is not None else {}
+        yield from self._complete(straight.guard, set(places), begun)
+        every = (decode(ModelUpdate, value) for value in self.log.values(self._topic("updates")))
+        updates = [update for update in every if update.scope == self.scope]
+        yield from announced_once(updates, calm=self.calm, rebuilt=past.rebuilt_from is not None)
+        yield from _all_announced(straight.promotions, updates, after=past.rebuilt_from or 0)
+        yield from _later(updates, after=past.rebuilt_from)
+        yield from self._fetchable(updates)
+        yield from self._said(straight.messages)
+
+    def _topic(self, which: str) -> str:
+        return self.settings.topics.name(which)
+
+    def _begun(self) -> Positions:
+        """Where a rebuild has begun: at what retention has left."""
+        topic = self._topic("events")
+        return {partition: self.log.start_of(topic, partition) for partition in range(self.log.partitions)}
+
+    def _straight(self, past: Past) -> Straight:
+        model, trained_on = self.first()
+        lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on)
+        lane.version = past.rebuilt_from or 0
+        return Straight(lane, Guard(self.settings), self.settings, self.stream)
+
+    def _same(self, straight: Straight, owner: Owner) -> Iterator[str]:
+        expected = straight.lane.learning_state()
+        if statetree.digest(expected, trusted=self.settings.model.trusted) == owner.learning_state_hash():
+            return
+        found = owner.lane.learning_state()
+        trusted = self.settings.model.trusted
+        differing = [
+            name
+            for name in expected
+            if statetree.digest(expected[name], trusted=trusted) != statetree.digest(found[name], trusted=trusted)
+        ]
+        yield f"the learning state is not that of the straight run; they differ in {', '.join(differing)}"
+
+    def _complete(self, guard: Guard, learned: set[Place], begun: Positions) -> Iterator[str]:
+        """Every record was learned, or else the guard that has seen everything still refuses it, or it is poison.
+
+        Those before the positions at which all begun are none of its business.
+        """
+        letters = {decode(DeadLetter, value).id for value in self.log.values(self._topic("dead_letters"))}
+        for place, record in self.stream.records.items():
+            if place in learned or place[1] < begun.get(place[0], 0):
+                continue
+            checked = guard.check(record)
+            letter = guard.dead_letter(record, stage="learn", reason="").id
+            if isinstance(checked, AcceptedEvent) and checked.y is not None and letter not in letters:
+                yield f"partition {place[0]} offset {place[1]} was neither learned nor refused: {record.value!r}"
+            elif isinstance(checked, DeadLetter) and letter not in letters:
+                yield f"partition {place[0]} offset {place[1]} was refused without a dead letter"
+
+    def _fetchable(self, updates: Iterable[ModelUpdate]) -> Iterator[str]:
+        """Every update's artifact is there when somebody reads the update."""
+        for update in updates:
+            at = update.artifact
+            chunks = self.log.records.get((at.topic, at.partition), [])[at.first_offset : at.last_offset + 1]
+            if hashlib.sha256(b"".join(chunk.value or b"" for chunk in chunks)).hexdigest() != at.sha256:
+                yield f"the artifact of version {update.version} is not where its update says"
+
+    def _said(self, expected: Iterable[Message]) -> Iterator[str]:
+        """Every signal, step, report and alert is on its topic, as the straight run says it."""
+        known: dict[str, set[bytes]] = {}
+        for message in expected:
+            if message.goes_to not in known:
+                values = self.log.values(self._topic(message.goes_to))
+                known[message.goes_to] = {_timeless(decode(type(message), value)) for value in values}
+            if _timeless(message) not in known[message.goes_to]:
+                yield f"{_name(message)} was never published"
+
+
+def _timeless(message: Message) -> bytes:
+    """The message without what a clock has put into it."""
+    if isinstance(message, ModelReport):
+        message = message.model_copy(update={"checkpoint_pause_s": None})
+    return encode(message)
+
+
+def _name(message: Message) -> str:
+    return f"{type(message).__name__} {getattr(message, 'id', '')}"
+
+
+def _once(places: Sequence[Place], stream: Stream, *, learned: int) -> Iterator[str]:
+    """The recorded order names each event at most once, in the order of its partition, and all of them."""
+    if len(places) != learned:
+        yield f"{learned} events were learned, the lineage holds {len(places)}"
+    last: Positions = {}
+    for partition, offset in places:
+        if (partition, offset) not in stream.records:
+            yield f"partition {partition} offset {offset} was learned, and never was"
+        if offset <= last.get(partition, -1):
+            yield f"partition {partition} offset {offset} was learned after offset {last[partition]}"
+        last[partition] = offset
+
+
+def announced_once(updates: Sequence[ModelUpdate], *, calm: bool, rebuilt: bool = False) -> Iterator[str]:
+    """An (epoch, seq) is always the same update, and for a reader of the topic they rise without a gap.
+
+    But a rebuild reads no checkpoint: what the last one had still to announce, it does not; a process that was taken
+    over may do so afterwards, and nobody takes the older for the newer.
+    """
+    known: dict[tuple[int, int], ModelUpdate] = {}
+    newest = (0, 0)
+    for update in updates:
+        at = (update.epoch, update.seq)
+        if known.setdefault(at, update) != update:
+            yield f"two updates are called epoch {at[0]} seq {at[1]}: {_brief(known[at])} and {_brief(update)}"
+        if known[at] is not update:
+            continue
+        if at < newest and calm and not rebuilt:
+            yield f"epoch {at[0]} seq {at[1]} was first announced after epoch {newest[0]} seq {newest[1]}"
+        if at > newest:
+            leaps = update.seq > newest[1] + 1 and not (rebuilt and at[0] > newest[0])
+            if leaps or (at[0] == newest[0] and update.seq != newest[1] + 1):
+                yield f"epoch {at[0]} seq {at[1]} follows epoch {newest[0]} seq {newest[1]}"
+            newest = at
+
+
+def _all_announced(promotions: Iterable[Promotion], updates: Iterable[ModelUpdate], *, after: int) -> Iterator[str]:
+    """What a follower ends up with, after a version, is what the straight run promotes."""
+    newest: Mapping[int, ModelUpdate] = {
+        each.version: each for each in sorted(updates, key=lambda each: (each.epoch, each.seq))
+    }
+    expected = {each.version: (each.kind, each.event, each.partition, each.offset) for each in promotions}
+    found = {
+        each.version: (each.kind, each.event, each.partition, each.offset)
+        for each in newest.values()
+        if each.version > after
+    }
+    for version in sorted(expected.keys() | found.keys()):
+        if expected.get(version) != found.get(version):
+            yield f"version {version} was announced as {found.get(version)}, and is {expected.get(version)}"
+
+
+def _later(updates: Sequence[ModelUpdate], *, after: int | None) -> Iterator[str]:
+    """What a rebuild announces belongs to a later epoch than all before it."""
+    if after is None:
+        return
+    before = max((each.epoch for each in updates if each.version <= after), default=0)
+    for each in updates:
+        if each.version > after and each.epoch <= before:
+            yield f"the rebuild was announced as epoch {each.epoch}, after epoch {before}"
+
+
+def _brief(update: ModelUpdate) -> str:
+    return f"version {update.version} ({update.kind} at event {update.event}, {update.artifact.sha256[:8]})"

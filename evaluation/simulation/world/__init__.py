@@ -1,0 +1,37 @@
+"""A log in memory, a frozen clock, and faults to order: drive a loop, or your own configuration, without a broker.
+
+The log has groups with fencing, gaps and retention; it does what a broker promises, at once. The faulty ports do what
+a broker and a disk do on a bad day, at moments that a `Schedule` draws from one seed. `anabranch simulate` is built on
+them.
+"""
+
+from evaluation.simulation.world.clock import FrozenClock
+from evaluation.simulation.world.dying import Dying
+from evaluation.simulation.world.faulty_files import FaultyFiles, FileDisk
+from evaluation.simulation.world.faulty_log import FaultyOutlet, FaultySource
+from evaluation.simulation.world.faulty_objects import Bucket, FaultyObjects
+from evaluation.simulation.world.faulty_store import Disk, FaultyStore
+from evaluation.simulation.world.memory_log import MemoryControl, MemoryLog, MemoryOutlet, MemorySource
+from evaluation.simulation.world.processes import Crash, Process
+from evaluation.simulation.world.schedule import Schedule, Step
+
+__all__ = [
+    "Bucket",
+    "Crash",
+    "Disk",
+    "Dying",
+    "FaultyFiles",
+    "FaultyObjects",
+    "FaultyOutlet",
+    "FaultySource",
+    "FaultyStore",
+    "FileDisk",
+    "FrozenClock",
+    "MemoryControl",
+    "MemoryLog",
+    "MemoryOutlet",
+    "MemorySource",
+    "Process",
+    "Schedule",
+    "Step",
+]

@@ -1,0 +1,132 @@
+"""Processes of a simulation: each a thread that runs only while it is resumed, so that one seed fixes their order.
+
+>>> from evaluation.simulation.world.schedule import Schedule
+>>> def work(process):
+...     for n in range(2):
+...         process.act(f"step {n}", lambda: None)
+>>> process = Process("p1", Schedule(1, faults_max=0), work)
+>>> process.resume(1); process.ended
+False
+>>> process.resume(9); process.ended, process.error
+(True, None)
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import NoReturn, TypeVar
+
+from evaluation.simulation.world.schedule import CRASH_AFTER, CRASH_BEFORE, Schedule
+
+T = TypeVar("T")
+
+DELICATE, DELICATE_STEPS = 0.5, 6
+"""How often a fault comes soon after `endanger`, and within how many steps: the commit's and the next."""
+
+
+class Crash(BaseException):
+    """A process that ends here and now, as by kill -9. (No Exception: nothing in it may catch and survive it.)"""
+
+
+class Process:
+    """One process: its ports call `act` for everything that they do to the world.
+
+    Args:
+        work: is called with the process; it ends with it.
+    """
+
+    def __init__(self, name: str, schedule: Schedule, work: Callable[["Process"], None]) -> None:
+        self.name = name
+        self.schedule = schedule
+        self.work = work
+        self.error: BaseException | None = None
+        self.ended = False
+        self.faults = 0
+        """How much has gone wrong in it."""
+        self.promotes = False
+        """Whether a model's bytes are out, and the commit before their announcement is not."""
+        self._doomed = False
+        self._steps_left = 0
+        self._spared = schedule.steps_to_fault()
+        # Bare locks as a baton: whoever waits has been the last to acquire.
+        self._go, self._back = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._back.acquire()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    # ── for the scheduler ───────────────────────────────────────────────────────────────────────────────────────
+
+    def resume(self, steps: int) -> None:
+        """Let it go on for so many steps, or to its end; returns when it waits again."""
+        self._steps_left = steps
+        self._go.release()
+        self._back.acquire()
+        if self.ended:
+            self._thread.join()
+
+    def kill(self) -> None:
+        """End it where it waits."""
+        self._doomed = True
+        if not self.ended:
+            self.resume(0)
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended as by kill -9."""
+        return isinstance(self.error, Crash)
+
+    # ── for its ports ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def act(self, what: str, do: Callable[[], T], faults: Mapping[str, Callable[[], T]] | None = None) -> T:
+        """Do something to the world: well, not at all, or as one of `faults` does it.
+
+        Raises:
+            Crash: the process ends here.
+        """
+        self._wait_for_turn()
+        fate = self._fate(faults or {})
+        self.schedule.note(self.name, what, fate)
+        if fate == CRASH_BEFORE:
+            self.crash()
+        result = faults[fate]() if faults and fate in faults else do()
+        if fate == CRASH_AFTER:
+            self.crash()
+        return result
+
+    def endanger(self) -> None:
+        """It makes a model live now: at times, the next thing that goes wrong does so within a few steps."""
+        if self.promotes and self.schedule.rng.random() < DELICATE:
+            self._spared = min(self._spared, self.schedule.rng.randint(1, DELICATE_STEPS))
+        self.promotes = False
+
+    def crash(self) -> NoReturn:
+        """End here."""
+        self._doomed = True
+        raise Crash
+
+    def _wait_for_turn(self) -> None:
+        if self._steps_left <= 0 and not self._doomed:
+            self._back.release()
+            self._go.acquire()
+        self._steps_left -= 1
+        if self._doomed:
+            raise Crash
+
+    def _fate(self, faults: Mapping[str, object]) -> str:
+        self._spared -= 1
+        if self._spared > 0:
+            return ""
+        self._spared = self.schedule.steps_to_fault()
+        fate = self.schedule.fate(tuple(faults))
+        self.faults += bool(fate)
+        return fate
+
+    def _run(self) -> None:
+        self._go.acquire()
+        try:
+            if not self._doomed:
+                self.work(self)
+        except BaseException as error:
+            self.error = error
+        self.ended = True
+        self._back.release()

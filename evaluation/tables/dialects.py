@@ -1,0 +1,207 @@
+"""How a file of text writes a table: its separator, where its header stands, and what stands behind its rows."""
+
+import csv
+import difflib
+import io
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from anabranch.errors import ConfigError
+from evaluation.tables.columns import Tell
+from evaluation.tables.encodings import encoding_of, opened
+
+HEADER_LINES_MAX = 20
+"""So far from the first line a header is looked for."""
+FOOTER_ROWS_MAX = 5
+
+SEPARATORS = {",": "','", ";": "';'", "\t": "tabs", "|": "'|'"}
+_TOTAL = re.compile(r"(grand |sub)?(total|sum|summe|gesamt|insgesamt|average|mean|count|rows?|end of)\b", re.IGNORECASE)
+
+
+class TextTable:
+    """A CSV and its relatives: header, and rows of strings as long as the header.
+
+    Args:
+        wanted: columns that must be there; they tell the header and the separator.
+        tell: what was decided that is not plain CSV in UTF-8.
+
+    Raises:
+        ConfigError: there is no header with the wanted columns.
+    """
+
+    def __init__(self, path: Path, *, wanted: Sequence[str], encoding: str | None, tell: Tell) -> None:
+        self.path = path
+        self.tell = tell
+        self.encoding = encoding or encoding_of(path)
+        self.lines_before = 0
+        self.separator = ","
+        self.header = self._header(wanted)
+        self._say(encoding)
+
+    def what(self, name: str) -> str:
+        """What the file says of a column's type."""
+        return f"{name}: text"
+
+    def _header(self, wanted: Sequence[str]) -> list[str]:
+        with self._text() as text:
+            lines = list(itertools.islice(text, HEADER_LINES_MAX + 30))
+        if lines and (named := re.fullmatch(r"[\"']?sep=(.)[\"']?\s*", lines[0], re.IGNORECASE)):
+            separators = {named[1]: repr(named[1])}
+            start = 1
+        else:
+            separators, start = SEPARATORS, 0
+        for number, separator in itertools.product(range(start, min(len(lines), HEADER_LINES_MAX)), separators):
+            header = self._cells(lines[number:], separator)
+            if set(wanted) <= set(header):
+                self.separator, self.lines_before = separator, number
+                return header
+        self._refuse(lines[start:], wanted)
+        return []
+
+    def _cells(self, lines: Sequence[str], separator: str) -> list[str]:
+        """The names in a header, which a # may lead in; those that separators at its end leave out are none."""
+        cells = next(csv.reader([lines[0].lstrip("#"), *lines[1:]], **_how(separator)), [])
+        names = [cell.strip() for cell in cells]
+        while len(names) > 1 and names[-1] == "":
+            names.pop()
+        return names
+
+    def _refuse(self, lines: Sequence[str], wanted: Sequence[str]) -> None:
+        """No header: say what stands there instead, by the separator that makes the most of it."""
+        first = [line for line in lines if line.strip()]
+        if not first:
+            raise ConfigError(f"{self.path}: it is empty; the first row must name the columns")
+        header = max((self._cells(first, separator) for separator in SEPARATORS), key=len)
+        for name in wanted:
+            if name not in header:
+                raise ConfigError(f"{self.path}: no column {name!r}; it has {_listed(header)}{_hint(name, header)}")
+        raise ConfigError(f"{self.path}: no header with {_listed(wanted)} in its first {HEADER_LINES_MAX} lines")
+
+    def _say(self, asked: str | None) -> None:
+        parts = (
+            [f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"] if self.separator != "," else []
+        )
+        if asked is None and self.encoding not in ("utf-8", "utf-8-sig"):
+            parts.append(f"read as {self.encoding}")
+        if self.lines_before:
+            lines = "line 1" if self.lines_before == 1 else f"lines 1 to {self.lines_before}"
+            parts.append(f"the header stands in line {self.lines_before + 1}, {lines} passed over")
+        if parts:
+            self.tell(f"{self.path.name}: {', '.join(parts)}")
+
+    def _text(self) -> io.TextIOWrapper:
+        try:
+            return io.TextIOWrapper(opened(self.path), self.encoding, newline="")
+        except LookupError:
+            raise ConfigError(
+                f"{self.path}: no encoding is called {self.encoding!r}; usual ones: utf-8, cp1252, utf-16"
+            ) from None
+
+    def rows(self) -> Iterator[list[str]]:
+        """The rows behind the header, each as long as it; what is no row at the end is passed over and told."""
+        with self._text() as text:
+            for _ in range(self.lines_before):
+                next(text)
+            table = csv.reader(text, **_how(self.separator))
+            next(table)
+            yield from self._whole(row for row in table if any(row))
+
+    def _whole(self, table: Iterable[list[str]]) -> Iterator[list[str]]:
+        """Rows of the right length; one row is held back, since the last may be none."""
+        length, first = len(self.header), self.header[0]
+        number, held, odd = -1, None, list[tuple[int, list[str]]]()
+        for row in table:
+            if row[0] == first and [cell.strip() for cell in row] == self.header:
+                self.tell(f"{self.path.name}: the header stands once more behind row {number}: passed over")
+                continue
+            number += 1
+            if len(row) != length:
+                row = self._trimmed(row)  # noqa: PLW2901
+                if len(row) != length:
+                    odd.append((number, row))
+                    if len(odd) > FOOTER_ROWS_MAX:
+                        self._ragged(*odd[0])
+                    continue
+            if odd:
+                self._ragged(*odd[0])
+            if held is not None:
+                yield held
+            held = row
+        if held is not None and not self._is_footer(held, number - len(odd), first=number == len(odd)):
+            yield held
+        for place, row in odd:
+            if held is None or not _sums_up(row):
+                self._ragged(place, row)
+            self._pass_over(place, row)
+
+    def _trimmed(self, row: list[str]) -> list[str]:
+        """Without the empty cells that separators at a row's end make."""
+        length = len(self.header)
+        return row[:length] if len(row) > length and not any(row[length:]) else row
+
+    def _is_footer(self, row: list[str], place: int, *, first: bool) -> bool:
+        """A last row that sums up."""
+        footer = not first and "" in row and _sums_up(row)
+        if footer:
+            self._pass_over(place, row)
+        return footer
+
+    def _pass_over(self, place: int, row: list[str]) -> None:
+        shown = self.separator.join(row)[:60]
+        self.tell(
+            f"{self.path.name}: row {place:,}, the last, is taken for no row of the table, and passed over: {shown!r}"
+        )
+
+    def _ragged(self, place: int, row: list[str]) -> None:
+        shown = self.separator.join(row)[:80]
+        hint = (
+            "a quote that does not end?"
+            if any("\n" in cell for cell in row)
+            else (
+                "cut off? complete the row or leave it out"
+                if len(row) < len(self.header)
+                else f"put a cell that holds {self.separator!r} in quotes, or mend the row"
+            )
+        )
+        raise ConfigError(
+            f"{self.path}: row {place} has {len(row)} cells, the header {len(self.header)}: {shown!r}; {hint}"
+        )
+
+
+def _sums_up(row: Sequence[str]) -> bool:
+    """Whether a row at the end is a sentence, or a sum, and no row that was cut off."""
+    filled = [cell.strip() for cell in row if cell.strip()]
+    return bool(_TOTAL.match(filled[0])) or (len(filled) == 1 < len(filled[0].split()))
+
+
+def check(header: Sequence[str], *, path: Path) -> None:
+    """Refuse a header with two columns of one name."""
+    twice = sorted(name for name, times in Counter(header).items() if times > 1)
+    if twice:
+        raise ConfigError(f"{path}: two columns are called {twice[0]!r}; rename one")
+
+
+def require(header: Sequence[str], wanted: Iterable[str], *, path: Path) -> None:
+    """Refuse a header that lacks a column."""
+    for name in wanted:
+        if name not in header:
+            raise ConfigError(f"{path}: no column {name!r}; it has {_listed(header)}{_hint(name, header)}")
+
+
+def _how(separator: str) -> dict[str, Any]:
+    return {"delimiter": separator, "skipinitialspace": separator != "\t"}
+
+
+def _listed(header: Sequence[str]) -> str:
+    more = f" and {len(header) - 30} more" if len(header) > 30 else ""
+    return ", ".join(header[:30]) + more
+
+
+def _hint(name: str, header: Sequence[str]) -> str:
+    folded = {each.casefold(): each for each in header}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.75)
+    return f"; did you mean {folded[close[0]]!r}?" if close else ""

@@ -1,0 +1,1 @@
+"""Who serves: the members, their contest, the constraints, and the swap."""

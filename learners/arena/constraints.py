@@ -1,0 +1,150 @@
+"""Hard constraints: what a winner must measure up to before it goes live, besides being better."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from river import metrics
+
+from anabranch import artifact, statetree
+from anabranch.errors import ConfigError
+from anabranch.events import Answer
+from config.settings import Constraints, Settings
+from learners.arena.members import Groups, Member
+from learners.models.fence import is_fault
+from learners.models.tasks import Task
+from learners.scores import Scores, metric_of, wants_proba
+
+UNUSABLE_MAX = 0.01
+"""With `finite`, the largest share of a member's last answers that could not be used."""
+
+
+class Examined(NamedTuple):
+    """What was measured of a winner, by constraint, and why it does not measure up; "" if it does."""
+
+    measured: dict[str, float]
+    fault: str
+
+
+def _metric(key: str, *, task: str) -> metrics.base.Metric:
+    """The metric of a bound such as `min_accuracy`."""
+    try:
+        return metric_of(key.partition("_")[2], task=task)
+    except ConfigError as error:
+        bounds = [f"{key[:3]}_{each.lower()}" for each in metrics.__all__]
+        near = difflib.get_close_matches(key, [*Constraints.model_fields, *bounds], n=1)
+        hint = f"; did you mean `{near[0]}`?" if near and near[0] != key else ""
+        raise ConfigError(f"constraints.{key}: {str(error).partition(';')[0]}{hint}") from error
+
+
+class HardConstraints:
+    """Absolute metrics, bytes, finite state, time for a prediction, and the gap between groups."""
+
+    def __init__(self, settings: Settings, *, task: Task) -> None:
+        self.settings = constraints = settings.constraints
+        self.trusted = settings.model.trusted
+        self.task = task
+        self.too_slow: dict[str, float] = {}
+        """Members that take longer than `max_predict_us`, by name: an input, since it is measured."""
+        self._metrics = {name: _metric(name, task=task.kind) for name in sorted(constraints.bounds)}
+        task.wants_proba = task.wants_proba or wants_proba(self._metrics.values())
+
+    def begin(self, member: Member) -> None:
+        """Measure a shadow from now on."""
+        if self._metrics:
+            fresh = [metric.clone() for metric in self._metrics.values()]
+            member.measured = Scores(fresh, window=self.settings.window)
+        self.begin_groups(member)
+
+    def begin_groups(self, member: Member) -> None:
+        """Measure groups, which the champion needs too."""
+        if self.settings.group is not None and member.groups is None:
+            member.groups = Groups(self.settings.group, window=self.settings.window)
+
+    def note(self, member: Member, x: dict[str, object], y: Any, answer: Answer) -> None:
+        """One answer of a member whose groups are measured."""
+        if member.groups is None:
+            return
+        positive = self.settings.group_metric == "positive-rate"
+        member.groups.update(x, float(answer.value is True) if positive else 1.0 - self.task.error(y, answer))
+
+    def measure(self, member: Member) -> dict[str, float]:
+        """The constrained metrics of a member, over the constraints' window, by constraint."""
+        if member.measured is None:
+            return {}
+        return dict(zip(self._metrics, member.measured.measured(), strict=True))
+
+    def examine(
+        self, member: Member, *, champion: Member, canary: Iterable[dict[str, object]], number: int
+    ) -> Examined:
+        """Everything there is to know of a winner, from cheap to dear; it ends at the first fault."""
+        measured = self.measure(member)
+        for name, bound in self.settings.bounds.items():
+            # No comparison with NaN is true, so what cannot be measured does not measure up.
+            if not (measured[name] >= bound if name.startswith("min_") else measured[name] <= bound):
+                return Examined(measured, f"{name} is {bound:g}, {_said(measured[name])}")
+        if member.name in self.too_slow:
+            us = self.too_slow[member.name]
+            return Examined(measured, f"max_predict_us is {self.settings.max_predict_us:g}, measured {us:.0f}")
+        try:
+            unequal = self._unequal(member, champion, measured)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            unequal = f"it raises {type(error).__name__}: {error}"
+        return Examined(measured, unequal or self.broken(member, canary, number=number, measured=measured))
+
+    def broken(
+        self, member: Member, canary: Iterable[dict[str, object]], *, number: int, measured: dict[str, float]
+    ) -> str:
+        """Why a member cannot be announced as it is, whatever it won; "" if it can."""
+        try:
+            return self._unusable(member, canary, number) or self._unfit(member, measured)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            return f"it raises {type(error).__name__}: {error}"
+
+    def _unequal(self, member: Member, champion: Member, measured: dict[str, float]) -> str:
+        if member.groups is None or champion.groups is None:
+            return ""
+        last = min(len(member.groups), len(champion.groups))
+        wider = member.groups.gap(last=last) - champion.groups.gap(last=last)
+        measured["max_group_gap_widening"] = wider
+        bound = self.settings.max_group_gap_widening
+        return "" if wider <= bound else f"max_group_gap_widening is {bound:g}, measured {wider:.4g}"
+
+    def _unusable(self, member: Member, canary: Iterable[dict[str, object]], number: int) -> str:
+        """What its answers lack: lately, and to the rows that followers will check it by."""
+        answers = [self._fenced(artifact.predict(member.model, dict(x))) for x in canary]
+        if not self.settings.finite:
+            return ""
+        share = member.unusable.share(number=number, window=self.settings.window)
+        if share > UNUSABLE_MAX:
+            return f"finite: {100 * share:.3g} % of its last answers cannot be used: {member.unusable.reason}"
+        unusable = next((each.unusable for each in answers if each.unusable), "")
+        return f"finite: it answers a canary row with {unusable}" if unusable else ""
+
+    def _fenced(self, answered: Any) -> Answer:
+        """What followers would get, as the lane would see it."""
+        fence = self.task.fence
+        if isinstance(answered, dict):
+            return fence.probabilities(answered)
+        return fence.number(answered) if self.task.kind == "regression" else fence.label(answered)
+
+    def _unfit(self, member: Member, measured: dict[str, float]) -> str:
+        """Bytes are made only for this: a winner is about to be published anyway."""
+        data = statetree.encode(member.model, trusted=self.trusted)
+        largest = self.settings.max_artifact_bytes
+        if largest is not None:
+            measured["max_artifact_bytes"] = len(data)
+            if len(data) > largest:
+                return f"max_artifact_bytes is {largest}, measured {len(data)}"
+        return "finite: a NaN is in its state" if self.settings.finite and statetree.holds_nan(data) else ""
+
+
+def _said(measured: float) -> str:
+    if math.isnan(measured):
+        return "and it cannot be measured: its last answers lack what the metric divides by"
+    return f"measured {measured:.4g}"

@@ -1,0 +1,262 @@
+"""Members of the arena: the champion and its shadows, each with its model, its contest and where it comes from."""
+
+from collections import defaultdict, deque
+from itertools import islice
+from typing import Any, Literal
+
+from anabranch.events import Answer
+from anabranch.messages import MemberReport, TrainedOn, Verdict
+from learners.arena.evidence import Contest
+from learners.models.tasks import Task
+from learners.scores import Scores
+
+MemberKind = Literal["champion", "recruit", "displaced", "standing"]
+
+
+# ── How a model does on each group of people or things: the gap between the best and the worst served ───────────────
+
+EVENTS_MIN = 30
+"""A rate over fewer events of a group says nothing."""
+
+
+class Groups:
+    """A rate (of right answers, or of positive ones) by the value of one feature, over a window of events.
+
+    >>> groups = Groups("country", window=1000)
+    >>> for n in range(100):
+    ...     groups.update({"country": "FR"}, 1.0)
+    ...     groups.update({"country": "PT"}, n % 2)
+    >>> groups.gap(last=200)
+    0.5
+    """
+
+    __slots__ = ("feature", "recent")
+
+    def __init__(self, feature: str, *, window: int) -> None:
+        self.feature = feature
+        self.recent: deque[tuple[Any, float]] = deque(maxlen=window)
+
+    def __len__(self) -> int:
+        return len(self.recent)
+
+    def update(self, x: dict[str, object], value: float) -> None:
+        """Take in one event; one without the feature is in no group."""
+        group = x.get(self.feature)
+        if group is not None:
+            self.recent.append((group, value))
+
+    def gap(self, *, last: int) -> float:
+        """The highest less the lowest rate over the last so many events; 0 with fewer than two groups."""
+        values = defaultdict(list)
+        for group, value in islice(self.recent, max(0, len(self.recent) - last), None):
+            values[group].append(value)
+        rates = [sum(each) / len(each) for each in values.values() if len(each) >= EVENTS_MIN]
+        return max(rates) - min(rates) if len(rates) > 1 else 0.0
+
+    def state(self) -> list[tuple[Any, float]]:
+        """What a checkpoint keeps."""
+        return list(self.recent)
+
+    def restore(self, state: list[tuple[Any, float]]) -> None:
+        """Go on from a checkpoint."""
+        self.recent.clear()
+        self.recent.extend(state)
+
+
+class Unusable:
+    """How often a member's answers could not be used: the last reason, and the share lately.
+
+    The share is taken over some `window` events, older ones fading; it costs nothing while answers are good.
+
+    >>> unusable = Unusable(since=0)
+    >>> for number in range(1, 1001):
+    ...     if number % 4 == 0:
+    ...         unusable.note("NaN", number=number, window=1000)
+    >>> round(unusable.share(number=1000, window=1000), 2), round(unusable.share(number=3000, window=1000), 2)
+    (0.25, 0.02)
+    """
+
+    __slots__ = ("at", "count", "reason", "since", "weight")
+
+    def __init__(self, *, since: int) -> None:
+        self.since = self.at = since
+        self.count = 0
+        self.weight = 0.0
+        self.reason = ""
+
+    def note(self, reason: str, *, number: int, window: int) -> None:
+        """One more, at the event with this number."""
+        self.weight = 1.0 + self._faded(number, window)
+        self.at, self.reason = number, reason
+        self.count += 1
+
+    def share(self, *, number: int, window: int) -> float:
+        """Of the answers up to the event with this number."""
+        if not self.count:
+            return 0.0
+        whole = window * (1.0 - (1.0 - 1.0 / window) ** max(1, number - self.since))
+        return min(1.0, self._faded(number, window) / whole)
+
+    def _faded(self, number: int, window: int) -> float:
+        return self.weight * float((1.0 - 1.0 / window) ** (number - self.at))
+
+    def state(self) -> tuple[Any, ...]:
+        """What a checkpoint keeps."""
+        return self.since, self.at, self.count, self.weight, self.reason
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        """Go on from a checkpoint."""
+        self.since, self.at, self.count, self.weight, self.reason = state
+
+
+class Member:
+    """One model in the arena.
+
+    Args:
+        name: unique within the lane, for people.
+        since: accepted events when it took its present role.
+        version: under which it was last published, if ever.
+        cause: why it is there: its trigger, or the name of its standing place. Rollbacks are counted by it.
+        place: the name of its standing place, or "".
+    """
+
+    __slots__ = (
+        "ask",
+        "cause",
+        "contest",
+        "every",
+        "groups",
+        "kind",
+        "learn",
+        "loss_mean",
+        "losses",
+        "measured",
+        "model",
+        "name",
+        "place",
+        "since",
+        "trained_on",
+        "unusable",
+        "version",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        *,
+        kind: MemberKind,
+        task: Task,
+        trained_on: TrainedOn,
+        since: int,
+        version: int | None = None,
+        cause: str = "",
+        place: str = "",
+    ) -> None:
+        self.name = name
+        self.kind: MemberKind = kind
+        self.begin(model, task=task, trained_on=trained_on)
+        self.since = since
+        self.version = version
+        self.cause = cause or name
+        self.place = place
+        self.every = 1
+        self.contest = Contest()
+        self.measured: Scores | None = None
+        self.groups: Groups | None = None
+        self.unusable = Unusable(since=since)
+        self.losses = 0
+        self.loss_mean = 0.0
+
+    def begin(self, model: Any, *, task: Task, trained_on: TrainedOn) -> None:
+        """Go on with another model. Its contest goes on too: it judges how one that begins afresh at times does."""
+        self.model = model
+        self.ask = task.asker(model) if self.kind == "champion" else task.shadow_asker(model)
+        self.learn = model.learn_one
+        self.trained_on = trained_on
+
+    def take_role(self, kind: MemberKind, *, task: Task, since: int) -> None:
+        """From now on it is champion, or displaced: what it contested before is over."""
+        self.kind = kind
+        self.begin(self.model, task=task, trained_on=self.trained_on)
+        self.since = since
+        self.contest = Contest()
+        self.measured = None
+        self.every = 1
+
+    def note_loss(self, loss: float, *, window: int) -> None:
+        """Keep an exponentially weighted mean of the loss over some `window` events."""
+        self.losses += 1
+        self.loss_mean += (loss - self.loss_mean) / min(self.losses, window)
+
+    def verdict(self, *, wins_at: float) -> Verdict:
+        """What the contest says so far."""
+        low, high = self.contest.interval.ends()
+        share = min(self.contest.evidence / wins_at, 1e9)
+        return Verdict(
+            events=self.contest.events,
+            gain_events=self.contest.interval.count,
+            gain=self.contest.gain,
+            low=low,
+            high=high,
+            evidence=share,
+        )
+
+    def report(self, *, wins_at: float, number: int, window: int) -> MemberReport:
+        """How it does, for people, at the event with this number."""
+        return MemberReport(
+            name=self.name,
+            kind=self.kind,
+            loss=self.loss_mean,
+            every=self.every,
+            unusable=self.unusable.share(number=number, window=window),
+            verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "model": self.model,
+            "trained_on": self.trained_on.model_dump(mode="json"),
+            "since": self.since,
+            "version": self.version,
+            "cause": self.cause,
+            "place": self.place,
+            "every": self.every,
+            "contest": self.contest.state(),
+            "measured": None if self.measured is None else self.measured.state(),
+            "groups": None if self.groups is None else self.groups.state(),
+            "losses": (self.losses, self.loss_mean),
+            "unusable": self.unusable.state(),
+        }
+
+
+def revived(state: dict[str, Any], *, task: Task) -> Member:
+    """The member that `Member.state` described, but for its contest and what is measured for the constraints."""
+    member = Member(
+        state["name"],
+        state["model"],
+        kind=state["kind"],
+        task=task,
+        trained_on=TrainedOn.model_validate(state["trained_on"]),
+        since=state["since"],
+        version=state["version"],
+        cause=state["cause"],
+        place=state["place"],
+    )
+    member.losses, member.loss_mean = state["losses"]
+    member.every = state["every"]
+    if "unusable" in state:
+        member.unusable.restore(state["unusable"])
+    return member
+
+
+def paired(champion_loss: float, y: Any, member: Member, answer: Answer, *, task: Task, window: int) -> float:
+    """Judge a shadow's answer beside the champion's; the evidence for the shadow after it."""
+    loss = task.loss(y, answer)
+    member.note_loss(loss, window=window)
+    if member.measured is not None:
+        member.measured.update(y, answer)
+    return member.contest.update(champion_loss - loss)

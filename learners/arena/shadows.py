@@ -1,0 +1,91 @@
+"""The shadows in the arena: how they enter, how much evidence a win takes, and when their time is up."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from config.settings import Arena
+from learners.arena.constraints import HardConstraints
+from learners.arena.evidence import Contest
+from learners.arena.lifecycle import Life
+from learners.arena.members import Member, revived
+
+NEVER = 1 << 62
+
+
+class Shadows:
+    """All members but the champion. What is asked on every event is kept as plain attributes.
+
+    Attributes:
+        members: in the order in which they entered.
+        wins_at: the evidence that a win takes, A·C.
+        due: accepted events at which the next one's time is up.
+    """
+
+    def __init__(self, arena: Arena, *, constraints: HardConstraints, life: Life) -> None:
+        self.constraints = constraints
+        self.life = life
+        self.members: list[Member] = []
+        self._times = {"recruit": arena.contest_events, "displaced": arena.probation_events, "standing": NEVER}
+        self._false_swap_every = arena.false_swap_every
+        self._shadows_max = arena.shadows_max
+        self._min_gain = arena.min_gain
+        self.count()
+
+    def count(self) -> None:
+        """To be called when members came, went or took another role."""
+        self.wins_at = self._false_swap_every * max(1, len(self.members))
+        self.due = min((member.since + self._times[member.kind] for member in self.members), default=NEVER)
+
+    def contest(self) -> Contest:
+        """A new one."""
+        return Contest(min_gain=self._min_gain)
+
+    def enter(self, member: Member, *, reason: str) -> None:
+        """Let a shadow in; the oldest recruit leaves if there are too many. Standing shadows do not count."""
+        member.contest = self.contest()
+        self.constraints.begin(member)
+        self.members.append(member)
+        if self.life.states.get(member.name) != "displaced":
+            self.life.move(member.name, "arena", reason=reason)
+        guests = [each for each in self.members if not each.place]
+        while len(guests) > self._shadows_max:
+            longest_there = guests[:-1] or guests
+            oldest = next((each for each in longest_there if each.kind == "recruit"), longest_there[0])
+            guests.remove(oldest)
+            self.leave(oldest, reason=f"left for {member.name}")
+        self.count()
+
+    def leave(self, member: Member, *, reason: str) -> None:
+        """Let a shadow go."""
+        self.members.remove(member)
+        self.life.move(member.name, "gone", reason=reason)
+        self.count()
+
+    def start_over(self) -> None:
+        """New contests for all, after a swap: the opponent has changed."""
+        for member in self.members:
+            member.contest = self.contest()
+
+    def ahead(self) -> list[Member]:
+        """Those whose evidence suffices, the strongest first. One that is paused is not shown to be better *now*."""
+        ahead = [member for member in self.members if member.every and member.contest.won(self.wins_at)]
+        return sorted(ahead, key=lambda member: -member.contest.evidence)
+
+    def over(self, *, event: int) -> list[Member]:
+        """Those whose time is up: recruits without a win, displaced champions after their probation."""
+        return [member for member in self.members if event - member.since >= self._times[member.kind]]
+
+    def restore(self, states: Iterable[dict[str, Any]]) -> None:
+        """Go on from a checkpoint."""
+        self.members = []
+        for state in states:
+            member = revived(state, task=self.constraints.task)
+            member.contest = self.contest()
+            self.constraints.begin(member)
+            member.contest.restore(state["contest"])
+            if member.measured is not None and state["measured"] is not None:
+                member.measured.restore(state["measured"])
+            if member.groups is not None and state["groups"] is not None:
+                member.groups.restore(state["groups"])
+            self.members.append(member)
+        self.count()

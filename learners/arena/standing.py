@@ -1,0 +1,205 @@
+"""The standing shadows: a place for each, which is filled afresh when its model is old, alarmed, or has raised."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from river import drift
+
+from anabranch import statetree
+from anabranch.events import AcceptedEvent, Answer
+from anabranch.messages import TrainedOn
+from config.settings import Settings, Standing
+from learners.arena import portfolio
+from learners.arena.members import Member
+from learners.models.catalogue import build
+from learners.models.fence import is_fault
+from learners.models.tasks import Task
+from learners.retraining.jobs import fresh_after
+
+FAULTS_MAX = 3
+"""A place whose models raise more often stays empty."""
+
+ALARM_DELTA = 0.02
+
+FIRST = "first"
+"""The place of the configured model, where no standing shadow is the same."""
+
+
+class Alarm:
+    """ADWIN on a member's own error; only a rise counts.
+
+    >>> alarm = Alarm()
+    >>> errors = [0.0, 1.0, 0.0, 0.0] * 100 + [1.0, 1.0, 0.0] * 100
+    >>> [n for n, error in enumerate(errors) if alarm.update(error)]
+    [447]
+    """
+
+    __slots__ = ("detector", "errors", "total")
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget everything."""
+        self.detector = drift.ADWIN(delta=ALARM_DELTA)
+        self.total, self.errors = 0.0, 0
+
+    def update(self, error: float) -> bool:
+        """Whether the error has risen."""
+        self.detector.update(error)
+        self.total += error
+        self.errors += 1
+        if not self.detector.drift_detected:
+            return False
+        before, self.total, self.errors = self.total / self.errors, 0.0, 0
+        return bool(self.detector.estimation > before)
+
+
+class Refill(NamedTuple):
+    """A place that is to be filled with a fresh model, and why."""
+
+    place: str
+    model: Any
+    trained_on: TrainedOn
+    reason: str
+
+
+class StandingPlaces:
+    """The places by name, and who holds each: a shadow, or the champion.
+
+    When a champion's place is to be filled afresh, the champion goes on without a place: nothing is served anew because
+    of an alarm.
+    """
+
+    def __init__(self, settings: Settings, *, task: Task) -> None:
+        self.settings = settings
+        self.task = task
+        self.places: dict[str, Standing] = {}
+        self.holders: dict[str, Member] = {}
+        self.born: dict[str, int] = {}
+        self.faults: dict[str, int] = {}
+        self.alarms: dict[str, Alarm] = {}
+        self.words = False
+        self.any = settings.shadows.portfolio is not None or bool(settings.shadows.standing)
+        self.of_first = ""
+        """The place that the first champion holds: that of a standing shadow with the same model, or one of its own."""
+        self._set_places()
+        if self.any:
+            self._check()
+            self.of_first = self._place_of_first()
+            self._set_places()
+
+    def _set_places(self) -> None:
+        shadows = self.settings.shadows
+        chosen = (
+            portfolio.members(shadows.portfolio, task=self.settings.task, words=self.words) if shadows.portfolio else []
+        )
+        self.places = {each.name: each for each in [*chosen, *shadows.standing]}
+        if self.of_first == FIRST:
+            self.places[FIRST] = Standing(name=FIRST, steps=())
+        self.tended = [each for each in self.places.values() if each.restart_every or each.reset_on_alarm]
+        for each in self.tended:
+            if each.reset_on_alarm:
+                self.alarms.setdefault(each.name, Alarm())
+
+    def tend(self, event: AcceptedEvent, answers: dict[str, Answer], *, number: int) -> Iterator[Refill]:
+        """The places to be filled after this event: those whose member is old or alarmed, and empty ones."""
+        for place in self.tended:
+            member = self.holders.get(place.name)
+            if member is None:
+                continue
+            answer = answers.get(member.name)
+            alarm = self.alarms.get(place.name) if answer is not None else None
+            alarmed = alarm is not None and alarm.update(self.task.error(event.y, answer or Answer(None)))
+            if member.kind == "displaced":
+                continue  # it may be called back as it is
+            if alarmed:
+                yield from self._fresh(place.name, event, number, "begins afresh: its own error has risen")
+            elif place.restart_every and number - self.born.get(place.name, 0) >= place.restart_every:
+                yield from self._fresh(place.name, event, number, f"begins afresh after {place.restart_every}")
+        if len(self.holders) + len(self.spent) < len(self.places):
+            yield from self._vacant(event, number)
+
+    @property
+    def spent(self) -> list[str]:
+        """The places whose models have raised too often."""
+        return [name for name, faults in self.faults.items() if faults > FAULTS_MAX and name in self.places]
+
+    def _vacant(self, event: AcceptedEvent, number: int) -> Iterator[Refill]:
+        if not self.words and any(type(value) is str for value in event.x.values()):
+            self.words = True  # from now on, what computes with numbers gets words encoded
+            self._set_places()
+        for name in self.places:
+            if name not in self.holders and self.faults.get(name, 0) <= FAULTS_MAX:
+                yield from self._fresh(name, event, number, "a standing shadow")
+
+    def _fresh(self, name: str, event: AcceptedEvent, number: int, reason: str) -> Iterator[Refill]:
+        """A fresh model for a place, if one can be made: a factory, which made one at the start, may do as it likes."""
+        self.born[name] = number
+        if name in self.alarms:
+            self.alarms[name].begin()
+        try:
+            model = self.build(name)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            self.faults[name] = self.faults.get(name, 0) + 1
+            return
+        yield Refill(name, model, fresh_after(event.partition, event.offset, number=number), reason)
+
+    def build(self, name: str) -> Any:
+        """A fresh model for a place."""
+        if name == FIRST:
+            return build(self.settings.model, seed=self.settings.seed)
+        spec = self.settings.model.model_copy(update={"steps": self.places[name].steps, "factory": None})
+        return build(spec, seed=self.settings.seed)
+
+    def _check(self) -> None:
+        """A mistaken model shows at start, and not when its place is filled."""
+        for name in self.places:
+            model = self.build(name)
+            self.task.check(model)
+            self.task.asker(model)
+
+    def _place_of_first(self) -> str:
+        own = self._digest(FIRST)
+        alike = [name for name in self.places if self.places[name] not in self.tended and self._digest(name) == own]
+        return alike[0] if alike else FIRST
+
+    def _digest(self, name: str) -> str:
+        return statetree.digest(self.build(name), trusted=self.settings.model.trusted)
+
+    def rescaled(self) -> None:
+        """The same errors cost more from now on, which is no rise."""
+        for alarm in self.alarms.values():
+            alarm.begin()
+
+    def fault(self, place: str) -> None:
+        """The model of a place raised, and has left."""
+        del self.holders[place]
+        self.faults[place] = self.faults.get(place, 0) + 1
+
+    def hold(self, member: Member) -> None:
+        """A member holds its place from now on."""
+        self.holders[member.place] = member
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        alarms = {name: (each.detector, each.total, each.errors) for name, each in self.alarms.items()}
+        return {"born": dict(self.born), "faults": dict(self.faults), "words": self.words, "alarms": alarms}
+
+    def restore(self, state: dict[str, Any], members: Iterable[Member]) -> None:
+        """Go on from a checkpoint; a member whose place is no longer configured goes on without one."""
+        self.born, self.faults, self.words = dict(state["born"]), dict(state["faults"]), state["words"]
+        self._set_places()
+        for name, (detector, total, errors) in state["alarms"].items():
+            if name in self.alarms:
+                alarm = self.alarms[name]
+                alarm.detector, alarm.total, alarm.errors = detector, total, errors
+        self.holders = {}
+        for member in members:
+            if member.place in self.places:
+                self.hold(member)
+            elif member.place:
+                member.place = ""
+                member.kind = "recruit" if member.kind == "standing" else member.kind

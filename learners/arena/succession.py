@@ -1,0 +1,230 @@
+"""Succession: who serves. The swap, the rollback, what holds a winner back, and the versions."""
+
+from typing import Any, NamedTuple
+
+from anabranch.events import AcceptedEvent
+from anabranch.messages import UpdateKind
+from config.settings import Settings
+from learners.arena.library import Library
+from learners.arena.lifecycle import Life
+from learners.arena.members import Member, revived
+from learners.arena.shadows import NEVER, Shadows
+from learners.emitted import Promotion
+
+
+class Moment(NamedTuple):
+    """When something is decided: the event, its number, the scores and the newest rows."""
+
+    event: AcceptedEvent
+    number: int
+    scores: dict[str, float]
+    canary: tuple[dict[str, object], ...]
+
+
+class Succession:
+    """The champion, and the rules by which another one takes its place.
+
+    A rolled-back model's kind (its trigger, or its standing place) cannot win again within `probation_events`: two that
+    take turns would flap. A win of one in that time is held back, and the step that says so is an alert.
+
+    Attributes:
+        champion: the member that serves.
+        version: of the last announcement.
+        due: accepted events at which the champion's probation is over.
+    """
+
+    def __init__(self, settings: Settings, champion: Member, *, shadows: Shadows, library: Library, life: Life) -> None:
+        self.champion = champion
+        self.version = 0
+        self.shadows = shadows
+        self.library = library
+        self.life = life
+        self.due = NEVER
+        self.held_until = 0
+        """Accepted events at which a champion that was broken is looked at again; 0: none was."""
+        self.rolled_back: dict[str, int] = {}
+        self._probation_events = settings.arena.probation_events
+        self._warm_up_events = settings.publish.warm_up_events
+        self._refresh_events = settings.publish.refresh_events
+        shadows.constraints.begin_groups(champion)
+        life.move(champion.name, "serving", reason="the first champion")
+
+    # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def publication_due(self, number: int) -> bool:
+        """Whether the champion is to be announced for the first time, or as it has become."""
+        if self.champion.version is None or self.held_until:
+            return number >= max(self._warm_up_events, self.held_until)
+        return bool(self._refresh_events) and number % self._refresh_events == 0
+
+    def publish_as_it_is(self, moment: Moment) -> Promotion | None:
+        """The champion once more, with what it has learned since; or for the first time. None if it is broken."""
+        if self._broken(moment):
+            return None
+        if self.champion.version is not None:
+            return self.publish("refresh", moment, reason=f"{self._refresh_events} events more")
+        return self.publish("first", moment, reason=f"{moment.number} events learned")
+
+    def rebuilt(self, moment: Moment, *, reason: str) -> Promotion | None:
+        """The champion as it is, between two events; None before the warm-up is over, or if it is broken."""
+        if moment.number < max(self._warm_up_events, self.held_until) or self._broken(moment):
+            return None
+        return self.publish("rebuild", moment, reason=reason)
+
+    def _broken(self, moment: Moment) -> bool:
+        """Whether the champion cannot be announced as it is: then it is told, and looked at again after a warm-up."""
+        constraints, measured = self.shadows.constraints, dict[str, float]()
+        why = constraints.broken(self.champion, moment.canary, number=moment.number, measured=measured)
+        if why and not self.held_until:
+            self.life.stay(self.champion.name, reason=f"held back: not announced: {why}", level="alert")
+        self.held_until = moment.number + self._warm_up_events if why else 0
+        return bool(why)
+
+    def times_up(self, number: int) -> None:
+        """End what has lasted its time: the champion's probation, displaced champions, recruits that do not win."""
+        if number >= self.due:
+            self.due = NEVER
+            if self.life.states[self.champion.name] == "probation":
+                self.life.move(self.champion.name, "serving", reason="probation over")
+        for member in self.shadows.over(event=number):
+            if member.kind == "recruit":
+                self.shadows.leave(member, reason="left: no win in its time")
+            else:
+                self._retire(member)
+        self.shadows.count()
+
+    def _retire(self, member: Member) -> None:
+        """A displaced champion whose probation is over: back to its place, into the library, or gone."""
+        if member.place:
+            member.kind = "standing"
+            self.life.move(member.name, "arena", reason="probation over; it stays, as its place is a standing one")
+        elif self.library.holds(member.name):
+            self.shadows.members.remove(member)
+            self.life.move(member.name, "library", reason="probation over; kept as it was when it was displaced")
+        else:
+            self.shadows.leave(member, reason="left: probation over")
+
+    # ── who ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def contest(self, moment: Moment) -> Promotion | None:
+        """The swap to the strongest winner that nothing holds back."""
+        for member in self.shadows.ahead():
+            recent = self._rolled_back_lately(member, moment.number)
+            if recent:
+                self._hold(member, recent, level="alert")
+                continue
+            examined = self.shadows.constraints.examine(
+                member, champion=self.champion, canary=moment.canary, number=moment.number
+            )
+            if not examined.fault:
+                return self._swap(member, moment, examined.measured)
+            self._hold(member, examined.fault, level="info")
+        return None
+
+    def _rolled_back_lately(self, member: Member, number: int) -> str:
+        at = self.rolled_back.get(member.cause)
+        if at is None or number - at >= self._probation_events:
+            return ""
+        return f"{member.cause} was rolled back {number - at} events ago"
+
+    def _hold(self, member: Member, why: str, *, level: Any) -> None:
+        """It stays and begins its contest again: it may be worse before nothing holds it back any more."""
+        member.contest = self.shadows.contest()
+        self.life.stay(member.name, reason=f"held back: {why}", level=level)
+
+    def _swap(self, winner: Member, moment: Moment, measured: dict[str, float]) -> Promotion:
+        """Exchange champion and winner; the displaced champion stays for its probation."""
+        displaced, number = self.champion, moment.number
+        verdict = winner.verdict(wins_at=self.shadows.wins_at)
+        restores = winner.version if self.life.states[winner.name] == "displaced" else None
+        reason = (
+            f"{winner.name} wins after {verdict.events} events"
+            if restores is None
+            else f"version {restores} is better after all"
+        )
+        if restores is not None:
+            self.rolled_back = {
+                cause: at for cause, at in self.rolled_back.items() if number - at < self._probation_events
+            }
+            self.rolled_back[displaced.cause] = number
+            self.library.drop(restores)
+        self._exchange(winner, displaced, number=number, rollback=restores is not None, reason=reason)
+        self.held_until = 0
+        promotion = self.publish("swap" if restores is None else "rollback", moment, reason=reason)
+        return promotion._replace(
+            verdict=verdict, constraints=measured, displaced_version=displaced.version, restores=restores
+        )
+
+    def _exchange(self, winner: Member, displaced: Member, *, number: int, rollback: bool, reason: str) -> None:
+        self.shadows.members.remove(winner)
+        on_probation = bool(self._probation_events) and displaced.version is not None
+        settled = rollback or not on_probation
+        self.life.move(winner.name, "serving" if settled else "probation", reason=reason)
+        self.life.move(displaced.name, "displaced", reason=f"rolled back: {reason}" if rollback else reason)
+        task = self.shadows.constraints.task
+        self.due = NEVER if settled else number + self._probation_events
+        winner.take_role("champion", task=task, since=number)
+        displaced.take_role("displaced", task=task, since=number)
+        self.champion = winner
+        self.shadows.constraints.begin_groups(winner)
+        self._shelve(displaced)
+        self.shadows.start_over()
+        if on_probation or displaced.place:
+            self.shadows.enter(displaced, reason="")
+            if not on_probation:
+                self._retire(displaced)
+        else:
+            self._away(displaced)
+        self.shadows.count()
+
+    def _shelve(self, displaced: Member) -> None:
+        for name in self.library.keep(displaced):
+            if self.life.states.get(name) == "library":
+                self.life.move(name, "gone", reason="left: the library is full")
+
+    def _away(self, displaced: Member) -> None:
+        kept = self.library.holds(displaced.name)
+        self.life.move(displaced.name, "library" if kept else "gone", reason="no probation is configured")
+
+    # ── versions ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def publish(self, kind: UpdateKind, moment: Moment, *, reason: str) -> Promotion:
+        """The next version."""
+        self.version += 1
+        champion = self.champion
+        champion.version = self.version
+        return Promotion(
+            kind=kind,
+            version=self.version,
+            event=moment.number,
+            partition=moment.event.partition,
+            offset=moment.event.offset,
+            event_ts=moment.event.ts,
+            member=champion.name,
+            model=champion.model,
+            trained_on=champion.trained_on,
+            reason=reason,
+            scores=moment.scores,
+            canary=moment.canary,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, besides champion and version."""
+        return {
+            "due": self.due,
+            "held_until": self.held_until,
+            "rolled_back": dict(self.rolled_back),
+            "library": self.library.state(),
+        }
+
+    def restore(self, state: dict[str, Any], *, champion: dict[str, Any], version: int) -> None:
+        """Go on from a checkpoint."""
+        constraints = self.shadows.constraints
+        self.champion = revived(champion, task=constraints.task)
+        constraints.begin_groups(self.champion)
+        if self.champion.groups is not None and champion["groups"] is not None:
+            self.champion.groups.restore(champion["groups"])
+        self.version = version
+        self.held_until = state.get("held_until", 0)
+        self.due, self.rolled_back = state["due"], dict(state["rolled_back"])
+        self.library.restore(state["library"])

@@ -1,0 +1,204 @@
+"""Tasks: how a model is asked, what its answer costs, and how a label looks inside.
+
+An *answer* is what a member predicted: a label with its probabilities, or a number.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from river import active, base, compose, naive_bayes
+
+from anabranch.errors import ModelSpecError
+from anabranch.events import Answer
+from config.settings import Settings
+from learners.models.fence import Asker, Fence
+
+LOG_LOSS_CAP = math.log(100)
+
+_ANSWERS_OTHERWISE = (active.base.ActiveLearningClassifier, base.MultiTargetRegressor)
+"""Classifiers and regressors whose answer is not one label or number."""
+
+
+def zero_one(y: Any, answer: Answer) -> float:
+    """1 for a wrong label, 0 for the right one; no answer is wrong."""
+    return 0.0 if answer.value == y else 1.0
+
+
+def brier(y: Any, answer: Answer) -> float:
+    """Half the squared distance of the probabilities from the truth, in [0, 1] (Brier, 1950)."""
+    proba = answer.proba
+    if not proba:
+        return 1.0
+    squares = sum(p * p for p in proba.values())
+    right = proba.get(y, 0.0)
+    return min(1.0, 0.5 * (squares - right * right + (1 - right) ** 2))
+
+
+def log(y: Any, answer: Answer) -> float:
+    """The negative logarithm of the true label's probability, capped at 1 % and scaled to [0, 1]."""
+    right = (answer.proba or {}).get(y, 0.0)
+    return min(-math.log(right), LOG_LOSS_CAP) / LOG_LOSS_CAP if right > 0 else 1.0
+
+
+class RunningScale:
+    """Bounds a regressor's error to [0, 1]: by four times the champion's mean absolute error, taken in steps.
+
+    The scale stays as it is until the mean is twice or half of it. A scale that followed the mean would turn an error
+    that fell, and stays low, into a loss that rises: a false drift. A detector has to begin anew when the scale falls.
+    The mean forgets over some 1,000 events, the first ones sooner, since a model that has learned little is no measure;
+    and no error counts for more than four times the mean, so that one absurd label does not hide all that follow.
+
+    It is only moved after the event has been judged, so that both sides of a contest share a scale that neither could
+    foresee.
+
+    >>> scale = RunningScale()
+    >>> [n for n in range(1, 3001) if scale.update(100.0 / n + 1.0)]
+    [3, 7, 16, 37, 99, 583]
+    >>> scale.update(1e9), scale.update(1.0), round(scale.bounded(2.0), 2)
+    (False, False, 0.4)
+    """
+
+    FORGETTING = 1 / 1000
+    FIRST_ONES = 3
+    CAP = 4
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+        self.scale = 0.0
+
+    def bounded(self, error: float) -> float:
+        """The absolute error as a loss in [0, 1]."""
+        if self.scale == 0.0:
+            return 0.0 if error == 0.0 else 1.0
+        return min(1.0, abs(error) / (self.CAP * self.scale))
+
+    def update(self, error: float) -> bool:
+        """Take in the champion's error; whether the scale has fallen."""
+        size, first_ones = abs(error), self.FIRST_ONES
+        if self.mean:
+            size = min(size, self.CAP * self.mean)
+        self.mean += (size - self.mean) * max(first_ones / (self.count + first_ones), self.FORGETTING)
+        self.count += 1
+        if self.scale / 2 < self.mean < self.scale * 2:
+            return False
+        before, self.scale = self.scale, self.mean
+        return self.scale < before
+
+    def state(self) -> tuple[int, float, float]:
+        """What a checkpoint keeps."""
+        return self.count, self.mean, self.scale
+
+    def restore(self, state: tuple[int, float, float]) -> None:
+        """Go on from a checkpoint."""
+        self.count, self.mean, self.scale = state
+
+
+class Task:
+    """What the lane needs to know of the task, made from the settings."""
+
+    def __init__(self, settings: Settings, *, wants_proba: bool) -> None:
+        self.name = settings.task
+        self.kind = "regression" if settings.numeric else settings.task
+        self.loss_name = settings.arena.loss or ("absolute" if self.kind == "regression" else "zero-one")
+        self.scale = RunningScale()
+        self.fence = Fence(self.kind, labels_max=settings.guard.classes_max, label_max=settings.guard.string_max)
+        self.wants_proba = wants_proba or self.loss_name in ("brier", "log")
+        self.loss: Callable[[Any, Answer], float] = {
+            "zero-one": zero_one,
+            "brier": brier,
+            "log": log,
+            "absolute": self._absolute,
+            "squared": self._squared,
+        }[self.loss_name]
+        if (self.loss_name in ("absolute", "squared")) != (self.kind == "regression"):
+            raise ModelSpecError(f"arena.loss = {self.loss_name!r} does not fit task = {self.kind!r}")
+
+    def error(self, y: Any, answer: Answer) -> float:
+        """What a detector on a member's own error is fed: 0 or 1 for a label, the bounded loss for a number."""
+        return self.loss(y, answer) if self.kind == "regression" else zero_one(y, answer)
+
+    def _absolute(self, y: float, answer: Answer) -> float:
+        return 1.0 if answer.value is None else self.scale.bounded(answer.value - y)
+
+    def _squared(self, y: float, answer: Answer) -> float:
+        return self._absolute(y, answer) ** 2
+
+    def judged(self, y: Any, champion: Answer) -> bool:
+        """To be called after all members were scored on an event; whether the same errors will now cost more."""
+        return False if champion.value is None else self.scale.update(champion.value - y)
+
+    def check(self, model: base.Estimator) -> None:
+        """Refuse a model that is not of this task.
+
+        Raises:
+            ModelSpecError: saying what the model is.
+        """
+        last = last_step(model)
+        wanted = base.Regressor if self.kind == "regression" else base.Classifier
+        if not isinstance(last, wanted) or isinstance(last, _ANSWERS_OTHERWISE):
+            raise ModelSpecError(
+                f"task = {self.name!r} needs a {wanted.__name__.lower()}; the model ends in {type(last).__name__}"
+            )
+        if self.kind == "multiclass" and not getattr(model, "_multiclass", False):
+            raise ModelSpecError(
+                f"{type(last).__name__} knows two classes only; wrap it: "
+                '{use = "multiclass.OneVsRestClassifier", classifier = {use = …}}'
+            )
+
+    def asker(self, model: Any) -> Asker:
+        """A function that asks `model` through the fence, with no more predictions than the task needs.
+
+        Raises:
+            ModelSpecError: a loss, a metric or a signal needs probabilities, and the model gives none.
+        """
+        if not self.wants_proba:
+            return self.fence.asker(model.predict_one)
+        last = type(last_step(model))
+        if last.predict_proba_one is base.Classifier.predict_proba_one:
+            raise ModelSpecError(
+                f"{last.__name__} gives no probabilities, which a metric, a signal or the arena's loss needs: "
+                'set scores.metrics to some on labels, as in ["Accuracy", "F1"], and arena.loss to "zero-one"'
+            )
+        return self.fence.asker(None if derives_label(model) else model.predict_one, model.predict_proba_one)
+
+    def shadow_asker(self, model: Any) -> Asker:
+        """As `asker`, for a model that is judged and not served: naive Bayes without SciPy's general, slow sum.
+
+        It differs from River's own in the last digit, which a follower must never see and a loss may.
+        """
+        ask = self.asker(model)
+        if type(model) is not naive_bayes.GaussianNB:
+            return ask
+        likelihoods: Callable[[dict[str, object]], dict[Any, float]] = model.joint_log_likelihood
+        if not self.wants_proba:
+            return self.fence.asker(lambda x: _likeliest(likelihoods(x)))
+        usable = self.fence.probabilities
+
+        def quick(x: dict[str, object]) -> Answer:
+            logs = likelihoods(x)
+            top = max(logs.values(), default=0.0)
+            if not math.isfinite(top):
+                return ask(x)
+            shares = {label: math.exp(each - top) for label, each in logs.items()}
+            total = sum(shares.values())
+            return usable({label: share / total for label, share in shares.items()})
+
+        return quick
+
+
+def _likeliest(logs: dict[Any, float]) -> Any:
+    return max(logs, key=logs.__getitem__) if logs else None
+
+
+def last_step(model: Any) -> Any:
+    """The estimator that answers: the end of a pipeline, or the model itself."""
+    while isinstance(model, compose.Pipeline):
+        model = model._last_step
+    return model
+
+
+def derives_label(model: Any) -> bool:
+    """Whether `predict_one` is the likeliest label of `predict_proba_one`, so that one call serves both."""
+    return type(last_step(model)).predict_one is base.Classifier.predict_one

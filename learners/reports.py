@@ -1,0 +1,142 @@
+"""What a lane tells: signals, steps in the life of a model, and reports, as messages whose ids a restart repeats."""
+
+from collections.abc import Iterable
+
+from anabranch.events import AcceptedEvent, Findings, Fired
+from anabranch.messages import Alert, AlertKind, DriftSignal, Level, LogRange, ModelReport, Retrain, Transition
+from learners.arena.lifecycle import Step
+from learners.arena.members import Member
+from learners.scores import Scores
+
+
+def noteworthy(step: Step) -> bool:
+    """Whether a step goes into the report, too: who left or was held back, and alerts."""
+    if step.before == "recruiting":  # of jobs that failed the report has a note of its own
+        return step.reason.startswith("disqualified")
+    return step.after == "gone" or step.level == "alert" or step.reason.startswith("held back")
+
+
+class Teller:
+    """Makes the messages about one model."""
+
+    def __init__(self, model: str, *, scope: str) -> None:
+        self.model = model
+        self.name = model if scope == "global" else f"{model}/{scope}"
+
+    def _id(self, event: AcceptedEvent, what: str) -> str:
+        return f"{self.model}/{event.partition}/{event.offset}/{what}"
+
+    def signal(
+        self, event: AcceptedEvent, fired: Fired, findings: Findings, *, number: int, window: tuple[LogRange, ...]
+    ) -> DriftSignal:
+        """A signal fired on the event with this number; `window` is what it proposes to retrain on."""
+        shift = fired.shift
+        return DriftSignal(
+            id=self._id(event, fired.name),
+            model=self.model,
+            detector=fired.name,
+            partition=event.partition,
+            offset=event.offset,
+            event=number,
+            statistic=shift.statistic,
+            threshold=shift.threshold,
+            change_point=max(1, number - shift.window_events + 1),
+            window_events=shift.window_events,
+            triggered=findings.triggered,
+            kind=fired.kind,
+            moved=shift.moved,
+            counted=findings.counted,
+            window=window,
+            withheld=findings.withheld,
+            dry_run=findings.dry_run,
+        )
+
+    def answer(
+        self,
+        asked: Retrain,
+        at: AcceptedEvent | None,
+        *,
+        number: int,
+        window: tuple[LogRange, ...],
+        withheld: str,
+    ) -> DriftSignal:
+        """What became of a request to retrain."""
+        return DriftSignal(
+            id=f"{self.name}/{asked.id}",
+            model=self.model,
+            detector="retrain",
+            partition=at.partition if at else 0,
+            offset=at.offset if at else 0,
+            event=number,
+            statistic=0.0,
+            threshold=0.0,
+            change_point=max(1, number - asked.events + 1),
+            window_events=asked.events,
+            triggered=not withheld,
+            kind="demand",
+            withheld=withheld,
+            window=window,
+            reason=asked.reason,
+            by=asked.by,
+        )
+
+    def alert(self, event: AcceptedEvent, kind: AlertKind, reason: str, *, number: int, level: Level) -> Alert:
+        """Something about this event that a person should look at."""
+        return Alert(
+            id=self._id(event, f"alert/{kind}"),
+            model=self.model,
+            kind=kind,
+            level=level,
+            reason=reason,
+            event=number,
+            positions={str(event.partition): event.offset + 1},
+        )
+
+    def transition(self, step: Step, event: AcceptedEvent, *, number: int) -> Transition:
+        """A model took a step in its life."""
+        return Transition(
+            id=self._id(event, f"{step.member}/{step.after}"),
+            model=self.model,
+            member=step.member,
+            before=step.before,
+            after=step.after,
+            reason=step.reason,
+            level=step.level,
+            event=number,
+            partition=event.partition,
+            offset=event.offset,
+            event_ts=event.ts,
+        )
+
+    def report(
+        self,
+        event: AcceptedEvent,
+        *,
+        number: int,
+        version: int,
+        scores: Scores,
+        members: Iterable[Member],
+        wins_at: float,
+        window: int,
+        pending: int,
+        jobs: int,
+        notes: tuple[str, ...],
+    ) -> ModelReport:
+        """How the learner does."""
+        return ModelReport(
+            id=self._id(event, "report"),
+            model=self.model,
+            version=version,
+            event=number,
+            partition=event.partition,
+            offset=event.offset,
+            event_ts=event.ts,
+            scores=scores.values(),
+            windowed=scores.windowed_values(),
+            members=tuple(member.report(wins_at=wins_at, number=number, window=window) for member in members),
+            pending=pending,
+            jobs=jobs,
+            unusable=dict(scores.unusable),
+            unscored=dict(scores.raised),
+            notes=notes,
+        )

@@ -1,0 +1,1 @@
+"""Retraining: which plans, on which records, and how recruits are made."""

@@ -1,0 +1,204 @@
+"""Recruitment: what a trigger brings into the arena. Some enter at once; others are trained by a job first."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from anabranch import statetree
+from anabranch.events import AcceptedEvent, Fired
+from anabranch.messages import LogRange, Retrain, TrainedOn
+from config.settings import Recruit, Settings
+from learners.arena.library import Library
+from learners.arena.lifecycle import Life
+from learners.arena.members import Member
+from learners.arena.shadows import Shadows
+from learners.models.catalogue import build
+from learners.models.fence import is_fault
+from learners.models.tasks import Task
+from learners.retraining.jobs import Job, Jobs, JobUnderWay, Plan, Recruited, fresh_after
+from learners.retraining.lineage import Lineage, merged
+
+_DRIFTS = frozenset({"error", "input", "prediction", "label"})
+"""Kinds of signals that say that something has changed; the others say that it is time."""
+
+_DEMAND = "-demand"
+
+
+class Recruitment:
+    """The recruits of a lane, from the trigger to the arena."""
+
+    def __init__(self, settings: Settings, *, task: Task, shadows: Shadows, library: Library, life: Life) -> None:
+        retrain = settings.retrain
+        self.settings = settings
+        self.task = task
+        self.shadows = shadows
+        self.library = library
+        self.life = life
+        self.lineage = Lineage(events_max=retrain.history_max)
+        self.jobs = Jobs(jobs_max=retrain.jobs_max, gap_max=retrain.gap_max)
+        for recruit in retrain.recruits:
+            if recruit.model is not None:  # a mistaken one shows at start, and not at the first trigger
+                task.check(build(recruit.model, seed=settings.seed))
+
+    def withheld(self, event: int) -> str:
+        """Why no retraining can begin now, if so."""
+        if not event:
+            return "no event learned yet"
+        if self.jobs.full:
+            return f"jobs: {len(self.jobs)} under way"
+        # The recruits of a second one would be the same, and bear the same names.
+        there = any(name.startswith(f"r{event}-") for name in self.life.states)
+        return "nothing was learned since the last one began" if there else ""
+
+    def trigger(self, fired: tuple[Fired, ...], *, champion: Member, event: int) -> Job | None:
+        """Let in what needs no training, and make the job that trains the rest, one recruit for each distinct range."""
+        what = "drift" if any(each.kind in _DRIFTS for each in fired) else "due"
+        reason = f"{what}: " + ", ".join(each.name for each in fired)
+        window = max(each.shift.window_events for each in fired)
+        self._let_in(champion, event=event, reason=reason)
+        return self._begin(self._plans(window, champion=champion, event=event), event=event, reason=reason)
+
+    def demand(self, asked: Retrain, *, champion: Member, event: int) -> Job | None:
+        """The same because somebody asked for it; on the last events only, if so many were named."""
+        reason = f"demand: {asked.reason}"
+        if not asked.events:
+            self._let_in(champion, event=event, reason=reason)
+            plans = self._plans(0, champion=champion, event=event, what=_DEMAND)
+        else:
+            span = min(asked.events, event, self.settings.retrain.history_max)
+            plans = (Plan(f"r{event}{_DEMAND}-{span}", tuple(self.lineage.last(span)), None, b""),)
+        return self._begin(plans, event=event, reason=reason, what=_DEMAND)
+
+    def ranges(self, events: int) -> tuple[LogRange, ...]:
+        """The last so many learned events, as one range a partition."""
+        return tuple(LogRange(partition=p, start=start, end=end) for p, start, end in merged(self.lineage.last(events)))
+
+    def _id(self, event: int, what: str = "") -> str:
+        return f"{self.settings.name}-{event}{what}"
+
+    def _let_in(self, champion: Member, *, event: int, reason: str) -> None:
+        for member, why in self._at_once(champion, event=event):
+            self.shadows.enter(member, reason=f"{reason}; {why}")
+
+    def _begin(self, plans: tuple[Plan, ...], *, event: int, reason: str, what: str = "") -> Job | None:
+        if not plans:
+            return None
+        job = Job(id=self._id(event, what), event=event, reason=reason, seed=self.settings.seed, plans=plans)
+        for plan in plans:
+            self.life.move(plan.name, "recruiting", reason=reason)
+        self.jobs.begin(job)
+        return job
+
+    def _plans(self, window: int, *, champion: Member, event: int, what: str = "") -> tuple[Plan, ...]:
+        """What is to be trained; two recruits that would be the same model are one."""
+        plans: dict[tuple[Any, ...], Plan] = {}
+        for number, recruit in enumerate(self.settings.retrain.recruits):
+            if recruit.on in ("now", "former"):
+                continue
+            events = max(window, recruit.events) if recruit.on == "detector-window" else recruit.events
+            span = min(events, event, self.settings.retrain.history_max)
+            key = (span, recruit.on == "warm", str(recruit.model))
+            if key in plans:
+                continue
+            warm = self._bytes_of(champion) if recruit.on == "warm" else b""
+            if warm is not None:
+                name = f"r{event}{what}-{recruit.on}-{span}{_other(recruit, number)}"
+                plans[key] = Plan(name, tuple(self.lineage.last(span)), recruit.model, warm)
+        return tuple(plans.values())
+
+    def _bytes_of(self, champion: Member) -> bytes | None:
+        """The champion as it is now, for a warm copy; None if its state cannot be kept."""
+        try:
+            return statetree.encode(champion.model, trusted=self.settings.model.trusted)
+        except statetree.StateTreeError:
+            return None
+
+    def _at_once(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
+        """Recruits that need no training."""
+        for number, recruit in enumerate(self.settings.retrain.recruits):
+            name = f"r{event}-now{_other(recruit, number)}"
+            if recruit.on == "now" and name not in self.life.states:
+                model = self._fresh(recruit)
+                if model is not None:
+                    yield self._member(name, model, self._from_now(event), event=event), "fresh from now"
+            elif recruit.on == "former":
+                yield from self._former(champion, event=event)
+
+    def _fresh(self, recruit: Recruit) -> Any:
+        """None if it cannot be made now: a factory, which made one at the start, may do as it likes."""
+        try:
+            return build(recruit.model or self.settings.model, seed=self.settings.seed)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            return None
+
+    def _from_now(self, event: int) -> TrainedOn:
+        """After the newest event that can be read again; there may be none."""
+        newest = self.lineage.last(1)
+        if not newest:
+            return TrainedOn(note=f"fresh after event {event}")
+        return fresh_after(newest[0].partition, newest[0].end - 1, number=event)
+
+    def _former(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
+        """A copy of each former champion of which none is there."""
+        for former in self.library:
+            ending = f"-former-{former.version}"
+            there = [champion, *self.shadows.members]
+            if not any(member.version == former.version or member.name.endswith(ending) for member in there):
+                model = self.library.copy(former)
+                member = self._member(f"r{event}{ending}", model, former.trained_on, event=event)
+                yield member, f"version {former.version} once more"
+
+    def _member(self, name: str, model: Any, trained_on: TrainedOn, *, event: int, cause: int = 0) -> Member:
+        return Member(
+            name,
+            model,
+            kind="recruit",
+            task=self.task,
+            trained_on=trained_on,
+            since=event,
+            cause=f"trigger at {cause or event}",
+        )
+
+    def remember(self, event: AcceptedEvent) -> list[str]:
+        """Keep the event for the recruits that are being trained; what there is to note of jobs given up for it."""
+        notes = []
+        for job in self.jobs.remember(event):
+            notes.append(f"job {job.id} given up: {self.jobs.gap_max} events passed without it")
+            for plan in job.plans:
+                self.life.move(plan.name, "gone", reason="its job took too long", level="alert")
+        return notes
+
+    def admit(self, recruited: Recruited, *, event: int) -> list[str]:
+        """A job came back: its recruits learn the gap and enter the arena; or it failed. What there is to note."""
+        under_way = self.jobs.come_back(recruited.job_id)
+        if under_way is None:
+            return []
+        notes = []
+        models = recruited.models or (None,) * len(under_way.job.plans)
+        for plan, model in zip(under_way.job.plans, models, strict=True):
+            failure = recruited.failure_of(plan)
+            if failure:
+                self.life.move(plan.name, "gone", reason=failure, level="alert")
+                notes.append(f"job {recruited.job_id}{'' if recruited.failure else f', {plan.name}'}: {failure}")
+            else:
+                self._enter(plan, model, under_way, event=event)
+        return list(dict.fromkeys(notes))
+
+    def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay, *, event: int) -> None:
+        trained_on = under_way.trained_on(plan)
+        member = self._member(plan.name, model, trained_on, event=event, cause=under_way.job.event)
+        try:
+            for each in under_way.gap:
+                member.learn(each.x, each.y)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            self.life.move(plan.name, "gone", reason=f"disqualified: {type(error).__name__}: {error}")
+            return
+        self.shadows.enter(member, reason=f"trained on {trained_on.events} events")
+
+
+def _other(recruit: Recruit, number: int) -> str:
+    """What tells a recruit of another model from one of the champion's: its place in the configuration."""
+    return "" if recruit.model is None else f"-model{number + 1}"
