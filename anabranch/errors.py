@@ -10,6 +10,9 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── OwnershipLost        another process owns the model now; this one must stop (exit code 75)
     ├── SessionExpired       the broker took this process for dead, nobody has taken over; begin from the checkpoint
     ├── CheckpointError      no checkpoint can be restored, or it belongs to another log or an incompatible program
+    │   ├── CheckpointMissing  its bytes are not in the store: the one before it is taken
+    │   └── CheckpointCorrupt  its bytes are not what they were: likewise
+    ├── StoreUnavailable     the store does not answer, or takes nothing: nothing is lost in it, and it is waited for
     ├── LogTruncated         the log no longer holds offsets that are needed
     ├── KafkaUnavailable     the brokers do not answer, or a topic does not exist
     │   └── KafkaRefused     and waiting does not mend it: a password, a certificate, a host's name, a topic
@@ -69,6 +72,18 @@ class SessionExpired(AnabranchError):
 
 class CheckpointError(AnabranchError):
     """No checkpoint can be restored."""
+
+
+class CheckpointMissing(CheckpointError):
+    """The bytes of a checkpoint are not in the store."""
+
+
+class CheckpointCorrupt(CheckpointError):
+    """The bytes of a checkpoint, or of the manifest, are torn or were changed."""
+
+
+class StoreUnavailable(AnabranchError):
+    """The store of the checkpoints does not answer, or takes nothing: a disk that is full, a host that is away."""
 
 
 class LogTruncated(AnabranchError):

@@ -37,6 +37,7 @@ def learn(
     from commands.views.learn import View
     from consumers.kafka import topics
     from consumers.owner import Gain
+    from consumers.supervisor import supervise
 
     settings = wiring.settings_at(config)
     files = None if warm_up is None else data.files(settings, [warm_up], target=target)
@@ -56,7 +57,7 @@ def learn(
         return view.loop
 
     with view if shown else nullcontext():
-        loop = wiring.carry_out(make, until_end=until_end)
+        loop = supervise(make, until_end=until_end)
     if not json:
         for owner in sorted(loop.owners.values(), key=lambda owner: owner.scope):
             print(wiring.summary(owner))

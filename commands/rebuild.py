@@ -23,6 +23,7 @@ def rebuild(
     from commands import wiring
     from consumers.kafka import topics
     from consumers.owner import Gain
+    from consumers.supervisor import supervise
 
     settings = wiring.settings_at(config)
     first = wiring.first_champion(settings)
@@ -35,7 +36,7 @@ def rebuild(
             settings, first=first, how=Gain(rebuild=True), before=before, listener=listener, stopping=stopping
         )
 
-    loop = wiring.carry_out(make, until_end=True)
+    loop = supervise(make, until_end=True)
     for owner in loop.owners.values():
         if not json:
             version = f"announced as version {owner.lane.version} of epoch {owner.epoch}"

@@ -1,9 +1,7 @@
 """What several verbs need to put together: the settings, the first champion, the loop on Kafka."""
 
-import gc
 import os
 import re
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +13,8 @@ import typer
 from river import base
 
 from anabranch import artifact, statetree
-from anabranch.errors import ConfigError, KafkaUnavailable, ModelSpecError, SessionExpired
+from anabranch.errors import ConfigError, ModelSpecError
 from anabranch.kafka import artifacts as kafka_artifacts
-from anabranch.kafka import clients as kafka_clients
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.clients import DEFAULT_BOOTSTRAP, producer
 from anabranch.messages import Message, ModelUpdate, TrainedOn, encode
@@ -35,7 +32,6 @@ from consumers.kafka.outlet import KafkaOutlet
 from consumers.kafka.source import KafkaSource
 from consumers.loop import LearningLoop
 from consumers.owner import GLOBAL, PLAIN, First, Gain, Owner, Ports
-from consumers.patience import Voice
 from consumers.stores.store import store_of
 from detectors.watch import Watch
 from evaluation.files import Files
@@ -47,13 +43,6 @@ log = structlog.get_logger()
 
 NOT_USED = 3
 """Exit code: it ran to the end, but more than a tenth of the input could not be used."""
-
-AGAIN_S = 1.0
-"""Between two attempts to find a broker again; a stop is heard between them."""
-
-_NO_LAST_CHECKPOINT = (
-    "stopped without a last checkpoint: what came after the one before is learned again at the next start"
-)
 
 _PUBLISHED = re.compile(r"models:/(?P<name>[a-z0-9._-]+)(?:/(?P<version>\d+)|@champion)")
 
@@ -183,57 +172,6 @@ def announced(settings: Settings, scope: str) -> ModelUpdate | None:
     topic = settings.topics.name("updates")
     known = kafka_updates.all_updates(settings.kafka, topic=topic, model=settings.name, scope=scope)
     return known[-1] if known else None
-
-
-def carry_out(make: Callable[[threading.Event, LearningLoop | None], LearningLoop], *, until_end: bool) -> LearningLoop:
-    """Run a loop, and another from the last checkpoint whenever the broker took this process for dead or was away.
-
-    SIGTERM and Ctrl-C end it after a checkpoint. A broker that has never been there is an error; one that goes away is
-    waited for as long as it takes.
-
-    Args:
-        make: makes a loop from the event that stops it, and the loop before it, if there was one.
-    """
-    stopping = threading.Event()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # process 1 of a container would not hear it otherwise
-    loop = make(stopping, None)  # up to here there is nothing to checkpoint: a signal ends the process at once
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    gc.freeze()  # what is there now stays: the collector need not look at it again
-    gc.set_threshold(50_000, 20, 50)
-    voice = Voice()
-    while True:
-        try:
-            loop.run(until_end=until_end)
-            return loop
-        except (KafkaUnavailable, SessionExpired) as error:
-            if isinstance(error, KafkaUnavailable) and not loop.begun:
-                raise  # it has never run
-            loop = _again(make, loop, stopping=stopping, reason=str(error), voice=voice)
-
-
-def _again(
-    make: Callable[[threading.Event, LearningLoop | None], LearningLoop],
-    before: LearningLoop,
-    *,
-    stopping: threading.Event,
-    reason: str,
-    voice: Voice,
-) -> LearningLoop:
-    """The next loop, as soon as a broker answers.
-
-    Raises:
-        KafkaUnavailable: somebody wanted this process to end meanwhile.
-    """
-    while not stopping.wait(AGAIN_S):
-        try:
-            kafka_clients.reach(before.settings.kafka, timeout_s=AGAIN_S)
-            log.warning("joining again", reason=reason)
-            return make(stopping, before)
-        except KafkaUnavailable as error:
-            reason = str(error)
-            voice.waits(reason)
-    raise KafkaUnavailable(f"{reason}\n{_NO_LAST_CHECKPOINT}")
 
 
 def summary(owner: Owner) -> str:

@@ -7,7 +7,7 @@ import orjson
 import structlog
 
 from anabranch import statetree
-from anabranch.errors import CheckpointError
+from anabranch.errors import CheckpointCorrupt, CheckpointError, CheckpointMissing
 from config.settings import Settings
 from consumers.belonging import refuse_other_settings
 from consumers.ports import Committed, Positions, Store
@@ -64,7 +64,7 @@ def state_of(
 def _blob(store: Store, *, sha: str, parent: str) -> tuple[bytes, str]:
     try:
         return store.get(sha), sha
-    except CheckpointError as error:
+    except (CheckpointMissing, CheckpointCorrupt) as error:
         if not parent:
             raise CheckpointError(
                 f"{error}; bring it back, or learn the log again: `anabranch rebuild CONFIG`"

@@ -56,6 +56,8 @@ class LearningLoop:
         self.owner_of: dict[int, Owner] = {}
         """By partition."""
         self.leaving = False
+        self.has_turned = False
+        """Whether it has taken a batch, and all was there that it needs."""
         self.begun = set(begun)
         """The scopes that this process has a checkpoint of: gained once more, they are not begun once more."""
         self._owner(GLOBAL)  # a mistaken configuration shows at start
@@ -83,6 +85,7 @@ class LearningLoop:
             SessionExpired: the broker took this process for dead, and nobody has taken over: run once more.
             LogTruncated: the log no longer holds what comes next.
             CheckpointError: nothing that was kept can be restored.
+            StoreUnavailable: the store of the checkpoints does not answer, or takes nothing: run once more.
             LearningFrozen: the champion raised on too many events in a row.
         """
         self.ports.source.start(self)
@@ -119,6 +122,7 @@ class LearningLoop:
         self._end_rebuild()
         for owner in self.owners.values():
             owner.checkpoint_if_due()
+        self.has_turned = self.has_turned or bool(self.owners)
 
     def _begin(self) -> None:
         """A first checkpoint records where the very first start began, and is what a poison event goes back to."""

@@ -34,17 +34,17 @@ class Patience:
 
 
 class Voice:
-    """Says that a broker is waited for: at once, then seldom, for as long as it is away."""
+    """Says that something is waited for: at once, then seldom, for as long as it is away."""
 
     def __init__(self) -> None:
         self._since_s = self._said_s = self._asked_s = float("-inf")
 
-    def waits(self, reason: str) -> None:
-        """No broker has answered, once more."""
+    def waits(self, reason: str, *, what: str = "a broker") -> None:
+        """It has not answered, once more."""
         now_s = time.monotonic()
         if now_s - self._asked_s > SAID_EVERY_S:  # it was there between
             self._since_s, self._said_s = now_s, float("-inf")
         self._asked_s = now_s
         if now_s - self._said_s >= SAID_EVERY_S:
             self._said_s = now_s
-            log.warning("waiting for a broker", waited_s=round(now_s - self._since_s), reason=reason)
+            log.warning(f"waiting for {what}", waited_s=round(now_s - self._since_s), reason=reason)

@@ -125,13 +125,21 @@ class Outlet(Protocol):
 
 
 class Store(Protocol):
-    """Where checkpoints lie: immutable blobs under their sha256, and a manifest (newest last)."""
+    """Where checkpoints lie: immutable blobs under their sha256, and a manifest (newest last).
+
+    All raise StoreUnavailable while it does not answer, or takes nothing.
+    """
 
     def put(self, sha256: str, data: bytes) -> None:
         """Durable when it returns."""
 
     def get(self, sha256: str) -> bytes:
-        """The verified bytes; raises CheckpointError when missing or corrupt."""
+        """The verified bytes.
+
+        Raises:
+            CheckpointMissing, CheckpointCorrupt: they are lost; the parent may be there.
+            StoreUnavailable: they may be there, and cannot be had now.
+        """
 
     def manifest(self) -> list[Mapping[str, object]]:
         """The entries, newest last."""

@@ -12,7 +12,7 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from anabranch.errors import CheckpointError, ConfigError
+from anabranch.errors import CheckpointError, ConfigError, StoreUnavailable
 from config.loading import build
 from consumers.ports import Store
 from consumers.stores.blobs import digest
@@ -134,6 +134,17 @@ def test_a_damaged_blob_is_named(change: Callable[[bytes], bytes], address: str)
         store.get(sha)
 
 
+def test_a_folder_that_is_away_has_lost_nothing(tmp_path: Path) -> None:
+    """A volume that is not mounted now is waited for; its parent would be no better."""
+    store = FileStore(tmp_path / "m", keep=2)
+    (sha,) = checkpointed(store, b"a model's state")
+    (tmp_path / "m").rename(tmp_path / "away")
+    with pytest.raises(StoreUnavailable):
+        store.get(sha)
+    (tmp_path / "away").rename(tmp_path / "m")
+    assert store.get(sha) == b"a model's state"
+
+
 def test_a_missing_blob_is_named(address: str) -> None:
     """With its path, so that a person can look."""
     with pytest.raises(CheckpointError, match=f"/m/blobs/{'0' * 64}: "):
@@ -188,7 +199,7 @@ class FullDisk(RealFiles):
 def test_what_a_full_disk_does_not_take_is_removed(tmp_path: Path) -> None:
     """Half a blob would only keep the room from the next attempt."""
     store = FileStore(tmp_path, keep=2, files=FullDisk())
-    with pytest.raises(CheckpointError, match=r"blobs/abc: No space left on device; see that the disk has room"):
+    with pytest.raises(StoreUnavailable, match=r"blobs/abc: No space left on device; see that the disk has room"):
         store.put("abc", b"data")
     assert list(store.blobs.iterdir()) == []
 
@@ -197,7 +208,7 @@ def test_no_two_writes_share_a_temporary_file(tmp_path: Path) -> None:
     """Neither do two processes of one number, in two containers that see the same folder."""
     disk = FullDisk()
     for _ in range(2):
-        with pytest.raises(CheckpointError):
+        with pytest.raises(StoreUnavailable):
             FileStore(tmp_path, keep=2, files=disk).put("abc", b"data")
     assert len(set(disk.created)) == 2
 
@@ -205,7 +216,7 @@ def test_no_two_writes_share_a_temporary_file(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file stands in its way, or a right is lacking."""
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"file/m/blobs: .*; `checkpoint\.store` must be a folder"):
+    with pytest.raises(StoreUnavailable, match=r"file/m/blobs: .*; `checkpoint\.store` must be a folder"):
         store_at(str(tmp_path / "file"))
 
 
@@ -213,13 +224,13 @@ def test_a_write_that_fails_names_the_path(tmp_path: Path) -> None:
     """As when the disk is full."""
     store = FileStore(tmp_path, keep=2)
     store.blobs.rmdir()
-    with pytest.raises(CheckpointError, match=r"blobs/abc: No such file .*; see that the disk has room"):
+    with pytest.raises(StoreUnavailable, match=r"blobs/abc: No such file .*; see that the disk has room"):
         store.put("abc", b"")
 
 
 def test_a_bucket_that_is_none_is_named(s3: str) -> None:
     """Buckets are people's to make."""
-    with pytest.raises(CheckpointError, match=r"s3://nowhere/m/blobs/abc: .*bucket does not exist.*; see that the"):
+    with pytest.raises(StoreUnavailable, match=r"s3://nowhere/m/blobs/abc: .*bucket does not exist.*; see that the"):
         store_at("s3://nowhere").put("abc", b"")
 
 
@@ -227,7 +238,7 @@ def test_a_bucket_that_is_none_is_named(s3: str) -> None:
 def test_an_s3_that_does_not_answer_is_named(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the client's own retries."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(CheckpointError, match=r"EndpointConnectionError.*AWS_ENDPOINT_URL"):
+    with pytest.raises(StoreUnavailable, match=r"EndpointConnectionError.*AWS_ENDPOINT_URL"):
         store_at(s3).put("abc", b"")
 
 

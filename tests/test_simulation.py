@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from anabranch.errors import CheckpointError, OwnershipLost
+from anabranch.errors import CheckpointError, CheckpointMissing, OwnershipLost, StoreUnavailable
 from anabranch.messages import ModelUpdate
 from commands.main import app
 from config.settings import Settings
@@ -176,6 +176,28 @@ def test_what_is_said_after_a_promotion_is_missed() -> None:
     """A crash behind its commit loses it: whoever goes on goes on behind the event."""
     found = first_failure(planted(with_owner(PromotingOwner)))
     assert "was never published" in found.finding
+
+
+class HastyStore:
+    """Takes a store that does not answer for one that has lost its blobs."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+    def get(self, sha256: str) -> bytes:
+        try:
+            return self.store.get(sha256)
+        except StoreUnavailable as error:
+            raise CheckpointMissing(str(error)) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+def test_a_store_that_is_away_for_a_moment_has_lost_nothing() -> None:
+    """Whoever goes back to the parent then learns part of the stream once more, as another epoch."""
+    scenario = planted(with_stores(HastyStore), rebuilds=0.0, disasters=[""])
+    assert "epoch 2 has begun, and no checkpoint was lost" in first_failure(scenario).finding
 
 
 def test_a_torn_checkpoint_that_is_not_a_new_epoch_is_found() -> None:

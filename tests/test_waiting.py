@@ -10,11 +10,11 @@ import orjson
 import pytest
 import structlog
 
-from anabranch.errors import KafkaUnavailable
+from anabranch.errors import KafkaUnavailable, StoreUnavailable
 from anabranch.events import Record
 from anabranch.messages import TrainedOn
-from commands import wiring
 from config.loading import build
+from consumers import supervisor
 from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
 from consumers.owner import Ports
@@ -46,6 +46,8 @@ class LeavingSource(MemorySource):
 class Loops:
     """Makes the loops of one model on one log; as long as no broker is there, none can be made."""
 
+    first_source: type[MemorySource] = LeavingSource
+
     def __init__(self, bootstrap: str, *, unavailable: int) -> None:
         self.settings = build({**TABLE, "kafka": {"bootstrap.servers": bootstrap}})
         self.unavailable = unavailable
@@ -58,7 +60,7 @@ class Loops:
         self.made += 1
         if 1 < self.made <= 1 + self.unavailable:
             raise KafkaUnavailable("no answer")
-        source = (MemorySource if before else LeavingSource)(self.log, "events")
+        source = (MemorySource if before else self.first_source)(self.log, "events")
         return LearningLoop(
             self.settings,
             first=lambda: (catalogue.build(self.settings.model, seed=1), TrainedOn()),
@@ -76,8 +78,8 @@ class Loops:
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """`carry_out` is for a process of its own."""
-    monkeypatch.setattr(wiring, "AGAIN_S", 0.05)
+    """`supervise` is for a process of its own."""
+    monkeypatch.setattr(supervisor, "AGAIN_S", 0.05)
     kept = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
     thresholds = gc.get_threshold()
     yield
@@ -91,10 +93,48 @@ def test_a_broker_that_goes_away_is_waited_for(embedded: Any) -> None:
     """However often it is away again, and whoever finds out: it goes on from the last checkpoint, and has said so."""
     make = Loops(embedded.bootstrap, unavailable=3)
     with structlog.testing.capture_logs() as logs:
-        loop = wiring.carry_out(make, until_end=True)
+        loop = supervisor.supervise(make, until_end=True)
     assert loop.owner.lane.events == 600
     assert make.made == 5
     assert [each["event"] for each in logs if "waiting" in each["event"]] == ["waiting for a broker"]
+
+
+class AwayStore(MemoryStore):
+    """It takes nothing, and gives nothing, for a while."""
+
+    away = 0
+
+    def put(self, sha256: str, data: bytes) -> None:
+        self._see()
+        super().put(sha256, data)
+
+    def get(self, sha256: str) -> bytes:
+        self._see()
+        return super().get(sha256)
+
+    def _see(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("the disk is full")
+
+
+def test_a_store_that_is_away_is_waited_for(embedded: Any) -> None:
+    """Nothing in it is taken for lost: no parent, no new epoch."""
+    make = Loops(embedded.bootstrap, unavailable=0)
+    store = make.store = AwayStore()
+
+    class Leaving(MemorySource):
+        def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+            if store.entries and self.positions[0] == 450:
+                store.away = 4
+            return super().poll(min(max_records, 150), timeout_s=timeout_s)
+
+    make.first_source = Leaving
+    with structlog.testing.capture_logs() as logs:
+        loop = supervisor.supervise(make, until_end=True)
+    assert (loop.owner.lane.events, loop.owner.epoch) == (600, 1)
+    said = [each["event"] for each in logs if "waiting" in each["event"] or "parent" in each["event"]]
+    assert said == ["waiting for the store of the checkpoints"]
 
 
 def test_a_stop_is_heard_while_it_waits(embedded: Any) -> None:
@@ -107,7 +147,7 @@ def test_a_stop_is_heard_while_it_waits(embedded: Any) -> None:
             return super().__call__(stopping, before)
 
     with pytest.raises(KafkaUnavailable, match="without a last checkpoint"):
-        wiring.carry_out(Stopped(embedded.bootstrap, unavailable=10**9), until_end=True)
+        supervisor.supervise(Stopped(embedded.bootstrap, unavailable=10**9), until_end=True)
 
 
 def test_a_first_start_without_a_broker_fails(embedded: Any) -> None:
@@ -120,7 +160,7 @@ def test_a_first_start_without_a_broker_fails(embedded: Any) -> None:
             return loop
 
     with pytest.raises(KafkaUnavailable, match="no broker answers"):
-        wiring.carry_out(Never(embedded.bootstrap, unavailable=0), until_end=True)
+        supervisor.supervise(Never(embedded.bootstrap, unavailable=0), until_end=True)
 
 
 def test_waiting_is_said_at_first_and_then_seldom(monkeypatch: pytest.MonkeyPatch) -> None:

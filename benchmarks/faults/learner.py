@@ -17,6 +17,7 @@ from benchmarks.faults.points import NAMES, Points, arm
 from commands import wiring
 from commands.main import exit_code
 from consumers.loop import LearningLoop
+from consumers.supervisor import supervise
 
 HOW = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
@@ -46,7 +47,7 @@ def _learn(options: argparse.Namespace, points: Points) -> None:
         arm(loop, points, pace=options.pace)
         return loop
 
-    wiring.carry_out(armed, until_end=options.until_end)
+    supervise(armed, until_end=options.until_end)
 
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:

@@ -102,6 +102,16 @@ class Learner:
         """Wait until the journal holds more such lines."""
         until(lambda: len(self.notes(word)) > more_than or self.process.poll() is not None, f"{self.log}: no {word}")
 
+    def wait_to_say(self, words: str) -> None:
+        """Wait until its log holds these words; it has to live on."""
+
+        def has_said() -> bool:
+            return words in self.log.read_text(errors="replace") or self.process.poll() is not None
+
+        until(has_said, f"{self.log}: it does not say {words!r}")
+        if self.process.poll() is not None:
+            raise TimeoutError(f"{self.log}: it has ended: {self.said()}")
+
     def progress(self) -> int:
         """How many records were committed, last."""
         commits = self.notes("commit")

@@ -80,7 +80,7 @@ def _damaged(here: Project, row: Row, damage: Callable[[Path], None], *, at: str
 
 
 def full_disk(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
-    """ENOSPC: the learner stops and names the cause, as often as it is started; with room again it goes on."""
+    """ENOSPC: the learner waits and names the cause, one that is started then does too; with room again they go on."""
     if os.geteuid():
         print("  a full disk: left out, since only root can mount a small tmpfs", flush=True)
         return
@@ -90,13 +90,19 @@ def full_disk(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
             learner = here.learn(pace=PACE)
             learner.wait_for("commit", more_than=3)
             ballast = _fill(small)
-            for stopped in (learner, here.learn(pace=PACE)):
-                row.times += 1
-                code = stopped.ended()
-                said = row.insist("No space left" in stopped.said(), f"it did not name the cause: {stopped.said()}")
-                row.recovered += int(row.insist(code == 1, f"the learner ended with {code}") and said)
-                row.count(learned(here, here.state()))
+            learner.wait_to_say("No space left")
+            learner.kill()
+            learner.ended()
+            heir = here.learn(pace=PACE)
+            heir.wait_to_say("waiting for the store")
+            commits = len(heir.notes("commit"))
+            row.count(learned(here, here.state()))
             ballast.unlink()
+            row.times += 1
+            heir.wait_for("commit", more_than=commits)
+            row.recovered += 1
+            heir.kill()
+            heir.ended()
             to_the_end(here, row, hashed=True)
         yield row
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from anabranch.errors import CheckpointError
+from anabranch.errors import CheckpointCorrupt
 
 
 def digest(data: bytes) -> str:
@@ -14,9 +14,9 @@ def verified(data: bytes, sha256: str, *, where: str) -> bytes:
     """The data, if it is what its name says.
 
     Raises:
-        CheckpointError: it is torn or has been changed.
+        CheckpointCorrupt: it is torn or has been changed.
     """
     found = digest(data)
     if found != sha256:
-        raise CheckpointError(f"{where}: corrupt: its {len(data)} bytes have the sha256 {found}")
+        raise CheckpointCorrupt(f"{where}: corrupt: its {len(data)} bytes have the sha256 {found}")
     return data

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from anabranch.errors import CheckpointError
+from anabranch.errors import CheckpointCorrupt
 
 NAME = "manifest.json"
 
@@ -56,13 +56,13 @@ def unpacked(data: bytes, *, where: str) -> list[Entry]:
     """The entries in the bytes of a manifest.
 
     Raises:
-        CheckpointError: they are none.
+        CheckpointCorrupt: they are none.
     """
     try:
         entries: list[Entry] = orjson.loads(data)
         _named(entries)
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise CheckpointError(
+        raise CheckpointCorrupt(
             f"{where}: not a manifest: {type(error).__name__}: {error}; remove it and start again: "
             "the committed offsets name the newest checkpoint too, and the next one writes a new manifest"
         ) from error

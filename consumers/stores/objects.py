@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from anabranch.errors import CheckpointError
+from anabranch.errors import CheckpointMissing, StoreUnavailable
 from consumers.stores.blobs import verified
 from consumers.stores.manifest import NAME, Entry, Kept, appended, packed, unpacked
 
@@ -47,10 +47,18 @@ class ObjectStore:
         self._put(f"{self.root}/blobs/{sha256}", data)
 
     def get(self, sha256: str) -> bytes:
-        """The verified bytes; raises CheckpointError when missing or corrupt."""
+        """The verified bytes.
+
+        Raises:
+            CheckpointMissing, CheckpointCorrupt: they are not there, or not what their name says.
+            StoreUnavailable: the store does not answer.
+        """
         path = f"{self.root}/blobs/{sha256}"
         with self._told(path):
-            data = self.files.cat_file(path)
+            try:
+                data = self.files.cat_file(path)
+            except FileNotFoundError as error:
+                raise CheckpointMissing(f"{path}: there is no such object{self.hint}") from error
         return verified(data, sha256, where=path)
 
     def manifest(self) -> list[Entry]:
@@ -88,4 +96,4 @@ class ObjectStore:
         try:
             yield
         except self.failures as error:
-            raise CheckpointError(f"{path}: {type(error).__name__}: {error}{self.hint}") from error
+            raise StoreUnavailable(f"{path}: {type(error).__name__}: {error}{self.hint}") from error

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from anabranch.errors import CheckpointError, ConfigError
+from anabranch.errors import CheckpointMissing, ConfigError, StoreUnavailable
 from config.settings import Settings
 from consumers.ports import Store
 from consumers.stores.blobs import verified
@@ -61,7 +61,7 @@ class FileStore:
         make: the folder; else the store is only to be read.
 
     Raises:
-        CheckpointError: the folder cannot be made.
+        StoreUnavailable: the folder cannot be made.
     """
 
     def __init__(self, folder: Path, *, keep: int, files: Files = REAL_FILES, make: bool = True) -> None:
@@ -78,10 +78,19 @@ class FileStore:
         self._write(self.blobs / sha256, data)
 
     def get(self, sha256: str) -> bytes:
-        """The verified bytes; raises CheckpointError when missing or corrupt."""
+        """The verified bytes.
+
+        Raises:
+            CheckpointMissing, CheckpointCorrupt: they are not there, or not what their name says.
+            StoreUnavailable: the folder cannot be read now.
+        """
         path = self.blobs / sha256
         with _told(path):
-            data = self.files.read(path)
+            try:
+                data = self.files.read(path)
+            except FileNotFoundError as error:
+                self.files.names(self.blobs)  # a folder that is away holds nothing either, and has lost nothing
+                raise CheckpointMissing(f"{path}: {error.strerror}") from error
         return verified(data, sha256, where=str(path))
 
     def manifest(self) -> list[Entry]:
@@ -136,9 +145,9 @@ class MemoryStore:
         self.blobs[sha256] = data
 
     def get(self, sha256: str) -> bytes:
-        """The verified bytes; raises CheckpointError when missing or corrupt."""
+        """The verified bytes; raises CheckpointMissing or CheckpointCorrupt."""
         if sha256 not in self.blobs:
-            raise CheckpointError(f"no blob {sha256} in memory")
+            raise CheckpointMissing(f"no blob {sha256} in memory")
         return verified(self.blobs[sha256], sha256, where="memory")
 
     def manifest(self) -> list[Entry]:
@@ -158,4 +167,4 @@ def _told(path: Path, *, do: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}" + (f"; {do}" if do else "")) from error
+        raise StoreUnavailable(f"{path}: {error.strerror}" + (f"; {do}" if do else "")) from error

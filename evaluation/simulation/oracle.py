@@ -206,8 +206,8 @@ def _once(places: Sequence[Place], stream: Stream, *, learned: int) -> Iterator[
 def announced_once(updates: Sequence[ModelUpdate], *, calm: bool, rebuilt: bool = False) -> Iterator[str]:
     """An (epoch, seq) is always the same update, and for a reader of the topic they rise without a gap.
 
-    But a rebuild reads no checkpoint: what the last one had still to announce, it does not; a process that was taken
-    over may do so afterwards, and nobody takes the older for the newer.
+    A new epoch begins only where a checkpoint was lost. A rebuild reads no checkpoint: what the last one had still to
+    announce, it does not; a process that was taken over may do so afterwards, and nobody takes the older for the newer.
     """
     known: dict[tuple[int, int], ModelUpdate] = {}
     newest = (0, 0)
@@ -217,6 +217,8 @@ def announced_once(updates: Sequence[ModelUpdate], *, calm: bool, rebuilt: bool 
             yield f"two updates are called epoch {at[0]} seq {at[1]}: {_brief(known[at])} and {_brief(update)}"
         if known[at] is not update:
             continue
+        if calm and not rebuilt and update.epoch > 1:
+            yield f"epoch {at[0]} has begun, and no checkpoint was lost"
         if at < newest and calm and not rebuilt:
             yield f"epoch {at[0]} seq {at[1]} was first announced after epoch {newest[0]} seq {newest[1]}"
         if at > newest:

@@ -12,7 +12,14 @@ from typing import Any
 import orjson
 
 from anabranch import statetree
-from anabranch.errors import CheckpointError, KafkaUnavailable, LogTruncated, OwnershipLost, SessionExpired
+from anabranch.errors import (
+    CheckpointError,
+    KafkaUnavailable,
+    LogTruncated,
+    OwnershipLost,
+    SessionExpired,
+    StoreUnavailable,
+)
 from anabranch.messages import TrainedOn
 from config.settings import Settings
 from consumers.loop import LearningLoop
@@ -262,7 +269,7 @@ class Simulation:
         match error:
             case Crash():
                 return True
-            case OwnershipLost() | SessionExpired() | KafkaUnavailable() | CheckpointError():
+            case OwnershipLost() | SessionExpired() | KafkaUnavailable() | CheckpointError() | StoreUnavailable():
                 return hit or taken_over
             case LogTruncated():
                 return taken_over

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from anabranch.errors import CheckpointError
+from anabranch.errors import CheckpointCorrupt
 from consumers.ports import Store
 from consumers.stores.blobs import digest
 from consumers.stores.manifest import NAME, Entry, unpacked
@@ -148,7 +148,7 @@ class BucketVolume:
 
 
 def _entries(manifest: bytes | None) -> list[Entry]:
-    with suppress(CheckpointError):  # whoever has to read it will say so
+    with suppress(CheckpointCorrupt):  # whoever has to read it will say so
         return [] if manifest is None else unpacked(manifest, where=NAME)
     return []
 

@@ -165,7 +165,7 @@ class FaultyFiles:
 
     def read(self, path: Path) -> bytes:
         """All of it."""
-        return self.process.act(f"read in {path.parent.name}/", lambda: self.disk.found(path).data)
+        return self.process.act(f"read in {path.parent.name}/", lambda: self.disk.found(path).data, _BROKEN)
 
     def names(self, folder: Path) -> list[Path]:
         """In the order in which they came."""

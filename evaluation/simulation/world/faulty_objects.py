@@ -50,7 +50,7 @@ class FaultyObjects:
 
     def cat_file(self, path: str) -> bytes:
         """Get."""
-        data = self.process.act("get", partial(self.bucket.kept, path))
+        data = self.process.act("get", partial(self.bucket.kept, path), {"the bucket is away": _away})
         if data is None:
             raise FileNotFoundError(path)
         return data

@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 from typing import NoReturn
 
-from anabranch.errors import CheckpointError
+from anabranch.errors import CheckpointCorrupt, CheckpointMissing, StoreUnavailable
 from evaluation.simulation.world.processes import Process
 
 Entry = Mapping[str, object]
@@ -77,12 +77,12 @@ class FaultyStore:
         _full()
 
     def get(self, sha256: str) -> bytes:
-        """The verified bytes; raises CheckpointError when missing or corrupt."""
-        data = self.process.act("read blob", lambda: self.disk.blobs.get(sha256))
+        """The verified bytes; raises CheckpointMissing or CheckpointCorrupt."""
+        data = self.process.act("read blob", lambda: self.disk.blobs.get(sha256), {"the disk is away": _away})
         if data is None:
-            raise CheckpointError(f"no blob {sha256} on the disk")
+            raise CheckpointMissing(f"no blob {sha256} on the disk")
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise CheckpointError(f"blob {sha256} on the disk is torn")
+            raise CheckpointCorrupt(f"blob {sha256} on the disk is torn")
         return data
 
     def manifest(self) -> list[Entry]:
@@ -94,5 +94,9 @@ class FaultyStore:
         self.process.act("record", lambda: self.disk.append(entry), {"the disk is full": _full})
 
 
+def _away() -> NoReturn:
+    raise StoreUnavailable(f"the disk: {os.strerror(errno.EIO)}")
+
+
 def _full() -> NoReturn:
-    raise CheckpointError(f"the disk: {os.strerror(errno.ENOSPC)}")
+    raise StoreUnavailable(f"the disk: {os.strerror(errno.ENOSPC)}")

@@ -1,0 +1,97 @@
+"""Runs a learning loop, and another one from the last checkpoint whenever what it stands on was away."""
+
+import gc
+import signal
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from anabranch.errors import AnabranchError, KafkaUnavailable, SessionExpired, StoreUnavailable
+from anabranch.kafka import clients
+from consumers.loop import LearningLoop
+from consumers.patience import Voice
+
+log = structlog.get_logger()
+
+AGAIN_S, AGAIN_MAX_S = 1.0, 15.0
+"""Between two attempts to join again: at first, and at most, since each reads a checkpoint. A stop is heard between."""
+
+REACH_S = 1.0
+"""So long a broker may take to answer."""
+
+_NO_LAST_CHECKPOINT = (
+    "stopped without a last checkpoint: what came after the one before is learned again at the next start"
+)
+
+Make = Callable[[threading.Event, LearningLoop | None], LearningLoop]
+"""Makes a loop from the event that stops it, and the loop before it, if there was one."""
+
+
+def supervise(make: Make, *, until_end: bool) -> LearningLoop:
+    """Run a loop, and another from the last checkpoint whenever broker or store were away, or the group let it go.
+
+    SIGTERM and Ctrl-C end it after a checkpoint. A broker or a store that has never been there is an error; one that
+    goes away is waited for as long as it takes.
+
+    Returns:
+        The loop that came to the end.
+    """
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # process 1 of a container would not hear it otherwise
+    loop = make(stopping, None)  # up to here there is nothing to checkpoint: a signal ends the process at once
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    gc.freeze()  # what is there now stays: the collector need not look at it again
+    gc.set_threshold(50_000, 20, 50)
+    waiting = _Waiting(stopping)
+    while True:
+        try:
+            loop.run(until_end=until_end)
+            return loop
+        except SessionExpired as error:
+            loop = waiting.for_next(make, loop, reason=error)
+        except (KafkaUnavailable, StoreUnavailable) as error:
+            if not loop.begun:
+                raise  # it has never run
+            loop = waiting.for_next(make, loop, reason=error)
+
+
+class _Waiting:
+    """The time between two loops.
+
+    Args:
+        stopping: set when the process is to end.
+    """
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self.stopping = stopping
+        self.voice = Voice()
+        self.pause_s = AGAIN_S
+
+    def for_next(self, make: Make, before: LearningLoop, *, reason: AnabranchError) -> LearningLoop:
+        """The next loop, as soon as a broker answers.
+
+        Raises:
+            KafkaUnavailable, StoreUnavailable: somebody wanted this process to end meanwhile.
+        """
+        self.pause_s = AGAIN_S if before.has_turned else min(2 * self.pause_s, AGAIN_MAX_S)
+        while not self.stopping.wait(self.pause_s):
+            try:
+                clients.reach(before.settings.kafka, timeout_s=REACH_S)
+                loop = make(self.stopping, before)
+            except (KafkaUnavailable, StoreUnavailable) as error:
+                reason = error
+                self.voice.waits(str(reason), what=_what(reason))
+            else:
+                if before.has_turned:
+                    log.warning("joining again", reason=str(reason))
+                else:
+                    self.voice.waits(str(reason), what=_what(reason))
+                return loop
+        kind = StoreUnavailable if isinstance(reason, StoreUnavailable) else KafkaUnavailable
+        raise kind(f"{reason}\n{_NO_LAST_CHECKPOINT}")
+
+
+def _what(reason: AnabranchError) -> str:
+    return "the store of the checkpoints" if isinstance(reason, StoreUnavailable) else "a broker"
