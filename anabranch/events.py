@@ -5,6 +5,13 @@ from typing import Any, NamedTuple
 from anabranch.messages import CountedSignal, MovedFeature, SignalKind
 
 
+class Partition(NamedTuple):
+    """A partition of a topic: what a position counts in."""
+
+    topic: str
+    number: int
+
+
 class Record(NamedTuple):
     """One record of the log, as it came."""
 

@@ -240,7 +240,7 @@ class Alert(Message):
     level: Level = Field(default="alert", description="info: the first of its kind, worth knowing")
     reason: str = Field(description="what was found, and what to do")
     event: int = Field(description="accepted events so far")
-    positions: dict[str, int] = Field(description="the next offset of each partition, when it was noticed")
+    positions: dict[str, int] = Field(description="the next offset of each 'topic/partition', when it was noticed")
 
 
 class DeadLetter(Message):

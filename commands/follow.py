@@ -29,6 +29,7 @@ def follow(
     from anabranch import follower
     from anabranch.errors import NoChampionYet
     from anabranch.messages import ModelUpdate
+    from anabranch.scope import GLOBAL, of_partition
     from commands import wiring
 
     def show(update: ModelUpdate) -> None:
@@ -42,7 +43,7 @@ def follow(
 
     artifacts = topic.replace("model-updates", "model-artifacts")
     trusted: tuple[str, ...] = ()
-    scope = "global" if partition is None else f"p{partition}"
+    scope = GLOBAL if partition is None else of_partition(partition)
     if config is not None:
         settings = wiring.settings_at(config)
         topic, trusted = settings.topics.name("updates"), settings.model.trusted

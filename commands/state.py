@@ -45,6 +45,7 @@ def committed_of(settings: "Settings", partition: int | None) -> "tuple[Committe
     import threading
 
     from anabranch.errors import KafkaUnavailable
+    from anabranch.events import Partition
     from anabranch.kafka.clients import admin, reach
     from consumers.kafka.group import Group, newest_of
 
@@ -54,4 +55,4 @@ def committed_of(settings: "Settings", partition: int | None) -> "tuple[Committe
         known = group.seen_from_outside(admin(settings.kafka), timeout_s=BROKER_S)
     except KafkaUnavailable:
         return None, "the store's manifest: no broker answers that knows what is committed"
-    return newest_of(sorted(known) if partition is None else [partition], known), ""
+    return newest_of(sorted(known) if partition is None else [Partition(group.topic, partition)], known), ""

@@ -18,6 +18,7 @@ from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.clients import DEFAULT_BOOTSTRAP, producer
 from anabranch.messages import Message, ModelUpdate, TrainedOn, encode
+from anabranch.scope import GLOBAL, Scope, of_partition
 from anabranch.statetree import StateTreeError
 from commands import data
 from commands.views import figures
@@ -31,7 +32,7 @@ from consumers.kafka.control import KafkaControl
 from consumers.kafka.outlet import KafkaOutlet
 from consumers.kafka.source import KafkaSource
 from consumers.loop import LearningLoop
-from consumers.owner import GLOBAL, PLAIN, First, Gain, Owner, Ports
+from consumers.owner import PLAIN, First, Gain, Owner, Ports
 from consumers.stores.store import store_of
 from detectors.watch import Watch
 from evaluation.files import Files
@@ -131,7 +132,7 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
     return unpacked.model, TrainedOn(events=update.event, note=f"models:/{update.model}/{update.version}")
 
 
-def scope_of(settings: Settings, partition: int | None) -> str:
+def scope_of(settings: Settings, partition: int | None) -> Scope:
     """Which of a configuration's models is meant."""
     if settings.scope == GLOBAL and partition is None:
         return GLOBAL
@@ -139,7 +140,7 @@ def scope_of(settings: Settings, partition: int | None) -> str:
         raise ConfigError(f'{settings.name} is one model of all partitions (scope = "global"): leave --partition out')
     if partition is None:
         raise ConfigError(f'{settings.name} has a model for each partition (scope = "partition"): say --partition 0')
-    return f"p{partition}"
+    return of_partition(partition)
 
 
 def learning_loop(
@@ -167,7 +168,7 @@ def learning_loop(
     return LearningLoop(settings, first=first, ports=ports, how=how, begun=begun, listener=listener, stopping=stopping)
 
 
-def announced(settings: Settings, scope: str) -> ModelUpdate | None:
+def announced(settings: Settings, scope: Scope) -> ModelUpdate | None:
     """The newest update of a model."""
     topic = settings.topics.name("updates")
     known = kafka_updates.all_updates(settings.kafka, topic=topic, model=settings.name, scope=scope)
@@ -178,7 +179,7 @@ def summary(owner: Owner) -> str:
     """What an owner's model has come to since its very first start, in a line."""
     lane, guard = owner.lane, owner.guard
     scores = figures.listed(lane.scores.values(), between=", ")
-    where = "" if owner.scope == GLOBAL else f"{owner.scope}: "
+    where = "" if owner.scope.is_global else f"{owner.scope}: "
     counted = [f"{lane.events:,} events learned"]
     counted += [f"{guard.duplicates:,} duplicates passed over"] if guard.duplicates else []
     counted += [f"{guard.refused:,} refused"] if guard.refused else []

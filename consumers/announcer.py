@@ -11,6 +11,7 @@ import river
 
 from anabranch import artifact
 from anabranch.messages import ArtifactPointer, ModelUpdate
+from anabranch.scope import Scope
 from config.settings import Settings
 from consumers.ports import Clock, Outlet
 from learners.emitted import Promotion
@@ -19,7 +20,7 @@ from learners.emitted import Promotion
 class Announcer:
     """Publishes artifacts and writes the updates for them. (The outbox publishes the updates.)"""
 
-    def __init__(self, settings: Settings, *, scope: str, outlet: Outlet, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, scope: Scope, outlet: Outlet, clock: Clock) -> None:
         self.settings = settings
         self.scope = scope
         self.outlet = outlet

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from anabranch.errors import CheckpointError, ConfigError, LogTruncated
+from anabranch.scope import Scope
 from config.settings import Settings
-from consumers.ports import Origin, Positions
+from consumers.ports import Origin
+
+Offsets = dict[int, int]
+"""Places in one topic, by the partition's number."""
 
 _ACCEPT = (
     "`anabranch learn CONFIG --accept-loss` goes on with what was learned so far, from {where}; "
@@ -26,7 +30,7 @@ class Place:
         is_other: the log is another: what the state says of offsets is of one that is gone.
     """
 
-    positions: Positions
+    positions: Offsets
     losses: tuple[str, ...] = ()
     is_other: bool = False
 
@@ -53,15 +57,14 @@ def refuse_other_settings(state: Mapping[str, Any], settings: Settings) -> None:
         )
 
 
-def refuse_other_scope(entry: Mapping[str, Any], scope: str, *, name: str) -> None:
+def refuse_other_scope(before: Scope, scope: Scope, *, name: str) -> None:
     """See that the newest checkpoint is of the same scope.
 
     Raises:
         ConfigError: it is of the other.
     """
-    before = str(entry.get("scope", scope))
     if before != scope:
-        kinds = [f'scope = "{"global" if each == "global" else "partition"}"' for each in (before, scope)]
+        kinds = [f'scope = "{each.setting}"' for each in (before, scope)]
         raise ConfigError(
             f"the last checkpoint of model {name!r} is of the other scope: {kinds[0]} ({before}), and the file now "
             f"says {kinds[1]} ({scope}). Set it back, {_NAME_OR_REBUILD}"
@@ -69,12 +72,12 @@ def refuse_other_scope(entry: Mapping[str, Any], scope: str, *, name: str) -> No
 
 
 def place(
-    positions: Positions,
+    positions: Offsets,
     *,
     before: Origin | None,
     now: Origin,
-    first: Positions,
-    ends: Positions,
+    first: Offsets,
+    ends: Offsets,
     accept_loss: bool,
 ) -> Place:
     """Where to go on in the log, given where it begins and ends now.
@@ -121,7 +124,7 @@ def truncated(topic: str, gone: Mapping[int, tuple[int, int]]) -> str:
     )
 
 
-def _other(positions: Positions, *, before: Origin | None, now: Origin, ends: Positions) -> Exception | None:
+def _other(positions: Offsets, *, before: Origin | None, now: Origin, ends: Offsets) -> Exception | None:
     """That the log is another one, and which."""
     if before is not None and before.topic != now.topic:
         return ConfigError(
@@ -135,7 +138,7 @@ def _other(positions: Positions, *, before: Origin | None, now: Origin, ends: Po
     return CheckpointError(f"{reason}; {_ACCEPT.format(where='the first record of the new one')}")
 
 
-def _made_anew(positions: Positions, *, before: Origin | None, now: Origin, ends: Positions) -> str:
+def _made_anew(positions: Offsets, *, before: Origin | None, now: Origin, ends: Offsets) -> str:
     if before is not None and before.cluster_id and now.cluster_id and before.cluster_id != now.cluster_id:
         return (
             f"topic {now.topic!r} is on another cluster: the last checkpoint is of cluster {before.cluster_id}, "
@@ -153,7 +156,7 @@ def _made_anew(positions: Positions, *, before: Origin | None, now: Origin, ends
     return ""
 
 
-def _cut(positions: Positions, ends: Positions, now: Origin) -> str:
+def _cut(positions: Offsets, ends: Offsets, now: Origin) -> str:
     short = ", ".join(f"partition {each} ends at {end}" for each, end in sorted(ends.items()))
     return f"topic {now.topic!r} ends before the last checkpoint ({_listed(positions)}): {short}"
 
@@ -168,7 +171,7 @@ def _reason(error: Exception) -> str:
     return str(error).partition("; ")[0].partition(". Set it back")[0]
 
 
-def _listed(positions: Positions) -> str:
+def _listed(positions: Offsets) -> str:
     return ", ".join(f"partition {each} at {at}" for each, at in sorted(positions.items()))
 
 

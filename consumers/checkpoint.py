@@ -1,6 +1,7 @@
 """From what was committed to the state to go on from: which checkpoint, or its parent, and what can be wrong."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import orjson
@@ -8,36 +9,128 @@ import structlog
 
 from anabranch import statetree
 from anabranch.errors import CheckpointCorrupt, CheckpointError, CheckpointMissing
+from anabranch.events import Partition
+from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from consumers.belonging import refuse_other_settings
 from consumers.ports import Committed, Positions, Store
 
 log = structlog.get_logger()
 
+LAYOUT = 2
+"""Of the state in a checkpoint; to be raised by whoever changes what is in it. Older ones are migrated, or refused."""
 
-def newest(committed: Committed | None, store: Store) -> Mapping[str, Any] | None:
-    """The entry of the newest checkpoint: the committed one, else the manifest's; None at the very first start.
+
+@dataclass(frozen=True)
+class CheckpointRef:
+    """What names a checkpoint: in the offsets' metadata, and in the manifest.
+
+    Args:
+        sha: of its blob.
+        parent: of the checkpoint before; empty for the first, and after a rebuild.
+        epoch: of what it announces; it rises where a checkpoint was lost.
+        seq: of the last update.
+        version: of the last announced model.
+        partitions: how many the log had when the model began.
+        number: of the checkpoint, from 1.
+    """
+
+    sha: str
+    parent: str
+    epoch: int
+    seq: int
+    version: int
+    scope: Scope
+    partitions: int
+    number: int
+
+    def as_metadata(self) -> str:
+        """For the committed offsets; `number` is last, as the group compares by it."""
+        return orjson.dumps(asdict(self)).decode()
+
+    def as_entry(self, positions: Positions) -> dict[str, Any]:
+        """For the manifest, where people read it too."""
+        return {**asdict(self), "positions": nested(positions)}
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any], *, scope: Scope) -> "CheckpointRef":
+        """Of metadata or of a manifest's entry. Those that do not say a scope or partitions are of `scope`, and old."""
+        known = {"scope": scope, "partitions": 0, **entry}
+        return cls(**{each.name: known[each.name] for each in fields(cls)} | {"scope": Scope(known["scope"])})
+
+
+def nested(positions: Positions) -> dict[str, dict[str, int]]:
+    """Positions as a checkpoint and a manifest hold them: offsets by topic and partition."""
+    topics: dict[str, dict[str, int]] = {}
+    for (topic, partition), at in sorted(positions.items()):
+        topics.setdefault(topic, {})[str(partition)] = at
+    return topics
+
+
+def positions_of(topics: Mapping[str, Mapping[str, int]]) -> Positions:
+    """What `nested` was made of.
+
+    >>> positions_of(nested({Partition("events", 1): 7})) == {Partition("events", 1): 7}
+    True
+    """
+    return {Partition(topic, int(each)): at for topic, part in topics.items() for each, at in part.items()}
+
+
+def migrated(state: dict[str, Any], *, topic: str) -> dict[str, Any]:
+    """A state of an older layout as one of this.
+
+    Args:
+        topic: of the events; older states count positions in it, and say no name.
+
+    Raises:
+        CheckpointError: it is of a newer layout than this program knows.
+    """
+    layout = state.get("layout", 1)
+    if layout > LAYOUT:
+        raise CheckpointError(
+            f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
+            "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
+        )
+    if layout == 1:
+        log_then = state.get("log")
+        named = topic if log_then is None else log_then["topic"]
+        state = {
+            "control": None,
+            "poison": {"places": [], "row": [], "learned": 0},
+            "rebuilding": "",
+            "losses": [],
+            "intake": None,
+            **state,
+            "log": log_then,
+            "layout": LAYOUT,
+            "positions": {named: {str(each): at for each, at in state["positions"].items()}},
+        }
+    return state
+
+
+def newest(committed: Committed | None, store: Store, *, scope: Scope = GLOBAL) -> CheckpointRef | None:
+    """The newest checkpoint: the committed one, else the manifest's; None at the very first start.
 
     Raises:
         CheckpointError: there must have been one, and nothing names it.
     """
     if committed is not None and committed.metadata:
-        entry: Mapping[str, Any] = orjson.loads(committed.metadata)
-        return entry
+        return CheckpointRef.read(orjson.loads(committed.metadata), scope=scope)
     manifest = store.manifest()
     if manifest:
         # Not the last: a process that was taken over may note its last checkpoint after its successor's first.
-        return max(manifest, key=lambda each: (each["epoch"], each["number"]))
+        entry = max(manifest, key=lambda each: (each["epoch"], each["number"]))
+        return CheckpointRef.read(entry, scope=scope)
     if committed is not None and committed.positions:
         raise CheckpointError(
-            f"the group has committed {committed.positions}, but no checkpoint is named there or in the store: "
+            f"the group has committed {nested(committed.positions)}, but no checkpoint is named there or in the store: "
             "point `checkpoint.store` at the folder used before, or delete the group's offsets to begin anew"
         )
     return None
 
 
 def state_of(
-    settings: Settings, store: Store, *, sha: str, parent: str = "", scope: str = "global"
+    settings: Settings, store: Store, *, sha: str, parent: str = "", scope: Scope = GLOBAL
 ) -> tuple[dict[str, Any], str]:
     """The state in a blob, or in its parent when the blob is missing or torn; and which of them it is.
 
@@ -57,6 +150,10 @@ def state_of(
     if (state["name"], state["scope"]) != (settings.name, scope):
         found = f"model {state['name']!r}, scope {state['scope']}"
         raise CheckpointError(f"checkpoint {sha[:12]} is of {found}, not of {settings.name!r}, scope {scope}")
+    try:
+        state = migrated(state, topic=settings.topics.name("events"))
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {sha[:12]}: {error}") from error
     refuse_other_settings(state, settings)
     return state, sha
 
@@ -73,7 +170,7 @@ def _blob(store: Store, *, sha: str, parent: str) -> tuple[bytes, str]:
         return _blob(store, sha=parent, parent="")
 
 
-def rebuilt_from(positions: Positions) -> str:
+def rebuilt_from(positions: Mapping[int, int]) -> str:
     """What a rebuild that begins at these positions is made of, and what not.
 
     >>> rebuilt_from({0: 0, 1: 0})

@@ -4,6 +4,7 @@ from typing import Any
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError
+from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from consumers.belonging import refuse_other_scope
 from consumers.checkpoint import newest, state_of
@@ -14,7 +15,7 @@ from learners.models import catalogue
 
 
 def inspect(
-    settings: Settings, store: Store, *, scope: str = "global", committed: Committed | None = None, named_by: str = ""
+    settings: Settings, store: Store, *, scope: Scope = GLOBAL, committed: Committed | None = None, named_by: str = ""
 ) -> dict[str, Any]:
     """What the newest checkpoint holds, as plain values: that which a start would go on from.
 
@@ -25,13 +26,13 @@ def inspect(
     Raises:
         CheckpointError: there is none, or it cannot be read.
     """
-    entry = newest(committed, store)
-    if entry is None:
+    newest_one = newest(committed, store, scope=scope)
+    if newest_one is None:
         raise CheckpointError(
             f"no checkpoint of {settings.name} in {settings.checkpoint.store!r}; `anabranch learn` writes the first"
         )
-    refuse_other_scope(entry, scope, name=settings.name)
-    state, sha = state_of(settings, store, sha=str(entry["sha"]), parent=str(entry["parent"]), scope=scope)
+    refuse_other_scope(newest_one.scope, scope, name=settings.name)
+    state, sha = state_of(settings, store, sha=newest_one.sha, parent=newest_one.parent, scope=scope)
     lane = Lane(settings, catalogue.build(settings.model, seed=settings.seed), watch=Watch(settings))
     lane.restore(state["lane"])
     accepted, refused, duplicates, *_ = state["guard"]["counts"]
@@ -49,7 +50,7 @@ def inspect(
         "positions": state["positions"],
         "poison": state["poison"]["row"],
         "rebuilding": state["rebuilding"],
-        "losses": state.get("losses", []),
+        "losses": state["losses"],
         "version": lane.version,
         "scores": lane.scores.values(),
         "shadows": [member.name for member in lane.shadows.members],

@@ -11,9 +11,11 @@ from typing import Any
 import structlog
 
 from anabranch.errors import LearnError
+from anabranch.events import Partition
+from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.intake import Read
-from consumers.owner import GLOBAL, PLAIN, First, Gain, Owner, Ports
+from consumers.owner import PLAIN, First, Gain, Owner, Ports
 from consumers.ports import Committed, Positions
 
 log = structlog.get_logger()
@@ -51,9 +53,9 @@ class LearningLoop:
         self.how = how
         self.listener = listener or (lambda message: None)
         self.stopping = stopping or threading.Event()
-        self.owners: dict[str, Owner] = {}
+        self.owners: dict[Scope, Owner] = {}
         """By scope."""
-        self.owner_of: dict[int, Owner] = {}
+        self.owner_of: dict[tuple[str, int], Owner] = {}
         """By partition."""
         self.leaving = False
         self.has_turned = False
@@ -62,7 +64,7 @@ class LearningLoop:
         """The scopes that this process has a checkpoint of: gained once more, they are not begun once more."""
         self._owner(GLOBAL)  # a mistaken configuration shows at start
 
-    def _owner(self, scope: str) -> Owner:
+    def _owner(self, scope: Scope) -> Owner:
         return self.owner_type(self.settings, scope=scope, first=self.first, ports=self.ports, listener=self.listener)
 
     @property
@@ -113,9 +115,9 @@ class LearningLoop:
             for record in records:
                 if self.stopping.is_set():  # a thousand records of a slow model take their time
                     break
-                self.owner_of[record.partition].take(record)
+                self.owner_of[record.topic, record.partition].take(record)
         except LearnError as error:
-            self.owner_of[error.partition].leave_out(error)
+            self.owner_of[record.topic, record.partition].leave_out(error)
             self.ports.source.rewind(self._positions())
         for owner in self.owners.values():
             owner.take_inputs()
@@ -143,26 +145,26 @@ class LearningLoop:
 
     # ── ownership, from within the source's start and poll ──────────────────────────────────────────────────────
 
-    def gained(self, partitions: Sequence[int], committed: Committed | None) -> Positions:
+    def gained(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
         """Restore what was committed for these partitions, or begin; where to read on."""
-        scope = GLOBAL if self.settings.scope == "global" else f"p{partitions[0]}"
+        scope = GLOBAL if self.settings.scope == "global" else of_partition(partitions[0].number)
         owner = self._owner(scope)
         positions = owner.gain(partitions, committed, how=PLAIN if scope in self.begun else self.how)
         self.owners[scope] = owner
         self.owner_of |= dict.fromkeys(positions, owner)
         return positions
 
-    def released(self, partitions: Sequence[int]) -> None:
+    def released(self, partitions: Sequence[Partition]) -> None:
         """Another process is about to own these: what was learned so far is checkpointed for it."""
         for owner in self._dropped(partitions):
             if owner.sha:
                 owner.checkpoint()
 
-    def lost(self, partitions: Sequence[int]) -> None:
+    def lost(self, partitions: Sequence[Partition]) -> None:
         """Another process may own these already: nothing of them may be written any more."""
         self._dropped(partitions)
 
-    def _dropped(self, partitions: Sequence[int]) -> list[Owner]:
+    def _dropped(self, partitions: Sequence[Partition]) -> list[Owner]:
         """The owners of these partitions, which this process owns no longer."""
         if self.leaving:
             return []  # leaving gives everything up, and the last checkpoint is written

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-import orjson
 import structlog
 from river import base
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError, ConfigError, KafkaUnavailable, LearnError, LearningFrozen
-from anabranch.events import AcceptedEvent, Record
+from anabranch.events import AcceptedEvent, Partition, Record
 from anabranch.messages import (
     Alert,
     AlertKind,
@@ -26,10 +25,11 @@ from anabranch.messages import (
     decode,
     encode,
 )
+from anabranch.scope import Scope
 from config.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
-from consumers.checkpoint import newest, rebuilt_from, state_of
+from consumers.checkpoint import LAYOUT, CheckpointRef, nested, newest, positions_of, rebuilt_from, state_of
 from consumers.costs import Costs
 from consumers.guard.guard import Guard, Repeated
 from consumers.guard.labels import answer_of
@@ -37,7 +37,7 @@ from consumers.intake import Intake, Outcome, Read
 from consumers.jobs.recruiting import Recruiter
 from consumers.pauses import Pauses
 from consumers.poison import Poison
-from consumers.ports import Clock, Committed, Control, Origin, Outlet, Positions, Source, Store
+from consumers.ports import Clock, Committed, Control, Origin, Outlet, Positions, Source, Store, offsets_in
 from consumers.requests import Requests
 from consumers.stores.blobs import digest
 from detectors.watch import Watch
@@ -51,7 +51,6 @@ from learners.retraining.lineage import Lineage
 log = structlog.get_logger()
 
 FIRST_EPOCH = 1
-GLOBAL = "global"
 LOSSES_MAX = 20
 """So many of the accepted losses are remembered, the newest."""
 
@@ -91,11 +90,11 @@ class Ports:
 
     source: Source
     outlet: Outlet
-    stores: Callable[[str], Store]
-    recruiters: Callable[[str], Recruiter]
+    stores: Callable[[Scope], Store]
+    recruiters: Callable[[Scope], Recruiter]
     clock: Clock
     controls: Callable[[], Control | None] = lambda: None
-    announced: Callable[[str], ModelUpdate | None] = lambda scope: None
+    announced: Callable[[Scope], ModelUpdate | None] = lambda scope: None
 
 
 class Owner:
@@ -108,13 +107,14 @@ class Owner:
     """
 
     def __init__(
-        self, settings: Settings, *, scope: str, first: First, ports: Ports, listener: Callable[[Any], None]
+        self, settings: Settings, *, scope: Scope, first: First, ports: Ports, listener: Callable[[Any], None]
     ) -> None:
         self.settings = settings
         self.scope = scope
         self.first = first
         self.ports = ports
         self.listener = listener
+        self.topic = settings.topics.name("events")
         self.store = ports.stores(scope)
         self.recruiter = ports.recruiters(scope)
         self.announcer = Announcer(settings, scope=scope, outlet=ports.outlet, clock=ports.clock)
@@ -153,40 +153,38 @@ class Owner:
 
     # ── gaining and giving up ───────────────────────────────────────────────────────────────────────────────────
 
-    def gain(self, partitions: Sequence[int], committed: Committed | None, *, how: Gain = PLAIN) -> Positions:
+    def gain(self, partitions: Sequence[Partition], committed: Committed | None, *, how: Gain = PLAIN) -> Positions:
         """Ownership was gained: go on from what was committed, or begin; where to read on."""
-        entry = newest(committed, self.store)
+        entry = newest(committed, self.store, scope=self.scope)
         if entry is None or how.rebuild:
             self.requests.begin(None)
         if how.rebuild:
             return self._begin_again(partitions, entry)
         if entry is None:
             return self._begin(partitions, added=committed is not None)
-        refuse_other_scope(entry, self.scope, name=self.settings.name)
+        refuse_other_scope(entry.scope, self.scope, name=self.settings.name)
         self._refuse_first_only(how.first_only, entry)
         return self._go_on(partitions, committed, entry, accept_loss=how.accept_loss)
 
-    def _refuse_first_only(self, given: str, entry: Mapping[str, Any]) -> None:
+    def _refuse_first_only(self, given: str, entry: CheckpointRef) -> None:
         """What would be ignored is refused; but the partitions of several processes have checkpoints at any time."""
         if not given:
             return
-        there = (
-            f"there is a checkpoint of {self.settings.name} already ({str(entry['sha'])[:12]}), which is gone on from"
-        )
-        if self.scope == GLOBAL:
+        there = f"there is a checkpoint of {self.settings.name} already ({entry.sha[:12]}), which is gone on from"
+        if self.scope.is_global:
             raise ConfigError(
                 f"{given} is for the very first start, and {there}: leave it out, or give this model another `name`"
             )
         log.warning("passed over", option=given, scope=self.scope, reason=there)
 
     def _go_on(
-        self, partitions: Sequence[int], committed: Committed | None, entry: Mapping[str, Any], *, accept_loss: bool
+        self, partitions: Sequence[Partition], committed: Committed | None, entry: CheckpointRef, *, accept_loss: bool
     ) -> Positions:
         """From the checkpoint that the entry names, or its parent."""
-        self._restore(str(entry["sha"]), parent=str(entry["parent"]), partitions=partitions, accept_loss=accept_loss)
-        if committed is None or not committed.metadata or self.sha != entry["sha"]:
+        self._restore(entry.sha, parent=entry.parent, partitions=partitions, accept_loss=accept_loss)
+        if committed is None or not committed.metadata or self.sha != entry.sha:
             # A later checkpoint may have been announced: what is announced from here on must be newer, and other.
-            self.epoch, self.number = entry["epoch"] + 1, entry["number"]
+            self.epoch, self.number = entry.epoch + 1, entry.number
         log.info(
             "restored",
             model=self.settings.name,
@@ -198,7 +196,7 @@ class Owner:
         self._publish_outbox()
         return self.positions
 
-    def _begin(self, partitions: Sequence[int], *, added: bool = False) -> Positions:
+    def _begin(self, partitions: Sequence[Partition], *, added: bool = False) -> Positions:
         """The very first start; or every trace of the checkpoints is lost, but not what was announced.
 
         Args:
@@ -215,7 +213,7 @@ class Owner:
             "begin",
             model=self.settings.name,
             scope=self.scope,
-            positions=self.positions,
+            positions=nested(self.positions),
             announced_before=None if before is None else before.version,
         )
         return self.positions
@@ -224,7 +222,7 @@ class Owner:
         self.origin = self.ports.source.origin()
         self.partitions = self.origin.partitions
 
-    def _begin_again(self, partitions: Sequence[int], entry: Mapping[str, Any] | None) -> Positions:
+    def _begin_again(self, partitions: Sequence[Partition], entry: CheckpointRef | None) -> Positions:
         """A rebuild: nothing is restored, and all that it will announce is newer than all that was announced."""
         if entry is None:
             raise CheckpointError(
@@ -233,15 +231,15 @@ class Owner:
         self._start_afresh(*self.first())
         self._look_at_log()
         # The chain of parents begins anew as well: whoever fell back behind the rebuild would undo what it announced.
-        self.epoch, self.seq, self.number = entry["epoch"] + 1, entry["seq"], entry["number"]
-        self.lane.version = entry["version"]
+        self.epoch, self.seq, self.number = entry.epoch + 1, entry.seq, entry.number
+        self.lane.version = entry.version
         self.positions = self.ports.source.first_positions("earliest", partitions)
-        self.rebuilding = rebuilt_from(self.positions)
+        self.rebuilding = rebuilt_from(self._offsets())
         log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
         return self.positions
 
     def _restore(
-        self, sha: str, *, parent: str = "", partitions: Sequence[int] = (), accept_loss: bool = False
+        self, sha: str, *, parent: str = "", partitions: Sequence[Partition] = (), accept_loss: bool = False
     ) -> None:
         """The state of the blob, or of its parent at the parent's positions.
 
@@ -250,14 +248,15 @@ class Owner:
             accept_loss: then go on all the same.
         """
         state, self.sha = state_of(self.settings, self.store, sha=sha, parent=parent, scope=self.scope)
-        self.positions = dict(state["positions"])
-        found = self._place(state, partitions, accept_loss=accept_loss) if partitions else Place(self.positions)
-        self.positions = found.positions
+        self.positions = positions_of(state["positions"])
+        found = self._place(state, partitions, accept_loss=accept_loss) if partitions else None
+        if found is not None:
+            self.positions = {Partition(self.topic, each): at for each, at in found.positions.items()}
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.requests.begin(state["control"])
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
-        self.losses = list(state.get("losses", ()))
+        self.losses = list(state["losses"])
         self.outbox = [decode(ModelUpdate, each) for each in state["outbox"]]
         if state["configured"] != self._configured():
             log.warning(
@@ -268,27 +267,29 @@ class Owner:
             )
         self.announcer.kept = list(state["artifacts"])
         self.guard.restore(state["guard"])
-        self.intake.restore(state.get("intake"))
+        self.intake.restore(state["intake"])
         self.lane.restore(state["lane"])
-        self._accept(found)
+        self._accept(found or Place({}))
         self.recruiter.reset([each.job for each in self.lane.jobs.under_way.values()])
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
 
-    def _place(self, state: Mapping[str, Any], partitions: Sequence[int], *, accept_loss: bool) -> Place:
+    def _place(self, state: Mapping[str, Any], partitions: Sequence[Partition], *, accept_loss: bool) -> Place:
         """Where the log holds what comes next.
 
         Raises:
             AnabranchError: nowhere; says what to do.
         """
-        source, before = self.ports.source, state.get("log")
+        source, before, topic = self.ports.source, state["log"], self.topic
         self.origin = source.origin()
         self.partitions = self.origin.partitions if before is None else before["partitions"]
         return place(
-            self.positions,
+            offsets_in(topic if before is None else before["topic"], self.positions),
             before=None if before is None else Origin(**before),
             now=self.origin,
-            first=source.first_positions("earliest", partitions),  # where one that was added begins, too
-            ends=source.first_positions("latest", partitions),
+            first=offsets_in(
+                topic, source.first_positions("earliest", partitions)
+            ),  # where one that was added begins, too
+            ends=offsets_in(topic, source.first_positions("latest", partitions)),
             accept_loss=accept_loss,
         )
 
@@ -330,7 +331,7 @@ class Owner:
             self._take(record)
 
     def _take(self, record: Record) -> None:
-        self.positions[record.partition] = record.offset + 1
+        self.positions[Partition(record.topic, record.partition)] = record.offset + 1
         if self.poison.places and record in self.poison:
             self._refuse(self.guard.dead_letter(record, stage="learn", reason=self.poison.reason(record)))
             self._took("refused")
@@ -360,6 +361,10 @@ class Owner:
                 self.alert(kind, reason)
             else:
                 log.warning("intake", model=self.settings.name, scope=self.scope, what=reason)
+
+    def _offsets(self) -> dict[int, int]:
+        """The positions in the topic of events."""
+        return offsets_in(self.topic, self.positions)
 
     @property
     def read(self) -> Read:
@@ -444,7 +449,7 @@ class Owner:
 
     def alert(self, kind: AlertKind, reason: str, *, level: Level = "alert") -> None:
         """Have somebody look: a line in the log, and a message on its topic."""
-        place = "-".join(f"{partition}.{offset}" for partition, offset in sorted(self.positions.items()))
+        place = "-".join(f"{partition.number}.{offset}" for partition, offset in sorted(self.positions.items()))
         self._send(
             Alert(
                 id=f"{self.settings.name}/{self.scope}/{kind}/{place}",
@@ -453,7 +458,7 @@ class Owner:
                 level=level,
                 reason=reason,
                 event=self.lane.events,
-                positions={str(partition): offset for partition, offset in sorted(self.positions.items())},
+                positions={f"{topic}/{each}": at for (topic, each), at in sorted(self.positions.items())},
             )
         )
 
@@ -547,17 +552,17 @@ class Owner:
         self.ports.outlet.flush()
         self.pauses.lap("flush_s")
         parent, self.number = self.sha, self.number + 1
-        self.poison.forget(self.positions)
+        self.poison.forget(self._offsets())
         blob = self._encoded(parent)
         sha = digest(blob)
         self.pauses.lap("encode_s")
         self.store.put(sha, blob)
         self.pauses.lap("store_s")
-        entry = self._entry(sha, parent)
-        self.ports.source.commit(self.positions, orjson.dumps(entry).decode())
+        reference = self._reference(sha, parent)
+        self.ports.source.commit(self.positions, reference.as_metadata())
         self.pauses.lap("commit_s")
         self.sha, self.unwritten = sha, False
-        self.store.record({**entry, "positions": {str(key): value for key, value in self.positions.items()}})
+        self.store.record(reference.as_entry(self.positions))
         self._publish_outbox()
         self.pauses.lap("announce_s")
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
@@ -579,18 +584,17 @@ class Owner:
                 "`anabranch rebuild CONFIG` learn the log again with it"
             ) from error
 
-    def _entry(self, sha: str, parent: str) -> dict[str, Any]:
-        """What names a checkpoint: in the manifest, and in the offsets' metadata, where `number` must be the last."""
-        return {
-            "sha": sha,
-            "parent": parent,
-            "epoch": self.epoch,
-            "seq": self.seq,
-            "version": self.lane.version,
-            "scope": self.scope,
-            "partitions": self.partitions,
-            "number": self.number,
-        }
+    def _reference(self, sha: str, parent: str) -> CheckpointRef:
+        return CheckpointRef(
+            sha=sha,
+            parent=parent,
+            epoch=self.epoch,
+            seq=self.seq,
+            version=self.lane.version,
+            scope=self.scope,
+            partitions=self.partitions,
+            number=self.number,
+        )
 
     def _publish_outbox(self) -> None:
         for update in self.outbox:
@@ -602,13 +606,14 @@ class Owner:
 
     def _state(self, parent: str) -> dict[str, Any]:
         return {
+            "layout": LAYOUT,
             "name": self.settings.name,
-            "scope": self.scope,
+            "scope": str(self.scope),
             "epoch": self.epoch,
             "seq": self.seq,
             "number": self.number,
             "parent": parent,
-            "positions": dict(self.positions),
+            "positions": nested(self.positions),
             "control": self.requests.position,
             "log": {**self.origin._asdict(), "partitions": self.partitions},
             "settled": settled(self.settings),

@@ -11,7 +11,6 @@ from typing import Any
 
 from anabranch.errors import LearnError, LearningFrozen
 from anabranch.events import Record
-from consumers.ports import Positions
 
 Place = tuple[int, int]
 """A partition and an offset in it."""
@@ -72,8 +71,8 @@ class Poison:
         if len(self.row) >= self.in_a_row_max or len(self.places) > PLACES_MAX:
             raise LearningFrozen(_frozen(self.row, error, kinds)) from error.cause
 
-    def forget(self, positions: Positions) -> None:
-        """Those before the positions are never read again."""
+    def forget(self, positions: Mapping[int, int]) -> None:
+        """Those before these offsets, by partition, are never read again."""
         self.places = {each: said for each, said in self.places.items() if each[1] >= positions.get(each[0], 0)}
 
     def state(self) -> dict[str, Any]:

@@ -3,10 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 
-Positions = dict[int, int]
-"""The next offset to read, by partition of the events topic."""
+Positions = dict[Partition, int]
+"""The next offset to read, by topic and partition."""
+
+
+def offsets_in(topic: str, positions: Positions) -> dict[int, int]:
+    """The positions in one topic, by the partition's number."""
+    return {partition.number: at for partition, at in positions.items() if partition.topic == topic}
 
 
 class Committed(NamedTuple):
@@ -31,13 +36,13 @@ class Origin(NamedTuple):
 class Owners(Protocol):
     """Whoever learns from a source's partitions: those of a global model together, others one by one."""
 
-    def gained(self, partitions: Sequence[int], committed: Committed | None) -> Positions:
+    def gained(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
         """Restore what was committed for them (None at the very first start); answers where to read on."""
 
-    def released(self, partitions: Sequence[int]) -> None:
+    def released(self, partitions: Sequence[Partition]) -> None:
         """Commit what was learned of them: another process is about to gain them."""
 
-    def lost(self, partitions: Sequence[int]) -> None:
+    def lost(self, partitions: Sequence[Partition]) -> None:
         """Drop what was learned of them since the last commit: another process may have gained them."""
 
 
@@ -47,7 +52,7 @@ class Source(Protocol):
     def start(self, owners: Owners) -> None:
         """Ask for ownership of partitions; `owners` is told, from within `start` or `poll`, what is gained and lost."""
 
-    def first_positions(self, start: str, partitions: Sequence[int]) -> Positions:
+    def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The positions of a start from nothing: `start` is "earliest" or "latest"."""
 
     def origin(self) -> Origin:

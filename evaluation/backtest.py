@@ -8,6 +8,7 @@ from river import base
 
 from anabranch.events import Record
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
+from anabranch.scope import Scope
 from config.settings import Settings
 from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
@@ -78,7 +79,7 @@ class WitnessedLoop(LearningLoop):
         self.witness = witness
         super().__init__(settings, **seams)
 
-    def _owner(self, scope: str) -> Owner:
+    def _owner(self, scope: Scope) -> Owner:
         owner = super()._owner(scope)
         assert isinstance(owner, WitnessedOwner)
         owner.witness = self.witness

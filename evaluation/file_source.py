@@ -5,11 +5,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from anabranch.errors import LogTruncated
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from consumers.guard.guard import own_time_s
 from consumers.ports import Origin, Owners, Positions
 
 TOPIC = "file"
+PARTITION = Partition(TOPIC, 0)
 
 
 class FileSource:
@@ -34,16 +35,16 @@ class FileSource:
         self.limit = limit
         self.history: deque[bytes] = deque(maxlen=history_max)
         """The values just before `offset`; their records are made anew, which takes half the memory."""
-        self.rewind({0: 0})
+        self.rewind({PARTITION: 0})
 
     def start(self, owners: Owners) -> None:
         """A file belongs to whoever reads it."""
-        self.rewind(owners.gained([0], None))
+        self.rewind(owners.gained([PARTITION], None))
 
-    def first_positions(self, start: str, partitions: Sequence[int]) -> Positions:
+    def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The file's beginning."""
         del start, partitions
-        return {0: 0}
+        return {PARTITION: 0}
 
     def origin(self) -> Origin:
         """A file of its own."""
@@ -51,7 +52,7 @@ class FileSource:
 
     def rewind(self, positions: Positions) -> None:
         """Read on from there."""
-        self.offset, self._ended = positions[0], False
+        self.offset, self._ended = positions[PARTITION], False
         self._values = itertools.islice(self.values(), self.limit)
         self.history.clear()
         self.history.extend(itertools.islice(self._values, self.offset))

@@ -14,6 +14,7 @@ from anabranch import statetree
 from anabranch.errors import LearnError
 from anabranch.events import AcceptedEvent, Answer, Findings
 from anabranch.messages import Alert, DriftSignal, ModelReport, Retrain, TrainedOn, Transition
+from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from learners.arena.arena import Race
 from learners.arena.constraints import HardConstraints
@@ -94,7 +95,7 @@ class Lane:
         *,
         watch: Watcher,
         trained_on: TrainedOn | None = None,
-        scope: str = "global",
+        scope: Scope = GLOBAL,
     ) -> None:
         metrics = metrics_of(settings)
         self.settings = settings
@@ -121,7 +122,7 @@ class Lane:
         self.succession = Succession(settings, first, shadows=self.shadows, library=library, life=self.life)
         self.recruitment = Recruitment(settings, task=self.task, shadows=self.shadows, library=library, life=self.life)
         self.race = Race(self.shadows, self.standing, task=self.task, window=settings.scores.window)
-        self.teller = Teller(settings.name, scope=scope)
+        self.teller = Teller(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
         self._watches_questions = watch.sees_questions
         self.lineage = self.recruitment.lineage

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from anabranch.events import AcceptedEvent, Findings, Fired
 from anabranch.messages import Alert, AlertKind, DriftSignal, Level, LogRange, ModelReport, Retrain, Transition
+from anabranch.scope import Scope
 from learners.arena.lifecycle import Step
 from learners.arena.members import Member
 from learners.scores import Scores
@@ -17,11 +18,16 @@ def noteworthy(step: Step) -> bool:
 
 
 class Teller:
-    """Makes the messages about one model."""
+    """Makes the messages about one model.
 
-    def __init__(self, model: str, *, scope: str) -> None:
+    Args:
+        topic: of the events.
+    """
+
+    def __init__(self, model: str, *, scope: Scope, topic: str) -> None:
         self.model = model
-        self.name = model if scope == "global" else f"{model}/{scope}"
+        self.topic = topic
+        self.name = scope.within(model, "/")
 
     def _id(self, event: AcceptedEvent, what: str) -> str:
         return f"{self.model}/{event.partition}/{event.offset}/{what}"
@@ -89,7 +95,7 @@ class Teller:
             level=level,
             reason=reason,
             event=number,
-            positions={str(event.partition): event.offset + 1},
+            positions={f"{self.topic}/{event.partition}": event.offset + 1},
         )
 
     def transition(self, step: Step, event: AcceptedEvent, *, number: int) -> Transition:

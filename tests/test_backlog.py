@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from river.datasets import synth
 
 from anabranch.errors import CheckpointError, ConfigError
+from anabranch.events import Partition
 from anabranch.kafka.tail import Tail
 from anabranch.kafka.updates import all_updates
 from anabranch.messages import Alert, ModelUpdate, decode
@@ -248,7 +249,7 @@ def test_a_topic_that_was_made_anew_is_refused(project: Project) -> None:
     with pytest.raises(CheckpointError, match=r"made anew.*partition 0 at 300.*--accept-loss"):
         project.learn()
     owner = project.learn(how=Gain(accept_loss=True))
-    assert (owner.lane.events, owner.positions) == (700, {0: 400})
+    assert (owner.lane.events, owner.positions) == (700, {Partition(project.events, 0): 400})
     assert project.learn().lane.events == 700
 
 

@@ -8,9 +8,11 @@ import pytest
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError, ConfigError, LogTruncated
+from anabranch.events import Partition
 from anabranch.messages import TrainedOn
 from config.loading import build
 from config.settings import Settings
+from consumers.checkpoint import LAYOUT
 from consumers.inspection import inspect
 from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
@@ -83,7 +85,11 @@ def test_another_log_can_be_gone_on_with(here: Here) -> None:
     """From its first record, with all that was learned; offsets of the old one are forgotten; said once is enough."""
     here.made_anew("two").append(300, 400)
     owner = here.learn(how=ACCEPT)
-    assert (owner.lane.events, owner.positions, count(owner.lane.lineage.last(999))) == (400, {0: 100}, 100)
+    assert (owner.lane.events, owner.positions, count(owner.lane.lineage.last(999))) == (
+        400,
+        {Partition("events", 0): 100},
+        100,
+    )
     assert "accepted loss: topic 'events' was made anew" in owner.lane.notes[0]
     assert here.log.values("model-alerts")
     assert here.learn().losses == owner.losses
@@ -98,7 +104,7 @@ def test_a_log_that_ends_before_the_position_is_refused(here: Here) -> None:
     with pytest.raises(CheckpointError, match="partition 0 ends at 50"):
         here.learn()
     owner = here.learn(how=ACCEPT)
-    assert (owner.lane.events, owner.positions) == (300, {0: 50})
+    assert (owner.lane.events, owner.positions) == (300, {Partition("events", 0): 50})
 
 
 def test_records_that_are_gone_are_named_and_can_be_passed_by(here: Here) -> None:
@@ -162,14 +168,27 @@ def test_a_checkpoint_from_before_is_taken_and_completed(here: Here) -> None:
     """It tells of no log and no settings; the next one does."""
 
     def forget(state: dict[str, Any]) -> None:
-        for key in ("log", "settled", "losses"):
+        for key in ("layout", "log", "settled", "losses"):
             del state[key]
+        state["positions"] = {0: 300}
         state["lane"]["lineage"]["runs"] = [(0, 0, 300)]
 
     entry = rewritten(forget, here.store)
-    here.log.commit(Committed({0: 300}, orjson.dumps(entry).decode()))
+    here.log.commit(Committed({Partition("events", 0): 300}, orjson.dumps(entry).decode()))
     assert here.append(300, 400).learn().lane.events == 400
     assert here.learn(how=ACCEPT).origin.topic_id == "one"
+
+
+def test_a_checkpoint_of_a_newer_release_is_refused_by_name(here: Here) -> None:
+    """What it means is not guessed at."""
+
+    def raise_layout(state: dict[str, Any]) -> None:
+        state["layout"] = LAYOUT + 1
+
+    entry = rewritten(raise_layout, here.store)
+    here.log.commit(Committed({Partition("events", 0): 300}, orjson.dumps(entry).decode()))
+    with pytest.raises(CheckpointError, match=rf"layout {LAYOUT + 1}, written by a newer.*`anabranch rebuild CONFIG`"):
+        here.learn()
 
 
 def test_state_shows_what_a_start_would_take(here: Here) -> None:
@@ -177,6 +196,6 @@ def test_state_shows_what_a_start_would_take(here: Here) -> None:
     older, *_, last = here.store.entries
     here.store.entries = [last, older]  # a process that was taken over noted its last one late
     assert inspect(settings_of(), here.store)["checkpoint"] == last["sha"]
-    committed = Committed({0: 300}, orjson.dumps(older).decode())
+    committed = Committed({Partition("events", 0): 300}, orjson.dumps(older).decode())
     found = inspect(settings_of(), here.store, committed=committed)
     assert (found["checkpoint"], found["named_by"]) == (older["sha"], "the group's commit")

@@ -184,7 +184,10 @@ def of(kind: type, said: list[Any]) -> list[Any]:
 def test_the_first_unusable_answer_is_told_and_many_are_an_alert() -> None:
     """Once for each share that they pass, not for each answer."""
     alerts = of(Alert, shown(lane_of(), *["right"] * 100, *["nan"] * 200))
-    assert [(each.level, each.positions) for each in alerts][:2] == [("info", {"0": 101}), ("alert", {"0": 110})]
+    assert [(each.level, each.positions) for each in alerts][:2] == [
+        ("info", {"events/0": 101}),
+        ("alert", {"events/0": 110}),
+    ]
     assert len(alerts) == 3  # the last when they are half of all
     assert "cannot be used: NaN" in alerts[-1].reason
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from consumers.kafka.merging import Merger
 
 NOW_S = 1.7e9
@@ -14,6 +14,11 @@ NOW_S = 1.7e9
 
 def record(partition: int, offset: int, timestamp_s: float) -> Record:
     return Record("events", partition, offset, timestamp_s, None, b"value")
+
+
+def ends(*several: int) -> dict[Partition, int]:
+    """Where the partitions end, from the first."""
+    return {Partition("events", number): end for number, end in enumerate(several)}
 
 
 def partitioned(events: int, *, seed: int, per_ms: int) -> list[list[Record]]:
@@ -33,7 +38,7 @@ def runs(parts: Sequence[Sequence[Record]], *, of: int) -> Iterator[list[Record]
 
 
 def merged(merger: Merger, parts: Sequence[Sequence[Record]], *, of: int) -> list[Record]:
-    merger.begin({partition: len(part) for partition, part in enumerate(parts)})
+    merger.begin(ends(*map(len, parts)))
     taken: list[Record] = []
     for run in runs(parts, of=of):
         merger.put(run, now_s=NOW_S)
@@ -72,7 +77,7 @@ def test_a_log_without_timestamps_is_taken_in_turns() -> None:
 def test_a_partition_that_delivers_nothing_is_not_waited_for_long() -> None:
     """Its broker is away: the others go on; and it is waited for again once it delivers."""
     merger = Merger(patience_s=5.0)
-    merger.begin({0: 100, 1: 100})
+    merger.begin(ends(100, 100))
     merger.put([record(0, 0, 1.6e9), record(0, 1, 1.6e9 + 1)], now_s=NOW_S)
     assert merger.take(10, monotonic_s=0.0) == []
     assert merger.take(10, monotonic_s=4.9) == []
@@ -84,13 +89,13 @@ def test_a_partition_that_delivers_nothing_is_not_waited_for_long() -> None:
 def test_a_partition_that_has_had_its_share_of_the_bounds_is_named() -> None:
     """By records and by bytes: whoever reads pauses it, and lets it go on when half of it is gone."""
     merger = Merger(records_max=4000, bytes_max=1_000_000)
-    merger.begin({0: 10**6, 1: 10**6})
+    merger.begin(ends(10**6, 10**6))
     merger.put([record(0, offset, 1.6e9 + offset) for offset in range(1999)], now_s=NOW_S)
     assert merger.crowded() == set()
     merger.put([record(0, 1999, 1.6e9 + 1999)], now_s=NOW_S)
-    assert merger.crowded() == {0}
+    assert merger.crowded() == {Partition("events", 0)}
     merger.put([record(1, 0, 1.6e9)._replace(value=bytes(500_000))], now_s=NOW_S)
-    assert merger.crowded() == {0, 1}
+    assert merger.crowded() == set(merger.ends)
     merger.put([record(1, offset, 1.6e9 + 1100) for offset in range(1, 3)], now_s=NOW_S)
     assert len(list(itertools.chain(*iter(lambda: merger.take(100, monotonic_s=0.0), [])))) == 1104
     assert merger.crowded(0.5) == set()

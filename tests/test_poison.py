@@ -8,7 +8,7 @@ import pytest
 from river import base, linear_model
 
 from anabranch.errors import LearnError, LearningFrozen
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from anabranch.messages import DeadLetter, TrainedOn, decode
 from config.loading import build
 from config.settings import Settings
@@ -64,8 +64,8 @@ class CountingSource(MemorySource):
         super().__init__(log, "events")
         self.rewound_to: list[int] = []
 
-    def rewind(self, positions: dict[int, int]) -> None:
-        self.rewound_to.append(positions[0])
+    def rewind(self, positions: dict[Partition, int]) -> None:
+        self.rewound_to.append(positions[Partition("events", 0)])
         super().rewind(positions)
 
 
@@ -141,7 +141,7 @@ def test_too_many_in_a_row_freeze_learning(row: list[int]) -> None:
     with pytest.raises(LearningFrozen, match=r"raised on 3 events in a row, at partition 0 offset 50, 51, 52;.*choked"):
         loop_on(log, store, settings).run(until_end=True)
     assert log.committed is not None
-    assert log.committed.positions == {0: 52}
+    assert log.committed.positions == {Partition("events", 0): 52}
     assert letters_in(log) == [50, 51]
 
 

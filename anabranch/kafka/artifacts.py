@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from anabranch.artifact import chunk_key
 from anabranch.errors import ArtifactError, ArtifactMissing, KafkaUnavailable
+from anabranch.events import Partition
 from anabranch.kafka.clients import Kafka, at, batch, consumer, reader
 from anabranch.kafka.faults import with_words
 from anabranch.kafka.tail import QUIET
@@ -48,7 +49,7 @@ def fetch(kafka: Kafka, update: ModelUpdate) -> bytes:
     found: dict[str, bytes] = {}
     with closing(consumer({**reader(kafka), "enable.partition.eof": True})) as client:
         _see_that_it_is_there(client, pointer)
-        client.assign(at(pointer.topic, {pointer.partition: pointer.first_offset}))
+        client.assign(at({Partition(pointer.topic, pointer.partition): pointer.first_offset}))
         for key, value in _until(client, pointer.last_offset):
             if key.startswith(wanted) and value is not None:
                 found[key] = value

@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient, ClusterMetadata, MemberDescription
 
 from anabranch.errors import ConfigError, KafkaRefused, KafkaUnavailable
+from anabranch.events import Partition
 from anabranch.kafka.faults import KAFKA_LOG, Faults
 from anabranch.kafka.settings import fault_in, refused
 
@@ -223,11 +224,11 @@ def members(kafka: Kafka, group: str, *, timeout_s: float = TIMEOUT_S) -> list[M
     return list(described.members)
 
 
-def at(topic: str, positions: dict[int, int], metadata: str = "") -> list[TopicPartition]:
-    """Positions in librdkafka's words."""
+def at(positions: Mapping[Partition, int], metadata: str = "") -> list[TopicPartition]:
+    """Positions (by topic and partition) in librdkafka's words."""
     return [
         TopicPartition(topic, partition, offset, metadata) if metadata else TopicPartition(topic, partition, offset)
-        for partition, offset in sorted(positions.items())
+        for (topic, partition), offset in sorted(positions.items())
     ]
 
 

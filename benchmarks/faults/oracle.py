@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import numpy
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from anabranch.candidates import order
 from anabranch.errors import ArtifactError
 from anabranch.kafka import artifacts as kafka_artifacts
-from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.clients import batch, partitions, reader
 from anabranch.messages import DeadLetter, ModelUpdate, decode
 from benchmarks.faults.project import Project
 from commands import wiring
+from consumers.checkpoint import positions_of
 from consumers.clock import SystemClock
+from consumers.ports import offsets_in
 from evaluation.backtest import Backtest
 
 ARTIFACTS_MAX = 6
@@ -40,7 +42,9 @@ def learned(project: Project, state: dict[str, Any]) -> Learned:
         return Learned(0, 0, 0)
     counts = state["lane"]["champion"]["model"].learned.astype(int)
     wanted = numpy.zeros_like(counts)
-    wanted[project.stream.learnable(state["positions"])] = 1
+    wanted[
+        project.stream.learnable(offsets_in(project.settings.topics.name("events"), positions_of(state["positions"])))
+    ] = 1
     if (
         state["lane"]["champion"]["name"] != "first"
     ):  # a recruit begins somewhere in the log, and must lack nothing since
@@ -104,7 +108,7 @@ def announced_wrongly(announced: Sequence[ModelUpdate], *, last: Place, late_rep
     known: dict[Place, str] = {}
     highest = (1, 0)
     for update in announced:
-        place = kafka_updates.order(update)
+        place = order(update)
         if known.setdefault(place, update.artifact.sha256) != update.artifact.sha256:
             complaints.append(f"{place} was announced with two different models")
         if place > highest:

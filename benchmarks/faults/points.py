@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from consumers.jobs.recruiting import Recruiter
 from consumers.loop import LearningLoop
 from consumers.ports import Committed, Outlet, Owners, Positions, Sent, Source, Store
@@ -107,7 +107,7 @@ class FaultyOwners:
         self.owners = owners
         self.points = points
 
-    def gained(self, partitions: Sequence[int], committed: Committed | None) -> Positions:
+    def gained(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
         """Strike before, or after."""
         self.points.passed("restore:before")
         positions = self.owners.gained(partitions, committed)
@@ -115,18 +115,18 @@ class FaultyOwners:
         self._note("owned", partitions)
         return positions
 
-    def released(self, partitions: Sequence[int]) -> None:
+    def released(self, partitions: Sequence[Partition]) -> None:
         """Note it."""
         self.owners.released(partitions)
         self._note("released", partitions)
 
-    def lost(self, partitions: Sequence[int]) -> None:
+    def lost(self, partitions: Sequence[Partition]) -> None:
         """Note it."""
         self.owners.lost(partitions)
         self._note("lost", partitions)
 
-    def _note(self, word: str, partitions: Sequence[int]) -> None:
-        self.points.note(f"{word} {','.join(map(str, partitions))}")
+    def _note(self, word: str, partitions: Sequence[Partition]) -> None:
+        self.points.note(f"{word} {','.join(str(each.number) for each in partitions)}")
 
 
 class FaultySource:

@@ -17,10 +17,11 @@ from typing import Any
 from confluent_kafka import Producer
 
 from anabranch.kafka.clients import producer
+from anabranch.scope import GLOBAL, Scope, of_partition
 from benchmarks.faults import witness
 from benchmarks.faults.stream import SPICE, Spice, Stream
 from commands import wiring
-from consumers.checkpoint import state_of
+from consumers.checkpoint import positions_of, state_of
 from consumers.kafka.topics import create
 from consumers.stores.store import store_of
 
@@ -194,10 +195,10 @@ class Project:
         self.learners: list[Learner] = []
 
     @property
-    def scopes(self) -> dict[str, list[int]]:
+    def scopes(self) -> dict[Scope, list[int]]:
         """The partitions of each of its models."""
         every = list(range(len(self.stream.log)))
-        return {"global": every} if self.settings.scope == "global" else {f"p{each}": [each] for each in every}
+        return {GLOBAL: every} if self.settings.scope == "global" else {of_partition(each): [each] for each in every}
 
     @property
     def blobs(self) -> Path:
@@ -222,7 +223,7 @@ class Project:
         self.learners.append(learner)
         return learner
 
-    def state(self, scope: str = "global") -> dict[str, Any]:
+    def state(self, scope: Scope = GLOBAL) -> dict[str, Any]:
         """The newest checkpoint in the store; that of the very beginning if there is none yet."""
         store = store_of(self.settings, scope)
         entries = store.manifest()
@@ -232,11 +233,12 @@ class Project:
 
     def positions(self) -> dict[int, int]:
         """What the newest checkpoints have learned, by partition."""
-        return {p: at for scope in self.scopes for p, at in self.state(scope).get("positions", {}).items()}
+        held = [positions_of(self.state(scope).get("positions", {})) for scope in self.scopes]
+        return {partition.number: at for positions in held for partition, at in positions.items()}
 
-    def shown(self, scope: str = "global") -> dict[str, Any]:
+    def shown(self, scope: Scope = GLOBAL) -> dict[str, Any]:
         """What `anabranch state CONFIG --json` prints."""
-        which = [] if scope == "global" else ["--partition", scope.removeprefix("p")]
+        which = [] if scope.is_global else ["--partition", str(scope.number)]
         command = [sys.executable, "-m", "commands.main", "state", str(self.config), "--json", *which]
         shown: dict[str, Any] = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
         return shown

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from anabranch.messages import ModelUpdate
+from anabranch.scope import Scope
 from benchmarks.faults.oracle import Learned, announced_wrongly, learned, straight, unusable, updates
 from benchmarks.faults.project import Project
 
@@ -77,7 +78,7 @@ def _judge(
     row: Row,
     announced: Sequence[ModelUpdate],
     *,
-    scope: str,
+    scope: Scope,
     partitions: Sequence[int],
     late_repeats: bool,
     hashed: bool,

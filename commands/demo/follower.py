@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 from anabranch import Follower, follow
+from anabranch.events import Partition
 from anabranch.kafka.clients import at, consumer, reader
 from config import loading
 
@@ -67,7 +68,7 @@ def main(config: Path) -> None:
     settings = loading.load(config)
     topics = settings.topics
     events = consumer(reader(settings.kafka))
-    events.assign(at(topics.name("events"), {0: 0}))
+    events.assign(at({Partition(topics.name("events"), 0): 0}))
     with follow(settings.name, kafka=settings.kafka, topic=topics.name("updates")) as model:
         scorer = Scorer(model)
         while not stopping.is_set():

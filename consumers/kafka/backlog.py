@@ -1,13 +1,14 @@
 """Tells whether a member of the group is behind, and then has its partitions merged; pauses who had too much."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from anabranch.kafka.clients import at
 from consumers.kafka.merging import Merger
+from consumers.ports import Positions
 
 BEHIND = 1000
 """So many records may be left to read, and they are taken as they come: about what one poll brings."""
@@ -20,34 +21,33 @@ class KafkaBacklog:
         merges: whether partitions are merged at all; no, where each has a model of its own.
     """
 
-    def __init__(self, consumer: Consumer, topic: str, *, merges: bool) -> None:
+    def __init__(self, consumer: Consumer, *, merges: bool) -> None:
         self.consumer = consumer
-        self.topic = topic
         self.merges = merges
         self.merger = Merger()
-        self.paused: set[int] = set()
+        self.paused: set[Partition] = set()
 
     @property
     def is_ready(self) -> bool:
         """Whether there are records without another fetch."""
         return self.merger.is_ready
 
-    def holds(self, partition: int) -> bool:
+    def holds(self, partition: Partition) -> bool:
         """Whether a fetched record of the partition waits."""
         return self.merger.holds(partition)
 
-    def reached(self, partition: int) -> None:
+    def reached(self, partition: Partition) -> None:
         """The broker has told that the partition ends here."""
         self.merger.reached(partition)
 
-    def begin(self, read: Mapping[int, int], ends: Mapping[int, int]) -> None:
+    def begin(self, read: Positions, ends: Positions) -> None:
         """Drop what is held; the next records are those from `read` on, and behind is who is before its end."""
         if self.paused:
-            self.consumer.resume(at(self.topic, dict.fromkeys(self.paused, 0)))
+            self.consumer.resume(at(dict.fromkeys(self.paused, 0)))
             self.paused = set()
         self._merge_up_to(ends, read)
 
-    def _merge_up_to(self, ends: Mapping[int, int], read: Mapping[int, int]) -> None:
+    def _merge_up_to(self, ends: Positions, read: Positions) -> None:
         ended = {partition for partition, here in read.items() if here >= ends.get(partition, here)}
         merges = self.merges and len(read) > 1 and len(ended) < len(read)
         self.merger.begin({each: ends.get(each, here) for each, here in read.items()} if merges else {})
@@ -55,7 +55,12 @@ class KafkaBacklog:
             self.merger.reached(partition)
 
     def ordered(
-        self, records: Sequence[Record], max_records: int, *, read: Mapping[int, int], told: Mapping[int, int]
+        self,
+        records: Sequence[Record],
+        max_records: int,
+        *,
+        read: Positions,
+        told: Positions,
     ) -> Sequence[Record]:
         """The next records, given those that were just fetched.
 
@@ -72,7 +77,7 @@ class KafkaBacklog:
         self._make_room()
         return taken
 
-    def _look_ahead(self, read: Mapping[int, int], told: Mapping[int, int]) -> None:
+    def _look_ahead(self, read: Positions, told: Positions) -> None:
         """A full batch is a sign that more has come than was learned meanwhile: if it is much, it is merged."""
         if not self.merges:
             return
@@ -81,16 +86,16 @@ class KafkaBacklog:
         if sum(ends.values()) - sum(read.values()) > BEHIND:
             self._merge_up_to(ends, read)
 
-    def _end_heard_of(self, partition: int, here: int) -> int:
+    def _end_heard_of(self, partition: Partition, here: int) -> int:
         """Where a partition ended at the last fetch, without asking anybody."""
-        _, high = self.consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
+        _, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
         return max(here, high)
 
     def _make_room(self) -> None:
         """A partition that had its share of the bounds waits until the others have come as far."""
         roomy = self.paused - self.merger.crowded(0.5)
         if full := self.merger.crowded() - self.paused:
-            self.consumer.pause(at(self.topic, dict.fromkeys(full, 0)))
+            self.consumer.pause(at(dict.fromkeys(full, 0)))
         if roomy:
-            self.consumer.resume(at(self.topic, dict.fromkeys(roomy, 0)))
+            self.consumer.resume(at(dict.fromkeys(roomy, 0)))
         self.paused = (self.paused | full) - roomy

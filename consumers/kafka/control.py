@@ -6,7 +6,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from anabranch.kafka.clients import TIMEOUT_S, at, consumer, partitions, reader
 from config.settings import Settings
 from consumers.kafka.reader import record_of
@@ -41,7 +41,7 @@ class KafkaControl:
             raise KafkaUnavailable(f"{self.topic}: {error.args[0].str()}") from error
         # A position beyond the end: the topic was made anew.
         begin = high if position is None or position > high else max(low, position)
-        self.consumer.assign(at(self.topic, {PARTITION: begin}))
+        self.consumer.assign(at({Partition(self.topic, PARTITION): begin}))
         return begin
 
     def _is_there(self) -> bool:

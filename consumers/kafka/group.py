@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from anabranch.errors import AnabranchError, KafkaUnavailable, OwnershipLost, SessionExpired
+from anabranch.events import Partition
 from anabranch.kafka.clients import TIMEOUT_S, members
 from config.settings import Settings
 from consumers.patience import STOP_S
@@ -50,13 +51,13 @@ class Group:
             return OwnershipLost(f"{self.topic}: {reason}: another process owns this model now")
         return SessionExpired(f"{self.topic}: {reason}: nobody else owns the model")
 
-    def committed(self, consumer: Consumer, partitions: Iterable[int]) -> dict[int, TopicPartition]:
+    def committed(self, consumer: Consumer, partitions: Iterable[Partition]) -> dict[Partition, TopicPartition]:
         """What the group holds, by partition. An answer that did not come is not the answer that there is nothing.
 
         Raises:
             KafkaUnavailable: the answer did not come.
         """
-        wanted = [TopicPartition(self.topic, each) for each in partitions]
+        wanted = [TopicPartition(*each) for each in partitions]
         try:
             known = consumer.committed(wanted, timeout=TIMEOUT_S) if wanted else []
         except KafkaException as error:
@@ -64,9 +65,9 @@ class Group:
         for each in known:
             if each.error is not None:
                 raise KafkaUnavailable(f"offsets of group {self.id}: {each.error.str()}")
-        return {each.partition: each for each in known if each.offset >= 0}
+        return {Partition(each.topic, each.partition): each for each in known if each.offset >= 0}
 
-    def seen_from_outside(self, client: AdminClient, *, timeout_s: float) -> dict[int, TopicPartition]:
+    def seen_from_outside(self, client: AdminClient, *, timeout_s: float) -> dict[Partition, TopicPartition]:
         """The same, for somebody who is no member.
 
         Raises:
@@ -78,25 +79,30 @@ class Group:
             listed = answer.result().topic_partitions
         except KafkaException as error:
             raise KafkaUnavailable(f"offsets of group {self.id}: {error.args[0].str()}") from error
-        return {each.partition: each for each in listed if each.topic == self.topic and each.offset >= 0}
+        return {
+            Partition(each.topic, each.partition): each
+            for each in listed
+            if each.topic == self.topic and each.offset >= 0
+        }
 
 
-def newest_of(share: Iterable[int], known: Mapping[int, TopicPartition]) -> Committed | None:
+def newest_of(share: Iterable[Partition], known: Mapping[Partition, TopicPartition]) -> Committed | None:
     """What was committed for a share of the partitions, with the metadata of the newest checkpoint, which all share.
 
     None at the very first start. No positions, where the group has begun on others, and these were added since: those
     that it had when it began are begun by somebody else at this moment.
 
-    >>> known = {0: TopicPartition("events", 0, 7, '{"partitions":2,"number":3}')}
-    >>> newest_of([0], known).positions, newest_of([1], known), newest_of([2], known)
-    ({0: 7}, None, Committed(positions={}, metadata=''))
+    >>> first, second, third = (Partition("events", each) for each in range(3))
+    >>> known = {first: TopicPartition("events", 0, 7, '{"partitions":2,"number":3}')}
+    >>> newest_of([first], known).positions == {first: 7}, newest_of([second], known), newest_of([third], known)
+    (True, None, Committed(positions={}, metadata=''))
     """
     mine = [known[each] for each in share if each in known]
     if mine:
         metadata = max((each.metadata or "" for each in mine), key=_number)
-        return Committed({each.partition: each.offset for each in mine}, metadata)
+        return Committed({Partition(each.topic, each.partition): each.offset for each in mine}, metadata)
     had = min((_had(each.metadata or "") for each in known.values()), default=None)
-    return Committed({}, "") if had is not None and min(share, default=0) >= had else None
+    return Committed({}, "") if had is not None and min((each.number for each in share), default=0) >= had else None
 
 
 def _number(metadata: str) -> int:

@@ -9,7 +9,7 @@ one stands in a value which nobody has looked at yet. Where a timestamp is missi
 takes the place of the one before it in its partition: such a log comes in the order of its arrival.
 
 >>> merger = Merger()
->>> merger.begin({0: 3, 1: 2})
+>>> merger.begin({Partition("events", 0): 3, Partition("events", 1): 2})
 >>> at = lambda partition, offset, second: Record("events", partition, offset, second, None, b"")
 >>> merger.put([at(0, 0, 10.0), at(0, 1, 30.0), at(0, 2, 50.0)], now_s=99.0)
 >>> merger.take(9, monotonic_s=0.0)  # partition 1 may hold an older one
@@ -24,7 +24,7 @@ False
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from consumers.ports import Positions
 
 RECORDS_MAX = 100_000
@@ -56,10 +56,10 @@ class Merger:
         self.patience_s = patience_s
         self.begin({})
 
-    def begin(self, ends: Mapping[int, int]) -> None:
+    def begin(self, ends: Mapping[Partition, int]) -> None:
         """Drop what is held, and merge until every partition has come to its end; none: stop merging."""
         self.ends: Positions = dict(ends)
-        self.queues: dict[int, deque[Entry]] = {partition: deque() for partition in ends}
+        self.queues: dict[Partition, deque[Entry]] = {partition: deque() for partition in ends}
         self.merged: deque[Record] = deque()
         """What is certain to come next."""
         self.left = dict.fromkeys(ends, 0)
@@ -71,7 +71,7 @@ class Merger:
         """The partitions that have not come to their ends."""
         self.awaited = set(ends)
         """Those of them of which nothing is there."""
-        self.absent: set[int] = set()
+        self.absent: set[Partition] = set()
         """Those that have kept the others waiting for too long."""
         self.arrivals = 0
         self.waits_since_s: float | None = None
@@ -86,11 +86,11 @@ class Merger:
         """Whether `take` has something to give without another record coming."""
         return bool(self.merged) or (not self.awaited and any(self.left.values()))
 
-    def holds(self, partition: int) -> bool:
+    def holds(self, partition: Partition) -> bool:
         """Whether a record of the partition waits."""
         return bool(self.left.get(partition))
 
-    def crowded(self, share: float = 1.0) -> set[int]:
+    def crowded(self, share: float = 1.0) -> set[Partition]:
         """The partitions of which so large a part of their share of the bounds waits already."""
         parts = max(1, len(self.left))
         records = share * max(SHARE_MIN, self.records_max / parts)
@@ -101,7 +101,7 @@ class Merger:
         """Records that have come, each partition's in their order."""
         latest_s = now_s + AHEAD_S
         for record in records:
-            partition, stamped_s = record.partition, record.timestamp_s
+            partition, stamped_s = Partition(record.topic, record.partition), record.timestamp_s
             time_s, turn = self.last[partition]
             # Never back: the order within a partition is what its positions count.
             time_s, turn = (stamped_s, 0) if time_s < stamped_s <= latest_s else (time_s, turn + 1)
@@ -115,12 +115,12 @@ class Merger:
             if record.offset + 1 >= self.ends[partition]:
                 self.reached(partition)
 
-    def reached(self, partition: int) -> None:
+    def reached(self, partition: Partition) -> None:
         """The partition has come to its end: nothing of it is waited for any more."""
         self.behind.discard(partition)
         self._came(partition)
 
-    def _came(self, partition: int) -> None:
+    def _came(self, partition: Partition) -> None:
         self.awaited.discard(partition)
         self.absent.discard(partition)
         self.waits_since_s = None
@@ -132,8 +132,9 @@ class Merger:
             self._merge()
         taken = [self.merged.popleft() for _ in range(min(records_max, len(self.merged)))]
         for record in taken:
-            self.left[record.partition] -= 1
-            self.sizes[record.partition] -= len(record.value or b"")
+            partition = Partition(record.topic, record.partition)
+            self.left[partition] -= 1
+            self.sizes[partition] -= len(record.value or b"")
         return taken
 
     def _merge(self) -> None:

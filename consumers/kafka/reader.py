@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from confluent_kafka import Consumer, KafkaError, Message
 
 from anabranch.errors import KafkaUnavailable, LogTruncated
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from anabranch.kafka.clients import TIMEOUT_S, at, batch, consumer, reader
 from config.settings import Settings
 
@@ -42,7 +42,7 @@ class KafkaLogReader:
             starts[partition] = min(start, starts.get(partition, start))
         client = consumer({**reader(self.settings.kafka), "enable.partition.eof": True})
         try:
-            client.assign(at(self.topic, starts))
+            client.assign(at({Partition(self.topic, partition): start for partition, start in starts.items()}))
             yield from _in_order(client, runs)
         finally:
             client.close()

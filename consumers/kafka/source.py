@@ -13,7 +13,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from anabranch.errors import KafkaUnavailable, LogTruncated, OwnershipLost
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from anabranch.kafka.clients import LOST, SLICE_S, TIMEOUT_S, admin, at, batch, consumer, owner, partitions, sharer
 from config.settings import Settings
 from consumers.belonging import truncated
@@ -44,7 +44,7 @@ class KafkaSource:
         self.settings = settings
         self.stopping = stopping or threading.Event()
         self.topic = settings.topics.name("events")
-        self.all = partitions(settings.kafka, self.topic)
+        self.all = [Partition(self.topic, each) for each in partitions(settings.kafka, self.topic)]
         self.is_global = settings.scope == "global"
         self.is_cooperative = settings.assignment == "cooperative-sticky"
         self.group = Group(settings, stopping=self.stopping)
@@ -61,7 +61,7 @@ class KafkaSource:
         """Where the partitions ended when they were gained; None before the first assignment."""
         self.told: Positions = {}
         """Where the broker last said that a partition ends."""
-        self.backlog = KafkaBacklog(self.consumer, self.topic, merges=self.is_global)
+        self.backlog = KafkaBacklog(self.consumer, merges=self.is_global)
         self.rebalanced = False
         self.waits_since_s = self.said_s = 0.0
 
@@ -71,10 +71,10 @@ class KafkaSource:
         """Join the group; `owners` is told of what comes of it from within a later `poll`."""
 
         def on_assign(consumer: Consumer, assigned: list[TopicPartition]) -> None:
-            self._gain(owners, [each.partition for each in assigned])
+            self._gain(owners, _partitions(assigned))
 
         def on_revoke(consumer: Consumer, revoked: list[TopicPartition]) -> None:
-            self._give_up([each.partition for each in revoked], owners.released)
+            self._give_up(_partitions(revoked), owners.released)
 
         def on_lost(consumer: Consumer, lost: list[TopicPartition]) -> None:
             if self.is_global:
@@ -82,12 +82,12 @@ class KafkaSource:
                 with suppress(KafkaException):  # fenced already
                     self.consumer.unsubscribe()
                 raise self.group.gone("the broker has not heard from this process in time")
-            self._give_up([each.partition for each in lost], owners.lost)
+            self._give_up(_partitions(lost), owners.lost)
 
         self.waits_since_s = self.said_s = time.monotonic()
         self.consumer.subscribe([self.topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
-    def _gain(self, owners: Owners, assigned: list[int]) -> None:
+    def _gain(self, owners: Owners, assigned: list[Partition]) -> None:
         self.rebalanced = True
         self.group.member_id = self.consumer.memberid() or self.group.member_id
         gained = self._all_or_nothing(assigned)
@@ -97,14 +97,14 @@ class KafkaSource:
             positions |= owners.gained(share, newest_of(share, known))
         # assign(), not seek(): inside this callback that answers _STATE
         if self.is_cooperative:
-            self.consumer.incremental_assign(at(self.topic, positions))
+            self.consumer.incremental_assign(at(positions))
         else:
-            self.consumer.assign(at(self.topic, positions))
+            self.consumer.assign(at(positions))
         self.read |= positions
         self.ends = {**(self.ends or {}), **self.first_positions("latest", gained)}
         self._begin_reading()
 
-    def _give_up(self, partitions: list[int], tell: Callable[[Sequence[int]], None]) -> None:
+    def _give_up(self, partitions: list[Partition], tell: Callable[[Sequence[Partition]], None]) -> None:
         self.rebalanced = True
         tell(partitions)
         for each in partitions:
@@ -112,7 +112,7 @@ class KafkaSource:
             self.told.pop(each, None)
         self.backlog.begin({}, {})
 
-    def _all_or_nothing(self, assigned: list[int]) -> list[int]:
+    def _all_or_nothing(self, assigned: list[Partition]) -> list[Partition]:
         """A global model owns every partition.
 
         A member that comes back within its session gets what it had, which partitions that were added since are not
@@ -126,7 +126,7 @@ class KafkaSource:
                 f"{len(assigned)} of {len(self.all)} partitions of {self.topic} are assigned to this process: "
                 f"something else is in its group {self.group.id}; a global model owns them all"
             )
-        log.info("partitions were added", topic=self.topic, partitions=missing)
+        log.info("partitions were added", topic=self.topic, partitions=[each.number for each in missing])
         return sorted([*assigned, *missing])
 
     def _say_that_it_waits(self) -> None:
@@ -149,21 +149,21 @@ class KafkaSource:
         """Which log the topic is now."""
         return origin(self.admin, self.topic)
 
-    def first_positions(self, start: str, partitions: Sequence[int]) -> Positions:
+    def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The first or the next offset of each partition."""
         return {partition: self._watermarks(partition)[0 if start == "earliest" else 1] for partition in partitions}
 
-    def _watermarks(self, partition: int) -> tuple[int, int]:
+    def _watermarks(self, partition: Partition) -> tuple[int, int]:
         try:
-            low, high = self.consumer.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=TIMEOUT_S)
+            low, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), timeout=TIMEOUT_S)
         except KafkaException as error:
-            raise KafkaUnavailable(f"{self.topic} partition {partition}: {error.args[0].str()}") from error
+            raise KafkaUnavailable(f"{partition.topic} partition {partition.number}: {error.args[0].str()}") from error
         return low, high
 
     def rewind(self, positions: Positions) -> None:
         """Read on from `positions`."""
         self.read = dict(positions)
-        there = at(self.topic, positions)
+        there = at(positions)
         if self.is_cooperative:
             self.consumer.incremental_unassign(there)
             self.consumer.incremental_assign(there)
@@ -195,7 +195,7 @@ class KafkaSource:
     def _hand_on(self, records: Sequence[Record]) -> Sequence[Record]:
         """Note what was read: up to where the broker told that a partition ends, where none of it waits any more."""
         for record in records:
-            self.read[record.partition] = record.offset + 1
+            self.read[Partition(record.topic, record.partition)] = record.offset + 1
         for partition, end in self.told.items():
             if not self.backlog.holds(partition):
                 # Behind the last record there may be control records, which nobody sees.
@@ -204,7 +204,7 @@ class KafkaSource:
 
     def _heed(self, message: Message) -> bool:
         """What came instead of a record: most faults mend by themselves."""
-        error, partition = message.error(), message.partition() or 0
+        error, partition = message.error(), Partition(message.topic() or self.topic, message.partition() or 0)
         assert error is not None
         if error.code() == KafkaError._PARTITION_EOF and partition in self.read:
             self.told[partition] = message.offset() or 0
@@ -217,14 +217,14 @@ class KafkaSource:
             raise KafkaUnavailable(f"{self.topic}: {error.str()}")
         return False
 
-    def _truncated(self, partition: int) -> LogTruncated:
+    def _truncated(self, partition: Partition) -> LogTruncated:
         """What the log no longer holds, of what comes next."""
         first, here = self.first_positions("earliest", [partition])[partition], self.read.get(partition, 0)
         if first > here:
-            return LogTruncated(truncated(self.topic, {partition: (here, first)}))
+            return LogTruncated(truncated(partition.topic, {partition.number: (here, first)}))
         return LogTruncated(
-            f"{self.topic} partition {partition} holds no offset {here}, and begins at {first}: it was made anew, "
-            "or cut; start again, which says what can be done"
+            f"{partition.topic} partition {partition.number} holds no offset {here}, and begins at {first}: it was "
+            "made anew, or cut; start again, which says what can be done"
         )
 
     def at_end(self) -> bool:
@@ -263,7 +263,7 @@ class KafkaSource:
 
     def _commit(self, positions: Positions, metadata: str) -> KafkaError | None:
         try:
-            done = self.consumer.commit(offsets=at(self.topic, positions, metadata), asynchronous=False)
+            done = self.consumer.commit(offsets=at(positions, metadata), asynchronous=False)
         except KafkaException as error:
             refused: KafkaError = error.args[0]
             return refused
@@ -272,3 +272,7 @@ class KafkaSource:
     def close(self) -> None:
         """Leave. A static member keeps its place in the group: when it comes back it finds it."""
         self.consumer.close()
+
+
+def _partitions(several: list[TopicPartition]) -> list[Partition]:
+    return [Partition(each.topic, each.partition) for each in several]

@@ -11,6 +11,7 @@ from confluent_kafka.admin import ClusterMetadata, ConfigResource, NewTopic, Res
 
 from anabranch.artifact import CHUNK_BYTES
 from anabranch.errors import KafkaRefused, KafkaUnavailable
+from anabranch.events import Partition
 from anabranch.kafka.clients import (
     ABSENT,
     TIMEOUT_S,
@@ -234,7 +235,7 @@ def _without_a_last_record(configured: dict[str, Any], topic: str, ends: Mapping
     found, until_s = set(last), time.monotonic() + ANSWER_S
     open_ends = set(last)
     with closing(consumer({**configured, "enable.partition.eof": True})) as client:
-        client.assign(at(topic, last))
+        client.assign(at({Partition(topic, partition): offset for partition, offset in last.items()}))
         while open_ends and time.monotonic() < until_s:
             for message in batch(client, 100, timeout_s=0.1):
                 error = message.error()

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from anabranch.errors import CheckpointMissing, ConfigError, StoreUnavailable
+from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from consumers.ports import Store
 from consumers.stores.blobs import verified
@@ -21,7 +22,7 @@ from consumers.stores.manifest import NAME, Entry, Kept, appended, packed, unpac
 REAL_FILES = RealFiles()
 
 
-def store_of(settings: Settings, scope: str = "global", *, make: bool = True) -> Store:
+def store_of(settings: Settings, scope: Scope = GLOBAL, *, make: bool = True) -> Store:
     """The store that `checkpoint.store` names, with a folder of its own for the model, and in it for each partition.
 
     Args:
@@ -31,7 +32,7 @@ def store_of(settings: Settings, scope: str = "global", *, make: bool = True) ->
         ConfigError: no store has such an address, or what it needs is not installed.
     """
     address, keep = settings.checkpoint.store, settings.checkpoint.keep
-    folder = settings.name if scope == "global" else f"{settings.name}/{scope}"
+    folder = scope.within(settings.name, "/")
     scheme = re.match(r"([A-Za-z0-9+.-]+)://", address)
     if scheme is None or scheme[1] == "file":
         return FileStore(Path(address.removeprefix("file://")) / folder, keep=keep, make=make)

@@ -12,7 +12,6 @@ from consumers.checkpoint import rebuilt_from
 from consumers.guard.guard import Guard
 from consumers.jobs.recruiting import outcome
 from consumers.owner import First, Owner
-from consumers.ports import Positions
 from detectors.watch import Watch
 from evaluation.simulation.journal import Past
 from evaluation.simulation.recruiting import Input
@@ -48,7 +47,7 @@ class Straight:
                 self._admit(waiting.pop())
         assert not waiting, f"{waiting} came after the last event"
 
-    def rebuild(self, begun: Positions) -> None:
+    def rebuild(self, begun: dict[int, int]) -> None:
         """What was promoted on the way is not announced; the champion is, when all is learned."""
         promotion = self.lane.rebuilt(reason=rebuilt_from(begun))
         self.promotions = [] if promotion is None else [promotion]
@@ -120,7 +119,7 @@ class Oracle:
     def _topic(self, which: str) -> str:
         return self.settings.topics.name(which)
 
-    def _begun(self) -> Positions:
+    def _begun(self) -> dict[int, int]:
         """Where a rebuild has begun: at what retention has left."""
         topic = self._topic("events")
         return {partition: self.log.start_of(topic, partition) for partition in range(self.log.partitions)}
@@ -144,7 +143,7 @@ class Oracle:
         ]
         yield f"the learning state is not that of the straight run; they differ in {', '.join(differing)}"
 
-    def _complete(self, guard: Guard, learned: set[Place], begun: Positions) -> Iterator[str]:
+    def _complete(self, guard: Guard, learned: set[Place], begun: dict[int, int]) -> Iterator[str]:
         """Every record was learned, or else the guard that has seen everything still refuses it, or it is poison.
 
         Those before the positions at which all begun are none of its business.
@@ -194,7 +193,7 @@ def _once(places: Sequence[Place], stream: Stream, *, learned: int) -> Iterator[
     """The recorded order names each event at most once, in the order of its partition, and all of them."""
     if len(places) != learned:
         yield f"{learned} events were learned, the lineage holds {len(places)}"
-    last: Positions = {}
+    last: dict[int, int] = {}
     for partition, offset in places:
         if (partition, offset) not in stream.records:
             yield f"partition {partition} offset {offset} was learned, and never was"
@@ -206,8 +205,8 @@ def _once(places: Sequence[Place], stream: Stream, *, learned: int) -> Iterator[
 def announced_once(updates: Sequence[ModelUpdate], *, calm: bool, rebuilt: bool = False) -> Iterator[str]:
     """An (epoch, seq) is always the same update, and for a reader of the topic they rise without a gap.
 
-    A new epoch begins only where a checkpoint was lost. A rebuild reads no checkpoint: what the last one had still to
-    announce, it does not; a process that was taken over may do so afterwards, and nobody takes the older for the newer.
+    But a rebuild reads no checkpoint: what the last one had still to announce, it does not; a process that was taken
+    over may do so afterwards, and nobody takes the older for the newer.
     """
     known: dict[tuple[int, int], ModelUpdate] = {}
     newest = (0, 0)
@@ -217,8 +216,6 @@ def announced_once(updates: Sequence[ModelUpdate], *, calm: bool, rebuilt: bool 
             yield f"two updates are called epoch {at[0]} seq {at[1]}: {_brief(known[at])} and {_brief(update)}"
         if known[at] is not update:
             continue
-        if calm and not rebuilt and update.epoch > 1:
-            yield f"epoch {at[0]} has begun, and no checkpoint was lost"
         if at < newest and calm and not rebuilt:
             yield f"epoch {at[0]} seq {at[1]} was first announced after epoch {newest[0]} seq {newest[1]}"
         if at > newest:

@@ -20,10 +20,12 @@ from anabranch.errors import (
     SessionExpired,
     StoreUnavailable,
 )
+from anabranch.events import Partition
 from anabranch.messages import TrainedOn
+from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.loop import LearningLoop
-from consumers.owner import GLOBAL, Gain, Ports
+from consumers.owner import Gain, Ports
 from evaluation.simulation.journal import Journal, Past
 from evaluation.simulation.oracle import Oracle
 from evaluation.simulation.recruiting import SimulatedRecruiter
@@ -107,10 +109,10 @@ class Simulation:
         self.done = ""
         """The name of the process that has learned everything."""
 
-    def _scopes(self) -> dict[str, list[int]]:
+    def _scopes(self) -> dict[Scope, list[int]]:
         """The partitions of each model."""
         every = list(range(self.log.partitions))
-        return {f"p{each}": [each] for each in every} if self.log.shared else {GLOBAL: every}
+        return {of_partition(each): [each] for each in every} if self.log.shared else {GLOBAL: every}
 
     def _holds(self, sha256: str) -> bool:
         return any(volume.holds(sha256) for volume in self.volumes.values())
@@ -202,7 +204,7 @@ class Simulation:
         self.loops[process.name] = loop
         loop.run(until_end=True)
 
-    def _store(self, process: Process, scope: str, *, rebuild: bool) -> Journal:
+    def _store(self, process: Process, scope: Scope, *, rebuild: bool) -> Journal:
         """The store of an owner, who begins without a past."""
         past = self.pasts[process.name, scope] = Past()
         volume = self.volumes.get(scope) or next(iter(self.volumes.values()))  # a loop tries its settings on a spare
@@ -322,7 +324,8 @@ class Simulation:
             names = [str(entry[which]) for entry in entries if entry for which in ("sha", "parent")]
             kept = [self.log.positions_of.get(name) for name in names]
             for partition in partitions:
-                safe = min((each.get(partition, 0) if each else 0 for each in kept), default=0)
+                at = Partition(topic, partition)
+                safe = min((each.get(at, 0) if each else 0 for each in kept), default=0)
                 before = self.rng.randint(0, safe)
                 self.schedule.note("world", f"retention takes partition {partition} before offset {before}")
                 self.log.trim(topic, before=before, partition=partition)

@@ -27,7 +27,7 @@ class WitnessedLog(MemoryLog):
         entry = orjson.loads(committed.metadata)
         if not self.holds(entry["sha"]):
             self.findings.append(f"checkpoint {entry['number']} was committed before its blob was durable")
-        before = self.committed_of(committed.positions) if self.shared else self.committed
+        before = self.committed_of(each.number for each in committed.positions) if self.shared else self.committed
         if before is not None and before.metadata:
             self._follows(entry, orjson.loads(before.metadata))
         self.positions_of.setdefault(entry["sha"], committed.positions)

@@ -36,9 +36,9 @@ class FaultySource(MemorySource):
         super().start(owners)
 
     def _gain(self, partitions: Sequence[int]) -> None:
-        committed = self.process.act("read commits", lambda: self.log.committed_of(partitions))
+        committed = self.process.act("read commits", lambda: self.log.committed_of(partitions, self.topic))
         self.joined = True
-        self.positions |= self.owners.gained(partitions, committed)
+        self.positions |= self.owners.gained(self._named(partitions), committed)
 
     @property
     def is_displaced(self) -> bool:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import orjson
 
 from anabranch.errors import LogTruncated, OwnershipLost, SessionExpired
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from consumers.ports import Committed, Origin, Owners, Positions, Sent
+
+EVENTS = "events"
 
 
 @dataclass
@@ -54,15 +56,15 @@ class MemoryLog:
 
     def commit(self, committed: Committed) -> None:
         """What the next owner of these partitions will find."""
-        self.commits |= {partition: (at, committed.metadata) for partition, at in committed.positions.items()}
+        self.commits |= {partition.number: (at, committed.metadata) for partition, at in committed.positions.items()}
 
-    def committed_of(self, partitions: Iterable[int]) -> Committed | None:
+    def committed_of(self, partitions: Iterable[int], topic: str = EVENTS) -> Committed | None:
         """What the group holds for some partitions, with the newest metadata of them."""
         known = {partition: self.commits[partition] for partition in partitions if partition in self.commits}
         if not known:
             return None
         newest = max((metadata for _, metadata in known.values()), key=_number)
-        return Committed({partition: at for partition, (at, _) in known.items()}, newest)
+        return Committed({Partition(topic, partition): at for partition, (at, _) in known.items()}, newest)
 
     @property
     def committed(self) -> Committed | None:
@@ -134,34 +136,37 @@ class MemorySource:
 
     def _gain(self, partitions: Sequence[int]) -> None:
         self.joined = True
-        self.positions |= self.owners.gained(partitions, self.log.committed_of(partitions))
+        self.positions |= self.owners.gained(self._named(partitions), self.log.committed_of(partitions, self.topic))
+
+    def _named(self, numbers: Iterable[int]) -> list[Partition]:
+        return [Partition(self.topic, each) for each in numbers]
 
     def _rebalance(self) -> None:
         """Give up and take what the group says, one partition after the other."""
-        self._drop([each for each in self.positions if self.log.owners.get(each) is not self], self.owners.lost)
+        self._drop([each for each in self.positions if self.log.owners.get(each.number) is not self], self.owners.lost)
         if self not in self.log.members:
             self.log.join(self)
         share = self.log.share_of(self)
-        self._drop([each for each in self.positions if each not in share], self.owners.released)
+        self._drop([each for each in self.positions if each.number not in share], self.owners.released)
         for each in share:
-            if each not in self.positions and each not in self.log.owners:
+            if Partition(self.topic, each) not in self.positions and each not in self.log.owners:
                 self.log.owners[each] = self
                 self._gain([each])
         self.joined = True
 
-    def _drop(self, partitions: Sequence[int], tell: Callable[[Sequence[int]], None]) -> None:
+    def _drop(self, partitions: Sequence[Partition], tell: Callable[[Sequence[Partition]], None]) -> None:
         if partitions:
             tell(partitions)
         for each in partitions:
             del self.positions[each]
-            if self.log.owners.get(each) is self:
-                del self.log.owners[each]
+            if self.log.owners.get(each.number) is self:
+                del self.log.owners[each.number]
 
-    def first_positions(self, start: str, partitions: Sequence[int]) -> Positions:
+    def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The first or the next offset of each partition."""
         if start == "earliest":
-            return {partition: self.log.start_of(self.topic, partition) for partition in partitions}
-        return {partition: self.log.next_offset.get((self.topic, partition), 0) for partition in partitions}
+            return {partition: self.log.start_of(*partition) for partition in partitions}
+        return {partition: self.log.next_offset.get(partition, 0) for partition in partitions}
 
     def origin(self) -> Origin:
         """Which log it is."""
@@ -181,20 +186,22 @@ class MemorySource:
             taken += self._next(partition, position, max_records - len(taken))
         return taken
 
-    def _next(self, partition: int, position: int, most: int) -> Sequence[Record]:
+    def _next(self, partition: Partition, position: int, most: int) -> Sequence[Record]:
         """At most so many records of a partition from its position, which moves on."""
         self._still_there(partition, position)
-        records = self.log.records.get((self.topic, partition), [])
+        records = self.log.records.get(partition, [])
         start = bisect_left(records, position, key=lambda record: record.offset)
         fresh = records[start : start + most]
         if fresh:
             self.positions[partition] = fresh[-1].offset + 1
         return fresh
 
-    def _still_there(self, partition: int, position: int) -> None:
-        start = self.log.start_of(self.topic, partition)
+    def _still_there(self, partition: Partition, position: int) -> None:
+        start = self.log.start_of(*partition)
         if position < start:
-            raise LogTruncated(f"{self.topic} partition {partition}: offsets {position} to {start - 1} are gone")
+            raise LogTruncated(
+                f"{partition.topic} partition {partition.number}: offsets {position} to {start - 1} are gone"
+            )
 
     def commit(self, positions: Positions, metadata: str) -> None:
         """Commit, unless another source has taken over."""
@@ -204,19 +211,19 @@ class MemorySource:
             raise OwnershipLost("the commit was refused: another source has taken the topic over")
         self.log.commit(Committed(dict(positions), metadata))
 
-    def owns(self, partitions: Iterable[int]) -> bool:
+    def owns(self, partitions: Iterable[Partition]) -> bool:
         """Whether nobody has taken any of them over."""
-        return all(self.log.owners.get(each) is self for each in partitions)
+        return all(self.log.owners.get(each.number) is self for each in partitions)
 
     def at_end(self) -> bool:
         """Whether nothing is left to read."""
         return self.joined and all(
-            position >= self.log.next_offset.get((self.topic, partition), 0) or not self._left(partition, position)
+            position >= self.log.next_offset.get(partition, 0) or not self._left(partition, position)
             for partition, position in self.positions.items()
         )
 
-    def _left(self, partition: int, position: int) -> bool:
-        records = self.log.records.get((self.topic, partition), [])
+    def _left(self, partition: Partition, position: int) -> bool:
+        records = self.log.records.get(partition, [])
         return bool(records) and records[-1].offset >= position
 
     def close(self) -> None:
@@ -231,7 +238,7 @@ class MemorySource:
             LogTruncated: retention has taken some.
         """
         for partition, start, end in runs:
-            self._still_there(partition, start)
+            self._still_there(Partition(self.topic, partition), start)
             for record in self.log.records.get((self.topic, partition), []):
                 if start <= record.offset < end:
                     yield record
