@@ -29,8 +29,8 @@ from commands.brokers.local import LocalKafka, create_topic
 from consumers.loop import LearningLoop
 from consumers.ports import Store
 from evaluation.simulation.world import Dying
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 WHICH = "ANABRANCH_TEST_KAFKA"  # an address, or the word jars, which passes a Docker engine by
 
 # No deadline: two cores are shared with a broker. In CI the examples are always the same ones.

@@ -24,8 +24,8 @@ from commands.main import VERBS, app
 from config.loading import build
 from consumers.announcer import update_key
 from consumers.kafka.outlet import KafkaOutlet
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 MODEL = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
 
 

@@ -28,10 +28,10 @@ from consumers.kafka.merging import Merger
 from consumers.kafka.reader import KafkaLogReader
 from consumers.kafka.topics import create
 from consumers.owner import PLAIN, Gain, Owner
+from support.checkout import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parent.parent
 FIRST_MS = int(time.time() * 1000) - 3_600_000
 """The records' timestamps: a millisecond each."""
 HANGS_S = 60.0

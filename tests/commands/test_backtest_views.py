@@ -22,8 +22,8 @@ from commands.backtest import _painter
 from commands.views import backtest as backtest_view
 from commands.views.backtest_plot import _name_swaps
 from evaluation.trace import Trace
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 BAYES, TREE = "naive_bayes.GaussianNB", "tree.HoeffdingTreeClassifier"
 
 

@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +46,7 @@ from river import (
 )
 
 from anabranch.statetree import StateTreeError, decode, digest, encode, refusals
+from support.checkout import ROOT
 
 TRAINED, CONTINUED = 500, 200
 NUMBERS = ("amount", "age", "hour", "ratio")
@@ -521,7 +521,7 @@ def test_another_process_finds_the_same_digest(hash_seed: str) -> None:
     code = "import runpy, sys; print(*runpy.run_path(sys.argv[1])['trained_digests']())"
     ran = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code, __file__],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
         capture_output=True,
         text=True,
         check=True,

@@ -22,8 +22,8 @@ from anabranch.kafka import updates as kafka_updates
 from commands import wiring
 from commands.brokers.local import LocalKafka
 from commands.main import app, exit_code
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 STOP_S = 10.0
 
 

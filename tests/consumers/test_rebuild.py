@@ -28,8 +28,8 @@ from consumers.owner import Gain, Ports
 from consumers.stores.store import MemoryStore
 from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from learners.models import catalogue
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = build(
     {
         "name": "m",

@@ -25,6 +25,7 @@ from learners.emitted import NOTHING, Promotion
 from learners.lane import Lane
 from learners.models import catalogue
 from learners.retraining.jobs import Job, Recruited, retrain
+from support.checkout import ROOT
 
 
 class Reads(base.Classifier):
@@ -632,8 +633,12 @@ def raises_or_says(lane: Lane, each: AcceptedEvent) -> list[Any]:
 @pytest.mark.parametrize("hash_seed", ["0", "1", "77"])
 def test_the_same_stream_gives_the_same_state_in_any_process(hash_seed: str) -> None:
     """Also where Python hashes strings differently, with words as features."""
-    tests = Path(__file__).parent
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"}
+    tests, here = ROOT / "tests", Path(__file__).parent
+    environment = {
+        **os.environ,
+        "PYTHONHASHSEED": hash_seed,
+        "PYTHONPATH": os.pathsep.join(map(str, (tests, here, ROOT))),
+    }
     command = [sys.executable, "-c", "import test_lane; print(test_lane.whole_run())"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == whole_run(), done.stderr

@@ -4,7 +4,6 @@ import hashlib
 import random
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,8 +23,8 @@ from learners.lane import Lane
 from learners.models import catalogue
 from learners.retraining.jobs import Job, Plan, retrain
 from learners.retraining.lineage import Run
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 MODELS = ["reco.Baseline", "reco.BiasedMF", "reco.FunkMF", "reco.RandomNormal"]
 
 

@@ -20,8 +20,8 @@ from commands.main import app
 from config import loading
 from evaluation import files
 from learners.models import catalogue
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

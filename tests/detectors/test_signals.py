@@ -3,7 +3,6 @@
 import random
 import re
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,7 @@ from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue
 from learners.retraining.jobs import Job
-
-ROOT = Path(__file__).resolve().parent.parent
+from support.checkout import ROOT
 
 
 class Always(base.Classifier):

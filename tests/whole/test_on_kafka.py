@@ -23,10 +23,10 @@ from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.updates import Updates
 from anabranch.messages import ModelUpdate, decode, encode
+from support.checkout import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parent.parent
 GAUSSIAN = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
 SCALED_LINEAR = (
     '[model]\nsteps = [{ use = "preprocessing.StandardScaler" }, { use = "linear_model.LogisticRegression" }]\n'

@@ -20,8 +20,7 @@ from anabranch.errors import KafkaUnavailable
 from commands.brokers.embedded import EmbeddedKafka
 from commands.brokers.jars import KAFKA_VERSION, kafka_jars
 from commands.brokers.local import LocalKafka, create_topic, main
-
-ROOT = Path(__file__).resolve().parent.parent
+from support.checkout import ROOT
 
 
 class RealKafka(Protocol):

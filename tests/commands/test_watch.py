@@ -14,8 +14,8 @@ from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, Tr
 from commands.views.watch import line
 from config.loading import load
 from consumers.kafka.outlet import KafkaOutlet
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
 TOPICS = ("signals", "lifecycle", "alerts", "reports", "dead_letters", "updates", "control")
 PLACE: dict[str, Any] = {"partition": 0, "offset": 7}

@@ -12,8 +12,8 @@ from config.loading import build
 from config.settings import Detector
 from detectors.calibration import KNOBS, Bench, Trial, chosen
 from detectors.catalogue import gauge_of
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 RNG = random.Random(5)
 LOSSES = [float(RNG.random() < 0.2) for _ in range(4000)]
 

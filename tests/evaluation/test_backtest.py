@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from river import evaluate, linear_model, metrics, preprocessing, stream, tree
 
-ROOT = Path(__file__).resolve().parent.parent
+from support.checkout import ROOT
+
 MODELS = {
     "tree": ('{ use = "tree.HoeffdingTreeClassifier" }', tree.HoeffdingTreeClassifier),
     "linear": (

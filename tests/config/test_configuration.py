@@ -14,8 +14,8 @@ from config.loading import build
 from config.settings import AtLeast, Settings
 from consumers.guard.guard import Guard
 from evaluation import files
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.toml"))
 
 

@@ -17,6 +17,7 @@ from consumers.clock import SystemClock
 from consumers.jobs.processes import PREFIX, ProcessRecruiter, tidy
 from learners.retraining.jobs import Job, Plan, Recruited
 from learners.retraining.lineage import Run
+from support.checkout import ROOT
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:9", "log_level": 0}
 JOB = Job("m-9", event=9, reason="drift", seed=1, plans=(Plan("r9-last-9", (Run(0, 0, 9),)),))
@@ -67,7 +68,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_job_ends_when_the_learner_is_killed_and_the_next_one_tidies_up(folder: Path, tmp_path: Path) -> None:
     """kill -9 of the parent: the child goes by itself, and its folder at the next start."""
     (tmp_path / "tests_job.py").write_text(Path(__file__).read_text())
-    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])
+    path = os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "tests")))
     command = [sys.executable, "-c", PARENT]
     parent = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

@@ -24,8 +24,8 @@ from evaluation.simulation.schedules import Finding, Loop, Scenario, Simulation
 from evaluation.simulation.stream import Recipe, Synthetic
 from evaluation.simulation.volumes import VOLUMES, FolderVolume
 from learners.emitted import Emitted
+from support.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SEEDS_TO_FIND = 120
 """Within so many schedules each planted bug is found."""
 

@@ -3,14 +3,12 @@
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from anabranch.messages import Retrain, decode
 from config.loading import build
 from consumers.kafka.control import KafkaControl
-
-ROOT = Path(__file__).resolve().parent.parent
+from support.checkout import ROOT
 
 
 def ask(bootstrap: str, topic: str, reason: str) -> str:
