@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from test_follower import Publisher, eventually
 
 from anabranch import candidates, follow
 from anabranch.artifact import chunk_key
@@ -14,19 +13,14 @@ from anabranch.errors import ConfigError
 from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.updates import EPOCH_MAX
-from anabranch.messages import ArtifactPointer, ModelUpdate
+from anabranch.messages import ModelUpdate
 from commands import wiring
+from support.publisher import UPDATE, Publisher
+from support.waiting import until
 
 GOOD = 3
 TOPICS = ("updates", "artifacts")
 
-UPDATE = ModelUpdate(
-    model="m", version=1, kind="first", epoch=1, seq=1, event=1, partition=0, offset=0, event_ts=0, announced_ts=0,
-    reason="", member="first", river="", python="", numpy="",
-    artifact=ArtifactPointer(
-        topic="a", partition=0, first_offset=0, last_offset=0, chunks=1, sha256="a", size_bytes=1
-    ),
-)  # fmt: skip
 
 Bad = Callable[[Publisher, ModelUpdate], None]
 
@@ -150,7 +144,7 @@ def test_an_artifact_that_comes_late_is_taken_in_time(embedded: Any, monkeypatch
     publisher.say(good.model_copy(update={"seq": 2, "version": 2, "artifact": place}))
     with follow("m", kafka=publisher.kafka) as model:
         assert model.wait(timeout_s=20).version == 1
-        eventually(lambda: "which holds 0 to 0" in str(model.last_refusal))
+        until(lambda: "which holds 0 to 0" in str(model.last_refusal))
         key = chunk_key("m", "global", 2, sha256=good.artifact.sha256)
         data = kafka_artifacts.fetch(publisher.kafka, good)
         publisher.outlet.send(place.topic, key=f"{key}0", value=data, partition=place.partition)

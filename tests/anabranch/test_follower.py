@@ -2,57 +2,17 @@
 
 import re
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
-from river import dummy
 
 from anabranch import candidates, follow, follower
 from anabranch.errors import KafkaUnavailable, NoChampionYet
 from anabranch.kafka import artifacts as kafka_artifacts
-from anabranch.kafka.clients import producer
-from anabranch.messages import ModelUpdate, TrainedOn, encode
-from config.loading import build
-from consumers.announcer import Announcer, update_key
-from consumers.clock import SystemClock
-from consumers.kafka.outlet import KafkaOutlet
-from learners.emitted import Promotion
-
-
-class Publisher:
-    """Announces models that always answer the same number of True labels seen."""
-
-    def __init__(self, bootstrap: str, *, prefix: str = "", name: str = "m") -> None:
-        # The embedded broker does not wake a waiting reader when a record comes.
-        self.kafka: dict[str, Any] = {"bootstrap.servers": bootstrap, "fetch.wait.max.ms": 50}
-        model = {"steps": [{"use": "dummy.PriorClassifier"}]}
-        self.settings = build(
-            {"name": name, "task": "binary", "model": model, "topics": {"prefix": prefix}, "kafka": self.kafka}
-        )
-        self.topic = self.settings.topics.name("updates")
-        self.outlet = KafkaOutlet(producer(self.kafka))
-        self.announcer = Announcer(self.settings, scope="global", outlet=self.outlet, clock=SystemClock())
-
-    def announce(self, version: int, **changes: Any) -> ModelUpdate:
-        model = dummy.PriorClassifier()
-        for label in [True] * version + [False]:
-            model.learn_one({}, label)
-        promotion = Promotion(
-            kind="refresh", version=version, event=version, partition=0, offset=version, event_ts=0.0, member="first",
-            model=model, trained_on=TrainedOn(), reason="test", scores={}, canary=({"a": 1.0},),
-        )  # fmt: skip
-        update = self.announcer.prepare(promotion, epoch=1, seq=version, features=["a"])
-        update = update.model_copy(update=changes)
-        self.say(update)
-        return update
-
-    def say(self, update: ModelUpdate, *, key: str | None = None) -> None:
-        """Put an update on the topic."""
-        self.outlet.send(self.topic, key=key or update_key(update), value=encode(update))
-        self.outlet.flush()
+from anabranch.messages import ModelUpdate, encode
+from support.publisher import Publisher
+from support.waiting import until
 
 
 @pytest.fixture
@@ -62,13 +22,6 @@ def publisher(embedded: Any) -> Publisher:
     made.outlet.send("model-updates", key="other/global/1", value=b"{}")
     made.outlet.flush()
     return made
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true within 20 s"
-        time.sleep(0.02)
 
 
 def test_predictions_are_made_by_whole_versions_while_threads_predict(publisher: Publisher) -> None:
@@ -117,7 +70,7 @@ def test_an_update_that_is_not_right_keeps_the_model_in_use(
     with follow("m", kafka=publisher.kafka) as model:
         model.wait(timeout_s=20)
         publisher.announce(2, **fault)
-        eventually(lambda: model.last_refusal is not None)
+        until(lambda: model.last_refusal is not None)
         assert reason in str(model.last_refusal)
         assert model.version == 1
         publisher.announce(3)
@@ -164,7 +117,7 @@ def test_a_record_that_nobody_can_read_stops_nobody(publisher: Publisher) -> Non
         publisher.announce(3)
         model.wait(version=3, timeout_s=20)
         said = r"model-updates partition \d offset 0: not a ModelUpdate"  # it may be read after the one behind it
-        eventually(lambda: re.match(said, model.last_refusal or "") is not None)
+        until(lambda: re.match(said, model.last_refusal or "") is not None)
     with follow("m", kafka=publisher.kafka) as late:
         assert late.wait(version=3, timeout_s=20).version == 3
 

@@ -2,10 +2,7 @@
 
 import datetime as dt
 import math
-import os
 import random
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -46,7 +43,7 @@ from river import (
 )
 
 from anabranch.statetree import StateTreeError, decode, digest, encode, refusals
-from support.checkout import ROOT
+from support.command_line import python
 
 TRAINED, CONTINUED = 500, 200
 NUMBERS = ("amount", "age", "hour", "ratio")
@@ -519,11 +516,5 @@ def trained_digests() -> list[str]:
 def test_another_process_finds_the_same_digest(hash_seed: str) -> None:
     """Neither the order of sets nor interned strings reach the bytes."""
     code = "import runpy, sys; print(*runpy.run_path(sys.argv[1])['trained_digests']())"
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, __file__],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout.split() == trained_digests()
+    said = python("-W", "ignore", "-c", code, __file__, PYTHONHASHSEED=hash_seed)
+    assert said.split() == trained_digests()

@@ -3,7 +3,6 @@
 import io
 import itertools
 import json
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -22,14 +21,9 @@ from commands.backtest import _painter
 from commands.views import backtest as backtest_view
 from commands.views.backtest_plot import _name_swaps
 from evaluation.trace import Trace
-from support.checkout import ROOT
+from support.command_line import anabranch
 
 BAYES, TREE = "naive_bayes.GaussianNB", "tree.HoeffdingTreeClassifier"
-
-
-def anabranch(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "commands.main", *map(str, words)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=120)
 
 
 def config_in(folder: Path, name: str, *, use: str, more: str = "", task: str = "binary") -> Path:

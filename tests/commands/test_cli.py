@@ -3,8 +3,6 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +10,6 @@ from typing import Any
 
 import orjson
 import pytest
-from test_bad_updates import UPDATE
 from typer.testing import CliRunner
 
 from anabranch.errors import ConfigError
@@ -24,20 +21,10 @@ from commands.main import VERBS, app
 from config.loading import build
 from consumers.announcer import update_key
 from consumers.kafka.outlet import KafkaOutlet
-from support.checkout import ROOT
+from support.command_line import anabranch, config_in, ended, in_a_process, start
+from support.publisher import UPDATE
 
 MODEL = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
-
-
-def anabranch(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "commands.main", *map(str, words)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=60)
-
-
-def config_in(folder: Path, text: str) -> Path:
-    path = folder / "anabranch.toml"
-    path.write_text(text)
-    return path
 
 
 def stream_in(folder: Path, name: str, *, events: int, flipped: bool = False) -> Path:
@@ -52,7 +39,7 @@ def stream_in(folder: Path, name: str, *, events: int, flipped: bool = False) ->
 
 def test_check_says_that_a_good_configuration_is_good(tmp_path: Path) -> None:
     """And what it makes of it."""
-    done = anabranch("check", config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}'))
+    done = in_a_process("check", config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}'))
     assert done.returncode == 0
     assert "good. m: binary, loss zero-one, scores accuracy, f1, logloss" in done.stdout
 
@@ -327,12 +314,11 @@ def test_produce_says_how_many_went_out_when_it_is_interrupted(tmp_path: Path, e
     embedded.create_topic("events")
     data = stream_in(tmp_path, "a.jsonl", events=1000)
     words = ("produce", "--data", data, "--bootstrap", embedded.bootstrap, "--rate", 5)
-    command = [sys.executable, "-m", "commands.main", *map(str, words)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = start(*words)
     with Tail({"bootstrap.servers": embedded.bootstrap}, ["events"]) as tail:
         while not tail.poll(1.0):
             assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert re.fullmatch(r"\d+ events published on events, then interrupted\n", out)
+    done = ended(process)
+    assert done.returncode == 130
+    assert re.fullmatch(r"\d+ events published on events, then interrupted\n", done.stdout)

@@ -1,6 +1,5 @@
 """Brokers that cannot be used: every command says why in one sentence, soon, and with its exit code."""
 
-import signal
 import socket
 import ssl
 import subprocess
@@ -13,7 +12,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import NewTopic
-from test_cli import anabranch, config_in
 
 from anabranch import follow
 from anabranch.errors import AnabranchError, ConfigError, KafkaRefused, KafkaUnavailable
@@ -25,6 +23,7 @@ from commands.main import app, exit_code
 from config.loading import build
 from consumers.kafka.outlet import KafkaOutlet
 from consumers.kafka.topics import create, require, shortcomings, transactions
+from support.command_line import as_before, config_in, in_a_process
 
 MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n[kafka]\n'
 NOBODY = '"bootstrap.servers" = "127.0.0.1:1"\n'
@@ -91,7 +90,6 @@ def test_every_name_that_is_proposed_is_one_of_librdkafkas() -> None:
 def carried_out(tmp_path: Path) -> Iterator[Callable[..., AnabranchError]]:
     """Runs a verb in this process; what it ends with."""
     (data := tmp_path / "a.csv").write_text("a,target\n1,1\n")
-    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(verb: str, more: str) -> AnabranchError:
         config = config_in(tmp_path, MODEL + more)
@@ -101,9 +99,8 @@ def carried_out(tmp_path: Path) -> Iterator[Callable[..., AnabranchError]]:
         assert "\n" not in str(error.value)
         return error.value
 
-    yield run
-    for number, handler in signals.items():
-        signal.signal(number, handler)
+    with as_before():
+        yield run
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -119,7 +116,7 @@ def test_every_command_says_so(carried_out: Callable[..., AnabranchError], verb:
 
 def test_what_a_command_says_is_a_sentence_and_no_traceback(tmp_path: Path) -> None:
     """The whole of its standard error."""
-    done = anabranch("learn", config_in(tmp_path, MODEL + '"bootstrap.server" = "a:1"\n'))
+    done = in_a_process("learn", config_in(tmp_path, MODEL + '"bootstrap.server" = "a:1"\n'))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("anabranch: kafka: `bootstrap.server` is no setting")
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import orjson
 import pytest
-from test_learning_loop import loop_on, settings_of
 
 from anabranch.messages import ModelReport
 from commands import wiring
@@ -13,6 +12,7 @@ from commands.views.learn import QUIET_S, View
 from consumers.loop import LearningLoop
 from consumers.stores.store import MemoryStore
 from evaluation.simulation.world import MemoryLog
+from support.loops import loop_on, settings_of
 
 
 class Clock:

@@ -1,27 +1,24 @@
 """What a learner does while there is no broker: it waits and says so, unless there has never been one."""
 
-import gc
 import signal
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import orjson
 import pytest
 import structlog
 
 from anabranch.errors import KafkaUnavailable
 from anabranch.events import Record
-from anabranch.messages import TrainedOn
 from commands import wiring
 from config.loading import build
-from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.patience import Voice
 from consumers.stores.store import MemoryStore
-from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
+from evaluation.simulation.world import MemorySource
+from support.command_line import as_before
+from support.loops import first_of, log_of, ports_on
+from support.streams import simple
 
 TABLE = {
     "name": "m",
@@ -49,10 +46,7 @@ class Loops:
     def __init__(self, bootstrap: str, *, unavailable: int) -> None:
         self.settings = build({**TABLE, "kafka": {"bootstrap.servers": bootstrap}})
         self.unavailable = unavailable
-        self.log, self.store, self.made = MemoryLog(), MemoryStore(), 0
-        for n in range(600):
-            event = {"id": f"e{n}", "ts": 1.6e9, "features": {"a": n % 7}, "label": n % 7 > 3}
-            self.log.append("events", orjson.dumps(event))
+        self.log, self.store, self.made = log_of(simple(0, 600)), MemoryStore(), 0
 
     def __call__(self, stopping: threading.Event, before: LearningLoop | None) -> LearningLoop:
         self.made += 1
@@ -61,14 +55,8 @@ class Loops:
         source = (MemorySource if before else LeavingSource)(self.log, "events")
         return LearningLoop(
             self.settings,
-            first=lambda: (catalogue.build(self.settings.model, seed=1), TrainedOn()),
-            ports=Ports(
-                source=source,
-                outlet=MemoryOutlet(self.log),
-                stores=lambda scope: self.store,
-                recruiters=lambda scope: InlineRecruiter(self.settings, reader=source),
-                clock=FrozenClock(),
-            ),
+            first=first_of(self.settings),
+            ports=ports_on(self.log, self.settings, source=source, stores=lambda scope: self.store),
             begun=before.begun if before else (),
             stopping=stopping,
         )
@@ -78,13 +66,8 @@ class Loops:
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """`carry_out` is for a process of its own."""
     monkeypatch.setattr(wiring, "AGAIN_S", 0.05)
-    kept = [(number, signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT)]
-    thresholds = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*thresholds)
-    for number, handler in kept:
-        signal.signal(number, handler)
+    with as_before():
+        yield
 
 
 def test_a_broker_that_goes_away_is_waited_for(embedded: Any) -> None:

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, Tr
 from commands.views.watch import line
 from config.loading import load
 from consumers.kafka.outlet import KafkaOutlet
-from support.checkout import ROOT
+from support.command_line import anabranch, ended, start
 
 MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
 TOPICS = ("signals", "lifecycle", "alerts", "reports", "dead_letters", "updates", "control")
@@ -50,10 +48,6 @@ REPORT = ModelReport(
 )
 
 
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "commands.main", *map(str, words)]
-
-
 @pytest.fixture
 def config(tmp_path: Path, any_kafka: Any, topic_prefix: str) -> Path:
     """A model with empty topics."""
@@ -75,14 +69,12 @@ def say(config: Path, *said: tuple[str, Message]) -> None:
 
 def watched(config: Path, *words: object, lines: int) -> tuple[list[str], int]:
     """The first so many lines of a watch from the start, and its exit code at Ctrl-C."""
-    watch = subprocess.Popen(
-        command("watch", config, "--since-start", *words), cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    watch = start("watch", config, "--since-start", *words)
     assert watch.stdout is not None
     found = [watch.stdout.readline().rstrip("\n") for _ in range(lines)]
     watch.send_signal(signal.SIGINT)
-    rest, _ = watch.communicate(timeout=30)
-    return found + rest.splitlines(), watch.returncode
+    done = ended(watch)
+    return found + done.stdout.splitlines(), done.returncode
 
 
 def test_watch_prints_what_the_model_says_and_nothing_of_others(config: Path) -> None:
@@ -120,14 +112,7 @@ def test_a_message_is_a_line(message: Message, said: str) -> None:
 
 def test_retrain_warns_of_a_model_that_nobody_has_announced(config: Path) -> None:
     """It is asked all the same: the learner may be about to begin."""
-    done = subprocess.run(
-        command("retrain", config, "--reason", "test"),
-        check=False,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = anabranch("retrain", config, "--reason", "test")
     assert done.returncode == 0, done.stderr
     assert "warning: no champion of m is on" in done.stderr
     assert "asked m to retrain" in done.stdout

@@ -1,22 +1,18 @@
 """What a learner finds on the log when it starts, on a real Kafka: transactions, backlogs, other logs, cut ones."""
 
-import itertools
 import json
 import random
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
-from river.datasets import synth
 
 from anabranch.errors import CheckpointError, ConfigError
 from anabranch.kafka.tail import Tail
@@ -28,13 +24,14 @@ from consumers.kafka.merging import Merger
 from consumers.kafka.reader import KafkaLogReader
 from consumers.kafka.topics import create
 from consumers.owner import PLAIN, Gain, Owner
-from support.checkout import ROOT
+from support import command_line
+from support.streams import sea
+from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 FIRST_MS = int(time.time() * 1000) - 3_600_000
 """The records' timestamps: a millisecond each."""
-HANGS_S = 60.0
 MODEL = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
 
 
@@ -60,25 +57,19 @@ class Project:
         return config
 
     def start(self, *words: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "commands.main", *map(str, words)]
-        how: dict[str, Any] = {"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, **how)
+        return command_line.start(*words, stderr=subprocess.STDOUT)
 
     def anabranch(self, *words: object, code: int = 0) -> str:
-        """What a verb prints; it is killed if it hangs."""
-        process = self.start(*words)
-        try:
-            out, _ = process.communicate(timeout=HANGS_S)
-        finally:
-            process.kill()
-        assert process.returncode == code, f"{words}: {process.returncode}: {out[-3000:]}"
+        """What a verb prints, in this process."""
+        done = command_line.anabranch(*words)
+        out = done.stderr + done.stdout
+        assert done.returncode == code, f"{words}: {done.returncode}: {out[-3000:]}"
         return " ".join(out.split())
 
     def shown(self, config: Path, partition: int) -> dict[str, Any]:
         """What `anabranch state` finds; nothing, as long as there is nothing."""
-        process = self.start("state", config, "--partition", partition, "--json")
-        out, _ = process.communicate(timeout=HANGS_S)
-        return {} if process.returncode else json.loads(out)  # type: ignore[no-any-return]  # an object
+        done = command_line.anabranch("state", config, "--partition", partition, "--json")
+        return {} if done.returncode else json.loads(done.stdout)  # type: ignore[no-any-return]  # an object
 
     def learn(self, config: Path | None = None, *, how: Gain = PLAIN, merger: Merger | None = None) -> Owner:
         """Learn what is there, in this process."""
@@ -89,7 +80,7 @@ class Project:
         loop.ports.recruiters = lambda scope: InlineRecruiter(settings, reader=reader)
         if merger is not None:
             loop.ports.source.backlog.merger = merger  # type: ignore[attr-defined]  # it is Kafka's
-        hangs = threading.Timer(HANGS_S, loop.stop)
+        hangs = threading.Timer(command_line.HANGS_S, loop.stop)
         hangs.start()
         loop.run(until_end=True)
         assert not loop.stopping.is_set(), "it found no end"
@@ -152,20 +143,6 @@ class Project:
         until(lambda: self.events in self.admin.list_topics(timeout=5).topics)
 
 
-def until(true: Callable[[], object], *, within_s: float = 30.0) -> None:
-    ends_s = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < ends_s, "it does not come"
-        time.sleep(0.05)
-
-
-def sea(events: int, *, first: int = 0) -> Iterator[bytes]:
-    rows = itertools.islice(synth.SEA(seed=5), first, first + events)
-    for number, (x, y) in enumerate(rows, first):
-        features = {f"f{name}": value for name, value in x.items()}
-        yield orjson.dumps({"id": f"e{number}", "ts": time.time(), "features": features, "label": bool(y)})
-
-
 @pytest.fixture
 def project(tmp_path: Path, kafka: Any, topic_prefix: str) -> Project:
     return Project(tmp_path, bootstrap=kafka.bootstrap, prefix=topic_prefix)
@@ -194,10 +171,7 @@ def test_what_nobody_will_ever_see_is_no_reason_to_wait(project: Project) -> Non
 
 def turning(events: int) -> Iterator[bytes]:
     """A stream whose labels turn round every 2,000 events."""
-    for number, (x, y) in enumerate(itertools.islice(synth.SEA(seed=5), events)):
-        features = {f"f{name}": value for name, value in x.items()}
-        label = bool(y) != (number // 2000 % 2 == 1)
-        yield orjson.dumps({"id": f"e{number}", "ts": time.time(), "features": features, "label": label})
+    return sea(events, turned=lambda number: number // 2000 % 2 == 1)
 
 
 def test_a_backlog_in_four_partitions_is_learned_as_from_one(project: Project) -> None:

@@ -8,19 +8,17 @@ import pytest
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError, ConfigError, LogTruncated
-from anabranch.messages import TrainedOn
 from config.loading import build
 from config.settings import Settings
 from consumers.inspection import inspect
-from consumers.jobs.recruiting import InlineRecruiter
-from consumers.loop import LearningLoop
-from consumers.owner import PLAIN, Gain, Owner, Ports
+from consumers.owner import PLAIN, Gain, Owner
 from consumers.ports import Committed
 from consumers.stores.blobs import digest
 from consumers.stores.store import MemoryStore
-from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
+from evaluation.simulation.world import MemoryLog, MemorySource
 from learners.retraining.lineage import count
+from support.loops import loop_on
+from support.streams import simple
 
 ACCEPT = Gain(accept_loss=True)
 
@@ -37,22 +35,13 @@ class Here:
         self.log, self.store = MemoryLog(topic_id="one"), MemoryStore(keep=5)
 
     def append(self, first: int, end: int) -> "Here":
-        for n in range(first, end):
-            event = {"id": f"e{n}", "ts": 1.6e9, "features": {"a": n % 7}, "label": n % 7 > 3}
-            self.log.append("events", orjson.dumps(event))
+        for value in simple(first, end):
+            self.log.append("events", value)
         return self
 
     def learn(self, *, how: Gain = PLAIN, topic: str = "events", **changes: Any) -> Owner:
-        settings, source = settings_of(**changes), MemorySource(self.log, topic)
-        ports = Ports(
-            source=source,
-            outlet=MemoryOutlet(self.log),
-            stores=lambda scope: self.store,
-            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
-            clock=FrozenClock(),
-        )
-        first = catalogue.build(settings.model, seed=1), TrainedOn()
-        loop = LearningLoop(settings, first=lambda: first, ports=ports, how=how)
+        source = MemorySource(self.log, topic)
+        loop = loop_on(self.log, self.store, settings_of(**changes), how=how, source=source)
         loop.run(until_end=True)
         return loop.owner
 

@@ -1,20 +1,19 @@
 """model-control on a broker: `anabranch retrain` writes what a learner's control reads, from where it was."""
 
-import subprocess
-import sys
 import time
 from typing import Any
 
 from anabranch.messages import Retrain, decode
 from config.loading import build
 from consumers.kafka.control import KafkaControl
-from support.checkout import ROOT
+from support.command_line import anabranch
 
 
 def ask(bootstrap: str, topic: str, reason: str) -> str:
     words = ["retrain", "m", "--reason", reason, "--by", "ann", "--topic", topic, "--bootstrap", bootstrap]
-    command = [sys.executable, "-m", "commands.main", *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    done = anabranch(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def control_of(bootstrap: str, prefix: str) -> KafkaControl:

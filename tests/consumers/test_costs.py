@@ -4,8 +4,6 @@ from contextlib import nullcontext
 from typing import Any
 
 from river import base
-from test_lane import QUICK, event
-from test_learning_loop import filled, loop_on, settings_of
 
 from anabranch.messages import ModelReport, TrainedOn, Transition, decode
 from config.loading import build
@@ -16,6 +14,8 @@ from detectors.watch import Watch
 from evaluation.simulation.world import FrozenClock, MemoryLog
 from learners.arena.members import Member
 from learners.lane import Lane
+from support.lanes import QUICK, event
+from support.loops import filled, loop_on, settings_of
 
 CLOCK = FrozenClock()
 

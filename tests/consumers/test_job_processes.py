@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ from consumers.clock import SystemClock
 from consumers.jobs.processes import PREFIX, ProcessRecruiter, tidy
 from learners.retraining.jobs import Job, Plan, Recruited
 from learners.retraining.lineage import Run
-from support.checkout import ROOT
+from support.command_line import environment
+from support.waiting import until
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:9", "log_level": 0}
 JOB = Job("m-9", event=9, reason="drift", seed=1, plans=(Plan("r9-last-9", (Run(0, 0, 9),)),))
@@ -36,16 +35,6 @@ def recruiter(**retrain: Any) -> ProcessRecruiter:
     """One whose jobs wait for a broker that is not there."""
     table = {"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
     return ProcessRecruiter(build({**table, "kafka": NOBODY, "retrain": retrain}), clock=SystemClock())
-
-
-def until(wanted: Callable[[], Any], *, within_s: float = 30.0) -> Any:
-    """What `wanted` answers, once it is something."""
-    deadline_s = time.monotonic() + within_s
-    while time.monotonic() < deadline_s:
-        if answer := wanted():
-            return answer
-        time.sleep(0.05)
-    raise AssertionError("it did not come to that")
 
 
 def gone(pid: int) -> bool:
@@ -68,9 +57,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_job_ends_when_the_learner_is_killed_and_the_next_one_tidies_up(folder: Path, tmp_path: Path) -> None:
     """kill -9 of the parent: the child goes by itself, and its folder at the next start."""
     (tmp_path / "tests_job.py").write_text(Path(__file__).read_text())
-    path = os.pathsep.join(map(str, (tmp_path, ROOT, ROOT / "tests")))
-    command = [sys.executable, "-c", PARENT]
-    parent = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True)
+    there = environment()
+    there["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], env=there, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid, left = parent.stdout.readline().split()
     tidy()

@@ -1,48 +1,26 @@
 """Labels that come later, in the same event once more: learned, or a dead letter says why not; and replayed alike."""
 
-import itertools
 import random
 from typing import Any
 
 import orjson
 import pytest
 from river import base
-from river.datasets import synth
 
-from anabranch.messages import DeadLetter, TrainedOn, decode
-from config.loading import build
+from anabranch.messages import DeadLetter, decode
 from config.settings import Settings
-from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.stores.store import MemoryStore
 from evaluation.backtest import Backtest
-from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
+from evaluation.simulation.world import Crash, FrozenClock, MemoryLog
+from support.loops import first_of, log_of, settings_of
+from support.loops import loop_on as on
+from support.streams import rows
 
 
-def settings_of(**changes: Any) -> Settings:
-    table = {
-        "name": "m",
-        "task": "binary",
-        "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
-        "publish": {"warm_up_events": 50, "refresh_events": 400, "report_events": 100},
-        "trigger": {"debounce_events": 100},
-        "retrain": {"admit_after_events": 20},
-        "arena": {"false_swap_every": 1000, "probation_events": 300},
-        "checkpoint": {"every_events": 130},
-    }
-    return build({**table, **changes})
-
-
-def rows(count: int = 2000) -> list[dict[str, Any]]:
-    """Events whose concept changes half way."""
-    before, after = synth.SEA(variant=0, seed=3), synth.SEA(variant=2, seed=4)
-    both = [*itertools.islice(before, count // 2), *itertools.islice(after, count - count // 2)]
-    return [
-        {"id": f"e{n}", "ts": 1.6e9, "features": {f"x{k}": v for k, v in x.items()}, "label": y ^ (n >= count // 2)}
-        for n, (x, y) in enumerate(both)
-    ]
+def loop_on(values: list[dict[str, Any]], settings: Settings | None = None) -> tuple[LearningLoop, MemoryLog]:
+    log = log_of(map(orjson.dumps, values))
+    return on(log, MemoryStore(), settings), log
 
 
 def late(events: list[dict[str, Any]], *, by: int = 0) -> list[dict[str, Any]]:
@@ -50,25 +28,6 @@ def late(events: list[dict[str, Any]], *, by: int = 0) -> list[dict[str, Any]]:
     asked = [[{**each, "label": None}] for each in events] + [[]] * by
     told: list[list[dict[str, Any]]] = [[]] * by + [[each] for each in events]
     return [each for pair in zip(asked, told, strict=True) for several in pair for each in several]
-
-
-def loop_on(values: list[dict[str, Any]], settings: Settings | None = None) -> tuple[LearningLoop, MemoryLog]:
-    settings, log = settings or settings_of(), MemoryLog(partitions=1)
-    for each in values:
-        log.append("events", orjson.dumps(each))
-    return on(log, MemoryStore(), settings), log
-
-
-def on(log: MemoryLog, store: MemoryStore, settings: Settings) -> LearningLoop:
-    source = MemorySource(log, "events")
-    ports = Ports(
-        source=source,
-        outlet=MemoryOutlet(log),
-        stores=lambda scope: store,
-        recruiters=lambda scope: InlineRecruiter(settings, reader=source),
-        clock=FrozenClock(),
-    )
-    return LearningLoop(settings, first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()), ports=ports)
 
 
 def hash_of(values: list[dict[str, Any]]) -> str:
@@ -97,7 +56,7 @@ def test_a_backtest_learns_late_labels_as_the_loop_does(by: int) -> None:
     settings = settings_of()
     run = Backtest(
         settings,
-        first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
+        first=first_of(settings),
         values=lambda: map(orjson.dumps, values),
         timestamp_of=lambda number: 1.6e9,
         clock=FrozenClock(),

@@ -1,79 +1,18 @@
 """The learning loop over a log in memory: checkpoints, crashes, takeovers, poison."""
 
-import itertools
 import random
 from typing import Any
 
 import orjson
 import pytest
 from river import base, linear_model, preprocessing
-from river.datasets import synth
 
 from anabranch.errors import CheckpointError, LogTruncated, OwnershipLost
-from anabranch.messages import DeadLetter, ModelUpdate, TrainedOn, Transition, decode
-from config.loading import build
-from config.settings import Settings
-from consumers.jobs.recruiting import InlineRecruiter
+from anabranch.messages import DeadLetter, Transition, decode
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.stores.store import MemoryStore
-from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
-
-
-def settings_of(**changes: Any) -> Settings:
-    table = {
-        "name": "m",
-        "task": "binary",
-        "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
-        "publish": {"warm_up_events": 50, "refresh_events": 400, "report_events": 100},
-        "trigger": {"debounce_events": 100},
-        "retrain": {"admit_after_events": 20},
-        "arena": {"false_swap_every": 1000, "probation_events": 300},
-        "checkpoint": {"every_events": 130},
-    }
-    return build({**table, **changes})
-
-
-def filled(events: int = 2000, *, partitions: int = 1) -> MemoryLog:
-    """A log with a stream whose concept changes half way."""
-    log = MemoryLog(partitions=partitions)
-    before, after = synth.SEA(variant=0, seed=3), synth.SEA(variant=2, seed=4)
-    rows = itertools.chain(itertools.islice(before, events // 2), itertools.islice(after, events // 2))
-    for n, (x, y) in enumerate(rows):
-        features = {str(name): value for name, value in x.items()}
-        label = y if n < events // 2 else not y
-        value = orjson.dumps({"id": f"e{n}", "ts": 1.6e9, "features": features, "label": label})
-        log.append("events", value, partition=n % partitions)
-    return log
-
-
-def loop_on(
-    log: MemoryLog, store: MemoryStore, settings: Settings | None = None, *, clock: FrozenClock | None = None
-) -> LearningLoop:
-    settings = settings or settings_of()
-    source = MemorySource(log, "events")
-    return LearningLoop(
-        settings,
-        first=lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn()),
-        ports=Ports(
-            source=source,
-            outlet=MemoryOutlet(log),
-            stores=lambda scope: store,
-            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
-            clock=clock or FrozenClock(),
-        ),
-    )
-
-
-def straight(log: MemoryLog, settings: Settings | None = None) -> LearningLoop:
-    loop = loop_on(log, MemoryStore(), settings)
-    loop.run(until_end=True)
-    return loop
-
-
-def updates_in(log: MemoryLog) -> list[ModelUpdate]:
-    return [decode(ModelUpdate, value) for value in log.values("model-updates")]
+from evaluation.simulation.world import Crash, MemoryLog
+from support.loops import filled, loop_on, settings_of, straight, updates_in
 
 
 def test_a_drift_ends_in_a_swap_that_is_announced() -> None:

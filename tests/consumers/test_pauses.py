@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from anabranch.events import Record
-from anabranch.messages import CheckpointPause, ModelReport, TrainedOn, decode
+from anabranch.messages import CheckpointPause, ModelReport, decode
 from config.loading import build
-from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.stores.store import MemoryStore
-from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
+from evaluation.simulation.world import FrozenClock, MemoryLog, MemorySource
+from support import loops
+from support.loops import loop_on
+from support.streams import simple
 
 
 class SlowStore(MemoryStore):
@@ -37,10 +35,7 @@ class FiftyAtATime(MemorySource):
 
 
 def log_of(events: int) -> MemoryLog:
-    log = MemoryLog()
-    for n in range(events):
-        log.append("events", orjson.dumps({"id": f"e{n}", "ts": 1.6e9, "features": {"a": n % 7}, "label": n % 7 > 3}))
-    return log
+    return loops.log_of(simple(0, events))
 
 
 def run(log: MemoryLog, *seconds: float, **checkpoint: Any) -> LearningLoop:
@@ -48,18 +43,8 @@ def run(log: MemoryLog, *seconds: float, **checkpoint: Any) -> LearningLoop:
     model = {"steps": [{"use": "naive_bayes.GaussianNB"}]}
     publish = {"report_events": 100, "warm_up_events": 10_000}
     settings = build({"name": "m", "task": "binary", "model": model, "publish": publish, "checkpoint": checkpoint})
-    clock, source = FrozenClock(), FiftyAtATime(log, "events")
-    loop = LearningLoop(
-        settings,
-        first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
-        ports=Ports(
-            source=source,
-            outlet=MemoryOutlet(log),
-            stores=lambda scope: SlowStore(clock, *seconds),
-            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
-            clock=clock,
-        ),
-    )
+    clock = FrozenClock()
+    loop = loop_on(log, SlowStore(clock, *seconds), settings, source=FiftyAtATime(log, "events"), clock=clock)
     loop.run(until_end=True)
     return loop
 

@@ -9,16 +9,14 @@ from river import base, linear_model
 
 from anabranch.errors import LearnError, LearningFrozen
 from anabranch.events import Record
-from anabranch.messages import DeadLetter, TrainedOn, decode
+from anabranch.messages import DeadLetter, decode
 from config.loading import build
 from config.settings import Settings
-from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.poison import Poison
 from consumers.stores.store import MemoryStore
-from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
+from evaluation.simulation.world import Crash, MemoryLog, MemorySource
+from support import loops
 
 
 class Choking(base.Classifier):
@@ -70,18 +68,7 @@ class CountingSource(MemorySource):
 
 
 def loop_on(log: MemoryLog, store: MemoryStore, settings: Settings) -> LearningLoop:
-    source = CountingSource(log)
-    return LearningLoop(
-        settings,
-        first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
-        ports=Ports(
-            source=source,
-            outlet=MemoryOutlet(log),
-            stores=lambda scope: store,
-            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
-            clock=FrozenClock(),
-        ),
-    )
+    return loops.loop_on(log, store, settings, source=CountingSource(log))
 
 
 def run(log: MemoryLog, settings: Settings | None = None) -> LearningLoop:

@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,75 +10,40 @@ from typing import Any
 import orjson
 import pytest
 from confluent_kafka import Producer
-from river.datasets import synth
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError, LogTruncated
 from anabranch.kafka import updates as kafka_updates
-from anabranch.messages import ModelUpdate, TrainedOn, decode
 from commands import wiring
-from config.loading import build
 from consumers.inspection import inspect
-from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
-from consumers.owner import Gain, Ports
+from consumers.owner import Gain
 from consumers.stores.store import MemoryStore
-from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
-from support.checkout import ROOT
+from evaluation.simulation.world import Crash, MemoryLog
+from support import loops, streams
+from support.command_line import anabranch as carried_out
+from support.loops import settings_of, updates_in
 
-SETTINGS = build(
-    {
-        "name": "m",
-        "task": "binary",
-        "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
-        "publish": {"warm_up_events": 50, "refresh_events": 400, "report_events": 100},
-        "trigger": {"debounce_events": 100},
-        "retrain": {"admit_after_events": 20},
-        "arena": {"false_swap_every": 1000, "probation_events": 300},
-        "checkpoint": {"every_events": 130},
-    }
-)
+SETTINGS = settings_of()
 
 
 def sea(events: int) -> Iterator[bytes]:
     """A stream whose labels are turned round half way."""
-    for n, (x, y) in enumerate(itertools.islice(synth.SEA(seed=5), events)):
-        features = {f"f{name}": value for name, value in x.items()}
-        yield orjson.dumps({"id": f"e{n}", "ts": 1.6e9, "features": features, "label": bool(y) != (n > events // 2)})
+    return streams.sea(events, turned=lambda n: n > events // 2, ts=1.6e9)
 
 
 def log_of(events: int) -> MemoryLog:
-    log = MemoryLog()
-    for value in sea(events):
-        log.append("events", value)
-    return log
+    return loops.log_of(sea(events))
 
 
 def loop_on(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> LearningLoop:
-    source = MemorySource(log, "events")
-    return LearningLoop(
-        SETTINGS,
-        first=lambda: (catalogue.build(SETTINGS.model, seed=1), TrainedOn()),
-        ports=Ports(
-            source=source,
-            outlet=MemoryOutlet(log),
-            stores=lambda scope: store,
-            recruiters=lambda scope: InlineRecruiter(SETTINGS, reader=source),
-            clock=FrozenClock(),
-        ),
-        how=Gain(rebuild=rebuild),
-    )
+    return loops.loop_on(log, store, SETTINGS, how=Gain(rebuild=rebuild))
 
 
 def run(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> LearningLoop:
     loop = loop_on(log, store, rebuild=rebuild)
     loop.run(until_end=True)
     return loop
-
-
-def updates_in(log: MemoryLog) -> list[ModelUpdate]:
-    return [decode(ModelUpdate, value) for value in log.values("model-updates")]
 
 
 @pytest.fixture
@@ -273,9 +235,7 @@ def test_on_kafka_another_river_is_refused_and_the_log_rebuilt(
 
 
 def anabranch(*words: object, code: int = 0) -> str:
-    """Run the command; what it said, when it ended as expected."""
-    command = [sys.executable, "-m", "commands.main", *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=120)
+    """What a verb says, when it ends as expected."""
+    done = carried_out(*words)
     assert done.returncode == code, done.stderr[-2000:]
     return done.stderr if code else done.stdout

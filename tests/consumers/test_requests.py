@@ -5,14 +5,12 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch.messages import DriftSignal, Retrain, TrainedOn, decode, encode
+from anabranch.messages import DriftSignal, Retrain, decode, encode
 from config.loading import build
-from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.stores.store import MemoryStore
-from evaluation.simulation.world import FrozenClock, MemoryControl, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
+from evaluation.simulation.world import MemoryControl, MemoryLog
+from support import loops
 
 SETTINGS = build(
     {
@@ -27,19 +25,7 @@ SETTINGS = build(
 
 
 def loop_on(log: MemoryLog, store: MemoryStore) -> LearningLoop:
-    source = MemorySource(log, "events")
-    return LearningLoop(
-        SETTINGS,
-        first=lambda: (catalogue.build(SETTINGS.model, seed=1), TrainedOn()),
-        ports=Ports(
-            source=source,
-            outlet=MemoryOutlet(log),
-            stores=lambda scope: store,
-            recruiters=lambda scope: InlineRecruiter(SETTINGS, reader=source),
-            clock=FrozenClock(),
-            controls=lambda: MemoryControl(log),
-        ),
-    )
+    return loops.loop_on(log, store, SETTINGS, controls=lambda: MemoryControl(log))
 
 
 def learn(log: MemoryLog, store: MemoryStore, *, events: int) -> LearningLoop:

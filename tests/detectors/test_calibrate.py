@@ -1,8 +1,6 @@
 """`anabranch calibrate`: what it tells to write can be written, and alarms as seldom as was asked."""
 
 import random
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from config.settings import Detector
 from detectors.calibration import KNOBS, Bench, Trial, chosen
 from detectors.catalogue import gauge_of
 from support.checkout import ROOT
+from support.command_line import anabranch, python
 
 RNG = random.Random(5)
 LOSSES = [float(RNG.random() < 0.2) for _ in range(4000)]
@@ -54,8 +53,7 @@ def test_a_model_that_raises_on_strings_is_told_so(words: tuple[str, ...], tmp_p
     config.write_text('name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n')
     data.write_text("country,target\n,1\nFR,0\nFR,1\n")
     verb, *before = words
-    line = [sys.executable, "-m", "commands.main", verb, config, *before, *([data] if before else []), "--data", data]
-    done = subprocess.run(line, check=False, capture_output=True, text=True, cwd=ROOT)
+    done = anabranch(verb, config, *before, *([data] if before else []), "--data", data)
     assert done.returncode == 2
     assert "on row 1. The feature country is a string: encode" in done.stderr
     assert "Traceback" not in done.stderr
@@ -71,17 +69,15 @@ def test_every_value_to_try_is_one_the_detector_takes(use: str) -> None:
 def test_the_command_prints_what_can_be_pasted(tmp_path: Path) -> None:
     """A table of the trade, then TOML that a configuration takes."""
     data = tmp_path / "sea.jsonl"
-    made = subprocess.run([sys.executable, ROOT / "examples" / "sea_stream.py"], check=True, capture_output=True)
-    data.write_bytes(made.stdout)
+    data.write_text(python(ROOT / "examples" / "sea_stream.py"))
     config = tmp_path / "sea.toml"
     config.write_text(
         'name = "sea"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
         '[detectors.sr]\nuse = "sr.SRDetector"\n[detectors.nightly]\nuse = "schedule"\ncron = "0 3 * * *"\n'
     )
     words = ["calibrate", config, "--data", data, "--limit", "4000", "--false-alarms", "1/10000", "--rise", "0.1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "commands.main", *words], check=True, capture_output=True, text=True, cwd=ROOT
-    )
+    done = anabranch(*words)
+    assert done.returncode == 0, done.stderr
     assert "nightly: schedule has no threshold" in done.stdout
     assert "chosen: the least mean delay" in done.stdout
     assert "missed: of 20 rises, those without an alarm in 5,000 events" in done.stdout

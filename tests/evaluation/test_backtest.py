@@ -1,8 +1,6 @@
 """Backtests on real streams, by the command line: what is known of them comes out."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 from river import evaluate, linear_model, metrics, preprocessing, stream, tree
 
 from support.checkout import ROOT
+from support.command_line import anabranch, in_a_process, python
 
 MODELS = {
     "tree": ('{ use = "tree.HoeffdingTreeClassifier" }', tree.HoeffdingTreeClassifier),
@@ -20,11 +19,11 @@ MODELS = {
 }
 
 
-def backtest(folder: Path, data: Path, *, steps: str, more: str = "") -> dict[str, Any]:
+def backtest(folder: Path, data: Path, *, steps: str, more: str = "", run: Any = anabranch) -> dict[str, Any]:
     config = folder / "model.toml"
     config.write_text(f'name = "m"\ntask = "binary"\nmodel.steps = [{steps}]\n{more}\n')
-    command = [sys.executable, "-m", "commands.main", "backtest", str(config), "--data", str(data), "--json"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    done = run("backtest", config, "--data", data, "--json")
+    assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
@@ -106,8 +105,7 @@ def test_without_drift_at_most_one_trigger(detectors: str, shared_data: Path, tm
 def test_two_runs_in_two_processes_give_the_same_hash(tmp_path: Path) -> None:
     """P4: the same records, the same learning state."""
     data = tmp_path / "sea.jsonl"
-    script = ROOT / "examples" / "sea_stream.py"
-    data.write_bytes(subprocess.run([sys.executable, str(script)], check=True, capture_output=True).stdout)
-    one, two = (backtest(tmp_path, data, steps=MODELS["tree"][0]) for _ in range(2))
+    data.write_text(python(ROOT / "examples" / "sea_stream.py"))
+    one, two = (backtest(tmp_path, data, steps=MODELS["tree"][0], run=run) for run in (anabranch, in_a_process))
     assert one["events"] == 10_000
     assert one["state_hash"] == two["state_hash"]

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from test_cli import anabranch
 
 from commands import data, event_time
 from config.loading import build
 from consumers.guard.guard import own_time_s
 from evaluation.files import Files
 from evaluation.tables.reading import Reading
+from support.command_line import anabranch
 
 CONFIG = """
 name = "m"

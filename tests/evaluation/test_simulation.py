@@ -1,7 +1,5 @@
 """The simulator: it finds nothing in the loop, it finds bugs that are planted there, and every run can be replayed."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +22,7 @@ from evaluation.simulation.schedules import Finding, Loop, Scenario, Simulation
 from evaluation.simulation.stream import Recipe, Synthetic
 from evaluation.simulation.volumes import VOLUMES, FolderVolume
 from learners.emitted import Emitted
-from support.checkout import ROOT
+from support.command_line import in_a_process
 
 SEEDS_TO_FIND = 120
 """Within so many schedules each planted bug is found."""
@@ -66,8 +64,7 @@ def planted(loop: Any, **more: Any) -> Scenario:
 
 def test_many_schedules_on_all_cores_find_nothing() -> None:
     """P1 to P5: through crashes, takeovers and faults each event is learned once, each update announced once."""
-    line = [sys.executable, "-m", "commands.main", "simulate", "--seeds", "100", "--answers", "6000"]
-    done = subprocess.run(line, check=False, capture_output=True, text=True, cwd=ROOT)
+    done = in_a_process("simulate", "--seeds", 100, "--answers", 6000)
     assert "100,000 hostile records before the guard, all well" in done.stdout, done.stdout + done.stderr
     assert "100 schedules from seed 0 on, all well" in done.stdout, done.stdout + done.stderr
 

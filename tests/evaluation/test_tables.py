@@ -9,7 +9,6 @@ from typing import Any
 import duckdb
 import orjson
 import pytest
-from test_cli import anabranch
 
 from anabranch.errors import ConfigError
 from commands import data, trial
@@ -19,6 +18,7 @@ from evaluation.tables.columns import Column
 from evaluation.tables.numbers import MISSING
 from evaluation.tables.reading import Reading
 from evaluation.tables.table import SAMPLE_ROWS
+from support.command_line import anabranch
 
 TEN = [f"{n}.25" for n in range(10)]
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from river import base
-from test_lane import Reads, contested, event
 
 from anabranch import statetree
 from anabranch.messages import Transition
 from learners.arena.constraints import Groups
 from learners.emitted import Promotion
 from learners.lane import Lane
+from support.lanes import Reads, contested, event
 
 
 class Holds(base.Classifier):
@@ -30,7 +30,7 @@ class Holds(base.Classifier):
 
 def holding(state: Any, **constraints: Any) -> Lane:
     """A lane with one shadow, which holds this."""
-    trusted = ["test_lane:Reads", f"{__name__}:Holds"]
+    trusted = [f"{Reads.__module__}:Reads", f"{__name__}:Holds"]
     return contested(Holds(state), constraints=constraints, model={"factory": "unused:here", "trusted": trusted})
 
 

@@ -1,136 +1,26 @@
 """The lane: one event's way through champion, shadows, detectors and arena; and that it is a pure fold."""
 
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from river import base
 
 from anabranch import statetree
 from anabranch.errors import LearnError
 from anabranch.events import AcceptedEvent
-from anabranch.messages import DriftSignal, LogRange, ModelReport, Transition
+from anabranch.messages import DriftSignal, LogRange, ModelReport
 from config.loading import build
-from config.settings import Settings
 from detectors.watch import Watch
 from learners.arena.evidence import Contest
 from learners.emitted import NOTHING, Promotion
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.jobs import Job, Recruited, retrain
-from support.checkout import ROOT
-
-
-class Reads(base.Classifier):
-    """A classifier whose answers stand in the events, under its own feature; it raises where they say so."""
-
-    def __init__(self, feature: str) -> None:
-        self.feature = feature
-        self.learned = 0
-
-    def predict_one(self, x: dict[str, Any], **kwargs: Any) -> Any:
-        """The feature's value."""
-        if x[self.feature] == "raise":
-            raise ArithmeticError("cannot predict")
-        return x[self.feature]
-
-    def learn_one(self, x: dict[str, Any], y: Any) -> None:
-        """It only counts."""
-        if x.get(f"{self.feature} learns") == "raise":
-            raise ArithmeticError("cannot learn")
-        self.learned += 1
-
-
-class ReadsNumber(base.Regressor):
-    """A regressor whose answers stand in the events."""
-
-    def __init__(self, feature: str) -> None:
-        self.feature = feature
-
-    def predict_one(self, x: dict[str, Any], **kwargs: Any) -> Any:
-        """The feature's value."""
-        return x[self.feature]
-
-    def learn_one(self, x: dict[str, Any], y: Any) -> None:
-        """It learns nothing."""
-
-
-QUICK: dict[str, Any] = {
-    "name": "m",
-    "task": "binary",
-    "model": {"factory": "unused:here", "trusted": [f"{__name__}:Reads", f"{__name__}:ReadsNumber"]},
-    "scores": {"metrics": ["Accuracy"], "window": 50},
-    "detectors": {
-        "up": {"use": "drift.PageHinkley", "threshold": 5.0, "delta": 0.02, "alpha": 1.0, "min_instances": 5}
-    },
-    "trigger": {"debounce_events": 20},
-    "retrain": {"recruits": [{"on": "last", "events": 10}], "admit_after_events": 0},
-    "arena": {"false_swap_every": 100, "contest_events": 400, "probation_events": 200},
-    "publish": {"warm_up_events": 5, "refresh_events": 0, "report_events": 10**6},
-}
-
-
-def settings_of(**more: Any) -> Settings:
-    """Quick settings, with sections changed."""
-    changed = {key: {**QUICK[key], **value} if key in QUICK else value for key, value in more.items()}
-    return build({**QUICK, **changed})
-
-
-def lane_of(champion: base.Estimator | None = None, **more: Any) -> Lane:
-    """A lane whose champion answers feature c."""
-    settings = settings_of(**more)
-    return Lane(settings, champion or Reads("c"), watch=Watch(settings))
-
-
-def event(n: int, y: bool | None = True, **x: Any) -> AcceptedEvent:
-    """An accepted event; champion c and shadow s are right unless told otherwise."""
-    return AcceptedEvent(f"e{n}", {"c": True, "s": True, **x}, y, float(n), 0, n)
-
-
-def shown(lane: Lane, count: int, **x: Any) -> list[Any]:
-    """Show the lane so many events with these answers; what it said."""
-    return [said for n in range(lane.events, lane.events + count) for said in spoken(lane.asked(event(n, **x)))]
-
-
-def spoken(said: Iterable[Any]) -> list[Any]:
-    """All but the steps in the lives of members, which tests/test_life.py looks at."""
-    return [each for each in said if not isinstance(each, Transition)]
-
-
-def digest(lane: Lane) -> str:
-    """The learning state hash."""
-    return statetree.digest(lane.learning_state(), trusted=lane.settings.model.trusted)
-
-
-def job_of(lane: Lane) -> Job:
-    """Let the champion be right, then wrong, until the lane wants recruits."""
-    shown(lane, 50)
-    for n in range(50, 100):
-        for said in lane.asked(event(n, c=False)):
-            if isinstance(said, Job):
-                return said
-    raise AssertionError("no job")
-
-
-def contested(*models: base.Estimator, **more: Any) -> Lane:
-    """A lane with shadows, just admitted."""
-    recruits = [{"on": "last", "events": 10 + n} for n in range(len(models))]
-    lane = lane_of(retrain={"recruits": recruits}, **more)
-    lane.admit(Recruited(job_of(lane).id, models))
-    return lane
-
-
-def names(lane: Lane) -> list[str]:
-    """The shadows' names."""
-    return [member.name for member in lane.shadows.members]
-
+from learners.retraining.jobs import Job, Recruited
+from support.command_line import python
+from support.lanes import QUICK, Reads, ReadsNumber, contested, digest, event, job_of, lane_of, names, shown, spoken
+from support.live_lanes import Driver, comparable, live, mixed, stream, whole_run
 
 # ── test, then learn ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -484,103 +374,6 @@ def test_a_champion_that_raises_says_where(x: dict[str, Any]) -> None:
 
 # ── the whole, with real models ─────────────────────────────────────────────────────────────────────────────────────
 
-LIVE: dict[str, Any] = {
-    **QUICK,
-    "model": {
-        "steps": [
-            {
-                "use": "compose.TransformerUnion",
-                "transformers": [
-                    {
-                        "use": "compose.Pipeline",
-                        "steps": [
-                            {"use": "compose.Select", "keys": ["a", "b"]},
-                            {"use": "preprocessing.StandardScaler"},
-                        ],
-                    },
-                    {
-                        "use": "compose.Pipeline",
-                        "steps": [{"use": "compose.Select", "keys": ["word"]}, {"use": "preprocessing.OneHotEncoder"}],
-                    },
-                ],
-            },
-            {"use": "linear_model.LogisticRegression"},
-        ]
-    },
-    "scores": {"metrics": ["Accuracy", "LogLoss", "ROCAUC"], "window": 50},
-    "detectors": {"adwin": {"use": "drift.ADWIN", "delta": 0.1}, **QUICK["detectors"]},
-    "retrain": {"recruits": [{"on": "detector-window", "events": 20}, {"on": "last", "events": 60}]},
-    "arena": {**QUICK["arena"], "loss": "brier"},
-    "constraints": {"min_accuracy": 0.1, "window": 30},
-    "publish": {"warm_up_events": 20, "refresh_events": 150, "report_events": 100},
-}
-
-
-def live(use: str | None = None) -> Lane:
-    """A lane of real models that is quick to notice, to recruit and to swap."""
-    settings = build({**LIVE, "model": {"steps": [{"use": use}]}} if use else LIVE)
-    return Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
-
-
-def mixed(n: int, rng: random.Random) -> AcceptedEvent:
-    """An event with numbers and a word, whose concept turns round every 250 events."""
-    x = {"a": rng.gauss(0, 1), "b": rng.random(), "word": rng.choice(["red", "green", "blue", "grey"])}
-    y = (x["a"] + (x["word"] in ("red", "grey")) > 0.5) != (n // 250 % 2 == 1)
-    return AcceptedEvent(f"e{n}", x, y, float(n), n // 7 % 3, n)
-
-
-def comparable(said: Any) -> Any:
-    """What a lane says as plain values: of a model, its state."""
-    if isinstance(said, Promotion):
-        return said._replace(model=statetree.digest(said.model, trusted=[f"{__name__}:Reads"]))
-    return said.state() if isinstance(said, Job) else said
-
-
-class Driver:
-    """Feeds a lane, retrains its jobs inline, and admits them some events later; every third label comes late."""
-
-    def __init__(self, lane: Lane, log: Sequence[AcceptedEvent], *, admit_after: int = 30, label_after: int = 11):
-        self.lane = lane
-        self.log = {(each.partition, each.offset): each for each in log}
-        self.admit_after, self.label_after = admit_after, label_after
-        self.said: list[Any] = []
-
-    def take(self, each: AcceptedEvent, late: AcceptedEvent | None) -> None:
-        """One event, the late label that comes after it, and the jobs that are due."""
-        self.said += self.lane.asked(each._replace(y=None) if each.offset % 3 == 0 else each)
-        if late is not None and late.offset % 3 == 0:
-            self.said += self.lane.labelled(late.id, late.y)
-        for under_way in list(self.lane.jobs.under_way.values()):
-            if self.lane.events >= under_way.job.event + self.admit_after:
-                self.lane.admit(self.recruited(under_way.job))
-
-    def recruited(self, job: Job) -> Recruited:
-        """The models that a job gives: the same whenever it is carried out."""
-        longest = max((plan.runs for plan in job.plans), key=lambda runs: sum(run.end - run.start for run in runs))
-        events = [self.log[run.partition, n] for run in longest for n in range(run.start, run.end)]
-        return Recruited(job.id, retrain(job, events, self.lane.settings.model))
-
-    def run(self, events: Iterable[AcceptedEvent]) -> "Driver":
-        """All the events in turn."""
-        by_offset = {each.offset: each for each in self.log.values()}
-        for each in events:
-            self.take(each, by_offset.get(each.offset - self.label_after))
-        return self
-
-
-def stream(count: int = 900) -> list[AcceptedEvent]:
-    """Events of seed 5."""
-    rng = random.Random(5)
-    return [mixed(n, rng) for n in range(count)]
-
-
-def whole_run() -> str:
-    """Everything that was said over the stream, and the state at its end, as one digest."""
-    driver = Driver(live(), stream()).run(stream())
-    said = [comparable(each) for each in driver.said]
-    plain = [repr(each) for each in said]
-    return statetree.digest([plain, digest(driver.lane)])
-
 
 def test_the_whole_loop_recruits_and_swaps() -> None:
     """Three turns of the concept are answered: what the tests below compare has jobs, swaps and reports in it."""
@@ -633,15 +426,8 @@ def raises_or_says(lane: Lane, each: AcceptedEvent) -> list[Any]:
 @pytest.mark.parametrize("hash_seed", ["0", "1", "77"])
 def test_the_same_stream_gives_the_same_state_in_any_process(hash_seed: str) -> None:
     """Also where Python hashes strings differently, with words as features."""
-    tests, here = ROOT / "tests", Path(__file__).parent
-    environment = {
-        **os.environ,
-        "PYTHONHASHSEED": hash_seed,
-        "PYTHONPATH": os.pathsep.join(map(str, (tests, here, ROOT))),
-    }
-    command = [sys.executable, "-c", "import test_lane; print(test_lane.whole_run())"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == whole_run(), done.stderr
+    line = "from support import live_lanes; print(live_lanes.whole_run())"
+    assert python("-c", line, PYTHONHASHSEED=hash_seed).strip() == whole_run()
 
 
 @pytest.mark.parametrize("outlier", [None, 1e9, 1e100])

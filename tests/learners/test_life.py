@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_lane import Reads, contested, event, job_of, lane_of, names, spoken
 
 from anabranch.messages import LifeState, Transition
 from learners.arena.lifecycle import MOVES, Life
 from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.retraining.jobs import Recruited
+from support.lanes import Reads, contested, event, job_of, lane_of, names, spoken
 
 
 def told(lane: Lane, count: int, **x: Any) -> list[Transition]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from test_lane import LIVE, Driver, live, mixed, stream
 
 from anabranch import statetree
 from anabranch.errors import LogTruncated
@@ -21,6 +20,7 @@ from learners.models import catalogue
 from learners.retraining.augmenting import Repeats
 from learners.retraining.jobs import Job, Plan, Recruited, retrain
 from learners.retraining.lineage import Run
+from support.live_lanes import LIVE, Driver, live, mixed, stream
 
 FIRED = (Fired("adwin", Shift(0.2, 0.1, 40)),)
 ARENA = {**LIVE["arena"], "probation_events": 5}

@@ -4,7 +4,6 @@ import random
 from typing import Any
 
 import pytest
-from test_lane import LIVE, Reads, event, mixed, settings_of, stream
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
@@ -17,6 +16,8 @@ from learners.arena.members import Member
 from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.models import catalogue
+from support.lanes import Reads, event, settings_of
+from support.live_lanes import LIVE, mixed, stream
 
 NAMES = ["linear-slow", "linear", "linear-quick", "bayes", "tree", "adaptive-tree", "tree-reset", "bayes-reset"]
 BAYES = {"name": "bayes", "steps": [{"use": "naive_bayes.GaussianNB"}]}

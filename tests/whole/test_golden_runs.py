@@ -21,15 +21,13 @@ import pytest
 from river.datasets import synth
 
 from anabranch import artifact
-from anabranch.messages import ModelUpdate, TrainedOn, decode
+from anabranch.messages import ModelUpdate, decode
 from config.loading import build
 from config.settings import Settings
-from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.stores.store import MemoryStore
-from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
+from evaluation.simulation.world import MemoryLog
+from support.loops import first_of, ports_on
 
 GOLDEN = Path(__file__).with_name("golden")
 TOPICS = ("drift-signals", "model-updates", "model-lifecycle", "model-reports", "model-alerts", "dead-letters")
@@ -268,16 +266,9 @@ def loops_of(case: Case) -> tuple[LearningLoop, MemoryLog]:
     for n, row in enumerate(case.rows(case.events)):
         event = {"id": row.pop("id", f"e{n}"), "ts": 1.6e9 + n, **row}
         log.append("events", orjson.dumps(event), partition=n % case.partitions)
-    source, stores = MemorySource(log, "events"), dict[str, MemoryStore]()
-    ports = Ports(
-        source=source,
-        outlet=MemoryOutlet(log),
-        stores=lambda scope: stores.setdefault(scope, MemoryStore()),
-        recruiters=lambda scope: InlineRecruiter(settings, reader=source),
-        clock=FrozenClock(),
-    )
-    first = lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn())  # noqa: E731
-    return LearningLoop(settings, first=first, ports=ports), log
+    stores = dict[str, MemoryStore]()
+    ports = ports_on(log, settings, stores=lambda scope: stores.setdefault(scope, MemoryStore()))
+    return LearningLoop(settings, first=first_of(settings), ports=ports), log
 
 
 def said(case: Case) -> Iterator[Row]:

@@ -2,20 +2,16 @@
 
 import itertools
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from confluent_kafka import Producer
-from river.datasets import synth
 
 from anabranch import artifact, follow
 from anabranch.errors import NoChampionYet
@@ -23,7 +19,7 @@ from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.updates import Updates
 from anabranch.messages import ModelUpdate, decode, encode
-from support.checkout import ROOT
+from support import command_line, streams
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -47,7 +43,6 @@ class Project:
             f'[checkpoint]\nstore = "{folder / "checkpoints"}"\nevery = "300ms"\n'
             f'[kafka]\n"bootstrap.servers" = "{bootstrap}"\n"session.timeout.ms" = 6000\n'
         )
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self.run("topics", "create", self.config)
 
     @property
@@ -59,15 +54,13 @@ class Project:
         return f"{self.prefix}model-updates"
 
     def start(self, *words: object, **how: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "commands.main", *map(str, words)]
-        return subprocess.Popen(
-            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how
-        )
+        return command_line.start(*words, **how)
 
     def run(self, *words: object) -> str:
-        out, err = (process := self.start(*words)).communicate(timeout=120)
-        assert process.returncode == 0, f"{words}: {err[-2000:]}"
-        return out
+        """Carried out in this process."""
+        done = command_line.anabranch(*words)
+        assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
+        return done.stdout
 
     def produce(self, values: Iterator[bytes], *, rate: float | None = None) -> None:
         producer = Producer({**self.kafka, "enable.idempotence": True, "linger.ms": 5})
@@ -91,16 +84,13 @@ def project(tmp_path: Path, kafka: Any, topic_prefix: str) -> Callable[..., Proj
 
 def sea(events: int, *, flipped_from: int | None = None) -> Iterator[bytes]:
     """A stream whose labels are turned round from an offset on."""
-    for number, (x, y) in enumerate(itertools.islice(synth.SEA(seed=5), events)):
-        label = bool(y) != (flipped_from is not None and number >= flipped_from)
-        features = {f"f{name}": value for name, value in x.items()}
-        yield orjson.dumps({"id": f"e{number}", "ts": time.time(), "features": features, "label": label})
+    return streams.sea(events, turned=lambda n: flipped_from is not None and n >= flipped_from)
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code and what the process logged."""
-    _, err = process.communicate(timeout=60)
-    return process.returncode, err
+    done = command_line.ended(process, within_s=60)
+    return done.returncode, done.stderr
 
 
 def test_elec2_is_learned_announced_and_followed_bit_for_bit(

@@ -1,11 +1,8 @@
 """The README's examples run as they stand."""
 
 import itertools
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from config import loading
 from evaluation import files
 from learners.models import catalogue
 from support.checkout import ROOT
+from support.command_line import anabranch, ended, python, start
 
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -68,25 +66,21 @@ def joined(block: str) -> list[str]:
 
 def test_the_payments_are_learned(tmp_path: Path) -> None:
     """The change of tactics is noticed, and no row is refused: also not by a learner on Kafka today."""
-    done = subprocess.run([sys.executable, ROOT / "examples" / "payments_stream.py"], check=True, capture_output=True)
     data = tmp_path / "payments.csv"
-    data.write_bytes(done.stdout)
-    words = ["examples/fraud.toml", "--data", str(data), "--target", "fraud", "--ts", "when", "--json"]
-    command = [sys.executable, "-m", "commands.main", "backtest", *words]
-    result = orjson.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
+    data.write_text(python(ROOT / "examples" / "payments_stream.py"))
+    words = ["examples/fraud.toml", "--data", data, "--target", "fraud", "--ts", "when", "--json"]
+    result = orjson.loads(anabranch("backtest", *words).stdout)
     assert (result["events"], result["dead_letters"]) == (20_000, 0)
     assert 10_000 < result["signals"][0]["offset"] < 10_500
     assert orjson.loads(next(files.events(data, target="fraud", ts="when")))["ts"] < "2026"
 
 
-def test_the_backtest_prints_what_the_readme_shows(tmp_path: Path) -> None:
+def test_the_backtest_prints_what_the_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All but the speed, which is the machine's."""
-    stream = subprocess.run([sys.executable, ROOT / "examples" / "sea_stream.py"], check=True, capture_output=True)
     data = tmp_path / "sea.jsonl"
-    data.write_bytes(stream.stdout)
-    command = [sys.executable, "-m", "commands.main", "backtest", "examples/sea.toml", "--data", str(data)]
-    environment = {**os.environ, "COLUMNS": "120"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment)
+    data.write_text(python(ROOT / "examples" / "sea_stream.py"))
+    monkeypatch.setenv("COLUMNS", "120")
+    done = anabranch("backtest", "examples/sea.toml", "--data", data)
     shown = blocks("text")[0].splitlines()[1:]
     assert [line.rstrip() for line in done.stdout.splitlines()[1 : len(shown) + 1]] == shown
 
@@ -94,7 +88,7 @@ def test_the_backtest_prints_what_the_readme_shows(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_configuration_learns_and_the_example_follows(tmp_path: Path, embedded: Any) -> None:
     """The TOML and the Python of the README, on a broker of the test's."""
-    toml, python = (blocks(each)[0].replace("localhost:9092", embedded.bootstrap) for each in ("toml", "python"))
+    toml, example = (blocks(each)[0].replace("localhost:9092", embedded.bootstrap) for each in ("toml", "python"))
     config = tmp_path / "fraud.toml"
     config.write_text(toml + '"session.timeout.ms" = 6000\n')
     assert loading.load(config).name == "fraud"
@@ -103,8 +97,5 @@ def test_the_configuration_learns_and_the_example_follows(tmp_path: Path, embedd
         features = {"amount": x[0], "hour": int(x[1]), "country": "FR" if x[2] > 5 else "DE"}
         producer.produce("events", orjson.dumps({"id": f"p{number}", "ts": 1.7e9, "features": features, "label": y}))
     assert not producer.flush(20)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    learn = [sys.executable, "-m", "commands.main", "learn", str(config), "--until-end"]
-    subprocess.run(learn, check=True, capture_output=True, cwd=tmp_path, env=environment, timeout=90)
-    done = subprocess.run([sys.executable, "-c", python], check=True, capture_output=True, text=True, env=environment)
-    assert done.stdout.startswith("1 {False: ")
+    assert ended(start("learn", config, "--until-end", cwd=tmp_path)).returncode == 0
+    assert python("-c", example).startswith("1 {False: ")

@@ -2,8 +2,6 @@
 
 import hashlib
 import random
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -24,6 +22,7 @@ from learners.models import catalogue
 from learners.retraining.jobs import Job, Plan, retrain
 from learners.retraining.lineage import Run
 from support.checkout import ROOT
+from support.command_line import python
 
 MODELS = ["reco.Baseline", "reco.BiasedMF", "reco.FunkMF", "reco.RandomNormal"]
 
@@ -146,7 +145,7 @@ def test_a_classifier_does_not_fit() -> None:
 def test_the_example_answers_the_change_of_taste() -> None:
     """examples/films.toml on its stream: a swap within 500 events of the change at 5,000, on the shipped guard."""
     script = ROOT / "examples" / "films_stream.py"
-    lines = subprocess.run([sys.executable, str(script)], check=True, capture_output=True).stdout.splitlines()
+    lines = python(script).encode().splitlines()
     settings = load(ROOT / "examples" / "films.toml")
     run = Backtest(
         settings,

@@ -1,11 +1,8 @@
 """The end of a learner: what a signal does to a real process on a real Kafka, and what its supervisors are told."""
 
 import json
-import os
 import shlex
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +19,9 @@ from anabranch.kafka import updates as kafka_updates
 from commands import wiring
 from commands.brokers.local import LocalKafka
 from commands.main import app, exit_code
+from support import command_line
 from support.checkout import ROOT
+from support.command_line import start
 
 STOP_S = 10.0
 
@@ -82,17 +81,11 @@ def configured(folder: Path, *, bootstrap: str, prefix: str) -> Path:
     return path
 
 
-def start(*words: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "commands.main", *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def anabranch(*words: object) -> str:
-    """Run the command to its end; what it said."""
-    out, err = (process := start(*words)).communicate(timeout=120)
-    assert process.returncode == 0, err[-2000:]
-    return out
+    """What a verb prints."""
+    done = command_line.anabranch(*words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 class Flow:

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from river import base, tree
 
 from anabranch.kafka.clients import producer
-from anabranch.messages import ModelUpdate, TrainedOn, Transition
+from anabranch.messages import ModelUpdate, Transition
 from config.loading import build
 from config.settings import Settings
 from consumers.clock import SystemClock
@@ -23,9 +23,8 @@ from consumers.kafka.topics import create
 from consumers.loop import LearningLoop
 from consumers.owner import Ports
 from consumers.stores.store import MemoryStore
-from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
-from learners.models import catalogue
 from learners.retraining.jobs import Job, Recruited
+from support.loops import first_of, log_of, ports_on
 
 TREE = {"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}
 FAMILIES = [
@@ -104,28 +103,12 @@ def run(
     """The loop over these events, to the end, on a log in memory or on a broker; everything that it says."""
     said: list[Any] = []
     settings = on(kafka, settings_table) if kafka else build(settings_table)
-    ports = ports_on_kafka(settings, values) if kafka else ports_in_memory(settings, values)
+    ports = ports_on_kafka(settings, values) if kafka else ports_on(log_of(values), settings)
     if planted is not None:
         reader = KafkaLogReader(settings) if kafka else ports.source
         ports.recruiters = lambda scope: Plants(settings, reader=reader, planted=planted)
-    first = lambda: (catalogue.build(settings.model, seed=1), TrainedOn())  # noqa: E731  # only here
-    LearningLoop(settings, first=first, ports=ports, listener=said.append).run(until_end=True)
+    LearningLoop(settings, first=first_of(settings), ports=ports, listener=said.append).run(until_end=True)
     return said
-
-
-def ports_in_memory(settings: Settings, values: Iterator[bytes]) -> Ports:
-    """A log that holds the events."""
-    log, store = MemoryLog(partitions=1), MemoryStore()
-    for value in values:
-        log.append("events", value)
-    source = MemorySource(log, "events")
-    return Ports(
-        source=source,
-        outlet=MemoryOutlet(log),
-        stores=lambda scope: store,
-        recruiters=lambda scope: InlineRecruiter(settings, reader=source),
-        clock=FrozenClock(),
-    )
 
 
 def on(kafka: Any, settings_table: dict[str, Any]) -> Settings:
