@@ -1,5 +1,5 @@
 # `make` alone prints the targets. Each makes .venv by itself, once, and again when the dependencies change.
-# More words for the command come in ARGS: make test ARGS="tests/test_lane.py -x", make demo ARGS=--help
+# More words for the command come in ARGS: make test ARGS="tests/learners/test_lane.py -x", make demo ARGS=--help
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,7 +43,7 @@ faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that n
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
 golden: $(READY) ## write what the golden runs say anew, after a change that is meant to change it; the diff shows what
-	@$(BIN)/python -m tests.test_golden_runs $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m tests.whole.test_golden_runs $(ARGS)
 
 kafka: $(READY) ## run a real Apache Kafka in the foreground; needs Java and Maven
 	@exec $(BIN)/python -m commands.brokers.local $(ARGS)

@@ -1,37 +1,30 @@
 """Where the tests get their Kafka from, and the fixtures they share."""
 
-import gc
 import itertools
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import uuid
 import venv
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
-from functools import cache
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
-import docker
 import pytest
-from docker.errors import DockerException
 from hypothesis import settings
-from testcontainers.community.kafka import KafkaContainer
 
 from anabranch.errors import KafkaUnavailable
 from commands.brokers.embedded import EmbeddedKafka
-from commands.brokers.local import LocalKafka, create_topic
+from commands.brokers.local import LocalKafka
 from consumers.loop import LearningLoop
 from consumers.ports import Store
 from evaluation.simulation.world import Dying
-
-ROOT = Path(__file__).resolve().parent.parent
-WHICH = "ANABRANCH_TEST_KAFKA"  # an address, or the word jars, which passes a Docker engine by
+from support import children
+from support.brokers import WHICH, RealKafka, a_real_kafka, docker_engine_answers
+from support.checkout import ROOT
 
 # No deadline: two cores are shared with a broker. In CI the examples are always the same ones.
 settings.register_profile("dev", deadline=None)
@@ -39,84 +32,18 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-# `make test &` begins with SIGINT ignored, and children inherit that: none of them could be interrupted by a test.
-for each in (signal.SIGINT, signal.SIGTERM):
-    if signal.getsignal(each) is signal.SIG_IGN:
-        signal.signal(each, signal.default_int_handler)
-
-
-class Child(subprocess.Popen[Any]):
-    """A process that a test has started."""
-
-    started: ClassVar[list["Child"]] = []
-
-    def __init__(self, *args: Any, **how: Any) -> None:
-        super().__init__(*args, **how)
-        if isinstance(self.args, list) and self.args[0] == sys.executable:  # brokers serve the whole session
-            self.started.append(self)
+children.can_be_interrupted()
 
 
 @pytest.fixture(autouse=True)
-def children_end_with_the_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def children_end_with_the_test() -> Iterator[None]:
     """Whatever happens: none is left running, or left for the operating system to collect."""
-    monkeypatch.setattr(subprocess, "Popen", Child)
-    yield
-    while Child.started:
-        child = Child.started.pop()
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+    with children.that_end():
+        yield
 
 
 GOT = pytest.StashKey[str]()
 NOT_ASKED = "not asked for"
-
-
-class RealKafka:
-    """A real broker: its address, and what it is."""
-
-    def __init__(self, bootstrap: str, *, kind: str) -> None:
-        self.bootstrap = bootstrap
-        self.kind = kind
-
-    def create_topic(self, topic: str, *, partitions: int = 4) -> int:
-        """Creates the topic and returns how many partitions it has."""
-        return create_topic(self.bootstrap, topic, partitions=partitions)
-
-
-def a_real_kafka(stack: ExitStack) -> RealKafka:
-    """In this order: the address given, a Docker engine, Kafka's own jars."""
-    which = os.environ.get(WHICH)
-    if which and which != "jars":
-        return RealKafka(which, kind=f"the one that {WHICH} names")
-    if not which and docker_engine_answers():
-        # An engine that cannot get the image is as good as none.
-        with suppress(DockerException):
-            return stack.enter_context(in_docker())
-    broker = stack.enter_context(LocalKafka())
-    return RealKafka(broker.bootstrap, kind=broker.kind)
-
-
-@contextmanager
-def in_docker() -> Iterator[RealKafka]:
-    container = KafkaContainer().with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
-    with container:
-        yield RealKafka(container.get_bootstrap_server(), kind=f"testcontainers, {container.image}")
-
-
-@cache
-def docker_engine_answers() -> bool:
-    """The command `docker` alone is no engine; only one that answers a ping is."""
-    with warnings.catch_warnings():
-        # docker-py leaves its socket open when nobody answers; it is collected here, not in the middle of a test.
-        warnings.simplefilter("ignore", ResourceWarning)
-        try:
-            with closing(docker.from_env(timeout=3)) as client:
-                return bool(client.ping())
-        except DockerException:
-            return False
-        finally:
-            gc.collect()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,0 +1,118 @@
+"""`anabranch watch` and `anabranch retrain`: what a person hears of a model, and of a name that nobody knows."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anabranch.kafka.clients import producer
+from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, Transition, encode
+from commands.views.watch import line
+from config.loading import load
+from consumers.kafka.outlet import KafkaOutlet
+from support.command_line import anabranch, ended, start
+
+MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
+TOPICS = ("signals", "lifecycle", "alerts", "reports", "dead_letters", "updates", "control")
+PLACE: dict[str, Any] = {"partition": 0, "offset": 7}
+
+STEP = Transition(
+    id="m-1", model="m", member="r5-now", before="recruiting", after="arena", reason="trained",
+    event=1200, event_ts=0.0, **PLACE,
+)  # fmt: skip
+REFUSED = DeadLetter(
+    id="m/events/0/7",
+    topic="events",
+    stage="decode",
+    reason="no JSON: \x1b[2J",
+    value_base64="",
+    value_bytes=1,
+    **PLACE,
+)
+SIGNAL = DriftSignal(
+    id="m-s-1", model="m", detector="adwin", event=1199, statistic=0.3, threshold=0.1, change_point=1100,
+    window_events=99, triggered=False, withheld="cooldown", **PLACE,
+)  # fmt: skip
+REPORT = ModelReport(
+    id="m-r-1",
+    model="m",
+    version=2,
+    event=2000,
+    event_ts=0.0,
+    scores={},
+    windowed={"accuracy": 0.5},
+    members=(),
+    **PLACE,
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path, any_kafka: Any, topic_prefix: str) -> Path:
+    """A model with empty topics."""
+    path = tmp_path / "m.toml"
+    kafka = f'[kafka]\n"bootstrap.servers" = "{any_kafka.bootstrap}"\n'
+    path.write_text(f'{MODEL}[topics]\nprefix = "{topic_prefix}"\n{kafka}')
+    for which in TOPICS:
+        any_kafka.create_topic(load(path).topics.name(which))
+    return path
+
+
+def say(config: Path, *said: tuple[str, Message]) -> None:
+    settings = load(config)
+    outlet = KafkaOutlet(producer(settings.kafka))
+    for which, message in said:
+        outlet.send(settings.topics.name(which), key="", value=encode(message))
+    outlet.flush()
+
+
+def watched(config: Path, *words: object, lines: int) -> tuple[list[str], int]:
+    """The first so many lines of a watch from the start, and its exit code at Ctrl-C."""
+    watch = start("watch", config, "--since-start", *words)
+    assert watch.stdout is not None
+    found = [watch.stdout.readline().rstrip("\n") for _ in range(lines)]
+    watch.send_signal(signal.SIGINT)
+    done = ended(watch)
+    return found + done.stdout.splitlines(), done.returncode
+
+
+def test_watch_prints_what_the_model_says_and_nothing_of_others(config: Path) -> None:
+    """A line a message; Ctrl-C is how it ends."""
+    other = {"model": "m2", "id": "m2-1"}
+    say(config, ("lifecycle", STEP.model_copy(update=other)), ("lifecycle", STEP), ("dead_letters", REFUSED))
+    found, code = watched(config, lines=2)
+    assert code == 0
+    assert len(found) == 2
+    assert any(each.endswith("lifecycle  r5-now: recruiting → arena: trained") for each in found)
+    assert any("refused    events partition 0 offset 7: decode: no JSON" in each for each in found)
+
+
+def test_watch_prints_one_topic_as_json(config: Path) -> None:
+    """The messages as they are."""
+    say(config, ("lifecycle", STEP), ("signals", SIGNAL))
+    found, code = watched(config, "--topic", "signals", "--json", lines=1)
+    assert code == 0
+    assert [json.loads(each)["detector"] for each in found] == ["adwin"]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (SIGNAL, "1,199  signal     adwin (error): not retrained: cooldown"),
+        (STEP.model_copy(update={"level": "alert"}), "1,200  lifecycle  ALERT r5-now: recruiting → arena: trained"),
+        (REPORT, "2,000  report     version 2  accuracy 0.5000"),
+        (REFUSED, "–  refused    events partition 0 offset 7: decode: no JSON: �[2J"),
+    ],
+)
+def test_a_message_is_a_line(message: Message, said: str) -> None:
+    """And what a hostile record says moves no cursor."""
+    assert line(message).strip() == said
+
+
+def test_retrain_warns_of_a_model_that_nobody_has_announced(config: Path) -> None:
+    """It is asked all the same: the learner may be about to begin."""
+    done = anabranch("retrain", config, "--reason", "test")
+    assert done.returncode == 0, done.stderr
+    assert "warning: no champion of m is on" in done.stderr
+    assert "asked m to retrain" in done.stdout

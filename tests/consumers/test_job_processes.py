@@ -1,0 +1,105 @@
+"""Retraining in processes: they end with the learner, leave nothing behind, and say why they failed."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.loading import build
+from consumers.clock import SystemClock
+from consumers.jobs.processes import PREFIX, ProcessRecruiter, tidy
+from learners.retraining.jobs import Job, Plan, Recruited
+from learners.retraining.lineage import Run
+from support.command_line import environment
+from support.waiting import until
+
+NOBODY = {"bootstrap.servers": "127.0.0.1:9", "log_level": 0}
+JOB = Job("m-9", event=9, reason="drift", seed=1, plans=(Plan("r9-last-9", (Run(0, 0, 9),)),))
+
+PARENT = """
+import sys, time
+from tests_job import JOB, recruiter
+one = recruiter()
+one.submit(JOB)
+print(one.runs[0].process.pid, one.runs[0].folder.name, flush=True)
+time.sleep(60)
+"""
+
+
+def recruiter(**retrain: Any) -> ProcessRecruiter:
+    """One whose jobs wait for a broker that is not there."""
+    table = {"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
+    return ProcessRecruiter(build({**table, "kafka": NOBODY, "retrain": retrain}), clock=SystemClock())
+
+
+def gone(pid: int) -> bool:
+    """Whether no such process runs."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+def test_a_job_ends_when_the_learner_is_killed_and_the_next_one_tidies_up(folder: Path, tmp_path: Path) -> None:
+    """kill -9 of the parent: the child goes by itself, and its folder at the next start."""
+    (tmp_path / "tests_job.py").write_text(Path(__file__).read_text())
+    there = environment()
+    there["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], env=there, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid, left = parent.stdout.readline().split()
+    tidy()
+    assert Path(left).exists()  # of a learner that lives
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until(lambda: gone(int(pid)))
+    tidy()
+    assert not Path(left).exists()
+
+
+def test_a_killed_job_is_tried_again_and_then_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first failure is a warning, the second comes back with its reason."""
+    one = recruiter()
+    one.submit(JOB)
+    os.kill(one.runs[0].process.pid, signal.SIGKILL)
+    until(lambda: not one.finished(0) and one.runs[0].attempt == 2)
+    assert "retraining failed" in capsys.readouterr().out
+    os.kill(one.runs[0].process.pid, signal.SIGKILL)
+    (recruited,) = until(lambda: one.finished(0))
+    assert recruited == Recruited("m-9", failure="retraining failed: killed (signal 9): out of memory?: no word, twice")
+    assert list(folder.glob(f"{PREFIX}*")) == []
+
+
+def test_a_job_that_takes_too_long_says_so(folder: Path) -> None:
+    """A timeout is not taken for a lack of memory."""
+    one = recruiter(job_timeout=0.001)
+    one.submit(JOB)
+    (recruited,) = until(lambda: one.finished(0))
+    assert "it took longer than 0.001 s (retrain.job_timeout)" in recruited.failure
+
+
+def test_a_job_that_was_given_up_is_ended(folder: Path) -> None:
+    """Nobody waits for it; it does not run on until its timeout."""
+    one = recruiter()
+    one.submit(JOB)
+    process = one.runs[0].process
+    one.keep([JOB.id])
+    assert process.poll() is None
+    one.keep([])
+    assert process.poll() == -signal.SIGKILL
+    assert (one.runs, list(folder.glob(f"{PREFIX}*"))) == ([], [])

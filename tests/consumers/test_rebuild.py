@@ -1,0 +1,241 @@
+"""A checkpoint of another River, and the rebuild from the log: over a log in memory, and on a real Kafka."""
+
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+
+from anabranch import statetree
+from anabranch.errors import CheckpointError, LogTruncated
+from anabranch.kafka import updates as kafka_updates
+from commands import wiring
+from consumers.inspection import inspect
+from consumers.loop import LearningLoop
+from consumers.owner import Gain
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import Crash, MemoryLog
+from support import loops, streams
+from support.command_line import anabranch as carried_out
+from support.loops import settings_of, updates_in
+
+SETTINGS = settings_of()
+
+
+def sea(events: int) -> Iterator[bytes]:
+    """A stream whose labels are turned round half way."""
+    return streams.sea(events, turned=lambda n: n > events // 2, ts=1.6e9)
+
+
+def log_of(events: int) -> MemoryLog:
+    return loops.log_of(sea(events))
+
+
+def loop_on(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> LearningLoop:
+    return loops.loop_on(log, store, SETTINGS, how=Gain(rebuild=rebuild))
+
+
+def run(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> LearningLoop:
+    loop = loop_on(log, store, rebuild=rebuild)
+    loop.run(until_end=True)
+    return loop
+
+
+@pytest.fixture
+def learned() -> tuple[MemoryLog, MemoryStore, LearningLoop]:
+    """A log that was learned to its end, with a drift and a swap."""
+    log, store = log_of(2000), MemoryStore()
+    return log, store, run(log, store)
+
+
+Learned = tuple[MemoryLog, MemoryStore, LearningLoop]
+
+
+def test_a_checkpoint_of_another_river_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With both versions and the command that helps; nothing is learned, nothing committed."""
+    log, store = log_of(300), MemoryStore()
+    with monkeypatch.context() as older:
+        older.setattr(statetree, "river_version", "0.25.0")
+        run(log, store)
+    before = log.committed
+    with pytest.raises(
+        CheckpointError, match=r"with River 0\.25\.0, here is River 0\.26\.1.*`anabranch rebuild CONFIG`"
+    ):
+        run(log, store)
+    with pytest.raises(CheckpointError, match=r"0\.25\.0.*`anabranch rebuild CONFIG`"):
+        inspect(SETTINGS, store)
+    assert log.committed == before
+
+
+def test_it_is_rebuilt_from_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old blob is never read, and the next start goes on from the rebuilt state."""
+    log, store = log_of(2000), MemoryStore()
+    with monkeypatch.context() as older:
+        older.setattr(statetree, "river_version", "0.25.0")
+        run(log, store)
+    rebuilt = run(log, store, rebuild=True)
+    assert rebuilt.owner.lane.events == 2000
+    assert run(log, store).owner.learning_state_hash() == rebuilt.owner.learning_state_hash()
+
+
+def test_a_rebuilt_model_has_learned_what_the_first_had(learned: Learned) -> None:
+    """The same swaps at the same places, and the same champion, bit for bit."""
+    log, store, straight = learned
+    rebuilt = run(log, store, rebuild=True)
+    assert "swap" in [update.kind for update in updates_in(log)]
+    assert statetree.digest(rebuilt.owner.lane.champion.model) == statetree.digest(straight.owner.lane.champion.model)
+    assert rebuilt.owner.lane.scores.values() == straight.owner.lane.scores.values()
+
+
+def test_only_the_model_that_has_caught_up_is_announced(learned: Learned) -> None:
+    """Once, in the next epoch, with a version that was never used: followers do not go back to a beginner."""
+    log, store, straight = learned
+    before = updates_in(log)
+    rebuilt = run(log, store, rebuild=True)
+    (update,) = updates_in(log)[len(before) :]
+    assert (update.kind, update.epoch, update.reason) == ("rebuild", 2, "rebuilt from the log")
+    assert (update.event, update.offset) == (2000, 1999)
+    assert update.version == rebuilt.owner.lane.version > straight.owner.lane.version
+    assert update.seq == before[-1].seq + 1
+
+
+def test_learning_goes_on_under_the_next_epoch(learned: Learned) -> None:
+    """Versions and (epoch, seq) rise for good, over two rebuilds and what is learned after each."""
+    log, store, _ = learned
+    for n in range(2):
+        run(log, store, rebuild=True)
+        for value in itertools.islice(sea(5000), 2000 + 500 * n, 2500 + 500 * n):
+            log.append("events", value)
+        run(log, store)
+    updates = updates_in(log)
+    orders = [(update.epoch, update.seq) for update in updates]
+    assert orders == sorted(set(orders))
+    assert orders[-1][0] == 3
+    assert len({update.version for update in updates}) == len(updates)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: Learned, dying: Any) -> None:
+    """Crashes anywhere, and `learn` after them: the state and the one announcement are those of a straight rebuild."""
+    log, store, _ = learned
+    other_log, other_store = log_of(2000), MemoryStore()
+    run(other_log, other_store)
+    expected = run(other_log, other_store, rebuild=True)
+    rng, crashes, begun = random.Random(seed), 0, False
+    while True:
+        loop = loop_on(log, store, rebuild=not begun)
+        dying(loop, store, after=rng.randrange(5, 40))
+        try:
+            loop.run(until_end=True)
+            break
+        except Crash:
+            crashes += 1
+            assert log.committed is not None
+            begun = orjson.loads(log.committed.metadata)["epoch"] == 2
+    assert crashes > 1
+    assert loop.owner.learning_state_hash() == expected.owner.learning_state_hash()
+    assert {(each.epoch, each.version) for each in updates_in(log) if each.kind == "rebuild"} == {
+        (2, expected.owner.lane.version)
+    }
+
+
+def test_a_stop_does_not_announce_half_a_rebuild(learned: Learned) -> None:
+    """What was read but not learned yet does not count as caught up."""
+    log, store, _ = learned
+    announced = len(updates_in(log))
+    loop = loop_on(log, store, rebuild=True)
+    loop.listener = lambda message: loop.stop()
+    loop.run(until_end=True)
+    assert 0 < loop.owner.lane.events < 2000
+    assert len(updates_in(log)) == announced
+
+
+def test_what_is_gone_from_the_log_is_named(learned: Learned) -> None:
+    """Retention has taken the beginning: the update says what the model has not learned."""
+    log, store, _ = learned
+    log.trim("events", before=700)
+    loop = run(log, store, rebuild=True)
+    assert loop.owner.lane.events == 1300
+    assert updates_in(log)[-1].reason == "rebuilt from the log, where partition 0 offsets 0 to 699 are gone"
+
+
+def test_a_rebuild_needs_no_blob(learned: Learned) -> None:
+    """It is the way out when the checkpoints are lost: the committed metadata say where versions go on."""
+    log, store, straight = learned
+    store.blobs.clear()
+    with pytest.raises(CheckpointError, match=r"bring it back, or learn the log again: `anabranch rebuild CONFIG`"):
+        run(log, store)
+    assert run(log, store, rebuild=True).owner.lane.version > straight.owner.lane.version
+
+
+def test_without_any_checkpoint_there_is_nothing_to_rebuild() -> None:
+    """It would use version 1 once more without knowing."""
+    with pytest.raises(CheckpointError, match="no checkpoint of m to rebuild; `anabranch learn` begins anew"):
+        run(log_of(10), MemoryStore(), rebuild=True)
+
+
+def test_a_short_log_is_announced_when_it_has_grown(learned: Learned) -> None:
+    """A rebuilt model needs the warm-up too; until then followers keep what they have."""
+    log, store, _ = learned
+    log.trim("events", before=1990)
+    run(log, store, rebuild=True)
+    assert updates_in(log)[-1].epoch == 1
+    for value in itertools.islice(sea(3000), 2000, 2100):
+        log.append("events", value)
+    run(log, store)
+    assert (updates_in(log)[-1].kind, updates_in(log)[-1].epoch) == ("rebuild", 2)
+
+
+def test_a_rebuild_that_falls_behind_retention_stops(learned: Learned) -> None:
+    """As every learner does."""
+    log, store, _ = learned
+    loop = loop_on(log, store, rebuild=True)
+    loop.ports.source.start(loop)
+    log.trim("events", before=100)
+    with pytest.raises(LogTruncated, match="offsets 0 to 99 are gone"):
+        loop._turn()
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_on_kafka_another_river_is_refused_and_the_log_rebuilt(
+    tmp_path: Path, kafka: Any, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With real processes: refused by `learn` and `state`, rebuilt by `rebuild`, gone on with by `learn`."""
+    config = tmp_path / "anabranch.toml"
+    config.write_text(
+        f'name = "{topic_prefix}m"\ntask = "binary"\n[model]\nsteps = [{{ use = "naive_bayes.GaussianNB" }}]\n'
+        f'[topics]\nprefix = "{topic_prefix}"\npartitions = 2\n[checkpoint]\nstore = "{tmp_path}/checkpoints"\n'
+        f'[kafka]\n"bootstrap.servers" = "{kafka.bootstrap}"\n'
+    )
+    anabranch("topics", "create", config)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    for n, value in enumerate(sea(3000)):
+        producer.produce(f"{topic_prefix}events", value, partition=n % 2)
+    assert not producer.flush(30)
+    with monkeypatch.context() as older:
+        older.setattr(statetree, "river_version", "0.25.0")
+        settings = wiring.settings_at(config)
+        first = wiring.first_champion(settings)
+        wiring.learning_loop(settings, first=first).run(until_end=True)
+    assert "`anabranch rebuild CONFIG`" in anabranch("learn", config, "--until-end", code=1)
+    assert "0.25.0" in anabranch("state", config, code=1)
+    anabranch("rebuild", config)
+    anabranch("learn", config, "--until-end")
+    state = json.loads(anabranch("state", config, "--json"))
+    updates = kafka_updates.all_updates(settings.kafka, topic=f"{topic_prefix}model-updates", model=settings.name)
+    assert (state["events"], state["epoch"], state["rebuilding"]) == (3000, 2, "")
+    assert (updates[-1].kind, updates[-1].epoch) == ("rebuild", 2)
+    assert updates[-1].version == state["version"] > updates[-2].version
+
+
+def anabranch(*words: object, code: int = 0) -> str:
+    """What a verb says, when it ends as expected."""
+    done = carried_out(*words)
+    assert done.returncode == code, done.stderr[-2000:]
+    return done.stderr if code else done.stdout

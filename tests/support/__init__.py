@@ -1,0 +1,1 @@
+"""What the tests share: each helper is here once, and no test module imports another."""

@@ -1,0 +1,90 @@
+"""Learning loops over a log in memory."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from anabranch.messages import ModelUpdate, TrainedOn, decode
+from config.loading import build
+from config.settings import Settings
+from consumers.jobs.recruiting import InlineRecruiter
+from consumers.loop import LearningLoop
+from consumers.owner import PLAIN, First, Gain, Ports
+from consumers.stores.store import MemoryStore
+from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from learners.models import catalogue
+from support.streams import rows
+
+TABLE: dict[str, Any] = {
+    "name": "m",
+    "task": "binary",
+    "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
+    "publish": {"warm_up_events": 50, "refresh_events": 400, "report_events": 100},
+    "trigger": {"debounce_events": 100},
+    "retrain": {"admit_after_events": 20},
+    "arena": {"false_swap_every": 1000, "probation_events": 300},
+    "checkpoint": {"every_events": 130},
+}
+
+
+def settings_of(**changes: Any) -> Settings:
+    """A small model that checkpoints often, with sections in place of others."""
+    return build({**TABLE, **changes})
+
+
+def log_of(values: Iterable[bytes], *, partitions: int = 1, **more: Any) -> MemoryLog:
+    """A log with these events, dealt out to the partitions in turn."""
+    log = MemoryLog(partitions=partitions, **more)
+    for n, value in enumerate(values):
+        log.append("events", value, partition=n % partitions)
+    return log
+
+
+def filled(events: int = 2000, *, partitions: int = 1) -> MemoryLog:
+    """A log with a stream whose concept changes half way."""
+    return log_of(map(orjson.dumps, rows(events)), partitions=partitions)
+
+
+def ports_on(log: MemoryLog, settings: Settings, *, source: MemorySource | None = None, **others: Any) -> Ports:
+    """All that a loop knows of the world, in memory; `others` take the place of ports."""
+    source, store = source or MemorySource(log, "events"), MemoryStore()
+    ports = Ports(
+        source=source,
+        outlet=MemoryOutlet(log),
+        stores=lambda scope: store,
+        recruiters=lambda scope: InlineRecruiter(settings, reader=source),
+        clock=FrozenClock(),
+    )
+    return replace(ports, **others)
+
+
+def loop_on(
+    log: MemoryLog, store: MemoryStore, settings: Settings | None = None, *, how: Gain = PLAIN, **ports: Any
+) -> LearningLoop:
+    """A loop on that log and store."""
+    settings = settings or settings_of()
+    return LearningLoop(
+        settings,
+        first=first_of(settings),
+        ports=ports_on(log, settings, **{"stores": lambda scope: store, **ports}),
+        how=how,
+    )
+
+
+def first_of(settings: Settings) -> First:
+    """What makes the first champion: the configured model, untrained."""
+    return lambda: (catalogue.build(settings.model, seed=settings.seed), TrainedOn())
+
+
+def straight(log: MemoryLog, settings: Settings | None = None) -> LearningLoop:
+    """A loop that has learned the log to its end, without interruption."""
+    loop = loop_on(log, MemoryStore(), settings)
+    loop.run(until_end=True)
+    return loop
+
+
+def updates_in(log: MemoryLog) -> list[ModelUpdate]:
+    """The models that were announced."""
+    return [decode(ModelUpdate, value) for value in log.values("model-updates")]

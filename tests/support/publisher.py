@@ -1,0 +1,54 @@
+"""A publisher of models, as a learner is one, and an update as it might announce it."""
+
+from typing import Any
+
+from river import dummy
+
+from anabranch.kafka.clients import producer
+from anabranch.messages import ArtifactPointer, ModelUpdate, TrainedOn, encode
+from config.loading import build
+from consumers.announcer import Announcer, update_key
+from consumers.clock import SystemClock
+from consumers.kafka.outlet import KafkaOutlet
+from learners.emitted import Promotion
+
+UPDATE = ModelUpdate(
+    model="m", version=1, kind="first", epoch=1, seq=1, event=1, partition=0, offset=0, event_ts=0, announced_ts=0,
+    reason="", member="first", river="", python="", numpy="",
+    artifact=ArtifactPointer(
+        topic="a", partition=0, first_offset=0, last_offset=0, chunks=1, sha256="a", size_bytes=1
+    ),
+)  # fmt: skip
+
+
+class Publisher:
+    """Announces models that always answer the same number of True labels seen."""
+
+    def __init__(self, bootstrap: str, *, prefix: str = "", name: str = "m") -> None:
+        # The embedded broker does not wake a waiting reader when a record comes.
+        self.kafka: dict[str, Any] = {"bootstrap.servers": bootstrap, "fetch.wait.max.ms": 50}
+        model = {"steps": [{"use": "dummy.PriorClassifier"}]}
+        self.settings = build(
+            {"name": name, "task": "binary", "model": model, "topics": {"prefix": prefix}, "kafka": self.kafka}
+        )
+        self.topic = self.settings.topics.name("updates")
+        self.outlet = KafkaOutlet(producer(self.kafka))
+        self.announcer = Announcer(self.settings, scope="global", outlet=self.outlet, clock=SystemClock())
+
+    def announce(self, version: int, **changes: Any) -> ModelUpdate:
+        model = dummy.PriorClassifier()
+        for label in [True] * version + [False]:
+            model.learn_one({}, label)
+        promotion = Promotion(
+            kind="refresh", version=version, event=version, partition=0, offset=version, event_ts=0.0, member="first",
+            model=model, trained_on=TrainedOn(), reason="test", scores={}, canary=({"a": 1.0},),
+        )  # fmt: skip
+        update = self.announcer.prepare(promotion, epoch=1, seq=version, features=["a"])
+        update = update.model_copy(update=changes)
+        self.say(update)
+        return update
+
+    def say(self, update: ModelUpdate, *, key: str | None = None) -> None:
+        """Put an update on the topic."""
+        self.outlet.send(self.topic, key=key or update_key(update), value=encode(update))
+        self.outlet.flush()

@@ -1,0 +1,43 @@
+"""Streams of events whose concept is known, and turns round where a test says so."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+from river.datasets import synth
+
+Row = dict[str, Any]
+
+
+def never(number: int) -> bool:
+    """The concept stays."""
+    return False
+
+
+def sea(
+    events: int, *, first: int = 0, turned: Callable[[int], bool] = never, ts: float | None = None
+) -> Iterator[bytes]:
+    """A sum of two of three numbers against a bound; the other way round where it is turned. Times are now, or `ts`."""
+    for number, (x, y) in enumerate(itertools.islice(synth.SEA(seed=5), first, first + events), first):
+        features = {f"f{name}": value for name, value in x.items()}
+        at = time.time() if ts is None else ts
+        yield orjson.dumps({"id": f"e{number}", "ts": at, "features": features, "label": bool(y) != turned(number)})
+
+
+def rows(events: int = 2000) -> list[Row]:
+    """Labelled events whose concept changes half way."""
+    half = events // 2
+    before, after = synth.SEA(variant=0, seed=3), synth.SEA(variant=2, seed=4)
+    both = itertools.chain(itertools.islice(before, half), itertools.islice(after, events - half))
+    return [
+        {"id": f"e{n}", "ts": 1.6e9, "features": {str(k): v for k, v in x.items()}, "label": bool(y) != (n >= half)}
+        for n, (x, y) in enumerate(both)
+    ]
+
+
+def simple(first: int, end: int) -> Iterator[bytes]:
+    """Events of one number, whose label is whether it is large."""
+    for n in range(first, end):
+        yield orjson.dumps({"id": f"e{n}", "ts": 1.6e9, "features": {"a": n % 7}, "label": n % 7 > 3})

@@ -1,0 +1,234 @@
+"""The main job on a real Kafka, with real processes: learn, drift, swap, follow, kill, take over."""
+
+import itertools
+import json
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from anabranch import artifact, follow
+from anabranch.errors import NoChampionYet
+from anabranch.kafka import artifacts as kafka_artifacts
+from anabranch.kafka import updates as kafka_updates
+from anabranch.kafka.updates import Updates
+from anabranch.messages import ModelUpdate, decode, encode
+from support import command_line, streams
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+GAUSSIAN = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
+SCALED_LINEAR = (
+    '[model]\nsteps = [{ use = "preprocessing.StandardScaler" }, { use = "linear_model.LogisticRegression" }]\n'
+)
+
+
+class Project:
+    """A model's configuration in a folder, and the command line on it."""
+
+    def __init__(self, folder: Path, *, bootstrap: str, prefix: str, sections: str = GAUSSIAN) -> None:
+        self.bootstrap = bootstrap
+        self.prefix = prefix
+        self.name = f"{prefix}m"
+        self.config = folder / "anabranch.toml"
+        self.config.write_text(
+            f'name = "{self.name}"\ntask = "binary"\n{sections}\n'
+            f'[topics]\nprefix = "{prefix}"\npartitions = 1\n'
+            f'[checkpoint]\nstore = "{folder / "checkpoints"}"\nevery = "300ms"\n'
+            f'[kafka]\n"bootstrap.servers" = "{bootstrap}"\n"session.timeout.ms" = 6000\n'
+        )
+        self.run("topics", "create", self.config)
+
+    @property
+    def kafka(self) -> dict[str, str]:
+        return {"bootstrap.servers": self.bootstrap}
+
+    @property
+    def updates(self) -> str:
+        return f"{self.prefix}model-updates"
+
+    def start(self, *words: object, **how: Any) -> subprocess.Popen[str]:
+        return command_line.start(*words, **how)
+
+    def run(self, *words: object) -> str:
+        """Carried out in this process."""
+        done = command_line.anabranch(*words)
+        assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
+        return done.stdout
+
+    def produce(self, values: Iterator[bytes], *, rate: float | None = None) -> None:
+        producer = Producer({**self.kafka, "enable.idempotence": True, "linger.ms": 5})
+        began = time.monotonic()
+        for number, value in enumerate(values):
+            producer.produce(f"{self.prefix}events", value, partition=0)
+            producer.poll(0)
+            if rate and (ahead := number / rate - (time.monotonic() - began)) > 0.02:
+                time.sleep(ahead)
+        assert not producer.flush(30)
+
+    def state(self) -> dict[str, Any]:
+        return json.loads(self.run("state", self.config, "--json"))  # type: ignore[no-any-return]  # an object
+
+
+@pytest.fixture
+def project(tmp_path: Path, kafka: Any, topic_prefix: str) -> Callable[..., Project]:
+    """Makes a model with topics of its own."""
+    return lambda **options: Project(tmp_path, bootstrap=kafka.bootstrap, prefix=topic_prefix, **options)
+
+
+def sea(events: int, *, flipped_from: int | None = None) -> Iterator[bytes]:
+    """A stream whose labels are turned round from an offset on."""
+    return streams.sea(events, turned=lambda n: flipped_from is not None and n >= flipped_from)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code and what the process logged."""
+    done = command_line.ended(process, within_s=60)
+    return done.returncode, done.stderr
+
+
+def test_elec2_is_learned_announced_and_followed_bit_for_bit(
+    project: Callable[..., Project], shared_data: Path, client_python: Path
+) -> None:
+    """A second process that has only the client makes the learner's own predictions, to the last bit."""
+    here = project(sections=SCALED_LINEAR)
+    data = shared_data / "elec2.csv.gz"
+    here.run("produce", "--data", data, "--topic", f"{here.prefix}events", "--config", here.config, "--partition", 0)
+    here.run("learn", here.config, "--until-end")
+    update = kafka_updates.all_updates(here.kafka, topic=here.updates, model=here.name)[-1]
+    published = artifact.unpack(kafka_artifacts.fetch(here.kafka, update), sha256=update.artifact.sha256)
+    script = (
+        "import sys, json; from anabranch import follow\n"
+        "name, bootstrap, topic = sys.argv[1:4]\n"
+        "with follow(name, kafka={'bootstrap.servers': bootstrap}, topic=topic) as model:\n"
+        "    model.wait(timeout_s=30)\n"
+        "    print([model.predict_proba_one(x) for x in json.loads(sys.argv[4])])\n"
+    )
+    rows = json.dumps([x for x, _ in published.canary])
+    command = [client_python, "-I", "-c", script, here.name, here.bootstrap, here.updates, rows]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=90)
+    assert done.stdout.strip() == repr([expected for _, expected in published.canary]), done.stderr
+    assert here.state()["events"] == 45_312
+
+
+def test_a_drift_is_retrained_from_the_log_swapped_in_and_followed_live(project: Callable[..., Project]) -> None:
+    """Signal, retraining process, arena, swap and announcement, while events keep coming and a follower predicts."""
+    here = project()
+    learner = here.start("learn", here.config)
+    versions: list[str] = []
+    try:
+        with follow(
+            here.name, kafka=here.kafka, topic=here.updates, on_update=lambda update: versions.append(update.kind)
+        ) as model:
+            stream = sea(40_000, flipped_from=8000)
+            here.produce(itertools.islice(stream, 8000))
+            # No faster than the retraining process can start on a busy machine, and no longer than it takes.
+            here.produce(itertools.takewhile(lambda _: "swap" not in versions, stream), rate=700)
+            update = model.champion.update
+            row = {"f0": 9.0, "f1": 9.0, "f2": 1.0}
+            assert model.predict_one(row) is False  # it was True before the labels turned
+    finally:
+        learner.terminate()
+    code, said = ended(learner)
+    assert code == 0, said
+    assert "swap" in versions, said
+    assert update.version >= 2
+    swap = next(each for each in announced(here) if each.kind == "swap")
+    assert swap.trained_on.ranges[0].end > 8000
+    assert swap.verdict is not None
+    assert swap.verdict.low > 0
+
+
+def announced(here: Project) -> list[ModelUpdate]:
+    return kafka_updates.all_updates(here.kafka, topic=here.updates, model=here.name)
+
+
+def test_kill_9_neither_loses_nor_repeats_an_event(project: Callable[..., Project]) -> None:
+    """P1: after several kill -9 the learning state is that of one straight run."""
+    here = project(sections=SCALED_LINEAR + "[detectors]\n[publish]\nrefresh_events = 2000\n")
+    here.produce(sea(30_000))
+    rng, kills = random.Random(7), 0
+    for _ in range(4):
+        learner = here.start("learn", here.config, "--until-end", "--json")
+        assert learner.stdout is not None
+        for _ in range(rng.randrange(2, 8)):  # some messages into its work
+            learner.stdout.readline()
+        time.sleep(rng.random() * 0.2)
+        if learner.poll() is None:
+            learner.send_signal(signal.SIGKILL)
+            kills += 1
+        ended(learner)
+    here.run("learn", here.config, "--until-end")
+    survived, updates = here.state(), announced(here)
+    straight = straight_run(here)
+    assert kills >= 3
+    assert survived["events"] == 30_000
+    assert survived["state_hash"] == straight["state_hash"]
+    # A restart may announce once more what it cannot know to be announced; a reader orders by (epoch, seq).
+    assert sorted({(each.epoch, each.seq) for each in updates}) == [(1, n + 1) for n in range(survived["seq"])]
+
+
+def straight_run(here: Project) -> dict[str, Any]:
+    """The same events in the same order, without Kafka and without interruption."""
+    folder = here.config.parent
+    data = folder / "events.jsonl"
+    data.write_bytes(b"\n".join(sea(30_000)))
+    return json.loads(here.run("backtest", here.config, "--data", data, "--json"))  # type: ignore[no-any-return]
+
+
+def test_a_second_learner_takes_over_and_the_first_leaves_with_a_code_of_its_own(
+    project: Callable[..., Project],
+) -> None:
+    """P3: the newcomer owns the model at once; the one before is fenced, says so, and exits with 75."""
+    here = project()
+    here.produce(sea(2000))
+    first = here.start("learn", here.config)
+    wait_for_version(here)
+    second = here.start("learn", here.config)
+    try:
+        here.produce(itertools.islice(sea(4000), 2000, None), rate=500)
+        code, said = ended(first)
+    finally:
+        second.terminate()
+    assert code == 75, said
+    assert "another process owns this model" in said
+    assert ended(second)[0] == 0
+    here.run("learn", here.config, "--until-end")
+    assert here.state()["events"] == 4000
+
+
+def wait_for_version(here: Project) -> None:
+    with follow(here.name, kafka=here.kafka, topic=here.updates) as model:
+        model.wait(timeout_s=30)
+
+
+def test_before_the_first_model_the_follower_says_so(project: Callable[..., Project]) -> None:
+    """Nobody is confused by a missing model: the error names the model and the topic."""
+    here = project()
+    with follow(here.name, kafka=here.kafka, topic=here.updates) as model:
+        with pytest.raises(NoChampionYet, match=f"no champion of '{here.name}'"):
+            model.predict_one({"f0": 1.0})
+        with pytest.raises(NoChampionYet, match=r"within 0\.5 s"):
+            model.wait(timeout_s=0.5)
+
+
+def test_a_learner_can_begin_with_a_published_version(project: Callable[..., Project]) -> None:
+    """`--from models:/name@champion` fetches the bytes from Kafka; the lineage names the version."""
+    here = project()
+    here.produce(sea(1500))
+    here.run("learn", here.config, "--until-end")
+    text = here.config.read_text()
+    here.config.write_text(text.replace(f'name = "{here.name}"', f'name = "{here.name}2"'))
+    here.run("learn", here.config, "--until-end", "--from", f"models:/{here.name}@champion")
+    with Updates(here.kafka, topic=here.updates, model=f"{here.name}2") as updates:
+        found: list[ModelUpdate] = []
+        while not updates.caught_up:
+            found += updates.poll(1.0)
+    assert found[0].trained_on.note == f"models:/{here.name}/1"
+    assert decode(ModelUpdate, encode(found[0])) == found[0]
