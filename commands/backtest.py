@@ -80,7 +80,7 @@ def _one(
         timestamp_of=files.timestamp_of(),
         clock=SystemClock(),
         limit=limit,
-        witness=None if draw is None else trace,
+        observer=None if draw is None else trace,
     )
     with backtest_view.progress(run, quiet=json):
         result: dict[str, Any] = run.run()

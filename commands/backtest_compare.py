@@ -1,6 +1,6 @@
 """Several configurations over one file, side by side: how good, how many swaps, how many of them wrong, how fast."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from anabranch.errors import ConfigError
+from anabranch.events import AcceptedEvent, Answer
 from commands import data, event_time, trial, wiring
 from commands.views import figures
 from config.settings import Settings
@@ -57,10 +58,10 @@ def _result(
     clock = CpuClock()
     looking_back: list[LaneHindsight] = []
 
-    def witness(lane: Lane) -> None:
+    def observer(event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: Lane) -> None:
         if not looking_back:  # the lane's task knows what its metrics and constraints need
             looking_back.append(LaneHindsight(lane.task, clock=clock, trusted=settings.model.trusted))
-        looking_back[0](lane)
+        looking_back[0](event, served, answers, lane)
 
     files = data.files(settings, paths, **reading)
     before = None if warm_up is None else data.files(settings, [warm_up], **reading)
@@ -71,7 +72,7 @@ def _result(
         timestamp_of=files.timestamp_of(),
         clock=clock,
         limit=limit,
-        witness=witness,
+        observer=observer,
     )
     result = run.run()
     aside_s = looking_back[0].seconds if looking_back else 0.0

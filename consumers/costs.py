@@ -6,10 +6,11 @@ retraining job is, so that it is never taken a second time elsewhere in the stre
 
 import statistics
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from anabranch.events import Answer
 from config.settings import Settings
 from consumers.ports import Clock
 from learners.arena.members import Member
@@ -79,36 +80,27 @@ class Costs:
     @contextmanager
     def measured(self, lane: Lane) -> Iterator[None]:
         """Within it, the members are timed."""
-        undo = [self._time(member) for member in [lane.champion, *lane.shadows.members]]
+        lane.timed = self
         try:
             yield
         finally:
-            for each in undo:
-                each()
+            lane.timed = None
 
-    def _time(self, member: Member) -> Callable[[], None]:
-        """Have one member's work timed; what ends it."""
-        times = self.times.setdefault(member.name, Times())
-        ask, learn = member.ask, member.learn
-        timed_ask, timed_learn = self._timed(ask, times.ask), self._timed(learn, times.learn)
-        member.ask, member.learn = timed_ask, timed_learn
+    def ask(self, member: Member, x: Any) -> Answer:
+        """Have a member predict, and take the time."""
+        began_s = self.clock.monotonic_s()
+        answer = member.ask(x)
+        self._times(member).ask.append(self.clock.monotonic_s() - began_s)
+        return answer
 
-        def undo() -> None:
-            if member.ask is timed_ask:  # it did not begin afresh meanwhile
-                member.ask, member.learn = ask, learn
+    def learn(self, member: Member, x: Any, y: Any) -> None:
+        """Have a member learn, and take the time."""
+        began_s = self.clock.monotonic_s()
+        member.learn(x, y)
+        self._times(member).learn.append(self.clock.monotonic_s() - began_s)
 
-        return undo
-
-    def _timed(self, work: Callable[..., Any], into: deque[float]) -> Callable[..., Any]:
-        clock = self.clock
-
-        def timed(*what: Any) -> Any:
-            began_s = clock.monotonic_s()
-            done = work(*what)
-            into.append(clock.monotonic_s() - began_s)
-            return done
-
-        return timed
+    def _times(self, member: Member) -> Times:
+        return self.times.setdefault(member.name, Times())
 
     def change(self, lane: Lane) -> Change | None:
         """What is to be changed now, if anything."""

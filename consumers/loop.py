@@ -17,6 +17,7 @@ from config.settings import Settings
 from consumers.intake import Read
 from consumers.owner import PLAIN, First, Gain, Owner, Ports
 from consumers.ports import Committed, Positions
+from learners.lane import Observer
 
 log = structlog.get_logger()
 
@@ -31,6 +32,7 @@ class LearningLoop:
         how: what may come of the first gain of each scope; later ones go on from the checkpoint that follows it.
         begun: the scopes that a loop before this one has begun so.
         listener: is shown every message right after it was sent (a backtest's report, the demo's view).
+        observer: is shown every learned event.
         stopping: ends `run` when it is set.
     """
 
@@ -45,6 +47,7 @@ class LearningLoop:
         how: Gain = PLAIN,
         begun: Iterable[str] = (),
         listener: Callable[[Any], None] | None = None,
+        observer: Observer | None = None,
         stopping: threading.Event | None = None,
     ) -> None:
         self.settings = settings
@@ -52,6 +55,7 @@ class LearningLoop:
         self.ports = ports
         self.how = how
         self.listener = listener or (lambda message: None)
+        self.observer = observer
         self.stopping = stopping or threading.Event()
         self.owners: dict[Scope, Owner] = {}
         """By scope."""
@@ -65,7 +69,14 @@ class LearningLoop:
         self._owner(GLOBAL)  # a mistaken configuration shows at start
 
     def _owner(self, scope: Scope) -> Owner:
-        return self.owner_type(self.settings, scope=scope, first=self.first, ports=self.ports, listener=self.listener)
+        return self.owner_type(
+            self.settings,
+            scope=scope,
+            first=self.first,
+            ports=self.ports,
+            listener=self.listener,
+            observer=self.observer,
+        )
 
     @property
     def owner(self) -> Owner:

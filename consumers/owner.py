@@ -42,7 +42,7 @@ from consumers.requests import Requests
 from consumers.stores.blobs import digest
 from detectors.watch import Watch
 from learners.emitted import NOTHING, Emitted, Promotion
-from learners.lane import Lane
+from learners.lane import Lane, Observer
 from learners.models import catalogue
 from learners.models.fence import is_fault
 from learners.retraining.jobs import Recruited
@@ -104,16 +104,25 @@ class Owner:
         scope: "global", or "p3" for the model of partition 3.
         first: makes the first champion.
         listener: is shown every message right after it was sent.
+        observer: is shown every learned event.
     """
 
     def __init__(
-        self, settings: Settings, *, scope: Scope, first: First, ports: Ports, listener: Callable[[Any], None]
+        self,
+        settings: Settings,
+        *,
+        scope: Scope,
+        first: First,
+        ports: Ports,
+        listener: Callable[[Any], None],
+        observer: Observer | None = None,
     ) -> None:
         self.settings = settings
         self.scope = scope
         self.first = first
         self.ports = ports
         self.listener = listener
+        self.observer = observer
         self.topic = settings.topics.name("events")
         self.store = ports.stores(scope)
         self.recruiter = ports.recruiters(scope)
@@ -129,7 +138,14 @@ class Owner:
 
     def _start_afresh(self, model: base.Estimator, trained_on: TrainedOn) -> None:
         """The state before the first event."""
-        self.lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on, scope=self.scope)
+        self.lane = Lane(
+            self.settings,
+            model,
+            watch=Watch(self.settings),
+            trained_on=trained_on,
+            scope=self.scope,
+            observer=self.observer,
+        )
         self.guard = Guard(self.settings)
         self.intake = Intake()
         self.begun_with = self._read()

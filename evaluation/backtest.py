@@ -6,20 +6,15 @@ from typing import Any
 
 from river import base
 
-from anabranch.events import Record
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
-from anabranch.scope import Scope
 from config.settings import Settings
 from consumers.jobs.recruiting import InlineRecruiter
 from consumers.loop import LearningLoop
-from consumers.owner import Owner, Ports
+from consumers.owner import Ports
 from consumers.ports import Clock, Sent
 from consumers.stores.store import MemoryStore
 from evaluation.file_source import FileSource
-from learners.lane import Lane
-
-Witness = Callable[[Lane], None]
-"""Is shown the lane after each learned event; it may look at everything and change nothing."""
+from learners.lane import Observer
 
 
 class Refusals:
@@ -57,35 +52,6 @@ class NoOutlet:
         """Nothing waits."""
 
 
-class WitnessedOwner(Owner):
-    """An owner, with somebody who looks at the lane after each event."""
-
-    witness: Witness
-
-    def take(self, record: Record) -> None:
-        """As ever; then show."""
-        learned = self.lane.events
-        super().take(record)
-        if self.lane.events > learned:
-            self.witness(self.lane)
-
-
-class WitnessedLoop(LearningLoop):
-    """A loop with such an owner."""
-
-    owner_type = WitnessedOwner
-
-    def __init__(self, settings: Settings, *, witness: Witness, **seams: Any) -> None:
-        self.witness = witness
-        super().__init__(settings, **seams)
-
-    def _owner(self, scope: Scope) -> Owner:
-        owner = super()._owner(scope)
-        assert isinstance(owner, WitnessedOwner)
-        owner.witness = self.witness
-        return owner
-
-
 class Backtest:
     """Runs a model over a file and gathers what it said.
 
@@ -95,7 +61,7 @@ class Backtest:
         timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number; None: each
             event's own time.
         listener: is shown every message, as it comes.
-        witness: is shown the lane after each learned event.
+        observer: is shown each learned event.
     """
 
     def __init__(
@@ -108,7 +74,7 @@ class Backtest:
         clock: Clock,
         limit: int | None = None,
         listener: Callable[[Message], None] | None = None,
-        witness: Witness | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.clock = clock
         self.listener = listener
@@ -126,8 +92,7 @@ class Backtest:
             recruiters=lambda scope: InlineRecruiter(settings, reader=source),
             clock=clock,
         )
-        seams: dict[str, Any] = {"first": first, "ports": ports, "listener": self._hear}
-        self.loop = WitnessedLoop(settings, witness=witness, **seams) if witness else LearningLoop(settings, **seams)
+        self.loop = LearningLoop(settings, first=first, ports=ports, listener=self._hear, observer=observer)
         self.seconds = 0.0
 
     def _hear(self, message: Message) -> None:

@@ -13,12 +13,12 @@ one, the swap was wrong. A swap with fewer events after it is not judged.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from anabranch import statetree
-from anabranch.events import Answer
+from anabranch.events import AcceptedEvent, Answer
 from anabranch.values import NUMBER_MAX
 from consumers.ports import Clock
 from learners.arena.members import Member
@@ -80,7 +80,7 @@ class Hindsight:
 
 
 class LaneHindsight:
-    """Hindsight on a lane's swaps: to be shown the lane after each learned event.
+    """Hindsight on a lane's swaps, as an observer of it.
 
     Args:
         clock: measures what hindsight itself takes, which is none of the lane's time.
@@ -95,13 +95,13 @@ class LaneHindsight:
         self._lane: Lane | None = None
         self._champion: Member | None = None
 
-    def __call__(self, lane: Lane) -> None:
+    def __call__(self, event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: Lane) -> None:
         """The lane has learned an event."""
         if self._lane is lane and not self.hindsight.trials and self._champion is lane.champion:
             return
         began_s = self.clock.monotonic_s()
-        if self.hindsight.trials and lane.newest is not None:
-            self.hindsight.update(lane.newest.x, *lane.scores.recent[-1])
+        if self.hindsight.trials:
+            self.hindsight.update(event.x, event.y, served)
         if self._lane is lane and self._champion is not None and self._champion is not lane.champion:
             self._displaced(self._champion)
         self._lane, self._champion = lane, lane.champion

@@ -1,8 +1,10 @@
 """A trace of a backtest, for its picture: the rolling error, and how the evidence of each shadow came and went."""
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from anabranch.events import AcceptedEvent, Answer
 from evaluation.hindsight import loss_of
 from learners.lane import Lane
 
@@ -19,7 +21,7 @@ class Curve:
 
 
 class Trace:
-    """To be shown the lane after each learned event; keeps at most `points_max` events, evenly spaced.
+    """An observer of a lane; keeps at most `points_max` events, evenly spaced.
 
     Args:
         window: events of the rolling error.
@@ -35,10 +37,10 @@ class Trace:
         self._losses: deque[float] = deque(maxlen=window)
         self._sum = 0.0
 
-    def __call__(self, lane: Lane) -> None:
+    def __call__(self, event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: Lane) -> None:
         """The lane has learned an event."""
         self.events = lane.events
-        self._roll(loss_of(lane.task)(*lane.scores.recent[-1]))
+        self._roll(loss_of(lane.task)(event.y, served))
         if lane.events % self.every:
             return
         if len(self._losses) == self.window:

@@ -20,7 +20,7 @@ from learners.arena.arena import Race
 from learners.arena.constraints import HardConstraints
 from learners.arena.library import Library
 from learners.arena.lifecycle import Life
-from learners.arena.members import Member
+from learners.arena.members import Member, Timed
 from learners.arena.shadows import Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import Moment, Succession
@@ -74,6 +74,16 @@ class Watcher(Protocol):
         """Go on from a checkpoint."""
 
 
+class Observer(Protocol):
+    """Looks at each learned event, when everything about it is decided; it may look at all and change nothing."""
+
+    def __call__(self, event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: "Lane", /) -> None:
+        """Called with the event and its label.
+
+        `served` is what the champion answered when the event came; `answers` are those of all members, by name.
+        """
+
+
 class Lane:
     """One model's fold over its records.
 
@@ -83,6 +93,7 @@ class Lane:
         watch: the drift detectors on the champion's loss.
         trained_on: what it has learned before.
         scope: "global", or "p3" for the model of partition 3.
+        observer: is shown each learned event.
 
     Raises:
         ConfigError: the champion does not fit the task, or a metric does not fit the champion.
@@ -96,6 +107,7 @@ class Lane:
         watch: Watcher,
         trained_on: TrainedOn | None = None,
         scope: Scope = GLOBAL,
+        observer: Observer | None = None,
     ) -> None:
         metrics = metrics_of(settings)
         self.settings = settings
@@ -124,6 +136,9 @@ class Lane:
         self.race = Race(self.shadows, self.standing, task=self.task, window=settings.scores.window)
         self.teller = Teller(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
+        self.observer = observer
+        self.timed: Timed | None = None
+        """Times what members do, while it is there."""
         self._watches_questions = watch.sees_questions
         self.lineage = self.recruitment.lineage
         self.jobs = self.recruitment.jobs
@@ -163,14 +178,14 @@ class Lane:
         """
         champion = self.succession.champion
         try:
-            answer = champion.ask(event.x)
+            answer = champion.ask(event.x) if self.timed is None else self.timed.ask(champion, event.x)
         except BaseException as error:
             if not is_fault(error):
                 raise
             raise _choked(event, error, learned=self.events) from error
         answers = {champion.name: answer}
         if self.shadows.members:
-            self.race.ask(event, answers, number=self.events)
+            self.race.ask(event, answers, number=self.events, timed=self.timed)
         alert = self._unusable(event, answer) if answer.unusable else None
         go_on = self._watched if self._watches_questions else self._go_on
         emitted = go_on(event, answer, answers)
@@ -312,7 +327,7 @@ class Lane:
             if champion.groups is not None:
                 self.constraints.note(champion, event.x, event.y, own)
         try:
-            champion.learn(event.x, event.y)
+            champion.learn(event.x, event.y) if self.timed is None else self.timed.learn(champion, event.x, event.y)
         except BaseException as error:
             if not is_fault(error):
                 raise
@@ -320,7 +335,7 @@ class Lane:
         self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
-            self.race.judge(event, loss, answers)
+            self.race.judge(event, loss, answers, timed=self.timed)
         if self.standing.any:
             self.race.tend(event, answers, champion=champion, number=self.events)
         if self._is_regression and self.task.judged(event.y, served):
@@ -328,7 +343,10 @@ class Lane:
             self.standing.rescaled()
         if self.jobs.under_way:
             self.notes += self.recruitment.remember(event)
-        return self._conclude(event, loss, own)
+        emitted = self._conclude(event, loss, own)
+        if self.observer is not None:
+            self.observer(event, served, answers, self)
+        return emitted
 
     def _conclude(self, event: AcceptedEvent, loss: float | None, own: Answer | None) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""

@@ -1,10 +1,11 @@
 """One pass of Anabranch over one stream: a backtest, with everything on that is on by default."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from anabranch.events import AcceptedEvent, Answer
 from anabranch.messages import DriftSignal, Message, TrainedOn
 from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.one_pass import Passed, judged, quiet
@@ -22,11 +23,11 @@ def anabranch(settings: Settings, events: Sequence[XY], *, watch: Any = None) ->
     passed, clock = Passed(), CpuClock()
     hindsight = LaneHindsight(Task(settings, wants_proba=settings.task != "regression"), clock=clock)
 
-    def witness(lane: Lane) -> None:
+    def observer(event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: Lane) -> None:
         if watch is not None and lane.watch is not watch:
             lane.watch = watch
-        passed.served.append(lane.scores.recent[-1])
-        hindsight(lane)
+        passed.served.append((event.y, served))
+        hindsight(event, served, answers, lane)
 
     def listener(message: Message) -> None:
         passed.signals += isinstance(message, DriftSignal)
@@ -41,7 +42,7 @@ def anabranch(settings: Settings, events: Sequence[XY], *, watch: Any = None) ->
         timestamp_of=lambda number: 1.6e9 + number,
         clock=clock,
         listener=listener,
-        witness=witness,
+        observer=observer,
     )
     quiet()
     run.run()

@@ -1,7 +1,7 @@
 """The race: every shadow is asked, judged and taught beside the champion; one that raises leaves."""
 
 from anabranch.events import AcceptedEvent, Answer
-from learners.arena.members import Member, paired
+from learners.arena.members import Member, Timed, paired
 from learners.arena.shadows import Shadows
 from learners.arena.standing import Refill, StandingPlaces
 from learners.models.fence import is_fault
@@ -22,13 +22,14 @@ class Race:
         self.window = window
         self.ahead = False
 
-    def ask(self, event: AcceptedEvent, answers: dict[str, Answer], *, number: int) -> None:
+    def ask(self, event: AcceptedEvent, answers: dict[str, Answer], *, number: int, timed: Timed | None) -> None:
         """Let every shadow predict that takes part in this event."""
         for member in list(self.shadows.members):
             if member.every != 1 and (not member.every or number % member.every):
                 continue
             try:
-                answer = answers[member.name] = member.ask(event.x)
+                answer = member.ask(event.x) if timed is None else timed.ask(member, event.x)
+                answers[member.name] = answer
                 if answer.unusable:
                     member.unusable.note(answer.unusable, number=number, window=self.window)
             except BaseException as error:
@@ -36,7 +37,9 @@ class Race:
                     raise
                 self.disqualify(member, error)
 
-    def judge(self, event: AcceptedEvent, loss: float | None, answers: dict[str, Answer]) -> None:
+    def judge(
+        self, event: AcceptedEvent, loss: float | None, answers: dict[str, Answer], *, timed: Timed | None
+    ) -> None:
         """Score every shadow on its answer, beside the champion's loss, and teach it."""
         window, task, wins_at = self.window, self.task, self.shadows.wins_at
         for member in list(self.shadows.members):
@@ -50,7 +53,7 @@ class Race:
                 if member.groups is not None:
                     self.shadows.constraints.note(member, event.x, event.y, answer)
             try:
-                member.learn(event.x, event.y)
+                member.learn(event.x, event.y) if timed is None else timed.learn(member, event.x, event.y)
             except BaseException as error:
                 if not is_fault(error):
                     raise

@@ -2,7 +2,7 @@
 
 from collections import defaultdict, deque
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from anabranch.events import Answer
 from anabranch.messages import MemberReport, TrainedOn, Verdict
@@ -107,6 +107,16 @@ class Unusable:
     def restore(self, state: tuple[Any, ...]) -> None:
         """Go on from a checkpoint."""
         self.since, self.at, self.count, self.weight, self.reason = state
+
+
+class Timed(Protocol):
+    """Does for a member what the member would, and takes the time."""
+
+    def ask(self, member: "Member", x: Any) -> Answer:
+        """As `member.ask`."""
+
+    def learn(self, member: "Member", x: Any, y: Any) -> None:
+        """As `member.learn`."""
 
 
 class Member:

@@ -82,10 +82,10 @@ def sea(*, watched: bool) -> tuple[dict[str, Any], Hindsight]:
     ]
     looking_back: list[LaneHindsight] = []
 
-    def witness(lane: Any) -> None:
+    def observer(event: Any, served: Any, answers: Any, lane: Any) -> None:
         if not looking_back:
             looking_back.append(LaneHindsight(lane.task, clock=FrozenClock()))
-        looking_back[0](lane)
+        looking_back[0](event, served, answers, lane)
 
     run = Backtest(
         settings,
@@ -93,6 +93,6 @@ def sea(*, watched: bool) -> tuple[dict[str, Any], Hindsight]:
         values=lambda: iter(values),
         timestamp_of=lambda number: 1.6e9 + number,
         clock=FrozenClock(),
-        witness=witness if watched else None,
+        observer=observer if watched else None,
     )
     return run.run(), looking_back[0].hindsight if looking_back else Hindsight(zero_one)
