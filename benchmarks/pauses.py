@@ -26,13 +26,13 @@ from anabranch.kafka.clients import producer
 from anabranch.messages import TrainedOn
 from benchmarks.agrawal import MODELS, TimedSource, settings_of
 from config.settings import Settings
-from consumers.clock import SystemClock
 from consumers.jobs.processes import ProcessRecruiter
 from consumers.kafka.outlet import KafkaOutlet
 from consumers.loop import LearningLoop
 from consumers.owner import Owner, Ports
-from consumers.stores.store import FileStore
-from evaluation.file_source import FileSource
+from consumers.stores import FileStore
+from consumers.timing import SystemClock
+from evaluation.backtest import FileSource
 from evaluation.simulation.world import MemoryLog, MemoryOutlet
 from learners.models import catalogue
 

@@ -31,13 +31,13 @@ from anabranch.messages import TrainedOn
 from benchmarks import pauses, signal_cost
 from benchmarks.agrawal import MODELS, TimedSource, agrawal, filled_kafka, settings_of
 from config.settings import Settings
-from consumers.clock import SystemClock
-from consumers.guard.guard import Guard
+from consumers.guard import Guard
 from consumers.jobs.processes import ProcessRecruiter
 from consumers.kafka.outlet import KafkaOutlet
 from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from consumers.stores.store import FileStore
+from consumers.stores import FileStore
+from consumers.timing import SystemClock
 from evaluation.backtest import Backtest
 from learners.models import catalogue
 

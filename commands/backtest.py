@@ -62,9 +62,9 @@ def _one(
     """One configuration: its result, and its picture."""
     from commands import data, event_time, trial, wiring
     from commands.views import backtest as backtest_view
-    from consumers.clock import SystemClock
+    from consumers.timing import SystemClock
     from evaluation.backtest import Backtest
-    from evaluation.trace import Trace
+    from evaluation.hindsight import Trace
 
     draw = None if plot is None else _painter(plot)
     settings = wiring.settings_at(config)

@@ -10,9 +10,9 @@ from rich.table import Table
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent, Answer
 from commands import data, event_time, trial, wiring
-from commands.views import figures
+from commands import views as figures
 from config.settings import Settings
-from consumers.clock import CpuClock
+from consumers.timing import CpuClock
 from evaluation.backtest import Backtest
 from evaluation.hindsight import SPAN_EVENTS, LaneHindsight
 from learners.lane import Lane

@@ -10,10 +10,10 @@ from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter
 from config.settings import Settings
-from consumers.guard.guard import Guard, own_time_s
-from evaluation.file_source import TOPIC
+from consumers.guard import Guard, own_time_s
+from evaluation.backtest import TOPIC
 from evaluation.files import Files, once
-from evaluation.tables.reading import Reading
+from evaluation.tables.table import Reading
 
 
 def warn(said: str) -> None:

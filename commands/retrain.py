@@ -23,8 +23,8 @@ def retrain(
     from anabranch.messages import Retrain, encode
     from commands import wiring
     from config import loading
-    from consumers.kafka.control import PARTITION
     from consumers.kafka.outlet import KafkaOutlet
+    from consumers.kafka.reader import PARTITION
     from consumers.kafka.topics import require
 
     config = Path(model) if model.endswith(".toml") else None

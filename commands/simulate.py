@@ -35,8 +35,8 @@ def simulate(
     from commands import data as given_data
     from commands import wiring
     from commands.views import simulation as simulation_view
+    from evaluation.simulation import guard_fuzz as sieges
     from evaluation.simulation import model_fuzz
-    from evaluation.simulation import siege as sieges
     from evaluation.simulation.campaign import MODELS, Campaign, configured, shipped
 
     if data is not None and config is None:

@@ -25,8 +25,8 @@ def state(
     import orjson
 
     from commands import wiring
-    from consumers.inspection import inspect
-    from consumers.stores.store import store_of
+    from consumers.checkpoint import inspect
+    from consumers.stores import store_of
 
     settings = wiring.settings_at(config)
     scope = wiring.scope_of(settings, partition)

@@ -8,7 +8,7 @@ from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent
 from commands.data import records, warn
 from config.settings import ModelSpec, Settings
-from consumers.guard.guard import Guard, learnable
+from consumers.guard import Guard, learnable
 from consumers.poison import about_strings
 from evaluation.files import Files
 from learners.models import catalogue

@@ -21,19 +21,19 @@ from anabranch.messages import Message, ModelUpdate, TrainedOn, encode
 from anabranch.scope import GLOBAL, Scope, of_partition
 from anabranch.statetree import StateTreeError
 from commands import data
-from commands.views import figures
+from commands import views as figures
 from config import loading
 from config.settings import Settings, Topics
-from consumers.clock import SystemClock
-from consumers.guard.guard import Guard, learnable
+from consumers.guard import Guard, learnable
 from consumers.intake import Read
 from consumers.jobs.processes import ProcessRecruiter
-from consumers.kafka.control import KafkaControl
 from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.reader import KafkaControl
 from consumers.kafka.source import KafkaSource
 from consumers.loop import LearningLoop
 from consumers.owner import PLAIN, First, Gain, Owner, Ports
-from consumers.stores.store import store_of
+from consumers.stores import store_of
+from consumers.timing import SystemClock
 from detectors.watch import Watch
 from evaluation.files import Files
 from evaluation.history import blaming

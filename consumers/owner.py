@@ -31,15 +31,15 @@ from consumers.announcer import Announcer, update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
 from consumers.checkpoint import LAYOUT, CheckpointRef, nested, newest, positions_of, rebuilt_from, state_of
 from consumers.costs import Costs
-from consumers.guard.guard import Guard, Repeated
+from consumers.guard import Guard, Repeated
 from consumers.guard.labels import answer_of
 from consumers.intake import Intake, Outcome, Read
-from consumers.jobs.recruiting import Recruiter
-from consumers.pauses import Pauses
+from consumers.jobs import Recruiter
 from consumers.poison import Poison
 from consumers.ports import Clock, Committed, Control, Origin, Outlet, Positions, Source, Store, offsets_in
 from consumers.requests import Requests
-from consumers.stores.blobs import digest
+from consumers.stores.manifest import digest
+from consumers.timing import Pauses
 from detectors.watch import Watch
 from learners.emitted import NOTHING, Emitted, Promotion
 from learners.lane import Lane, Observer

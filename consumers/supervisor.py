@@ -10,7 +10,7 @@ import structlog
 from anabranch.errors import AnabranchError, KafkaUnavailable, SessionExpired, StoreUnavailable
 from anabranch.kafka import clients
 from consumers.loop import LearningLoop
-from consumers.patience import Voice
+from consumers.timing import Voice
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from anabranch.events import AcceptedEvent, Answer, Findings, Fired
 from config.settings import Settings
 from detectors.catalogue import signal_of
 from detectors.error_signals import ErrorSignal
-from detectors.event_clock import EventClock
+from detectors.schedule import EventClock
 from detectors.signal import OnLabels, OnQuestions, Signal
 from detectors.threshold import Threshold
 from detectors.trigger import Trigger

@@ -10,9 +10,8 @@ from typing import Any
 
 from anabranch.errors import ConfigError
 from evaluation.tables.columns import Tell
-from evaluation.tables.encodings import opened
-from evaluation.tables.reading import Reading
-from evaluation.tables.table import Table, time_of_row
+from evaluation.tables.dialects import opened
+from evaluation.tables.table import Reading, Table, time_of_row
 
 KINDS = {
     "csv": "table",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent, Record
 from config.settings import Settings
-from consumers.guard.guard import Guard, learnable
+from consumers.guard import Guard, learnable
 from consumers.poison import about_strings
 from learners.models import catalogue
 from learners.models.fence import is_fault

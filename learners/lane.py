@@ -18,10 +18,9 @@ from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from learners.arena.arena import Race
 from learners.arena.constraints import HardConstraints
-from learners.arena.library import Library
 from learners.arena.lifecycle import Life
 from learners.arena.members import Member, Timed
-from learners.arena.shadows import Shadows
+from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import Moment, Succession
 from learners.emitted import NOTHING, Emitted, Promotion

@@ -10,7 +10,7 @@ from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.rivals import RIVALS
 from config.loading import build
 from config.settings import Settings
-from consumers.clock import CpuClock
+from consumers.timing import CpuClock
 from evaluation.hindsight import Hindsight, loss_of
 from learners.models.tasks import Task
 

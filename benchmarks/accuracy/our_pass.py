@@ -10,7 +10,7 @@ from anabranch.messages import DriftSignal, Message, TrainedOn
 from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.one_pass import Passed, judged, quiet
 from config.settings import Settings
-from consumers.clock import CpuClock
+from consumers.timing import CpuClock
 from evaluation.backtest import Backtest
 from evaluation.hindsight import LaneHindsight
 from learners.lane import Lane

@@ -16,8 +16,8 @@ from anabranch.messages import DeadLetter, ModelUpdate, decode
 from benchmarks.faults.project import Project
 from commands import wiring
 from consumers.checkpoint import positions_of
-from consumers.clock import SystemClock
 from consumers.ports import offsets_in
+from consumers.timing import SystemClock
 from evaluation.backtest import Backtest
 
 ARTIFACTS_MAX = 6

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from anabranch.events import Partition, Record
-from consumers.jobs.recruiting import Recruiter
+from consumers.jobs import Recruiter
 from consumers.loop import LearningLoop
 from consumers.ports import Committed, Outlet, Owners, Positions, Sent, Source, Store
-from consumers.stores.store import FileStore
+from consumers.stores import FileStore
 from learners.retraining.jobs import Job, Recruited
 
 NAMES = (

@@ -23,7 +23,7 @@ from benchmarks.faults.stream import SPICE, Spice, Stream
 from commands import wiring
 from consumers.checkpoint import positions_of, state_of
 from consumers.kafka.topics import create
-from consumers.stores.store import store_of
+from consumers.stores import store_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_S = 180.0

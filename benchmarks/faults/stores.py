@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.faults.oracle import learned
 from benchmarks.faults.project import Project, project
 from benchmarks.faults.table import Row, timed, to_the_end
-from consumers.stores.store import store_of
+from consumers.stores import store_of
 
 PACE = 4000.0
 TMPFS_MB = 24

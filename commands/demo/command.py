@@ -21,7 +21,9 @@ def demo(
     import structlog
     from rich.console import Console
 
-    from commands.demo import setup, summary, view
+    from commands.demo import processes as setup
+    from commands.demo import screen as view
+    from commands.demo import summary
     from commands.demo.run import Demo
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # the view says it all

@@ -9,14 +9,14 @@ from typing import Any
 
 from anabranch.messages import Message, TrainedOn
 from commands.brokers.embedded import EmbeddedKafka
-from commands.demo import setup
+from commands.demo import processes as setup
+from commands.demo.follower import Hearing, PacedEvents
 from commands.demo.processes import Child, ProcessEnded
 from commands.demo.story import Story
 from commands.demo.stream import Stream
 from commands.demo.summary import summary
-from commands.demo.topics import Hearing, PacedEvents
 from config.settings import Settings
-from consumers.clock import SystemClock
+from consumers.timing import SystemClock
 from evaluation.backtest import Backtest
 from learners.models import catalogue
 

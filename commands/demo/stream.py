@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from commands.demo import payments
-from commands.demo.features import Features
+from commands.demo.payments import Features
 
 FRAUD_SHARE = 0.12
 NEW_HABIT_SHARE = 0.12

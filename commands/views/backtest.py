@@ -10,7 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from anabranch.messages import Message, ModelReport
-from commands.views import figures
+from commands import views as figures
 from evaluation.backtest import Backtest
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from anabranch.messages import Message, ModelReport
-from commands.views import figures
+from commands import views as figures
 from config.settings import Settings
 from consumers.loop import LearningLoop
 

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from evaluation.simulation.result import Result, Trials, many
-from evaluation.simulation.siege import RECORDS
+from evaluation.simulation.campaign import Result, Trials, many
+from evaluation.simulation.guard_fuzz import RECORDS
 
 STEPS_SHOWN = 40
 TOLD_EVERY_S = 30.0

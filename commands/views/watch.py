@@ -17,7 +17,7 @@ from anabranch.messages import (
     UnreadableMessage,
     decode,
 )
-from commands.views import figures
+from commands import views as figures
 from config.settings import Topics
 
 KINDS: dict[str, type[Message]] = {

@@ -1,1 +1,287 @@
-"""What a record must be to reach a model."""
+"""The guard: decides which records reach the lane. One NaN would silently destroy a River model.
+
+What it refuses becomes a dead letter; a duplicate is only counted. Neither changes the learning state.
+"""
+
+import base64
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import orjson
+
+from anabranch.events import AcceptedEvent, Record
+from anabranch.messages import DeadLetter
+from anabranch.values import NUMBER_MAX
+from config.settings import Settings
+from consumers.guard import labels, lookalikes
+from consumers.guard.event_times import Plausible
+from consumers.guard.event_times import own_time_s as own_time_s  # named from here, too
+from consumers.guard.labels import (
+    KINDS,
+    TRUTHS,
+    UNKNOWN,
+    UNLABELLED,
+    Labels,
+    RecentIds,
+    Refused,
+    code_of,
+    named,
+    too_large,
+)
+
+_KEYS = frozenset(lookalikes.KEYS)
+SHAPES_MAX = 256
+"""Combinations of names and types that are recognised at a glance."""
+
+REASON_MAX = 500
+"""Characters of a dead letter's reason: it may quote the record, whose strings can be as long as the record."""
+
+
+class Repeated(NamedTuple):
+    """An event that was seen before without a label, and now brings it: as the task reads it, and as it came."""
+
+    event: AcceptedEvent
+    label: Any
+
+
+Checked = AcceptedEvent | Repeated | DeadLetter | None
+"""What the guard makes of a record; None is a duplicate that brings nothing new."""
+
+
+class Guard:
+    """Schema, finite numbers, bounds, types as first seen, plausible time, and duplicates.
+
+    `check` is the only way in. Its memory (feature types, labels, ids) grows within the settings' bounds, and only
+    by accepted events.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.model = settings.name
+        self.limits = settings.guard
+        self.read_label = labels.reader(settings)
+        self._needed = {"user": settings.model.user, "item": settings.model.item} if settings.task == "reco" else {}
+        self.labels = Labels(settings)
+        # Read on every event, and reading a pydantic model costs more than an attribute.
+        self._event_max_bytes = self.limits.event_max_bytes
+        self._string_max = self.limits.string_max
+        self._time = Plausible(behind_max=self.limits.ts_behind_max, ahead_max=self.limits.ts_ahead_max).time
+        self.kinds: dict[str, str] = {}
+        self._plain_shapes: set[tuple[Any, ...]] = set()
+        self.ids = RecentIds(settings.guard.dedup_window)
+        self.accepted = self.refused = self.duplicates = self.repeated = 0
+
+    @property
+    def taken(self) -> int:
+        """Records that were looked at."""
+        return self.accepted + self.refused + self.duplicates + self.repeated
+
+    def check(self, record: Record) -> Checked:
+        """The event, or that its label came later, or the dead letter that says what is wrong, or None: a duplicate.
+
+        Whoever is given a `Repeated` says what came of it: `label_taken`, or `label_lost`.
+        """
+        try:
+            event, new_kinds, label = self._read(record)
+            y = event.y
+            if not self.ids.add(event.id, TRUTHS[y] if y is True or y is False else code_of(y)):
+                return self._seen(event, label)
+        except Refused as refused:
+            self.refused += 1
+            return self.dead_letter(record, stage=refused.stage, reason=refused.reason)
+        if new_kinds:  # only now: neither a refused event nor a duplicate leaves a trace
+            self.kinds.update(new_kinds)
+        if label is not None and label not in self.labels.known:
+            self.labels.remember(label)
+        self.accepted += 1
+        return event
+
+    def _seen(self, event: AcceptedEvent, label: Any) -> Repeated | None:
+        """An id that was there before: what brings something new is more than a duplicate."""
+        code = self.ids.code(event.id)
+        if event.y is None or code in (UNKNOWN, code_of(event.y)):
+            self.duplicates += 1
+            return None
+        if code == UNLABELLED:
+            return Repeated(event, label)
+        raise Refused(
+            "label",
+            f"event {event.id[:100]!r} had another label before, which was learned and stands: this one is "
+            f"{str(event.y)[:100]!r}",
+        )
+
+    def label_taken(self, repeated: Repeated) -> None:
+        """The label that came later found its event, and was learned."""
+        self.repeated += 1
+        self.ids.labelled(repeated.event.id, code_of(repeated.event.y))
+        self.labels.remember(repeated.label)
+
+    def was_waiting(self) -> None:
+        """The event that was just accepted was one whose id lay too far back, and is waiting for its label still."""
+        self.accepted -= 1
+        self.repeated += 1
+
+    def label_lost(self, repeated: Repeated, record: Record) -> DeadLetter:
+        """The event no longer waits for the label that came."""
+        self.refused += 1
+        reason = (
+            f"the label of event {repeated.event.id[:100]!r} comes too late: the event no longer waits for it, since "
+            "more than `pending_max` others have come without a label (raise it in the configuration)"
+        )
+        return self.dead_letter(record, stage="label", reason=reason)
+
+    def dead_letter(self, record: Record, *, stage: Any, reason: str) -> DeadLetter:
+        """The record as a dead letter."""
+        value = record.value or b""
+        return DeadLetter(
+            id=f"{self.model}/{record.topic}/{record.partition}/{record.offset}",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            stage=stage,
+            reason=reason if len(reason) <= REASON_MAX else reason[: REASON_MAX - 1] + "…",
+            value_base64=base64.b64encode(value[: self.limits.dead_letter_max_bytes]).decode("ascii"),
+            value_bytes=len(value),
+        )
+
+    def _read(self, record: Record) -> tuple[AcceptedEvent, dict[str, str], Any]:
+        """The event, and what is to be remembered if it is no duplicate: new feature types, and its label."""
+        table = self._decode(record.value)
+        try:
+            id_, ts, features = table["id"], table["ts"], table["features"]
+        except KeyError as error:
+            raise Refused("schema", f"no {error.args[0]!r}{lookalikes.of_table(table)}") from None
+        if len(table) > 3 and not table.keys() <= _KEYS:
+            self._refuse_unknown_key(table)
+        if type(id_) is not str or not 0 < len(id_) <= self._string_max:
+            self._check_string("id", id_)
+            raise Refused("schema", "'id' is empty")
+        if type(features) is not dict:
+            raise Refused("schema", f"'features' is {named(features)}, not an object")
+        time_s = self._time(ts, record.timestamp_s)
+        x, new_kinds = self._features(features)
+        if self._needed:
+            self._see_needed(x)
+        label = table.get("label")
+        y = None if label is None else self._label(label)
+        return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset), new_kinds, label
+
+    def _see_needed(self, x: dict[str, object]) -> None:
+        for key, name in self._needed.items():
+            if name not in x:
+                raise Refused("schema", f"no feature {name!r}: `model.{key}` says that it holds the {key}")
+
+    def _decode(self, value: bytes | None) -> dict[str, Any]:
+        if value is None:
+            raise Refused("decode", "the record is empty (a tombstone)")
+        if len(value) > self._event_max_bytes:
+            raise Refused("limits", f"{len(value)} bytes; at most {self._event_max_bytes} are taken")
+        try:
+            table = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            if value.startswith(lookalikes.BOM):  # some editors begin with it, and readers may pass over it (RFC 8259)
+                return self._decode(value.removeprefix(lookalikes.BOM))
+            # orjson takes no NaN, no Infinity, and no 1e999 either.
+            raise Refused("decode", f"not JSON: {error}{lookalikes.of_bytes(value)}") from None
+        if type(table) is not dict:
+            raise Refused("schema", f"the event is {named(table)}, not an object{lookalikes.of_value(table)}")
+        return table
+
+    def _refuse_unknown_key(self, table: dict[str, Any]) -> None:
+        unknown = next(key for key in table if key not in _KEYS)
+        raise Refused("schema", f"unknown key {unknown[:100]!r}{lookalikes.of_table(table)}")
+
+    def _check_string(self, name: str, value: Any) -> None:
+        if type(value) is not str:
+            raise Refused("schema", f"{name!r} is {named(value)}, not a string")
+        if len(value) > self._string_max:
+            raise Refused("limits", f"{name!r} has {len(value)} characters; at most {self._string_max}")
+
+    def _features(self, features: dict[str, Any]) -> tuple[dict[str, object], dict[str, str]]:
+        """The features without the missing ones, and the kinds of those never seen before."""
+        shape = (*features, *map(type, features.values()))
+        if shape in self._plain_shapes:  # the usual case: numbers and booleans that were all seen before
+            if not _all_within(features.values()):
+                self._refuse_too_large(features)
+            return features, {}
+        if len(features) > self.limits.features_max:
+            raise Refused("limits", f"{len(features)} features; at most {self.limits.features_max}")
+        new: dict[str, str] = {}
+        for name, value in features.items():
+            self._feature(name, value, new)
+        if not new and not {type(None), str} & set(shape[len(features) :]):
+            self._remember_shape(shape)
+        return {name: value for name, value in features.items() if value is not None}, new
+
+    def _feature(self, name: str, value: Any, new: dict[str, str]) -> None:
+        kind = KINDS.get(type(value))
+        if kind is None and value is not None:
+            raise Refused("type", f"feature {name[:100]!r} is {named(value)}")
+        if kind == "string":
+            self._check_string(name, value)
+        elif kind == "number" and not -NUMBER_MAX <= value <= NUMBER_MAX:
+            raise too_large(f"feature {name[:100]!r}", value)
+        if kind is not None and self.kinds.get(name) != kind:
+            self._new_kind(name, kind, new)
+
+    def _refuse_too_large(self, features: dict[str, Any]) -> None:
+        name, value = max(features.items(), key=lambda each: abs(each[1]))
+        if abs(value) > NUMBER_MAX:
+            raise too_large(f"feature {name[:100]!r}", value)
+
+    def _remember_shape(self, shape: tuple[Any, ...]) -> None:
+        if len(self._plain_shapes) >= SHAPES_MAX:
+            self._plain_shapes.clear()
+        self._plain_shapes.add(shape)
+
+    def _new_kind(self, name: str, kind: str, new: dict[str, str]) -> None:
+        seen = self.kinds.get(name)
+        if seen is not None:
+            raise Refused("type", f"feature {name!r} is a {kind}; it was a {seen} before")
+        self._check_string("a feature's name", name)
+        new[name] = kind
+        if len(self.kinds) + len(new) > self.limits.shapes_max:
+            raise Refused("limits", f"feature {name!r} is new, and {self.limits.shapes_max} names are known already")
+
+    def _label(self, label: Any) -> Any:
+        if type(label) is str:
+            self._check_string("label", label)
+        y = self.read_label(label)
+        if self.labels.one_kind or label not in self.labels.known:
+            self.labels.look(label)
+        return y
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "kinds": dict(self.kinds),
+            "labels": self.labels.state(),
+            "label_kind": self.labels.kind,
+            "ids": self.ids.state(),
+            "counts": (self.accepted, self.refused, self.duplicates, self.repeated),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.kinds = dict(state["kinds"])
+        self._plain_shapes.clear()
+        self.labels.restore(list(state["labels"]), kind=state.get("label_kind", ""))
+        self.ids.restore(state["ids"])
+        # Checkpoints of before labels could come later hold three counts.
+        self.accepted, self.refused, self.duplicates, self.repeated = (*state["counts"], 0)[:4]
+
+
+def learnable(guard: Guard, checked: Checked) -> AcceptedEvent | None:
+    """What a model can learn of a record outside the lane, where nobody waits for labels; None: nothing."""
+    if type(checked) is Repeated:
+        guard.label_taken(checked)
+        return checked.event
+    return checked if isinstance(checked, AcceptedEvent) and checked.y is not None else None
+
+
+def _all_within(numbers: Iterable[Any]) -> bool:
+    """Whether no number is beyond the bound; their length as a vector, which is computed in C, is larger than any."""
+    try:
+        return math.hypot(*numbers) <= NUMBER_MAX
+    except OverflowError:
+        return False

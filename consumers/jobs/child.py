@@ -11,7 +11,7 @@ from pathlib import Path
 
 from anabranch import statetree
 from config import loading
-from consumers.jobs.recruiting import carried_out
+from consumers.jobs import carried_out
 from consumers.kafka.reader import KafkaLogReader
 from learners.retraining.jobs import Job
 

@@ -17,7 +17,7 @@ import structlog
 
 from anabranch import statetree
 from config.settings import Settings
-from consumers.jobs.recruiting import ATTEMPTS
+from consumers.jobs import ATTEMPTS
 from consumers.ports import Clock
 from learners.retraining.jobs import Job, Recruited
 

@@ -1,14 +1,174 @@
-"""Tells whether a member of the group is behind, and then has its partitions merged; pauses who had too much."""
+"""Tells whether a member of the group is behind, and then has its partitions merged; pauses who had too much.
+
+librdkafka hands a backlog over in runs of thousands of records of one partition. Learned like that, a drift comes and
+goes with every run. While a partition is behind its end, records therefore wait until every such partition has one to
+show, and the oldest of them goes first.
+
+It is the record's timestamp that counts, as the producer or the broker stamped it, and not the event's own `ts`: that
+one stands in a value which nobody has looked at yet. Where a timestamp is missing or lies in the future, the record
+takes the place of the one before it in its partition: such a log comes in the order of its arrival.
+
+>>> merger = Merger()
+>>> merger.begin({Partition("events", 0): 3, Partition("events", 1): 2})
+>>> at = lambda partition, offset, second: Record("events", partition, offset, second, None, b"")
+>>> merger.put([at(0, 0, 10.0), at(0, 1, 30.0), at(0, 2, 50.0)], now_s=99.0)
+>>> merger.take(9, monotonic_s=0.0)  # partition 1 may hold an older one
+[]
+>>> merger.put([at(1, 0, 20.0), at(1, 1, 40.0)], now_s=99.0)
+>>> [(each.partition, each.offset) for each in merger.take(9, monotonic_s=0.0)]
+[(0, 0), (1, 0), (0, 1), (1, 1), (0, 2)]
+>>> merger.is_merging
+False
+"""
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 
 from confluent_kafka import Consumer, TopicPartition
 
 from anabranch.events import Partition, Record
 from anabranch.kafka.clients import at
-from consumers.kafka.merging import Merger
 from consumers.ports import Positions
+
+# ── The merger: partitions by their records' timestamps, so that the past is learned in the order it had ────────────
+
+RECORDS_MAX = 100_000
+BYTES_MAX = 64 * 1024 * 1024
+SHARE_MIN = 1000
+"""So many records of a partition may wait in any case, however many partitions share the bound."""
+PATIENCE_S = 5.0
+AHEAD_S = 3600.0
+"""A timestamp further in the future is none: Kafka's own default refuses it as well."""
+
+Entry = tuple[float, int, int, Record]
+"""The time by which it is merged, how many of its partition have the same, the number of its arrival; the record."""
+
+
+class Merger:
+    """Holds records until it is certain which is the oldest; without partitions that are behind it holds nothing.
+
+    Args:
+        records_max: how many records wait at most, all partitions together; `crowded` says which have had their share.
+        bytes_max: how many bytes their values have at most.
+        patience_s: how long a partition that delivers nothing keeps the others waiting.
+    """
+
+    def __init__(
+        self, *, records_max: int = RECORDS_MAX, bytes_max: int = BYTES_MAX, patience_s: float = PATIENCE_S
+    ) -> None:
+        self.records_max = records_max
+        self.bytes_max = bytes_max
+        self.patience_s = patience_s
+        self.begin({})
+
+    def begin(self, ends: Mapping[Partition, int]) -> None:
+        """Drop what is held, and merge until every partition has come to its end; none: stop merging."""
+        self.ends: Positions = dict(ends)
+        self.queues: dict[Partition, deque[Entry]] = {partition: deque() for partition in ends}
+        self.merged: deque[Record] = deque()
+        """What is certain to come next."""
+        self.left = dict.fromkeys(ends, 0)
+        """How many records of each partition wait, in its queue or among the merged."""
+        self.sizes = dict.fromkeys(ends, 0)
+        self.last = dict.fromkeys(ends, (0.0, 0))
+        """The time by which the newest record of each partition is merged, and how many before it have the same."""
+        self.behind = set(ends)
+        """The partitions that have not come to their ends."""
+        self.awaited = set(ends)
+        """Those of them of which nothing is there."""
+        self.absent: set[Partition] = set()
+        """Those that have kept the others waiting for too long."""
+        self.arrivals = 0
+        self.waits_since_s: float | None = None
+
+    @property
+    def is_merging(self) -> bool:
+        """Whether records are held, or are to be."""
+        return bool(self.behind or any(self.left.values()))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `take` has something to give without another record coming."""
+        return bool(self.merged) or (not self.awaited and any(self.left.values()))
+
+    def holds(self, partition: Partition) -> bool:
+        """Whether a record of the partition waits."""
+        return bool(self.left.get(partition))
+
+    def crowded(self, share: float = 1.0) -> set[Partition]:
+        """The partitions of which so large a part of their share of the bounds waits already."""
+        parts = max(1, len(self.left))
+        records = share * max(SHARE_MIN, self.records_max / parts)
+        size = share * self.bytes_max / parts
+        return {each for each, count in self.left.items() if count >= records or self.sizes[each] >= size}
+
+    def put(self, records: Iterable[Record], *, now_s: float) -> None:
+        """Records that have come, each partition's in their order."""
+        latest_s = now_s + AHEAD_S
+        for record in records:
+            partition, stamped_s = Partition(record.topic, record.partition), record.timestamp_s
+            time_s, turn = self.last[partition]
+            # Never back: the order within a partition is what its positions count.
+            time_s, turn = (stamped_s, 0) if time_s < stamped_s <= latest_s else (time_s, turn + 1)
+            self.last[partition] = time_s, turn
+            self.arrivals += 1
+            self.queues[partition].append((time_s, turn, self.arrivals, record))
+            self.left[partition] += 1
+            self.sizes[partition] += len(record.value or b"")
+            if partition in self.awaited or partition in self.absent:
+                self._came(partition)
+            if record.offset + 1 >= self.ends[partition]:
+                self.reached(partition)
+
+    def reached(self, partition: Partition) -> None:
+        """The partition has come to its end: nothing of it is waited for any more."""
+        self.behind.discard(partition)
+        self._came(partition)
+
+    def _came(self, partition: Partition) -> None:
+        self.awaited.discard(partition)
+        self.absent.discard(partition)
+        self.waits_since_s = None
+
+    def take(self, records_max: int, *, monotonic_s: float) -> list[Record]:
+        """The oldest records that are certain to be."""
+        if not self.merged:
+            self._lose_patience(monotonic_s)
+            self._merge()
+        taken = [self.merged.popleft() for _ in range(min(records_max, len(self.merged)))]
+        for record in taken:
+            partition = Partition(record.topic, record.partition)
+            self.left[partition] -= 1
+            self.sizes[partition] -= len(record.value or b"")
+        return taken
+
+    def _merge(self) -> None:
+        """Sort what is no younger than the newest of each partition that is behind: whatever comes is younger."""
+        if self.awaited:
+            return
+        horizon = min((self.queues[each][-1] for each in self.behind if self.queues[each]), default=None)
+        entries: list[Entry] = []
+        for partition, queue in self.queues.items():
+            while queue and (horizon is None or queue[0] <= horizon):
+                entries.append(queue.popleft())
+            if not queue and partition in self.behind and partition not in self.absent:
+                self.awaited.add(partition)
+        self.merged.extend(entry[-1] for entry in sorted(entries))
+
+    def _lose_patience(self, monotonic_s: float) -> None:
+        """Go on without those that have delivered nothing for too long, until they do."""
+        if not self.awaited or not any(self.left.values()):
+            self.waits_since_s = None
+        elif self.waits_since_s is None:
+            self.waits_since_s = monotonic_s
+        elif monotonic_s - self.waits_since_s >= self.patience_s:
+            self.absent |= self.awaited
+            self.awaited.clear()
+            self.waits_since_s = None
+
+
+# ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 BEHIND = 1000
 """So many records may be left to read, and they are taken as they come: about what one poll brings."""

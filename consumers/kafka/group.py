@@ -11,8 +11,8 @@ from anabranch.errors import AnabranchError, KafkaUnavailable, OwnershipLost, Se
 from anabranch.events import Partition
 from anabranch.kafka.clients import TIMEOUT_S, members
 from config.settings import Settings
-from consumers.patience import STOP_S
 from consumers.ports import Committed, Origin
+from consumers.timing import STOP_S
 
 
 class Group:

@@ -9,8 +9,8 @@ from confluent_kafka import KafkaError, Message
 from anabranch.errors import KafkaUnavailable
 from anabranch.kafka.clients import SLICE_S, publisher
 from anabranch.kafka.faults import with_words
-from consumers.patience import Patience
 from consumers.ports import Sent
+from consumers.timing import Patience
 
 FLUSH_S = 60.0
 

@@ -20,8 +20,8 @@ from consumers.belonging import truncated
 from consumers.kafka.backlog import KafkaBacklog
 from consumers.kafka.group import Group, newest_of, origin
 from consumers.kafka.reader import record_of
-from consumers.patience import Patience
 from consumers.ports import Origin, Owners, Positions
+from consumers.timing import Patience
 
 log = structlog.get_logger()
 

@@ -3,6 +3,7 @@
 It answers where a broker has dropped the offsets' metadata, and it is what `anabranch state` looks at.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -67,3 +68,23 @@ def unpacked(data: bytes, *, where: str) -> list[Entry]:
             "the committed offsets name the newest checkpoint too, and the next one writes a new manifest"
         ) from error
     return entries
+
+
+# ── Blobs are named by their sha256, so that a torn or changed one cannot pass for itself ───────────────────────────
+
+
+def digest(data: bytes) -> str:
+    """The name of a blob."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def verified(data: bytes, sha256: str, *, where: str) -> bytes:
+    """The data, if it is what its name says.
+
+    Raises:
+        CheckpointCorrupt: it is torn or has been changed.
+    """
+    found = digest(data)
+    if found != sha256:
+        raise CheckpointCorrupt(f"{where}: corrupt: its {len(data)} bytes have the sha256 {found}")
+    return data

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from anabranch.errors import CheckpointMissing, StoreUnavailable
-from consumers.stores.blobs import verified
-from consumers.stores.manifest import NAME, Entry, Kept, appended, packed, unpacked
+from consumers.stores.manifest import NAME, Entry, Kept, appended, packed, unpacked, verified
 
 
 class Objects(Protocol):

@@ -9,8 +9,8 @@ from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter, Message, ModelReport, ModelUpdate, decode, encode
 from config.settings import Settings
 from consumers.checkpoint import rebuilt_from
-from consumers.guard.guard import Guard
-from consumers.jobs.recruiting import outcome
+from consumers.guard import Guard
+from consumers.jobs import outcome
 from consumers.owner import First, Owner
 from detectors.watch import Watch
 from evaluation.simulation.journal import Past

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from config.settings import Settings
-from consumers.jobs.recruiting import ATTEMPTS, outcome
+from consumers.jobs import ATTEMPTS, outcome
 from consumers.ports import LogReader
 from evaluation.simulation.world import Process
 from learners.retraining.jobs import Job, Recruited

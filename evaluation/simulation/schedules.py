@@ -26,12 +26,11 @@ from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.loop import LearningLoop
 from consumers.owner import Gain, Ports
-from evaluation.simulation.journal import Journal, Past
+from evaluation.simulation.journal import Journal, Past, WitnessedLog
 from evaluation.simulation.oracle import Oracle
 from evaluation.simulation.recruiting import SimulatedRecruiter
 from evaluation.simulation.stream import PARTITIONS_MAX, Recipe
 from evaluation.simulation.volumes import VOLUMES, Volume
-from evaluation.simulation.witness import WitnessedLog
 from evaluation.simulation.world import (
     Crash,
     FaultyOutlet,

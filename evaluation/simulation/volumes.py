@@ -11,10 +11,9 @@ from typing import Protocol
 
 from anabranch.errors import CheckpointCorrupt
 from consumers.ports import Store
-from consumers.stores.blobs import digest
-from consumers.stores.manifest import NAME, Entry, unpacked
+from consumers.stores import FileStore
+from consumers.stores.manifest import NAME, Entry, digest, unpacked
 from consumers.stores.objects import ObjectStore
-from consumers.stores.store import FileStore
 from evaluation.simulation.world import (
     Bucket,
     Disk,

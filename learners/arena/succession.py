@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 from anabranch.events import AcceptedEvent
 from anabranch.messages import UpdateKind
 from config.settings import Settings
-from learners.arena.library import Library
 from learners.arena.lifecycle import Life
 from learners.arena.members import Member, revived
-from learners.arena.shadows import NEVER, Shadows
+from learners.arena.shadows import NEVER, Library, Shadows
 from learners.emitted import Promotion
 
 

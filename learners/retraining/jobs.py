@@ -15,8 +15,8 @@ from anabranch.messages import LogRange, TrainedOn
 from config.settings import Augment, ModelSpec
 from learners.models.catalogue import build
 from learners.models.fence import is_fault
-from learners.retraining.augmenting import Repeats
 from learners.retraining.lineage import Run, count, merged
+from learners.retraining.training import Repeats
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ from anabranch import statetree
 from anabranch.events import AcceptedEvent, Fired
 from anabranch.messages import LogRange, Retrain, TrainedOn
 from config.settings import Recruit, Settings
-from learners.arena.library import Library
 from learners.arena.lifecycle import Life
 from learners.arena.members import Member
-from learners.arena.shadows import Shadows
+from learners.arena.shadows import Library, Shadows
 from learners.models.catalogue import build
 from learners.models.fence import is_fault
 from learners.models.tasks import Task

@@ -9,7 +9,7 @@ from river import metrics, tree
 from anabranch.messages import Event, TrainedOn
 from commands.demo.stream import BEGIN_S, NIGHT_ENDS_HOUR, SPOILT, Stream
 from config.settings import Settings
-from consumers.clock import SystemClock
+from consumers.timing import SystemClock
 from evaluation.backtest import Backtest
 from learners.models import catalogue
 

@@ -18,8 +18,7 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 
 from anabranch.errors import KafkaUnavailable
 from commands.brokers.embedded import EmbeddedKafka
-from commands.brokers.jars import KAFKA_VERSION, kafka_jars
-from commands.brokers.local import LocalKafka, create_topic, main
+from commands.brokers.local import KAFKA_VERSION, LocalKafka, create_topic, kafka_jars, main
 from support.checkout import ROOT
 
 
@@ -230,7 +229,7 @@ def path_with(folder: Path, script: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "file", ["constraints.txt", "commands/brokers/jars.py", "pyproject.toml", "client/pyproject.toml"]
+    "file", ["constraints.txt", "commands/brokers/local.py", "pyproject.toml", "client/pyproject.toml"]
 )
 def test_no_registry_is_named(file: str) -> None:
     """Where packages come from is the machine's business: names, versions and hashes only."""

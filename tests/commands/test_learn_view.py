@@ -10,7 +10,7 @@ from commands import wiring
 from commands.logs import without_empty
 from commands.views.learn import QUIET_S, View
 from consumers.loop import LearningLoop
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryLog
 from support.loops import loop_on, settings_of
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from commands.views.simulation import shown
-from evaluation.simulation.result import Result
+from evaluation.simulation.campaign import Result
 
 
 def test_a_long_simulation_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:

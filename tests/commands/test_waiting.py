@@ -13,8 +13,8 @@ from anabranch.events import Partition, Record
 from config.loading import build
 from consumers import supervisor
 from consumers.loop import LearningLoop
-from consumers.patience import Voice
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
+from consumers.timing import Voice
 from evaluation.simulation.world import MemorySource
 from support.command_line import as_before
 from support.loops import first_of, log_of, ports_on
@@ -149,7 +149,7 @@ def test_a_first_start_without_a_broker_fails(embedded: Any) -> None:
 def test_waiting_is_said_at_first_and_then_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice a minute, with how long; at once, when a broker has been there between."""
     now = iter([*range(0, 100, 1), 500])
-    monkeypatch.setattr("consumers.patience.time.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("consumers.timing.time.monotonic", lambda: float(next(now)))
     voice = Voice()
     with structlog.testing.capture_logs() as logs:
         for _ in range(101):

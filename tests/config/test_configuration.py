@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from commands import configuration, surroundings, wiring
 from config.loading import build
 from config.settings import AtLeast, Settings
-from consumers.guard.guard import Guard
+from consumers.guard import Guard
 from evaluation import files
 from support.checkout import ROOT
 

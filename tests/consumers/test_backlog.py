@@ -20,8 +20,8 @@ from anabranch.kafka.tail import Tail
 from anabranch.kafka.updates import all_updates
 from anabranch.messages import Alert, ModelUpdate, decode
 from commands import wiring
-from consumers.jobs.recruiting import InlineRecruiter
-from consumers.kafka.merging import Merger
+from consumers.jobs import InlineRecruiter
+from consumers.kafka.backlog import Merger
 from consumers.kafka.reader import KafkaLogReader
 from consumers.kafka.topics import create
 from consumers.owner import PLAIN, Gain, Owner

@@ -11,12 +11,11 @@ from anabranch.errors import CheckpointError, ConfigError, LogTruncated
 from anabranch.events import Partition
 from config.loading import build
 from config.settings import Settings
-from consumers.checkpoint import LAYOUT
-from consumers.inspection import inspect
+from consumers.checkpoint import LAYOUT, inspect
 from consumers.owner import PLAIN, Gain, Owner
 from consumers.ports import Committed
-from consumers.stores.blobs import digest
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
+from consumers.stores.manifest import digest
 from evaluation.simulation.world import MemoryLog, MemorySource
 from learners.retraining.lineage import count
 from support.loops import loop_on

@@ -15,11 +15,9 @@ from moto.server import ThreadedMotoServer
 from anabranch.errors import CheckpointError, ConfigError, StoreUnavailable
 from config.loading import build
 from consumers.ports import Store
-from consumers.stores.blobs import digest
-from consumers.stores.folders import RealFiles
-from consumers.stores.manifest import STRANGER_S
+from consumers.stores import FileStore, RealFiles, store_of
+from consumers.stores.manifest import STRANGER_S, digest
 from consumers.stores.s3 import S3Store
-from consumers.stores.store import FileStore, store_of
 
 BUCKET = "s3://checkpoints"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from anabranch.messages import Retrain, decode
 from config.loading import build
-from consumers.kafka.control import KafkaControl
+from consumers.kafka.reader import KafkaControl
 from support.command_line import anabranch
 
 

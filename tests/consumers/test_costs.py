@@ -7,9 +7,9 @@ from river import base
 
 from anabranch.messages import ModelReport, TrainedOn, Transition, decode
 from config.loading import build
-from consumers.clock import SystemClock
 from consumers.costs import CHANGE_EVENTS, SAMPLED, Costs
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
+from consumers.timing import SystemClock
 from detectors.watch import Watch
 from evaluation.simulation.world import FrozenClock, MemoryLog
 from learners.arena.members import Member

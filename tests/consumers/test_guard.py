@@ -18,8 +18,8 @@ from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter, Event, decode, encode
 from config.loading import build
 from config.settings import Settings
-from consumers.guard.guard import REASON_MAX, Guard, Repeated
-from consumers.guard.recent_ids import UNKNOWN, RecentIds
+from consumers.guard import REASON_MAX, Guard, Repeated
+from consumers.guard.labels import UNKNOWN, RecentIds
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from config.loading import build
-from consumers.clock import SystemClock
 from consumers.jobs.processes import PREFIX, ProcessRecruiter, tidy
+from consumers.timing import SystemClock
 from learners.retraining.jobs import Job, Plan, Recruited
 from learners.retraining.lineage import Run
 from support.command_line import environment

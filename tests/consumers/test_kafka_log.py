@@ -10,9 +10,8 @@ from confluent_kafka import Producer
 from anabranch.errors import KafkaUnavailable
 from anabranch.kafka.clients import common, producer
 from anabranch.kafka.faults import AGAIN_S, KafkaLog
-from consumers.clock import SystemClock
 from consumers.kafka.outlet import KafkaOutlet
-from consumers.patience import STOP_S
+from consumers.timing import STOP_S, SystemClock
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:1"}
 REFUSED = "[thrd:a:1/bootstrap]: a:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in …)"

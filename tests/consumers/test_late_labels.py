@@ -10,7 +10,7 @@ from river import base
 from anabranch.messages import DeadLetter, decode
 from config.settings import Settings
 from consumers.loop import LearningLoop
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
 from evaluation.backtest import Backtest
 from evaluation.simulation.world import Crash, FrozenClock, MemoryLog
 from support.loops import first_of, log_of, settings_of

@@ -10,7 +10,7 @@ from river import base, linear_model, preprocessing
 from anabranch.errors import CheckpointError, LogTruncated, OwnershipLost
 from anabranch.messages import DeadLetter, Transition, decode
 from consumers.loop import LearningLoop
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog
 from support.loops import filled, loop_on, settings_of, straight, updates_in
 

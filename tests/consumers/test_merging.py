@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from anabranch.events import Partition, Record
-from consumers.kafka.merging import Merger
+from consumers.kafka.backlog import Merger
 
 NOW_S = 1.7e9
 

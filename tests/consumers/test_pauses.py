@@ -7,7 +7,7 @@ from anabranch.events import Record
 from anabranch.messages import CheckpointPause, ModelReport, decode
 from config.loading import build
 from consumers.loop import LearningLoop
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
 from evaluation.simulation.world import FrozenClock, MemoryLog, MemorySource
 from support import loops
 from support.loops import loop_on

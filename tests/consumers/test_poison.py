@@ -14,7 +14,7 @@ from config.loading import build
 from config.settings import Settings
 from consumers.loop import LearningLoop
 from consumers.poison import Poison
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog, MemorySource
 from support import loops
 

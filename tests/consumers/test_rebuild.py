@@ -15,10 +15,10 @@ from anabranch import statetree
 from anabranch.errors import CheckpointError, LogTruncated
 from anabranch.kafka import updates as kafka_updates
 from commands import wiring
-from consumers.inspection import inspect
+from consumers.checkpoint import inspect
 from consumers.loop import LearningLoop
 from consumers.owner import Gain
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog
 from support import loops, streams
 from support.command_line import anabranch as carried_out

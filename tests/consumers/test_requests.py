@@ -8,7 +8,7 @@ import pytest
 from anabranch.messages import DriftSignal, Retrain, decode, encode
 from config.loading import build
 from consumers.loop import LearningLoop
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryControl, MemoryLog
 from support import loops
 

@@ -18,7 +18,7 @@ from config.loading import build
 from detectors.catalogue import signal_of
 from detectors.columns import column
 from detectors.distribution_signals import DistributionSettings, Inputs
-from detectors.event_clock import EventClock
+from detectors.schedule import EventClock
 from detectors.threshold import Threshold, ThresholdSettings
 from detectors.watch import Watch
 from learners.lane import Lane

@@ -8,9 +8,9 @@ import pytest
 
 from commands import data, event_time
 from config.loading import build
-from consumers.guard.guard import own_time_s
+from consumers.guard import own_time_s
 from evaluation.files import Files
-from evaluation.tables.reading import Reading
+from evaluation.tables.table import Reading
 from support.command_line import anabranch
 
 CONFIG = """

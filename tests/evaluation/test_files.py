@@ -13,10 +13,9 @@ from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter
 from commands import data
 from config.loading import build
-from consumers.guard.guard import Guard
+from consumers.guard import Guard
 from evaluation.files import Files, events
-from evaluation.tables.reading import Reading
-from evaluation.tables.table import SAMPLE_ROWS, TIME_OF_ROW_0
+from evaluation.tables.table import SAMPLE_ROWS, TIME_OF_ROW_0, Reading
 
 CSV = "n,price,word,flag,target\n1,0.5,red,true,1\n-2,3,blue,FALSE,0\n"
 

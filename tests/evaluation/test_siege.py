@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from anabranch.events import AcceptedEvent, Record
 from commands.main import app
-from consumers.guard.guard import Guard, Refused
-from evaluation.simulation import siege
-from evaluation.simulation.siege import Sieges
+from consumers.guard import Guard, Refused
+from evaluation.simulation import guard_fuzz as siege
+from evaluation.simulation.guard_fuzz import Sieges
 
 SIEGES_TO_FIND = 24
 """Within so many sieges each planted bug is found."""

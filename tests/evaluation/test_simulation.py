@@ -15,7 +15,7 @@ from config.settings import Settings
 from consumers.loop import LearningLoop
 from consumers.owner import PLAIN, Gain, Owner, Ports
 from consumers.ports import Committed, Positions
-from consumers.stores.store import FileStore
+from consumers.stores import FileStore
 from evaluation.simulation.campaign import MODELS, Campaign, Result, shipped
 from evaluation.simulation.oracle import announced_once
 from evaluation.simulation.schedules import Finding, Loop, Scenario, Simulation

@@ -16,8 +16,7 @@ from config.loading import build
 from evaluation.files import Files, events
 from evaluation.tables.columns import Column
 from evaluation.tables.numbers import MISSING
-from evaluation.tables.reading import Reading
-from evaluation.tables.table import SAMPLE_ROWS
+from evaluation.tables.table import SAMPLE_ROWS, Reading
 from support.command_line import anabranch
 
 TEN = [f"{n}.25" for n in range(10)]

@@ -19,8 +19,9 @@ from anabranch.values import NUMBER_MAX
 from config.loading import build
 from consumers.poison import Poison
 from detectors.watch import Watch
-from evaluation.simulation import hostile_models, model_fuzz
-from evaluation.simulation.hostile_models import LABELS, NUMBERS, PROBABILITIES, Evil
+from evaluation.simulation import model_fuzz
+from evaluation.simulation import model_fuzz as hostile_models
+from evaluation.simulation.model_fuzz import LABELS, NUMBERS, PROBABILITIES, Evil
 from learners.arena.members import Member
 from learners.emitted import Promotion
 from learners.lane import Lane

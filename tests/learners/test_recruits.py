@@ -13,13 +13,13 @@ from anabranch.events import AcceptedEvent, Fired, Record, Shift
 from anabranch.messages import TrainedOn, Transition
 from config.loading import build
 from config.settings import Augment
-from consumers.jobs.recruiting import outcome
+from consumers.jobs import outcome
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.augmenting import Repeats
 from learners.retraining.jobs import Job, Plan, Recruited, retrain
 from learners.retraining.lineage import Run
+from learners.retraining.training import Repeats
 from support.live_lanes import LIVE, Driver, live, mixed, stream
 
 FIRED = (Fired("adwin", Shift(0.2, 0.1, 40)),)

@@ -13,7 +13,7 @@ from anabranch import statetree
 from anabranch.errors import ConfigError, ModelSpecError
 from anabranch.events import AcceptedEvent, Answer
 from config.loading import build
-from consumers.guard.guard import Guard
+from consumers.guard import Guard
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue

@@ -11,7 +11,7 @@ from anabranch.events import AcceptedEvent
 from anabranch.messages import TrainedOn, Transition
 from config.loading import build
 from detectors.watch import Watch
-from learners.arena import portfolio
+from learners.arena import standing as portfolio
 from learners.arena.members import Member
 from learners.emitted import Promotion
 from learners.lane import Lane

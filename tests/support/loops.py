@@ -9,10 +9,10 @@ import orjson
 from anabranch.messages import ModelUpdate, TrainedOn, decode
 from config.loading import build
 from config.settings import Settings
-from consumers.jobs.recruiting import InlineRecruiter
+from consumers.jobs import InlineRecruiter
 from consumers.loop import LearningLoop
 from consumers.owner import PLAIN, First, Gain, Ports
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
 from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from learners.models import catalogue
 from support.streams import rows

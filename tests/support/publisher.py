@@ -8,8 +8,8 @@ from anabranch.kafka.clients import producer
 from anabranch.messages import ArtifactPointer, ModelUpdate, TrainedOn, encode
 from config.loading import build
 from consumers.announcer import Announcer, update_key
-from consumers.clock import SystemClock
 from consumers.kafka.outlet import KafkaOutlet
+from consumers.timing import SystemClock
 from learners.emitted import Promotion
 
 UPDATE = ModelUpdate(

@@ -25,7 +25,7 @@ from anabranch.messages import ModelUpdate, decode
 from config.loading import build
 from config.settings import Settings
 from consumers.loop import LearningLoop
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryLog
 from support.loops import first_of, ports_on
 

@@ -14,7 +14,7 @@ from anabranch.messages import TrainedOn
 from anabranch.recommender import Recommender
 from config.loading import build, load
 from config.settings import Settings
-from consumers.clock import SystemClock
+from consumers.timing import SystemClock
 from detectors.watch import Watch
 from evaluation.backtest import Backtest
 from learners.lane import Lane

@@ -14,15 +14,15 @@ from anabranch.kafka.clients import producer
 from anabranch.messages import ModelUpdate, Transition
 from config.loading import build
 from config.settings import Settings
-from consumers.clock import SystemClock
-from consumers.jobs.recruiting import InlineRecruiter
+from consumers.jobs import InlineRecruiter
 from consumers.kafka.outlet import KafkaOutlet
 from consumers.kafka.reader import KafkaLogReader
 from consumers.kafka.source import KafkaSource
 from consumers.kafka.topics import create
 from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from consumers.stores.store import MemoryStore
+from consumers.stores import MemoryStore
+from consumers.timing import SystemClock
 from learners.retraining.jobs import Job, Recruited
 from support.loops import first_of, log_of, ports_on
 

@@ -5,15 +5,10 @@ a broker and a disk do on a bad day, at moments that a `Schedule` draws from one
 them.
 """
 
-from evaluation.simulation.world.clock import FrozenClock
-from evaluation.simulation.world.dying import Dying
-from evaluation.simulation.world.faulty_files import FaultyFiles, FileDisk
 from evaluation.simulation.world.faulty_log import FaultyOutlet, FaultySource
-from evaluation.simulation.world.faulty_objects import Bucket, FaultyObjects
-from evaluation.simulation.world.faulty_store import Disk, FaultyStore
-from evaluation.simulation.world.memory_log import MemoryControl, MemoryLog, MemoryOutlet, MemorySource
-from evaluation.simulation.world.processes import Crash, Process
-from evaluation.simulation.world.schedule import Schedule, Step
+from evaluation.simulation.world.faulty_stores import Bucket, Disk, FaultyFiles, FaultyObjects, FaultyStore, FileDisk
+from evaluation.simulation.world.memory_log import FrozenClock, MemoryControl, MemoryLog, MemoryOutlet, MemorySource
+from evaluation.simulation.world.processes import Crash, Dying, Process, Schedule, Step
 
 __all__ = [
     "Bucket",

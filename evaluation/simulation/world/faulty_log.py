@@ -7,8 +7,7 @@ from typing import Any, NoReturn
 from anabranch.errors import KafkaUnavailable, OwnershipLost, SessionExpired
 from anabranch.events import Record
 from consumers.ports import Owners, Positions, Sent
-from evaluation.simulation.world.clock import FrozenClock
-from evaluation.simulation.world.memory_log import MemoryLog, MemoryOutlet, MemorySource
+from evaluation.simulation.world.memory_log import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
 from evaluation.simulation.world.processes import Process
 
 BATCH_MAX = 48

@@ -287,3 +287,25 @@ class MemoryControl:
 
 def _number(metadata: str) -> int:
     return int(orjson.loads(metadata)["number"]) if metadata else -1
+
+
+# ── A clock that stands until it is moved ───────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class FrozenClock:
+    """A clock that stands until it is moved."""
+
+    now_s: float = 1_600_000_000.0
+
+    def time_s(self) -> float:
+        """Wall time in epoch seconds."""
+        return self.now_s
+
+    def monotonic_s(self) -> float:
+        """The same."""
+        return self.now_s
+
+    def advance(self, seconds: float) -> None:
+        """Move it."""
+        self.now_s += seconds
