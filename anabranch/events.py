@@ -34,7 +34,7 @@ class AcceptedEvent(NamedTuple):
     offset: int
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """A prediction: the label or number, and the probabilities where the task wants them."""
 
     value: Any

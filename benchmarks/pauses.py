@@ -26,14 +26,14 @@ from anabranch.kafka.clients import producer
 from anabranch.messages import TrainedOn
 from benchmarks.agrawal import MODELS, TimedSource, settings_of
 from config.settings import Settings
-from consumers.jobs.processes import ProcessRecruiter
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.jobs.processes import ProcessRunner
+from consumers.kafka.sink import KafkaSink
 from consumers.loop import LearningLoop
 from consumers.owner import Owner, Ports
 from consumers.stores import FileStore
 from consumers.timing import SystemClock
 from evaluation.backtest import FileSource
-from evaluation.simulation.world import MemoryLog, MemoryOutlet
+from evaluation.simulation.world import MemoryLog, MemorySink
 from learners.models import catalogue
 
 AIMS_MS = {"StandardScaler|LogisticRegression": 20.0, "HoeffdingTree": 150.0}
@@ -160,9 +160,9 @@ def _run(settings: Settings, values: list[bytes]) -> dict[str, Any]:
             first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
             ports=Ports(
                 source=source,
-                outlet=KafkaOutlet(producer(settings.kafka)) if on_kafka else MemoryOutlet(MemoryLog()),
+                sink=KafkaSink(producer(settings.kafka)) if on_kafka else MemorySink(MemoryLog()),
                 stores=lambda scope: store,
-                recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
+                runners=lambda scope: ProcessRunner(settings, clock=clock),
                 clock=clock,
             ),
         )

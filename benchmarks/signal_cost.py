@@ -5,7 +5,7 @@ import random
 import time
 from typing import Any
 
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from config.loading import build
 from detectors.catalogue import ERROR
 from detectors.watch import Watch
@@ -49,12 +49,12 @@ def _run(detectors: dict[str, Any], count: int) -> float:
         (AcceptedEvent("e", {name: rng.random() for name in names}, True, float(n), 0, n), float(rng.random() < 0.2))
         for n in range(count)
     ]
-    answers = itertools.cycle([Answer(True, {True: 0.8, False: 0.2}), Answer(False, {True: 0.3, False: 0.7})])
-    asks = watch.sees_questions
+    answers = itertools.cycle([Prediction(True, {True: 0.8, False: 0.2}), Prediction(False, {True: 0.3, False: 0.7})])
+    asks = watch.sees_events
     began = time.perf_counter()
     for (event, loss), answer in zip(several, answers, strict=False):
         if asks:
-            watch.asked(event, answer, number=event.offset)
+            watch.on_event(event, answer, number=event.offset)
         watch.update(loss, event=event.offset, seen=event, answer=answer)
     return (time.perf_counter() - began) / count
 

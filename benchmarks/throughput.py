@@ -32,8 +32,8 @@ from benchmarks import pauses, signal_cost
 from benchmarks.agrawal import MODELS, TimedSource, agrawal, filled_kafka, settings_of
 from config.settings import Settings
 from consumers.guard import Guard
-from consumers.jobs.processes import ProcessRecruiter
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.jobs.processes import ProcessRunner
+from consumers.kafka.sink import KafkaSink
 from consumers.loop import LearningLoop
 from consumers.owner import Ports
 from consumers.stores import FileStore
@@ -187,9 +187,9 @@ def _kafka(settings: Settings, values: list[bytes]) -> dict[str, float]:
             first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
             ports=Ports(
                 source=source,
-                outlet=KafkaOutlet(producer(settings.kafka)),
+                sink=KafkaSink(producer(settings.kafka)),
                 stores=lambda scope: FileStore(Path(folder), keep=2),
-                recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
+                runners=lambda scope: ProcessRunner(settings, clock=clock),
                 clock=clock,
             ),
         )

@@ -64,7 +64,7 @@ def _one(
     from commands.views import backtest as backtest_view
     from consumers.timing import SystemClock
     from evaluation.backtest import Backtest
-    from evaluation.hindsight import Trace
+    from evaluation.swaps import Trace
 
     draw = None if plot is None else _painter(plot)
     settings = wiring.settings_at(config)

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from anabranch.errors import ConfigError
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from commands import data, event_time, trial, wiring
 from commands import views as figures
 from config.settings import Settings
 from consumers.timing import CpuClock
 from evaluation.backtest import Backtest
-from evaluation.hindsight import SPAN_EVENTS, LaneHindsight
+from evaluation.swaps import SPAN_EVENTS, LaneSwapEvaluation
 from learners.lane import Lane
 
 
@@ -56,11 +56,11 @@ def _result(
     settings: Settings, paths: Sequence[Path], *, reading: dict[str, Any], limit: int | None, warm_up: Path | None
 ) -> dict[str, Any]:
     clock = CpuClock()
-    looking_back: list[LaneHindsight] = []
+    looking_back: list[LaneSwapEvaluation] = []
 
-    def observer(event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: Lane) -> None:
+    def observer(event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
         if not looking_back:  # the lane's task knows what its metrics and constraints need
-            looking_back.append(LaneHindsight(lane.task, clock=clock, trusted=settings.model.trusted))
+            looking_back.append(LaneSwapEvaluation(lane.task, clock=clock, trusted=settings.model.trusted))
         looking_back[0](event, served, answers, lane)
 
     files = data.files(settings, paths, **reading)

@@ -31,12 +31,12 @@ def check(
     Without --broker nothing is connected to: of [kafka], librdkafka says whether it knows the settings. With --data, a
     fresh model of each kind learns the first events of a file, so that one that takes no strings shows here.
     """
-    from commands import surroundings, wiring
+    from commands import preflight, wiring
 
     settings = wiring.settings_at(config)
     with wiring.naming(config):
         lane = wiring.fitting(settings)
-        surroundings.look(settings)
+        preflight.look(settings)
     if data:
         from commands import trial
         from commands.data import files, refuse_nothing_accepted

@@ -36,7 +36,7 @@ def learn(
     from commands import data, wiring
     from commands.views.learn import View
     from consumers.kafka import topics
-    from consumers.owner import Gain
+    from consumers.owner import StartOptions
     from consumers.supervisor import supervise
 
     settings = wiring.settings_at(config)
@@ -45,7 +45,7 @@ def learn(
     view = View(settings)
     shown = sys.stderr.isatty() and not json
     given = f"--from {published}" if published else f"--warm-up {warm_up}" if warm_up else ""
-    how = Gain(accept_loss=accept_loss, first_only=given)
+    how = StartOptions(accept_loss=accept_loss, first_only=given)
 
     def make(stopping: threading.Event, before: "LearningLoop | None") -> "LearningLoop":
         if before is None:

@@ -51,14 +51,14 @@ def produce(
     from commands import wiring
     from commands.data import files
     from config import loading
-    from consumers.kafka.outlet import KafkaOutlet
+    from consumers.kafka.sink import KafkaSink
     from consumers.kafka.topics import require
 
     kafka = wiring.kafka_options(config, bootstrap)
     topic = topic or wiring.topic_of("events", config)
     require(kafka, [topic])
     stopping = threading.Event()
-    outlet = KafkaOutlet(producer(kafka), stopping=stopping)
+    sink = KafkaSink(producer(kafka), stopping=stopping)
     reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
     settings = None if config is None else loading.load(config)
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
@@ -75,11 +75,11 @@ def produce(
     sent = 0
     try:
         for value in shown:
-            outlet.send(topic, key="" if where else _id(value), value=value, **where)
+            sink.send(topic, key="" if where else _id(value), value=value, **where)
             sent += 1
     except KeyboardInterrupt:
         stopping.set()
-    outlet.flush()
+    sink.flush()
     if not sent and not stopping.is_set():
         raise ConfigError(f"{given.name}: there are no events in it")
     print(f"{sent} events published on {topic}{', then interrupted' if stopping.is_set() else ''}")

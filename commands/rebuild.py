@@ -22,7 +22,7 @@ def rebuild(
     """
     from commands import wiring
     from consumers.kafka import topics
-    from consumers.owner import Gain
+    from consumers.owner import StartOptions
     from consumers.supervisor import supervise
 
     settings = wiring.settings_at(config)
@@ -33,7 +33,7 @@ def rebuild(
         if before is None:
             topics.see(settings)
         return wiring.learning_loop(
-            settings, first=first, how=Gain(rebuild=True), before=before, listener=listener, stopping=stopping
+            settings, first=first, how=StartOptions(rebuild=True), before=before, listener=listener, stopping=stopping
         )
 
     loop = supervise(make, until_end=True)

@@ -23,8 +23,8 @@ def retrain(
     from anabranch.messages import Retrain, encode
     from commands import wiring
     from config import loading
-    from consumers.kafka.outlet import KafkaOutlet
     from consumers.kafka.reader import PARTITION
+    from consumers.kafka.sink import KafkaSink
     from consumers.kafka.topics import require
 
     config = Path(model) if model.endswith(".toml") else None
@@ -40,9 +40,9 @@ def retrain(
     warning = unknown(kafka, name, updates=updates)
     if warning:
         typer.echo(f"warning: {warning}", err=True)
-    outlet = KafkaOutlet(producer(kafka))
-    outlet.send(where, key=name, value=encode(request), partition=PARTITION)
-    outlet.flush()
+    sink = KafkaSink(producer(kafka))
+    sink.send(where, key=name, value=encode(request), partition=PARTITION)
+    sink.flush()
     print(f"asked {name} to retrain, as {request.id} on {where}; the answer comes on drift-signals")
 
 

@@ -62,10 +62,10 @@ def _fault(
 ) -> tuple[str, bool] | None:
     """What it raises, as a sentence; None if it learns."""
     model: Any = catalogue.build(spec, seed=settings.seed)
-    ask = Task(settings, wants_proba=wants_proba(metrics_of(settings))).asker(model)
+    predict = Task(settings, wants_proba=wants_proba(metrics_of(settings))).predictor(model)
     for event in events:
         try:
-            ask(event.x)
+            predict(event.x)
             model.learn_one(event.x, event.y)
         except BaseException as error:
             if not is_fault(error):

@@ -26,12 +26,12 @@ from config import loading
 from config.settings import Settings, Topics
 from consumers.guard import Guard, learnable
 from consumers.intake import Read
-from consumers.jobs.processes import ProcessRecruiter
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.jobs.processes import ProcessRunner
 from consumers.kafka.reader import KafkaControl
+from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource
 from consumers.loop import LearningLoop
-from consumers.owner import PLAIN, First, Gain, Owner, Ports
+from consumers.owner import PLAIN, First, Owner, Ports, StartOptions
 from consumers.stores import store_of
 from consumers.timing import SystemClock
 from detectors.watch import Watch
@@ -147,7 +147,7 @@ def learning_loop(
     settings: Settings,
     *,
     first: First,
-    how: Gain = PLAIN,
+    how: StartOptions = PLAIN,
     before: LearningLoop | None = None,
     listener: Callable[[Message], None] | None = None,
     stopping: threading.Event | None = None,
@@ -158,9 +158,9 @@ def learning_loop(
     stopping = stopping or threading.Event()
     ports = Ports(
         source=KafkaSource(settings, stopping=stopping),
-        outlet=KafkaOutlet(producer(settings.kafka), stopping=stopping),
+        sink=KafkaSink(producer(settings.kafka), stopping=stopping),
         stores=lambda scope: store_of(settings, scope),
-        recruiters=lambda scope: ProcessRecruiter(settings, clock=clock),
+        runners=lambda scope: ProcessRunner(settings, clock=clock),
         clock=clock,
         controls=lambda: KafkaControl(settings),
         announced=lambda scope: announced(settings, scope),

@@ -1,9 +1,9 @@
 """Reads the configuration file, and says of a mistake where it is and what to write instead.
 
->>> from config.settings import Arena
+>>> from config.settings import ArenaSettings
 >>> from pydantic import ValidationError
 >>> try:
-...     Arena.model_validate({"loss": "bier", "min_gain": 3})
+...     ArenaSettings.model_validate({"loss": "bier", "min_gain": 3})
 ... except ValidationError as error:
 ...     for place, said in in_words(error.errors()):
 ...         print(".".join(place), said)

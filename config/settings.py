@@ -78,7 +78,7 @@ class Topics(Section):
         return self.prefix + str(getattr(self, which))
 
 
-class Guard(Section):
+class GuardSettings(Section):
     """What an event may be. Anything beyond goes to dead-letters."""
 
     features_max: int = Field(1000, ge=1, description="features of an event")
@@ -93,7 +93,7 @@ class Guard(Section):
     dead_letter_max_bytes: int = Field(16_384, ge=0, description="of a refused record that are kept")
 
 
-class Scores(Section):
+class ScoresSettings(Section):
     """What is measured on the predictions that were served, running and windowed."""
 
     metrics: tuple[str | dict[str, Any], ...] | None = Field(
@@ -134,7 +134,7 @@ class AtLeast(Section):
     at_least: int = Field(ge=1, description="different signals that must come together")
 
 
-class Trigger(Section):
+class TriggerSettings(Section):
     """When signals become the decision to retrain."""
 
     when: Literal["any", "all"] | AtLeast = Field("any", description="which signals together are a trigger")
@@ -182,7 +182,7 @@ class Augment(Section):
     jitter: float = Field(0.0, ge=0, le=1, description="noise on the repeats' numbers, in standard deviations")
 
 
-class Retrain(Section):
+class RetrainSettings(Section):
     """What is recruited on a trigger, and within which bounds."""
 
     recruits: tuple[Recruit, ...] = Field(
@@ -203,7 +203,7 @@ class Retrain(Section):
     job_timeout: Seconds = Field(600.0, description="a retraining process that takes longer is ended")
 
 
-class Standing(Section):
+class StandingSettings(Section):
     """A shadow that is always there."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$", description="of the place")
@@ -212,15 +212,15 @@ class Standing(Section):
     reset_on_alarm: bool = Field(False, description="it begins afresh when ADWIN sees its own error rise")
 
 
-class Shadows(Section):
+class ShadowsSettings(Section):
     """The standing shadows: those that race beside the champion all the time."""
 
     portfolio: Literal["cheap", "cheap+forest"] | None = Field(None, description="several models that ship")
-    standing: tuple[Standing, ...] = Field((), description="models of your own, beside the portfolio's")
+    standing: tuple[StandingSettings, ...] = Field((), description="models of your own, beside the portfolio's")
     budget: float | None = Field(None, gt=0, description="time of all shadows, in times of the champion's; None = any")
 
     @model_validator(mode="after")
-    def _each_name_once(self) -> "Shadows":
+    def _each_name_once(self) -> "ShadowsSettings":
         names = [each.name for each in self.standing]
         if len(set(names)) < len(names):
             raise ValueError("two standing shadows have the same name")
@@ -229,7 +229,7 @@ class Shadows(Section):
         return self
 
 
-class Arena(Section):
+class ArenaSettings(Section):
     """How shadows are compared with the champion, and when one wins."""
 
     loss: Literal["zero-one", "brier", "log", "absolute", "squared"] | None = Field(
@@ -242,7 +242,7 @@ class Arena(Section):
     probation_events: int = Field(2_000, ge=0, description="how long the displaced champion can come back")
 
 
-class Constraints(Section):
+class ConstraintsSettings(Section):
     """What a winner must measure up to before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -263,7 +263,7 @@ class Constraints(Section):
         return dict(self.model_extra or {})
 
     @model_validator(mode="after")
-    def _named_min_or_max(self) -> "Constraints":
+    def _named_min_or_max(self) -> "ConstraintsSettings":
         for name in self.bounds:
             if not re.fullmatch(r"(min|max)_[a-z0-9_]+", name):
                 raise ValueError(f"`{name}`: write min_ or max_ and the name of a metric, as in min_accuracy")
@@ -334,17 +334,17 @@ class Settings(BaseSettings):
     model: ModelSpec = Field(description="the model")
     kafka: dict[str, str | int | float | bool] = Field({}, description="passed to librdkafka as it stands")
     topics: Topics = Topics()
-    guard: Guard = Guard()
+    guard: GuardSettings = GuardSettings()
     pending_max: int = Field(100_000, ge=1, description="events that wait for their label")
-    scores: Scores = Scores()
+    scores: ScoresSettings = ScoresSettings()
     detectors: dict[str, Detector] = Field(
         default_factory=default_detectors, description="signals by name; if the file has no such table, these two"
     )
-    trigger: Trigger = Trigger()
-    retrain: Retrain = Retrain()
-    shadows: Shadows = Shadows()
-    arena: Arena = Arena()
-    constraints: Constraints = Constraints()
+    trigger: TriggerSettings = TriggerSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    shadows: ShadowsSettings = ShadowsSettings()
+    arena: ArenaSettings = ArenaSettings()
+    constraints: ConstraintsSettings = ConstraintsSettings()
     publish: Publish = Publish()
     checkpoint: Checkpoint = Checkpoint()
 

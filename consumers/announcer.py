@@ -13,17 +13,17 @@ from anabranch import artifact
 from anabranch.messages import ArtifactPointer, ModelUpdate
 from anabranch.scope import Scope
 from config.settings import Settings
-from consumers.ports import Clock, Outlet
+from consumers.ports import Clock, Sink
 from learners.emitted import Promotion
 
 
 class Announcer:
     """Publishes artifacts and writes the updates for them. (The outbox publishes the updates.)"""
 
-    def __init__(self, settings: Settings, *, scope: Scope, outlet: Outlet, clock: Clock) -> None:
+    def __init__(self, settings: Settings, *, scope: Scope, sink: Sink, clock: Clock) -> None:
         self.settings = settings
         self.scope = scope
-        self.outlet = outlet
+        self.sink = sink
         self.clock = clock
         self.kept: list[tuple[str, int, int]] = []
         """Whose bytes lie on the topic: key, partition and chunks of each version, oldest first."""
@@ -69,7 +69,7 @@ class Announcer:
         topic = self.settings.topics.name("artifacts")
         key = artifact.chunk_key(self.settings.name, self.scope, version, sha256=sha256)
         chunks = artifact.chunks(data)
-        sent = self.outlet.send_all(topic, key=key, values=chunks)
+        sent = self.sink.send_all(topic, key=key, values=chunks)
         self.kept.append((key, sent[0].partition, len(chunks)))
         return ArtifactPointer(
             topic=topic,
@@ -87,7 +87,7 @@ class Announcer:
         while len(self.kept) > self.settings.publish.versions_kept:
             key, partition, chunks = self.kept.pop(0)
             for number in range(chunks):
-                self.outlet.send(topic, key=f"{key}{number}", value=None, partition=partition)
+                self.sink.send(topic, key=f"{key}{number}", value=None, partition=partition)
 
 
 def update_key(update: ModelUpdate) -> str:

@@ -15,7 +15,7 @@ from anabranch.events import Partition
 from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.intake import Read
-from consumers.owner import PLAIN, First, Gain, Owner, Ports
+from consumers.owner import PLAIN, First, Owner, Ports, StartOptions
 from consumers.ports import Committed, Positions
 from learners.lane import Observer
 
@@ -44,7 +44,7 @@ class LearningLoop:
         *,
         first: First,
         ports: Ports,
-        how: Gain = PLAIN,
+        how: StartOptions = PLAIN,
         begun: Iterable[str] = (),
         listener: Callable[[Any], None] | None = None,
         observer: Observer | None = None,
@@ -156,16 +156,16 @@ class LearningLoop:
 
     # ── ownership, from within the source's start and poll ──────────────────────────────────────────────────────
 
-    def gained(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
+    def assigned(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
         """Restore what was committed for these partitions, or begin; where to read on."""
         scope = GLOBAL if self.settings.scope == "global" else of_partition(partitions[0].number)
         owner = self._owner(scope)
-        positions = owner.gain(partitions, committed, how=PLAIN if scope in self.begun else self.how)
+        positions = owner.assign(partitions, committed, how=PLAIN if scope in self.begun else self.how)
         self.owners[scope] = owner
         self.owner_of |= dict.fromkeys(positions, owner)
         return positions
 
-    def released(self, partitions: Sequence[Partition]) -> None:
+    def revoked(self, partitions: Sequence[Partition]) -> None:
         """Another process is about to own these: what was learned so far is checkpointed for it."""
         for owner in self._dropped(partitions):
             if owner.sha:

@@ -29,23 +29,23 @@ from anabranch.scope import Scope
 from config.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
+from consumers.budget import ComputeBudget
 from consumers.checkpoint import LAYOUT, CheckpointRef, nested, newest, positions_of, rebuilt_from, state_of
-from consumers.costs import Costs
 from consumers.guard import Guard, Repeated
 from consumers.guard.labels import answer_of
 from consumers.intake import Intake, Outcome, Read
-from consumers.jobs import Recruiter
+from consumers.jobs import JobRunner
 from consumers.poison import Poison
-from consumers.ports import Clock, Committed, Control, Origin, Outlet, Positions, Source, Store, offsets_in
+from consumers.ports import Clock, Committed, Control, Origin, Positions, Sink, Source, Store, offsets_in
 from consumers.requests import Requests
 from consumers.stores.manifest import digest
-from consumers.timing import Pauses
+from consumers.timing import CheckpointTiming
 from detectors.watch import Watch
 from learners.emitted import NOTHING, Emitted, Promotion
 from learners.lane import Lane, Observer
 from learners.models import catalogue
 from learners.models.fence import is_fault
-from learners.retraining.jobs import Recruited
+from learners.retraining.jobs import JobResult
 from learners.retraining.lineage import Lineage
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ First = Callable[[], tuple[base.Estimator, TrainedOn]]
 
 
 @dataclass(frozen=True)
-class Gain:
+class StartOptions:
     """How a gain of ownership may go.
 
     Args:
@@ -74,7 +74,7 @@ class Gain:
     first_only: str = ""
 
 
-PLAIN = Gain()
+PLAIN = StartOptions()
 
 
 @dataclass
@@ -89,9 +89,9 @@ class Ports:
     """
 
     source: Source
-    outlet: Outlet
+    sink: Sink
     stores: Callable[[Scope], Store]
-    recruiters: Callable[[Scope], Recruiter]
+    runners: Callable[[Scope], JobRunner]
     clock: Clock
     controls: Callable[[], Control | None] = lambda: None
     announced: Callable[[Scope], ModelUpdate | None] = lambda scope: None
@@ -125,11 +125,11 @@ class Owner:
         self.observer = observer
         self.topic = settings.topics.name("events")
         self.store = ports.stores(scope)
-        self.recruiter = ports.recruiters(scope)
-        self.announcer = Announcer(settings, scope=scope, outlet=ports.outlet, clock=ports.clock)
+        self.runner = ports.runners(scope)
+        self.announcer = Announcer(settings, scope=scope, sink=ports.sink, clock=ports.clock)
         self.requests = Requests(ports.controls(), model=settings.name)
-        self.pauses = Pauses(ports.clock)
-        self.costs = Costs(settings, clock=ports.clock)
+        self.timing = CheckpointTiming(ports.clock)
+        self.budget = ComputeBudget(settings, clock=ports.clock)
         self._start_blank()
 
     def _start_blank(self) -> None:
@@ -169,7 +169,9 @@ class Owner:
 
     # ── gaining and giving up ───────────────────────────────────────────────────────────────────────────────────
 
-    def gain(self, partitions: Sequence[Partition], committed: Committed | None, *, how: Gain = PLAIN) -> Positions:
+    def assign(
+        self, partitions: Sequence[Partition], committed: Committed | None, *, how: StartOptions = PLAIN
+    ) -> Positions:
         """Ownership was gained: go on from what was committed, or begin; where to read on."""
         entry = newest(committed, self.store, scope=self.scope)
         if entry is None or how.rebuild:
@@ -286,7 +288,7 @@ class Owner:
         self.intake.restore(state["intake"])
         self.lane.restore(state["lane"])
         self._accept(found or Place({}))
-        self.recruiter.reset([each.job for each in self.lane.jobs.under_way.values()])
+        self.runner.reset([each.job for each in self.lane.jobs.under_way.values()])
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
 
     def _place(self, state: Mapping[str, Any], partitions: Sequence[Partition], *, accept_loss: bool) -> Place:
@@ -325,11 +327,11 @@ class Owner:
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.lane.lineage.restore(Lineage(events_max=1).state())
         for each in list(self.lane.jobs.under_way.values()):
-            self._emit(self.lane.admit(Recruited(each.job.id, failure="the log that it was to read is another now")))
+            self._emit(self.lane.admit(JobResult(each.job.id, failure="the log that it was to read is another now")))
 
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""
-        self.recruiter.close()
+        self.runner.close()
         self.requests.close()
 
     # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -340,8 +342,8 @@ class Owner:
         Raises:
             LearnError: the champion raised; `leave_out` undoes the event.
         """
-        if self.costs.on and self.costs.is_due():
-            with self.costs.measured(self.lane):
+        if self.budget.on and self.budget.is_due():
+            with self.budget.measured(self.lane):
                 self._take(record)
         else:
             self._take(record)
@@ -358,10 +360,10 @@ class Owner:
             if checked.y is not None and checked.id in self.lane.pending:
                 self.guard.was_waiting()
                 self._took("label")
-                self._fold(self.lane.labelled(checked.id, checked.y, by=checked))
+                self._fold(self.lane.on_label(checked.id, checked.y, by=checked))
             else:
                 self._took("waiting" if checked.y is None else "learned")
-                self._fold(self.lane.asked(checked))
+                self._fold(self.lane.on_event(checked))
         elif type(checked) is Repeated:
             self._label_came(checked, record)
         elif checked is not None:
@@ -396,7 +398,7 @@ class Owner:
     def _fold(self, emitted: Emitted) -> None:
         """What comes of an event."""
         self._emit(emitted)
-        if self.lane.events >= self.recruiter.due:
+        if self.lane.events >= self.runner.due:
             self.take_inputs()
 
     def _label_came(self, repeated: Repeated, record: Record) -> None:
@@ -406,14 +408,14 @@ class Owner:
             self._refuse(self.guard.label_lost(repeated, record))
             self._took("refused")
             return
-        emitted = self.lane.labelled(event.id, event.y, by=event)
+        emitted = self.lane.on_label(event.id, event.y, by=event)
         self.guard.label_taken(repeated)
         self._took("label")
         self._fold(emitted)
 
     def take_inputs(self) -> None:
         """Let in finished jobs, requests and measurements. An input is journalled by the checkpoint after it."""
-        done = self.recruiter.finished(self.lane.events)
+        done = self.runner.finished(self.lane.events)
         for recruited in done:
             log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
             self._tell_failures(recruited)
@@ -421,14 +423,14 @@ class Owner:
         asked = self.requests.take()
         for each in asked:
             self._emit(self.lane.retrain_asked(each))
-        change = self.costs.change(self.lane)
+        change = self.budget.change(self.lane)
         if change is not None:
             self._emit(self.lane.measured(every=change.every, too_slow=change.too_slow))
         if done or asked or change is not None:
             self.checkpoint()
-        self.recruiter.keep(self.lane.jobs.under_way)
+        self.runner.keep(self.lane.jobs.under_way)
 
-    def _tell_failures(self, recruited: Recruited) -> None:
+    def _tell_failures(self, recruited: JobResult) -> None:
         """A retraining that came to nothing, all of it or a part."""
         if recruited.failure:
             self.alert("retraining", f"job {recruited.job_id}: {recruited.failure}")
@@ -459,7 +461,7 @@ class Owner:
             self._send(message)
         for job in emitted.jobs:
             log.info("trigger", model=self.settings.name, job=job.id, reason=job.reason)
-            self.recruiter.submit(job)
+            self.runner.submit(job)
         if emitted.promotion is not None:
             self._go_live(emitted.promotion)
 
@@ -481,12 +483,12 @@ class Owner:
     def _send(self, message: Any) -> None:
         """On the topic that it goes to."""
         if isinstance(message, ModelReport):
-            message = message.model_copy(update={"checkpoint_pause_s": self.pauses.take()})
+            message = message.model_copy(update={"checkpoint_pause_s": self.timing.take()})
         elif isinstance(message, Alert):
             tell = log.error if message.level == "alert" else log.warning
             tell(message.kind, model=message.model, scope=self.scope, reason=message.reason)
         topic = self.settings.topics.name(message.goes_to)
-        self.ports.outlet.send(topic, key=message.id, value=encode(message))
+        self.ports.sink.send(topic, key=message.id, value=encode(message))
         self.listener(message)
 
     def _refuse(self, letter: DeadLetter) -> None:
@@ -564,25 +566,25 @@ class Owner:
             OwnershipLost: the commit was refused; nothing of this state may be written any more.
             SessionExpired: likewise, and nobody has taken over.
         """
-        self.pauses.begin()
-        self.ports.outlet.flush()
-        self.pauses.lap("flush_s")
+        self.timing.begin()
+        self.ports.sink.flush()
+        self.timing.lap("flush_s")
         parent, self.number = self.sha, self.number + 1
         self.poison.forget(self._offsets())
         blob = self._encoded(parent)
         sha = digest(blob)
-        self.pauses.lap("encode_s")
+        self.timing.lap("encode_s")
         self.store.put(sha, blob)
-        self.pauses.lap("store_s")
+        self.timing.lap("store_s")
         reference = self._reference(sha, parent)
         self.ports.source.commit(self.positions, reference.as_metadata())
-        self.pauses.lap("commit_s")
+        self.timing.lap("commit_s")
         self.sha, self.unwritten = sha, False
         self.store.record(reference.as_entry(self.positions))
         self._publish_outbox()
-        self.pauses.lap("announce_s")
+        self.timing.lap("announce_s")
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
-        log.debug("checkpoint", scope=self.scope, number=self.number, size_bytes=len(blob), **self.pauses.end())
+        log.debug("checkpoint", scope=self.scope, number=self.number, size_bytes=len(blob), **self.timing.end())
 
     def _encoded(self, parent: str) -> bytes:
         """The state as bytes. A shadow whose state cannot be kept leaves; a champion's freezes learning."""
@@ -614,9 +616,9 @@ class Owner:
 
     def _publish_outbox(self) -> None:
         for update in self.outbox:
-            self.ports.outlet.send(self.settings.topics.name("updates"), key=update_key(update), value=encode(update))
+            self.ports.sink.send(self.settings.topics.name("updates"), key=update_key(update), value=encode(update))
         if self.outbox:
-            self.ports.outlet.flush()
+            self.ports.sink.flush()
             self.announcer.tidy()
         self.outbox = []
 

@@ -36,10 +36,10 @@ class Origin(NamedTuple):
 class Owners(Protocol):
     """Whoever learns from a source's partitions: those of a global model together, others one by one."""
 
-    def gained(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
+    def assigned(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
         """Restore what was committed for them (None at the very first start); answers where to read on."""
 
-    def released(self, partitions: Sequence[Partition]) -> None:
+    def revoked(self, partitions: Sequence[Partition]) -> None:
         """Commit what was learned of them: another process is about to gain them."""
 
     def lost(self, partitions: Sequence[Partition]) -> None:
@@ -116,7 +116,7 @@ class Sent(NamedTuple):
     offset: int
 
 
-class Outlet(Protocol):
+class Sink(Protocol):
     """Where messages go."""
 
     def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:

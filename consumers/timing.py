@@ -14,7 +14,7 @@ STOP_S = 4.0
 SAID_EVERY_S = 30.0
 
 
-class Patience:
+class Deadline:
     """A deadline that comes nearer when a stop is asked for.
 
     Args:
@@ -56,12 +56,12 @@ class Voice:
 # ── How long the loop stands still for its checkpoints: measured for people, and no part of the learning state ──────
 
 
-class Pauses:
+class CheckpointTiming:
     """The parts of each pause, and the last and the largest since somebody asked.
 
     >>> from evaluation.simulation.world import FrozenClock
     >>> clock = FrozenClock()
-    >>> pauses = Pauses(clock)
+    >>> pauses = CheckpointTiming(clock)
     >>> for seconds in (3, 1):
     ...     pauses.begin()
     ...     clock.advance(seconds)

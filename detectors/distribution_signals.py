@@ -1,12 +1,12 @@
 """Signals without labels: what comes in, or what is predicted, is distributed otherwise than when the champion began.
 
 >>> import random
->>> from anabranch.events import AcceptedEvent, Answer
+>>> from anabranch.events import AcceptedEvent, Prediction
 >>> rng = random.Random(7)
 >>> signal = Inputs("inputs", DistributionSettings())
 >>> for n in range(1, 6001):
 ...     x = {"a": rng.gauss(0, 1), "b": rng.gauss(1 if n > 4000 else 0, 1)}
-...     shift = signal.asked(AcceptedEvent(f"e{n}", x, None, 0.0, 0, n), Answer(None), now_s=None)
+...     shift = signal.on_event(AcceptedEvent(f"e{n}", x, None, 0.0, 0, n), Prediction(None), now_s=None)
 ...     if shift:
 ...         print(n, [(each.feature, each.test, round(each.statistic, 2)) for each in shift.moved])
 4375 [('b', 'ks', 0.28)]
@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from anabranch.events import AcceptedEvent, Answer, Shift
+from anabranch.events import AcceptedEvent, Prediction, Shift
 from anabranch.messages import MovedFeature, SignalKind
 from config.settings import Section
 from detectors.columns import LAYOUT, MISSING, Column, column, revived
@@ -173,7 +173,7 @@ class Inputs(DistributionSignal):
 
     kind = "input"
 
-    def asked(self, event: AcceptedEvent, answer: Answer, *, now_s: float | None) -> Shift | None:
+    def on_event(self, event: AcceptedEvent, answer: Prediction, *, now_s: float | None) -> Shift | None:
         """Look at the features."""
         del answer, now_s
         return self.update(event.x)
@@ -184,7 +184,7 @@ class Predictions(DistributionSignal):
 
     kind = "prediction"
 
-    def asked(self, event: AcceptedEvent, answer: Answer, *, now_s: float | None) -> Shift | None:
+    def on_event(self, event: AcceptedEvent, answer: Prediction, *, now_s: float | None) -> Shift | None:
         """Look at the answer."""
         del event, now_s
         told = {} if answer.value is None else {"prediction": str(answer.value) if self.of_classes else answer.value}
@@ -198,7 +198,7 @@ class Labels(DistributionSignal):
 
     kind = "label"
 
-    def labelled(self, y: Any, answer: Answer | None, *, now_s: float | None) -> Shift | None:
+    def on_label(self, y: Any, answer: Prediction | None, *, now_s: float | None) -> Shift | None:
         """Look at the label."""
         del answer, now_s
         return self.update({"label": str(y) if self.of_classes else y})

@@ -18,7 +18,7 @@ from typing import Any
 from cronsim import CronSim, CronSimError
 from pydantic import Field, field_validator, model_validator
 
-from anabranch.events import AcceptedEvent, Answer, Shift
+from anabranch.events import AcceptedEvent, Prediction, Shift
 from anabranch.messages import SignalKind
 from config.settings import Seconds, Section
 
@@ -61,7 +61,7 @@ class Schedule:
         self.due_s: float | None = None
         self.last_s = 0.0
 
-    def asked(self, event: AcceptedEvent, answer: Answer, *, now_s: float | None) -> Shift | None:
+    def on_event(self, event: AcceptedEvent, answer: Prediction, *, now_s: float | None) -> Shift | None:
         """Count the event."""
         del event, answer
         self.events += 1
@@ -120,7 +120,7 @@ class Volume:
         self.due = settings.labels
         self.seen = 0
 
-    def labelled(self, y: Any, answer: Answer | None, *, now_s: float | None) -> Shift | None:
+    def on_label(self, y: Any, answer: Prediction | None, *, now_s: float | None) -> Shift | None:
         """Count the label."""
         del y, answer, now_s
         self.seen += 1

@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol, runtime_checkable
 
-from anabranch.events import AcceptedEvent, Answer, Shift
+from anabranch.events import AcceptedEvent, Prediction, Shift
 from anabranch.messages import SignalKind
 
 
@@ -28,7 +28,7 @@ class Signal(Protocol):
 class OnQuestions(Signal, Protocol):
     """A signal that needs no labels."""
 
-    def asked(self, event: AcceptedEvent, answer: Answer, *, now_s: float | None) -> Shift | None:
+    def on_event(self, event: AcceptedEvent, answer: Prediction, *, now_s: float | None) -> Shift | None:
         """Called for each accepted event; `now_s` is the time that events tell."""
 
 
@@ -36,5 +36,5 @@ class OnQuestions(Signal, Protocol):
 class OnLabels(Signal, Protocol):
     """A signal that sees labels, each with the champion's answer from when it was asked."""
 
-    def labelled(self, y: Any, answer: Answer | None, *, now_s: float | None) -> Shift | None:
+    def on_label(self, y: Any, answer: Prediction | None, *, now_s: float | None) -> Shift | None:
         """Called for each labelled event; `answer` is None if the champion had not been asked."""

@@ -2,10 +2,10 @@
 
 A window that lacks what the metric divides by (a positive, for recall) is not judged: see config/metrics.py.
 
->>> from anabranch.events import Answer
+>>> from anabranch.events import Prediction
 >>> signal = Threshold("low", ThresholdSettings(metric="Accuracy", window=100, below=0.7), task="binary")
 >>> right = [True] * 300 + [n % 2 == 0 for n in range(300)]
->>> [n for n, each in enumerate(right, 1) if signal.labelled(True, Answer(each), now_s=None)]
+>>> [n for n, each in enumerate(right, 1) if signal.on_label(True, Prediction(each), now_s=None)]
 [380]
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import Field, model_validator
 from river import metrics
 
-from anabranch.events import Answer, Shift
+from anabranch.events import Prediction, Shift
 from anabranch.messages import SignalKind
 from anabranch.values import worst, worst_probabilities
 from config.metrics import defined, metric_of, on_proba
@@ -60,7 +60,7 @@ class Threshold:
         self.reference: float | None = None
         self.crossed = False
 
-    def labelled(self, y: Any, answer: Answer | None, *, now_s: float | None) -> Shift | None:
+    def on_label(self, y: Any, answer: Prediction | None, *, now_s: float | None) -> Shift | None:
         """Take in one label and the answer to it."""
         if answer is not None and (answer.value is not None or answer.unusable):
             self.recent.append((now_s or 0.0, y, answer.proba if self.wants_proba else answer.value))

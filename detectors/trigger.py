@@ -3,7 +3,7 @@
 >>> from anabranch.events import Fired, Shift
 >>> def shown(name, event):
 ...     return trigger.decide([Fired(name, Shift(1.0, 0.5, 10))], event=event, place=(0, event), now_s=None).triggered
->>> trigger = Trigger(settings.Trigger(when="all", debounce_events=500), names=("adwin", "page_hinkley"))
+>>> trigger = Trigger(TriggerSettings(when="all", debounce_events=500), names=("adwin", "page_hinkley"))
 >>> shown("adwin", 1000), shown("page_hinkley", 1100), shown("adwin", 1200)  # the last within the cooldown
 (False, True, False)
 """
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from anabranch.errors import ConfigError
 from anabranch.events import Fired
 from anabranch.messages import CountedSignal
-from config import settings
+from config.settings import TriggerSettings
 
 DAY_S = 86_400
 
@@ -37,7 +37,7 @@ class Trigger:
         ConfigError: it wants more signals together than there are.
     """
 
-    def __init__(self, settings: settings.Trigger, *, names: tuple[str, ...]) -> None:
+    def __init__(self, settings: TriggerSettings, *, names: tuple[str, ...]) -> None:
         self.settings = settings
         self.needed = _needed(settings, names)
         self.together_events = settings.together_events
@@ -114,7 +114,7 @@ class Trigger:
         self.heard = dict(state["heard"])
 
 
-def _needed(settings: settings.Trigger, names: tuple[str, ...]) -> int:
+def _needed(settings: TriggerSettings, names: tuple[str, ...]) -> int:
     if settings.when == "any":
         return 1
     if settings.when == "all":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from anabranch.events import AcceptedEvent, Answer, Findings, Fired
+from anabranch.events import AcceptedEvent, Findings, Fired, Prediction
 from config.settings import Settings
 from detectors.catalogue import signal_of
 from detectors.error_signals import ErrorSignal
@@ -29,7 +29,7 @@ class Watch:
         self.wants_proba = any(isinstance(each, Threshold) and each.wants_proba for each in self.signals)
         self._sort()
         on_time = any(isinstance(each, Threshold) and each.settings.over for each in self.signals)
-        self.sees_questions = bool(self._on_questions) or self.trigger.needs_time or on_time
+        self.sees_events = bool(self._on_questions) or self.trigger.needs_time or on_time
 
     def _sort(self) -> None:
         """By what they are shown: done once, since it runs on every event."""
@@ -39,17 +39,19 @@ class Watch:
         self._on_labels = [each for each in self.signals if isinstance(each, OnLabels)]
         self._on_questions = [each for each in self.signals if isinstance(each, OnQuestions)]
 
-    def asked(self, event: AcceptedEvent, answer: Answer, *, number: int) -> Findings | None:
+    def on_event(self, event: AcceptedEvent, answer: Prediction, *, number: int) -> Findings | None:
         """Show an event and the champion's answer, before its label is looked at; what fired, if anything did."""
         now_s = self.clock.update(event.ts)
         fired = [
             Fired(signal.name, shift, signal.kind)
             for signal in self._on_questions
-            if (shift := signal.asked(event, answer, now_s=now_s)) is not None
+            if (shift := signal.on_event(event, answer, now_s=now_s)) is not None
         ]
         return self._findings(fired, number, event) if fired else None
 
-    def update(self, loss: float | None, *, event: int, seen: AcceptedEvent, answer: Answer | None) -> Findings | None:
+    def update(
+        self, loss: float | None, *, event: int, seen: AcceptedEvent, answer: Prediction | None
+    ) -> Findings | None:
         """Show a labelled event with the loss in [0, 1]; what fired, if anything did."""
         fired = []
         if loss is not None:
@@ -63,7 +65,7 @@ class Watch:
             fired += [
                 Fired(each.name, shift, each.kind)
                 for each in self._on_labels
-                if (shift := each.labelled(seen.y, answer, now_s=now_s)) is not None
+                if (shift := each.on_label(seen.y, answer, now_s=now_s)) is not None
             ]
         return self._findings(fired, event, seen) if fired else None
 

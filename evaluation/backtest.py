@@ -13,7 +13,7 @@ from anabranch.events import Partition, Record
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
 from config.settings import Settings
 from consumers.guard import own_time_s
-from consumers.jobs import InlineRecruiter
+from consumers.jobs import InlineRunner
 from consumers.loop import LearningLoop
 from consumers.owner import Ports
 from consumers.ports import Clock, Origin, Owners, Positions, Sent
@@ -52,7 +52,7 @@ class FileSource:
 
     def start(self, owners: Owners) -> None:
         """A file belongs to whoever reads it."""
-        self.rewind(owners.gained([PARTITION], None))
+        self.rewind(owners.assigned([PARTITION], None))
 
     def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The file's beginning."""
@@ -124,7 +124,7 @@ class Refusals:
         return {"stage": first.stage, "count": self.count, "offset": first.offset, "reason": first.reason}
 
 
-class NoOutlet:
+class NoSink:
     """Where messages go that nobody reads: numbered, and dropped."""
 
     def __init__(self) -> None:
@@ -181,9 +181,9 @@ class Backtest:
         settings = settings.model_copy(update={"scope": "global"})  # a file is one partition: one model either way
         ports = Ports(
             source=source,
-            outlet=NoOutlet(),
+            sink=NoSink(),
             stores=lambda scope: store,
-            recruiters=lambda scope: InlineRecruiter(settings, reader=source),
+            runners=lambda scope: InlineRunner(settings, reader=source),
             clock=clock,
         )
         self.loop = LearningLoop(settings, first=first, ports=ports, listener=self._hear, observer=observer)

@@ -47,14 +47,14 @@ def history(settings: Settings, records: Iterable[Record]) -> History:
     model = catalogue.build(settings.model, seed=settings.seed)
     task = Task(settings, wants_proba=wants_proba(metrics_of(settings)))
     task.check(model)
-    ask, guard = task.asker(model), Guard(settings)
+    predict, guard = task.predictor(model), Guard(settings)
     losses: list[float] = []
     wrongs: list[float] = []
     for record in records:
         event = learnable(guard, guard.check(record))
         if event is not None:
             with blaming(guard, event):
-                answer = ask(event.x)
+                answer = predict(event.x)
                 model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the task has checked it
             losses.append(task.loss(event.y, answer))
             wrongs.append(float(answer.value != event.y))

@@ -12,25 +12,25 @@ from river import base
 
 from anabranch import statetree
 from anabranch.errors import LearnError
-from anabranch.events import AcceptedEvent, Answer, Findings
+from anabranch.events import AcceptedEvent, Findings, Prediction
 from anabranch.messages import Alert, DriftSignal, ModelReport, Retrain, TrainedOn, Transition
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
-from learners.arena.arena import Race
+from learners.arena.arena import Arena
 from learners.arena.constraints import HardConstraints
-from learners.arena.lifecycle import Life
+from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Member, Timed
 from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
-from learners.arena.succession import Moment, Succession
+from learners.arena.succession import DecisionContext, Succession
 from learners.emitted import NOTHING, Emitted, Promotion
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
 from learners.pending import Pending
-from learners.reports import Teller, noteworthy
-from learners.retraining.jobs import Recruited
+from learners.reports import Reports, noteworthy
+from learners.retraining.jobs import JobResult
 from learners.retraining.lineage import placeless
-from learners.retraining.recruits import Recruitment
+from learners.retraining.recruits import Recruits
 from learners.scores import Scores, fits, metrics_of, wants_proba
 
 UNUSABLE_BANDS, UNUSABLE_MIN = (0.01, 0.1, 0.5), 10
@@ -40,15 +40,17 @@ UNUSABLE_BANDS, UNUSABLE_MIN = (0.01, 0.1, 0.5), 10
 class Watcher(Protocol):
     """Watches the champion for reasons to retrain; part of the lane's fold, so it is deterministic."""
 
-    sees_questions: bool
+    sees_events: bool
     """Whether `asked` wants to be called at all."""
     wants_proba: bool
     """Whether answers must come with probabilities."""
 
-    def asked(self, event: AcceptedEvent, answer: Answer, *, number: int) -> Findings | None:
+    def on_event(self, event: AcceptedEvent, answer: Prediction, *, number: int) -> Findings | None:
         """Called for each event with the champion's answer, before its label is looked at; `number` as in `update`."""
 
-    def update(self, loss: float | None, *, event: int, seen: AcceptedEvent, answer: Answer | None) -> Findings | None:
+    def update(
+        self, loss: float | None, *, event: int, seen: AcceptedEvent, answer: Prediction | None
+    ) -> Findings | None:
         """Called once for each labelled event, with the champion's loss in [0, 1] and the event's number.
 
         Loss and answer are None if the champion had not been asked. The result is None when nothing fired.
@@ -76,7 +78,9 @@ class Watcher(Protocol):
 class Observer(Protocol):
     """Looks at each learned event, when everything about it is decided; it may look at all and change nothing."""
 
-    def __call__(self, event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: "Lane", /) -> None:
+    def __call__(
+        self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: "Lane", /
+    ) -> None:
         """Called with the event and its label.
 
         `served` is what the champion answered when the event came; `answers` are those of all members, by name.
@@ -114,9 +118,9 @@ class Lane:
         self.task.check(champion)
         fits(metrics, champion)
         self.scores = Scores(metrics, window=settings.scores.window)
-        self.life = Life()
+        self.lifecycle = Lifecycle()
         self.constraints = HardConstraints(settings, task=self.task)
-        self.shadows = Shadows(settings.arena, constraints=self.constraints, life=self.life)
+        self.shadows = Shadows(settings.arena, constraints=self.constraints, lifecycle=self.lifecycle)
         self.standing = StandingPlaces(settings, task=self.task)
         first = Member(
             "first",
@@ -130,17 +134,19 @@ class Lane:
         if first.place:
             self.standing.hold(first)
         library = Library(library_max=settings.retrain.library_max, trusted=settings.model.trusted)
-        self.succession = Succession(settings, first, shadows=self.shadows, library=library, life=self.life)
-        self.recruitment = Recruitment(settings, task=self.task, shadows=self.shadows, library=library, life=self.life)
-        self.race = Race(self.shadows, self.standing, task=self.task, window=settings.scores.window)
-        self.teller = Teller(settings.name, scope=scope, topic=settings.topics.name("events"))
+        self.succession = Succession(settings, first, shadows=self.shadows, library=library, lifecycle=self.lifecycle)
+        self.recruits = Recruits(
+            settings, task=self.task, shadows=self.shadows, library=library, lifecycle=self.lifecycle
+        )
+        self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window)
+        self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
         self.observer = observer
         self.timed: Timed | None = None
         """Times what members do, while it is there."""
-        self._watches_questions = watch.sees_questions
-        self.lineage = self.recruitment.lineage
-        self.jobs = self.recruitment.jobs
+        self._watches_events = watch.sees_events
+        self.lineage = self.recruits.lineage
+        self.jobs = self.recruits.jobs
         self.pending = Pending(pending_max=settings.pending_max)
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
         self.newest: AcceptedEvent | None = None
@@ -169,7 +175,7 @@ class Lane:
 
     # ── the fold ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def asked(self, event: AcceptedEvent) -> Emitted:
+    def on_event(self, event: AcceptedEvent) -> Emitted:
         """Every member predicts; if the event brings its label, every member is scored and learns too.
 
         Raises:
@@ -177,20 +183,20 @@ class Lane:
         """
         champion = self.succession.champion
         try:
-            answer = champion.ask(event.x) if self.timed is None else self.timed.ask(champion, event.x)
+            answer = champion.predict(event.x) if self.timed is None else self.timed.predict(champion, event.x)
         except BaseException as error:
             if not is_fault(error):
                 raise
             raise _choked(event, error, learned=self.events) from error
         answers = {champion.name: answer}
         if self.shadows.members:
-            self.race.ask(event, answers, number=self.events, timed=self.timed)
+            self.arena.predict(event, answers, number=self.events, timed=self.timed)
         alert = self._unusable(event, answer) if answer.unusable else None
-        go_on = self._watched if self._watches_questions else self._go_on
+        go_on = self._watched if self._watches_events else self._go_on
         emitted = go_on(event, answer, answers)
         return emitted if alert is None else Emitted([alert]).and_then(emitted)
 
-    def _unusable(self, event: AcceptedEvent, answer: Answer) -> Alert | None:
+    def _unusable(self, event: AcceptedEvent, answer: Prediction) -> Alert | None:
         """The champion's answer cannot be used: what there is to tell, the first time and when they are many."""
         unusable, number = self.champion.unusable, self.events
         unusable.note(answer.unusable, number=number, window=self._window)
@@ -205,23 +211,23 @@ class Lane:
             f"{often} of the champion, {self.champion.name}, cannot be used: {answer.unusable}. Such an answer counts "
             "as wrong, and nothing is announced while they are many; is what the model computes with scaled?"
         )
-        return self.teller.alert(event, "answers", reason, number=number, level="alert" if band else "info")
+        return self.reports.alert(event, "answers", reason, number=number, level="alert" if band else "info")
 
-    def _watched(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Emitted:
+    def _watched(self, event: AcceptedEvent, answer: Prediction, answers: dict[str, Prediction]) -> Emitted:
         """The same, with signals that need no label."""
         number = self.events + (event.y is not None)
-        findings = self.watch.asked(event, answer, number=number)
+        findings = self.watch.on_event(event, answer, number=number)
         emitted = self._go_on(event, answer, answers)
         return emitted if findings is None else emitted.and_then(self._drifted(event, findings))
 
-    def _go_on(self, event: AcceptedEvent, answer: Answer, answers: dict[str, Answer]) -> Emitted:
+    def _go_on(self, event: AcceptedEvent, answer: Prediction, answers: dict[str, Prediction]) -> Emitted:
         """Learn the event, or keep it until its label comes."""
         if event.y is not None:
             return self._learn(event, answer, answers)
         self.pending.wait(event, answer, answers)
-        return Emitted(self._told(event)) if self.life.untold else NOTHING
+        return Emitted(self._transitions(event)) if self.lifecycle.pending else NOTHING
 
-    def labelled(self, event_id: str, y: Any, *, by: AcceptedEvent | None = None) -> Emitted:
+    def on_label(self, event_id: str, y: Any, *, by: AcceptedEvent | None = None) -> Emitted:
         """The label of an event asked before: members are scored on what they predicted then, and learn.
 
         The features of then are what is learned. A label that no pending event waits for is passed over.
@@ -245,25 +251,25 @@ class Lane:
 
     # ── inputs: what comes from outside the records, between two batches ────────────────────────────────────────
 
-    def admit(self, recruited: Recruited) -> Emitted:
+    def admit(self, recruited: JobResult) -> Emitted:
         """A retraining job came back: its recruits learn the gap and enter the arena; or it failed."""
-        self.notes += self.recruitment.admit(recruited, event=self.events)
-        return NOTHING if self.newest is None else Emitted(self._told(self.newest))
+        self.notes += self.recruits.admit(recruited, event=self.events)
+        return NOTHING if self.newest is None else Emitted(self._transitions(self.newest))
 
     def retrain_asked(self, asked: Retrain) -> Emitted:
         """Somebody asked for a retraining: the answer, and the job if there is one to begin."""
-        at, withheld = self.newest, self.recruitment.withheld(self.events)
+        at, withheld = self.newest, self.recruits.withheld(self.events)
         if at is None or withheld:
             return Emitted([self._answer(asked, withheld=withheld)])
         self.notes.append(f"retraining asked for by {asked.by or 'somebody'}: {asked.reason}")
         answer = self._answer(asked)
-        job = self.recruitment.demand(asked, champion=self.champion, event=self.events)
+        job = self.recruits.demand(asked, champion=self.champion, event=self.events)
         self.watch.trained()
-        return Emitted([answer, *self._told(at)], [] if job is None else [job])
+        return Emitted([answer, *self._transitions(at)], [] if job is None else [job])
 
     def _answer(self, asked: Retrain, *, withheld: str = "") -> DriftSignal:
-        window = self.recruitment.ranges(asked.events)
-        return self.teller.answer(asked, self.newest, number=self.events, window=window, withheld=withheld)
+        window = self.recruits.ranges(asked.events)
+        return self.reports.answer(asked, self.newest, number=self.events, window=window, withheld=withheld)
 
     def measured(self, *, every: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
@@ -277,18 +283,18 @@ class Lane:
             share = every.get(member.name, 1) if member.kind != "displaced" else 1
             if share != member.every:
                 self._pace(member, share)
-        return NOTHING if self.newest is None else Emitted(self._told(self.newest))
+        return NOTHING if self.newest is None else Emitted(self._transitions(self.newest))
 
     def _pace(self, member: Member, every: int) -> None:
         member.every = every
         if not every:
-            self.life.move(member.name, "paused", reason="paused: beyond the budget")
+            self.lifecycle.move(member.name, "paused", reason="paused: beyond the budget")
             return
         reason = "takes part in every event" if every == 1 else f"takes part in one of {every} events: the budget"
-        if self.life.states[member.name] == "paused":
-            self.life.move(member.name, "arena", reason=reason)
+        if self.lifecycle.states[member.name] == "paused":
+            self.lifecycle.move(member.name, "arena", reason=reason)
         else:
-            self.life.stay(member.name, reason=reason)
+            self.lifecycle.stay(member.name, reason=reason)
 
     def drop_unkeepable(self) -> None:
         """Let go of the shadows whose state cannot be kept: they would end every checkpoint."""
@@ -296,16 +302,16 @@ class Lane:
             try:
                 statetree.encode(member.model, trusted=self.settings.model.trusted)
             except statetree.StateTreeError as error:
-                self.race.disqualify(member, error)
+                self.arena.disqualify(member, error)
 
     def rebuilt(self, *, reason: str) -> Promotion | None:
         """The champion goes live as it is, between two events; None before the warm-up is over."""
-        return None if self.newest is None else self.succession.rebuilt(self._moment(self.newest), reason=reason)
+        return None if self.newest is None else self.succession.rebuilt(self._context(self.newest), reason=reason)
 
     # ── one labelled event ──────────────────────────────────────────────────────────────────────────────────────
 
     def _learn(
-        self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer], *, whole: bool = True
+        self, event: AcceptedEvent, served: Prediction, answers: dict[str, Prediction], *, whole: bool = True
     ) -> Emitted:
         """Score and teach every member; `answers` are those given when the event was asked, by member.
 
@@ -334,77 +340,77 @@ class Lane:
         self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
-            self.race.judge(event, loss, answers, timed=self.timed)
+            self.arena.judge(event, loss, answers, timed=self.timed)
         if self.standing.any:
-            self.race.tend(event, answers, champion=champion, number=self.events)
+            self.arena.tend(event, answers, champion=champion, number=self.events)
         if self._is_regression and self.task.judged(event.y, served):
             self.watch.rescaled()
             self.standing.rescaled()
         if self.jobs.under_way:
-            self.notes += self.recruitment.remember(event)
+            self.notes += self.recruits.remember(event)
         emitted = self._conclude(event, loss, own)
         if self.observer is not None:
             self.observer(event, served, answers, self)
         return emitted
 
-    def _conclude(self, event: AcceptedEvent, loss: float | None, own: Answer | None) -> Emitted:
+    def _conclude(self, event: AcceptedEvent, loss: float | None, own: Prediction | None) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
         findings = self.watch.update(loss, event=number, seen=event, answer=own)
         emitted = NOTHING if findings is None else self._drifted(event, findings)
-        promotion = self._contest(event) if self.race.ahead else None
+        promotion = self._contest(event) if self.arena.ahead else None
         if number >= self.shadows.due or number >= succession.due:
             succession.times_up(number)
         if promotion is None and succession.publication_due(number):
-            promotion = succession.publish_as_it_is(self._moment(event))
+            promotion = succession.publish_as_it_is(self._context(event))
         reports = number % self._report_events == 0
-        if promotion is None and not self.life.untold and not reports:
+        if promotion is None and not self.lifecycle.pending and not reports:
             return emitted
-        told = self._told(event)
+        told = self._transitions(event)
         return emitted.and_then(Emitted([*told, self._report(event)] if reports else told, promotion=promotion))
 
     # ── drift, and going live ───────────────────────────────────────────────────────────────────────────────────
 
     def _drifted(self, event: AcceptedEvent, findings: Findings) -> Emitted:
         """The signals, and the job if they add up to a trigger."""
-        if findings.triggered and (withheld := self.recruitment.withheld(self.events)):
+        if findings.triggered and (withheld := self.recruits.withheld(self.events)):
             self.notes.append(f"trigger at event {self.events} passed over: {withheld}")
             findings = findings._replace(triggered=False, withheld=withheld)
             self.watch.withdraw()
         signals = [
-            self.teller.signal(
-                event, each, findings, number=self.events, window=self.recruitment.ranges(each.shift.window_events)
+            self.reports.signal(
+                event, each, findings, number=self.events, window=self.recruits.ranges(each.shift.window_events)
             )
             for each in findings.fired
         ]
         if not findings.triggered:
             return Emitted(signals)
-        job = self.recruitment.trigger(findings.fired, champion=self.champion, event=self.events)
+        job = self.recruits.trigger(findings.fired, champion=self.champion, event=self.events)
         self.watch.trained()
         return Emitted(signals, [] if job is None else [job])
 
     def _contest(self, event: AcceptedEvent) -> Promotion | None:
         """A shadow has evidence enough: the swap, if nothing holds it back."""
-        self.race.ahead = False
-        promotion = self.succession.contest(self._moment(event))
+        self.arena.ahead = False
+        promotion = self.succession.contest(self._context(event))
         if promotion is not None:
             self.watch.start_over()
         return promotion
 
-    def _moment(self, event: AcceptedEvent) -> Moment:
-        return Moment(event, self.events, self.scores.values(), tuple(self.canary))
+    def _context(self, event: AcceptedEvent) -> DecisionContext:
+        return DecisionContext(event, self.events, self.scores.values(), tuple(self.canary))
 
     # ── for people and checkpoints ──────────────────────────────────────────────────────────────────────────────
 
-    def _told(self, event: AcceptedEvent) -> list[Transition]:
+    def _transitions(self, event: AcceptedEvent) -> list[Transition]:
         """The steps that members have taken since; those that end badly go into the report, too."""
-        steps = self.life.tell()
+        steps = self.lifecycle.emit()
         self.notes += [f"{step.member} {step.reason}" for step in steps if noteworthy(step)]
-        return [self.teller.transition(step, event, number=self.events) for step in steps]
+        return [self.reports.transition(step, event, number=self.events) for step in steps]
 
     def _report(self, event: AcceptedEvent) -> ModelReport:
         notes, self.notes = tuple(self.notes), []
-        return self.teller.report(
+        return self.reports.report(
             event,
             number=self.events,
             version=self.version,
@@ -439,7 +445,7 @@ class Lane:
         """What a checkpoint keeps: the learning state and what is under way."""
         return {
             **self._learned(),
-            "life": self.life.state(),
+            "life": self.lifecycle.state(),
             "lineage": self.lineage.state(),
             "jobs": self.jobs.state(),
             "pending": self.pending.state(),
@@ -455,7 +461,7 @@ class Lane:
         self.events = state["events"]
         self.succession.restore(state["succession"], champion=state["champion"], version=state["version"])
         self.shadows.restore(state["shadows"])
-        self.life.restore(state["life"])
+        self.lifecycle.restore(state["life"])
         self.standing.restore(state["standing"], [self.champion, *self.shadows.members])
         self.constraints.too_slow = dict(state["too_slow"])
         self.watch.restore(state["watch"])

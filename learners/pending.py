@@ -4,15 +4,15 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 
 
 class Waiting(NamedTuple):
     """An event, the answer that was served for it, and every member's own, by the member's name."""
 
     event: AcceptedEvent
-    served: Answer
-    answers: dict[str, Answer]
+    served: Prediction
+    answers: dict[str, Prediction]
 
 
 class Pending:
@@ -21,13 +21,13 @@ class Pending:
     Each is packed once: a checkpoint that looked at all of them anew would take seconds.
 
     >>> pending = Pending(pending_max=2)
-    >>> answer = Answer(True, {True: 0.75, False: 0.25})
+    >>> answer = Prediction(True, {True: 0.75, False: 0.25})
     >>> for n in range(3):
     ...     pending.wait(AcceptedEvent(f"e{n}", {"a": n}, None, 1.6e9, 0, n), answer, {"first": answer})
     >>> pending.take("e0"), len(pending)
     (None, 2)
     >>> pending.take("e2").answers["first"]
-    Answer(value=True, proba={True: 0.75, False: 0.25}, unusable='')
+    Prediction(value=True, proba={True: 0.75, False: 0.25}, unusable='')
     """
 
     def __init__(self, *, pending_max: int) -> None:
@@ -40,7 +40,7 @@ class Pending:
     def __contains__(self, event_id: str) -> bool:
         return event_id in self.waiting
 
-    def wait(self, event: AcceptedEvent, served: Answer, answers: dict[str, Answer]) -> None:
+    def wait(self, event: AcceptedEvent, served: Prediction, answers: dict[str, Prediction]) -> None:
         """Keep what was predicted until the label comes."""
         self.waiting[event.id] = msgpack.packb((event, served, answers), default=_plain)
         if len(self.waiting) > self.pending_max:
@@ -52,8 +52,8 @@ class Pending:
         if packed is None:
             return None
         event, served, answers = msgpack.unpackb(packed, strict_map_key=False)
-        own = {name: Answer(*each) for name, each in answers.items()}
-        return Waiting(AcceptedEvent(*event), Answer(*served), own)
+        own = {name: Prediction(*each) for name, each in answers.items()}
+        return Waiting(AcceptedEvent(*event), Prediction(*served), own)
 
     def state(self) -> bytes:
         """What a checkpoint keeps."""

@@ -17,7 +17,7 @@ def noteworthy(step: Step) -> bool:
     return step.after == "gone" or step.level == "alert" or step.reason.startswith("held back")
 
 
-class Teller:
+class Reports:
     """Makes the messages about one model.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 from river import base, metrics
 
 from anabranch.errors import ConfigError
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from anabranch.values import worst
 from config.metrics import Tally, on_proba
 from config.metrics import metric_of as metric_of  # noqa: PLC0414  # named from here, too
@@ -114,7 +114,7 @@ class Scores:
 
     def __init__(self, fresh: Iterable[metrics.base.Metric], *, window: int) -> None:
         self.running = Measures(_sharing(fresh))
-        self.recent: deque[tuple[Any, Answer]] = deque(maxlen=window)
+        self.recent: deque[tuple[Any, Prediction]] = deque(maxlen=window)
         self.unusable: dict[str, int] = {}
 
     @property
@@ -122,7 +122,7 @@ class Scores:
         """Answers on which a metric has raised, by the metric's name."""
         return self.running.raised
 
-    def update(self, y: Any, answer: Answer) -> None:
+    def update(self, y: Any, answer: Prediction) -> None:
         """Take in one label and the answer that was served for it."""
         self.recent.append((y, answer))
         value, proba, unusable = answer
@@ -175,7 +175,7 @@ class Scores:
             self.running.tally.restore(state["tally"])
         self.running = Measures(state["running"], tally=self.running.tally)
         self.recent.clear()
-        self.recent.extend((y, Answer(*answer)) for y, *answer in state["recent"])
+        self.recent.extend((y, Prediction(*answer)) for y, *answer in state["recent"])
         self.unusable = dict(state.get("unusable", {}))
         self.running.raised = dict(state.get("raised", {}))
 

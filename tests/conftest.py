@@ -92,7 +92,7 @@ def dying() -> Callable[..., None]:
     def wrap(loop: LearningLoop, store: Store, *, after: int) -> None:
         ports, left = loop.ports, itertools.count(after, -1)
         fragile = Dying(store, left)
-        ports.source, ports.outlet = Dying(ports.source, left), Dying(ports.outlet, left)
+        ports.source, ports.sink = Dying(ports.source, left), Dying(ports.sink, left)
         ports.stores = lambda scope: fragile
 
     return wrap

@@ -9,7 +9,7 @@ from benchmarks.accuracy.jobs import TRIAL_SEEDS, versions
 from benchmarks.accuracy.measures import FINAL_EVENTS, RECOVERED, ROLLING
 from benchmarks.accuracy.results import Results
 from benchmarks.accuracy.streams import SEEDS, Stream
-from evaluation.hindsight import SPAN_EVENTS
+from evaluation.swaps import SPAN_EVENTS
 
 NOTES = Path(__file__).with_name("NOTES.md")
 

@@ -19,7 +19,7 @@ FALSE_SWAP_EVERY = 1e4
 class FalseAlarms:
     """A watch that is wrong every so many events."""
 
-    sees_questions = wants_proba = False
+    sees_events = wants_proba = False
 
     def update(self, loss: float | None, *, event: int, **seen: Any) -> Findings | None:
         """An alarm, whatever the loss."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from river import metrics
 
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from learners.models.tasks import brier
 
 ROLLING = 200
@@ -23,7 +23,7 @@ RECOVERED = 0.95
 RARE = 0.2
 """With fewer positives than this share, the area under precision and recall is measured."""
 
-Served = Sequence[tuple[Any, Answer]]
+Served = Sequence[tuple[Any, Prediction]]
 
 
 def of_labels(served: Served, *, with_hits: bool) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.rivals import RIVALS
 from config.loading import build
 from config.settings import Settings
 from consumers.timing import CpuClock
-from evaluation.hindsight import Hindsight, loss_of
+from evaluation.swaps import SwapEvaluation, loss_of
 from learners.models.tasks import Task
 
 METRICS = {"binary": ("Accuracy", "LogLoss"), "multiclass": ("Accuracy", "CrossEntropy"), "regression": ("MAE",)}
@@ -22,7 +22,7 @@ METRICS = {"binary": ("Accuracy", "LogLoss"), "multiclass": ("Accuracy", "CrossE
 class Passed:
     """What came of a pass."""
 
-    served: list[tuple[Any, Answer]] = field(default_factory=list)
+    served: list[tuple[Any, Prediction]] = field(default_factory=list)
     seconds: float = 0.0
     swaps: int = 0
     judged: int = 0
@@ -52,19 +52,19 @@ def settings_of(table: Mapping[str, Any], *, task: str, seed: int, rare: bool) -
 def rival(way: str, settings: Settings, events: Sequence[XY]) -> Passed:
     """A pass of a competitor that is not Anabranch."""
     task = Task(settings, wants_proba=settings.task != "regression")
-    passed, clock, hindsight = Passed(), CpuClock(), Hindsight(loss_of(task))
+    passed, clock, hindsight = Passed(), CpuClock(), SwapEvaluation(loss_of(task))
     one, aside_s = RIVALS[way](settings, task), 0.0
     quiet()
     began_s = clock.monotonic_s()
     for x, y in events:
-        answer = one.ask(x)
+        answer = one.predict(x)
         displaced = one.learn(x, y, answer)
         passed.served.append((y, answer))
         if hindsight.trials or displaced is not None:
             aside_began_s = clock.monotonic_s()
             hindsight.update(x, y, answer)
             if displaced is not None:
-                hindsight.swapped(ask=displaced.ask, learn=displaced.learn)
+                hindsight.swapped(predict=displaced.predict, learn=displaced.learn)
             aside_s += clock.monotonic_s() - aside_began_s
     passed.seconds = clock.monotonic_s() - began_s - aside_s
     return judged(passed, hindsight)
@@ -77,7 +77,7 @@ def quiet() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-def judged(passed: Passed, hindsight: Hindsight) -> Passed:
+def judged(passed: Passed, hindsight: SwapEvaluation) -> Passed:
     """The pass with what hindsight found."""
     passed.swaps, passed.judged, passed.wrong = hindsight.swaps, hindsight.judged, hindsight.wrong
     return passed

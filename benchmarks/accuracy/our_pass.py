@@ -5,14 +5,14 @@ from typing import Any
 
 import orjson
 
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import DriftSignal, Message, TrainedOn
 from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.one_pass import Passed, judged, quiet
 from config.settings import Settings
 from consumers.timing import CpuClock
 from evaluation.backtest import Backtest
-from evaluation.hindsight import LaneHindsight
+from evaluation.swaps import LaneSwapEvaluation
 from learners.lane import Lane
 from learners.models import catalogue
 from learners.models.tasks import Task
@@ -21,9 +21,9 @@ from learners.models.tasks import Task
 def anabranch(settings: Settings, events: Sequence[XY], *, watch: Any = None) -> Passed:
     """A backtest, from the encoded event on; `watch` takes the place of the configured detectors."""
     passed, clock = Passed(), CpuClock()
-    hindsight = LaneHindsight(Task(settings, wants_proba=settings.task != "regression"), clock=clock)
+    hindsight = LaneSwapEvaluation(Task(settings, wants_proba=settings.task != "regression"), clock=clock)
 
-    def observer(event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: Lane) -> None:
+    def observer(event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
         if watch is not None and lane.watch is not watch:
             lane.watch = watch
         passed.served.append((event.y, served))

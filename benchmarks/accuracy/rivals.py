@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from river import drift
 
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from config.settings import Settings
 from learners.models import catalogue
 from learners.models.tasks import Task
@@ -21,10 +21,10 @@ CHI_SQUARE_95 = 3.841
 class Rival(Protocol):
     """Predicts, learns, and says which model it has just displaced."""
 
-    def ask(self, x: Any) -> Answer:
+    def predict(self, x: Any) -> Prediction:
         """Its answer."""
 
-    def learn(self, x: Any, y: Any, answer: Answer) -> "Model | None":
+    def learn(self, x: Any, y: Any, answer: Prediction) -> "Model | None":
         """Learn an event, given what was answered; the model that was displaced on it."""
 
 
@@ -33,7 +33,7 @@ class Model:
 
     def __init__(self, settings: Settings, task: Task) -> None:
         model: Any = catalogue.build(settings.model, seed=settings.seed)
-        self.ask: Callable[[Any], Answer] = task.asker(model)
+        self.predict: Callable[[Any], Prediction] = task.predictor(model)
         self.learn: Callable[[Any, Any], Any] = model.learn_one
 
 
@@ -42,10 +42,10 @@ class Alone:
 
     def __init__(self, settings: Settings, task: Task) -> None:
         model = Model(settings, task)
-        self.ask = model.ask
+        self.predict = model.predict
         self._learn = model.learn
 
-    def learn(self, x: Any, y: Any, answer: Answer) -> Model | None:
+    def learn(self, x: Any, y: Any, answer: Prediction) -> Model | None:
         """Learn."""
         self._learn(x, y)
         return None
@@ -60,9 +60,9 @@ class _Alarmed:
         self.champion = Model(settings, task)
         self.adwin = drift.ADWIN()
 
-    def ask(self, x: Any) -> Answer:
+    def predict(self, x: Any) -> Prediction:
         """The champion's answer."""
-        return self.champion.ask(x)
+        return self.champion.predict(x)
 
     def _rises(self, loss: float) -> bool:
         before = self.adwin.estimation
@@ -80,7 +80,7 @@ class _Alarmed:
 class ResetOnAdwin(_Alarmed):
     """A fresh model whenever ADWIN sees the loss rise."""
 
-    def learn(self, x: Any, y: Any, answer: Answer) -> Model | None:
+    def learn(self, x: Any, y: Any, answer: Prediction) -> Model | None:
         """Learn, and begin afresh on an alarm."""
         loss = self.task.loss(y, answer)
         self.champion.learn(x, y)
@@ -98,7 +98,7 @@ class PeekingMcNemar(_Alarmed):
         self.candidate: Model | None = None
         self.events = self.wins = self.losses = 0
 
-    def learn(self, x: Any, y: Any, answer: Answer) -> Model | None:
+    def learn(self, x: Any, y: Any, answer: Prediction) -> Model | None:
         """Learn, test, and swap as soon as the test says so."""
         loss = self.task.loss(y, answer)
         won = self._contest(x, y, loss)
@@ -118,7 +118,7 @@ class PeekingMcNemar(_Alarmed):
         """Whether the candidate is better by McNemar's test (for numbers: by the sign test), p < .05."""
         if self.candidate is None:
             return False
-        theirs = self.task.loss(y, self.candidate.ask(x))
+        theirs = self.task.loss(y, self.candidate.predict(x))
         self.candidate.learn(x, y)
         self.wins += theirs < loss
         self.losses += theirs > loss

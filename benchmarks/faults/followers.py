@@ -16,14 +16,14 @@ from anabranch.messages import ModelUpdate, encode
 from benchmarks.faults.project import Project, project
 from benchmarks.faults.table import Row, timed
 from consumers.announcer import update_key
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.sink import KafkaSink
 
 SOON_S = 10.0
 TRUSTED = ("witness:Witness",)
 BAD_EPOCH = 50
 """From here on the bad ones are."""
 
-Bad = Callable[[Project, KafkaOutlet, ModelUpdate], None]
+Bad = Callable[[Project, KafkaSink, ModelUpdate], None]
 
 
 def bad_newest(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
@@ -31,12 +31,12 @@ def bad_newest(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
     with project(folder, name="followers", seed=seed, **given) as here:
         row = Row("a bad newest update (newer River; torn artifact; foreign model) while followers start")
         with timed(row):
-            outlet = KafkaOutlet(producer(here.settings.kafka))
+            sink = KafkaSink(producer(here.settings.kafka))
             for bad in (_newer_river, _torn, _foreign, _absurd):
                 _learned(here, row)
                 good = _good(here)
                 row.insist(len(good) >= 3, f"only {len(good)} versions were announced")
-                bad(here, outlet, good[-1])
+                bad(here, sink, good[-1])
                 row.times += 1
                 row.recovered += int(_follows(here, row, good[-1].version, what=bad.__name__))
         yield row
@@ -74,32 +74,32 @@ def _serves(model: Follower, version: int) -> bool:
         return False
 
 
-def _newer_river(here: Project, outlet: KafkaOutlet, good: ModelUpdate) -> None:
+def _newer_river(here: Project, sink: KafkaSink, good: ModelUpdate) -> None:
     """Many, as of a learner that ran for a while."""
     for number in range(1, 200):
-        _say(here, outlet, good.model_copy(update={"epoch": 50, "seq": number, "river": "99.0.0"}))
-    outlet.flush()
+        _say(here, sink, good.model_copy(update={"epoch": 50, "seq": number, "river": "99.0.0"}))
+    sink.flush()
 
 
-def _torn(here: Project, outlet: KafkaOutlet, good: ModelUpdate) -> None:
+def _torn(here: Project, sink: KafkaSink, good: ModelUpdate) -> None:
     key = chunk_key(good.model, good.scope, good.version, sha256=good.artifact.sha256)
     values = [fetch(here.settings.kafka, good)[:-9][: 512 * 1024]]
-    (sent,) = outlet.send_all(good.artifact.topic, key=key, values=values)
+    (sent,) = sink.send_all(good.artifact.topic, key=key, values=values)
     place = {"partition": sent.partition, "first_offset": sent.offset, "last_offset": sent.offset, "chunks": 1}
-    _say(here, outlet, good.model_copy(update={"epoch": 60, "artifact": good.artifact.model_copy(update=place)}))
+    _say(here, sink, good.model_copy(update={"epoch": 60, "artifact": good.artifact.model_copy(update=place)}))
 
 
-def _foreign(here: Project, outlet: KafkaOutlet, good: ModelUpdate) -> None:
+def _foreign(here: Project, sink: KafkaSink, good: ModelUpdate) -> None:
     other = good.model_copy(update={"epoch": 70, "model": "somebody-elses"})
-    outlet.send(here.settings.topics.name("updates"), key=update_key(good), value=encode(other))
-    outlet.flush()
+    sink.send(here.settings.topics.name("updates"), key=update_key(good), value=encode(other))
+    sink.flush()
 
 
-def _absurd(here: Project, outlet: KafkaOutlet, good: ModelUpdate) -> None:
-    _say(here, outlet, good.model_copy(update={"epoch": 10**12}))
+def _absurd(here: Project, sink: KafkaSink, good: ModelUpdate) -> None:
+    _say(here, sink, good.model_copy(update={"epoch": 10**12}))
 
 
-def _say(here: Project, outlet: KafkaOutlet, update: ModelUpdate) -> None:
+def _say(here: Project, sink: KafkaSink, update: ModelUpdate) -> None:
     key = f"{update.model}/{update.scope}/{update.version}-{update.epoch}-{update.seq}"
-    outlet.send(here.settings.topics.name("updates"), key=key, value=encode(update))
-    outlet.flush()
+    sink.send(here.settings.topics.name("updates"), key=key, value=encode(update))
+    sink.flush()

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from anabranch.events import Partition, Record
-from consumers.jobs import Recruiter
+from consumers.jobs import JobRunner
 from consumers.loop import LearningLoop
-from consumers.ports import Committed, Outlet, Owners, Positions, Sent, Source, Store
+from consumers.ports import Committed, Owners, Positions, Sent, Sink, Source, Store
 from consumers.stores import FileStore
-from learners.retraining.jobs import Job, Recruited
+from learners.retraining.jobs import Job, JobResult
 
 NAMES = (
     "restore:before",
@@ -80,11 +80,11 @@ def arm(loop: LearningLoop, points: Points, *, pace: float) -> None:
         pace: records a second, at most; 0 is as fast as it goes.
     """
     ports, updates = loop.ports, loop.settings.topics.name("updates")
-    stores, recruiters = ports.stores, ports.recruiters
+    stores, runners = ports.stores, ports.runners
     ports.source = FaultySource(ports.source, points, pace=pace)
-    ports.outlet = FaultyOutlet(ports.outlet, points, updates=updates)
+    ports.sink = FaultySink(ports.sink, points, updates=updates)
     ports.stores = lambda scope: FaultyStore(stores(scope), points)
-    ports.recruiters = lambda scope: FaultyRecruiter(recruiters(scope), points)
+    ports.runners = lambda scope: FaultyRecruiter(runners(scope), points)
 
 
 class FaultyBatch(list[Record]):
@@ -107,17 +107,17 @@ class FaultyOwners:
         self.owners = owners
         self.points = points
 
-    def gained(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
+    def assigned(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
         """Strike before, or after."""
         self.points.passed("restore:before")
-        positions = self.owners.gained(partitions, committed)
+        positions = self.owners.assigned(partitions, committed)
         self.points.passed("restore:after")
         self._note("owned", partitions)
         return positions
 
-    def released(self, partitions: Sequence[Partition]) -> None:
+    def revoked(self, partitions: Sequence[Partition]) -> None:
         """Note it."""
-        self.owners.released(partitions)
+        self.owners.revoked(partitions)
         self._note("released", partitions)
 
     def lost(self, partitions: Sequence[Partition]) -> None:
@@ -191,11 +191,11 @@ class FaultyStore:
         self.points.passed("manifest:after")
 
 
-class FaultyOutlet:
+class FaultySink:
     """An outlet, with points around announcements and between the chunks of an artifact."""
 
-    def __init__(self, outlet: Outlet, points: Points, *, updates: str) -> None:
-        self.outlet = outlet
+    def __init__(self, sink: Sink, points: Points, *, updates: str) -> None:
+        self.sink = sink
         self.points = points
         self.updates = updates
         self.announcing = False
@@ -203,10 +203,10 @@ class FaultyOutlet:
     def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
         """Strike around an update."""
         if topic != self.updates:
-            return self.outlet.send(topic, key=key, value=value, partition=partition)
+            return self.sink.send(topic, key=key, value=value, partition=partition)
         self.points.passed("outbox:before")
         self.points.note(f"announce {key}")
-        self.outlet.send(topic, key=key, value=value)
+        self.sink.send(topic, key=key, value=value)
         self.announcing = True
         self.points.passed("outbox:sent")
         return None
@@ -214,7 +214,7 @@ class FaultyOutlet:
     def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
         """Strike before, after the first chunk is acknowledged, and after the last."""
         self.points.passed("chunks:before")
-        sent = self.outlet.send_all(topic, key=key, values=self._one_by_one(values))
+        sent = self.sink.send_all(topic, key=key, values=self._one_by_one(values))
         self.points.passed("chunks:after")
         return sent
 
@@ -226,7 +226,7 @@ class FaultyOutlet:
 
     def flush(self) -> None:
         """Strike when an update is acknowledged."""
-        self.outlet.flush()
+        self.sink.flush()
         if self.announcing:
             self.announcing = False
             self.points.passed("outbox:after")
@@ -237,22 +237,22 @@ class FaultyRecruiter:
 
     due = float("inf")
 
-    def __init__(self, recruiter: Recruiter, points: Points) -> None:
-        self.recruiter = recruiter
+    def __init__(self, runner: JobRunner, points: Points) -> None:
+        self.runner = runner
         self.points = points
-        self.reset = recruiter.reset
-        self.keep = recruiter.keep
-        self.close = recruiter.close
+        self.reset = runner.reset
+        self.keep = runner.keep
+        self.close = runner.close
 
     def submit(self, job: Job) -> None:
         """Strike before and after."""
         self.points.passed("job:before")
-        self.recruiter.submit(job)
+        self.runner.submit(job)
         self.points.passed("job:after")
 
-    def finished(self, event: int) -> list[Recruited]:
+    def finished(self, event: int) -> list[JobResult]:
         """Strike when there is something."""
-        done = self.recruiter.finished(event)
+        done = self.runner.finished(event)
         if done:
             self.points.note(f"recruited {len(done)}")
             self.points.passed("job:in")

@@ -21,7 +21,7 @@ from anabranch.kafka.clients import at, consumer, partitions, producer, reader
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate, decode
 from config import loading
 from config.settings import Settings
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.sink import KafkaSink
 
 BATCH_MAX = 100
 SAY_EVERY_S = 1.0
@@ -137,7 +137,7 @@ class PacedEvents:
     def __init__(self, settings: Settings, values: Iterable[bytes], *, rate: float) -> None:
         self.topic = settings.topics.name("events")
         # Without a log: at the end the broker goes first, which is no news. Failures come with the acknowledgements.
-        self.outlet = KafkaOutlet(producer({**settings.kafka, "compression.type": "lz4", "log_level": 0}))
+        self.sink = KafkaSink(producer({**settings.kafka, "compression.type": "lz4", "log_level": 0}))
         self.values = iter(values)
         self.rate = rate
         self.began_s: float | None = None
@@ -151,6 +151,6 @@ class PacedEvents:
             value = next(self.values, None)
             if value is None:
                 return
-            self.outlet.send(self.topic, key="", value=value, partition=0)
+            self.sink.send(self.topic, key="", value=value, partition=0)
             self.sent += 1
-        self.outlet.producer.poll(0)
+        self.sink.producer.poll(0)

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from anabranch.messages import DriftSignal, Message, ModelUpdate
-from evaluation.hindsight import Curve, Trace
+from evaluation.swaps import Curve, Trace
 
 # Okabe and Ito's colours: apart for every kind of colour vision, and on paper.
 BLACK, GREY, BLUE, GREEN = ("#000000", "#999999", "#0072B2", "#009E73")

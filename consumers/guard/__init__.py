@@ -113,7 +113,7 @@ class Guard:
     def label_taken(self, repeated: Repeated) -> None:
         """The label that came later found its event, and was learned."""
         self.repeated += 1
-        self.ids.labelled(repeated.event.id, code_of(repeated.event.y))
+        self.ids.on_label(repeated.event.id, code_of(repeated.event.y))
         self.labels.remember(repeated.label)
 
     def was_waiting(self) -> None:

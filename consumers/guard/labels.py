@@ -237,7 +237,7 @@ class RecentIds:
         """What was noted of the label of an id that is there."""
         return self.young[event_id] if event_id in self.young else self.old[event_id]
 
-    def labelled(self, event_id: str, code: int) -> None:
+    def on_label(self, event_id: str, code: int) -> None:
         """The label of an id came later."""
         generation = self.young if event_id in self.young else self.old
         if event_id in generation:

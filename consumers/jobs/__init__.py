@@ -10,14 +10,14 @@ from config.settings import Settings
 from consumers.guard import Guard
 from consumers.ports import LogReader
 from learners.models.fence import is_fault
-from learners.retraining.jobs import Job, Recruited, longest, retrain
+from learners.retraining.jobs import Job, JobResult, longest, retrain
 from learners.retraining.lineage import count
 
 ATTEMPTS = 2
 """A job that dies is tried once more, then reported."""
 
 
-class Recruiter(Protocol):
+class JobRunner(Protocol):
     """Takes jobs, and gives recruits back when asked."""
 
     due: float
@@ -26,7 +26,7 @@ class Recruiter(Protocol):
     def submit(self, job: Job) -> None:
         """Begin a job."""
 
-    def finished(self, event: int) -> list[Recruited]:
+    def finished(self, event: int) -> list[JobResult]:
         """What has come back since; `event` is the number of accepted events so far."""
 
     def keep(self, job_ids: Collection[str]) -> None:
@@ -58,7 +58,7 @@ def replayed(reader: LogReader, job: Job, settings: Settings) -> Iterable[Accept
         yield checked
 
 
-def carried_out(job: Job, reader: LogReader, settings: Settings) -> Recruited:
+def carried_out(job: Job, reader: LogReader, settings: Settings) -> JobResult:
     """The recruits of a job; plans whose range the log no longer holds, or whose model raises, cost nobody else's.
 
     The longest plan that cannot be read is left out, until those that are left can be.
@@ -79,29 +79,29 @@ def carried_out(job: Job, reader: LogReader, settings: Settings) -> Recruited:
         models = {plan.name: model for plan, model in zip(plans, trained, strict=True) if plan.name not in raised}
         break
     if not models:
-        return Recruited(job.id, failure="; ".join(dict.fromkeys(failures.values())) or "it has no plans")
-    return Recruited(job.id, tuple(models.get(plan.name) for plan in job.plans), failures=failures)
+        return JobResult(job.id, failure="; ".join(dict.fromkeys(failures.values())) or "it has no plans")
+    return JobResult(job.id, tuple(models.get(plan.name) for plan in job.plans), failures=failures)
 
 
-def outcome(job: Job, reader: LogReader, settings: Settings) -> Recruited:
+def outcome(job: Job, reader: LogReader, settings: Settings) -> JobResult:
     """The job's recruits, or why there are none: a model that raises costs its job, and not whoever waits for it."""
     try:
         return carried_out(job, reader, settings)
     except AnabranchError as error:
-        return Recruited(job.id, failure=str(error))
+        return JobResult(job.id, failure=str(error))
     except BaseException as error:
         if not is_fault(error):
             raise
-        return Recruited(job.id, failure=f"training raised {type(error).__name__}: {error}")
+        return JobResult(job.id, failure=f"training raised {type(error).__name__}: {error}")
 
 
-class InlineRecruiter:
+class InlineRunner:
     """Retrains at once, and hands over after `retrain.admit_after_events`: the same on every machine."""
 
     def __init__(self, settings: Settings, *, reader: LogReader) -> None:
         self.settings = settings
         self.reader = reader
-        self.waiting: list[tuple[int, Recruited]] = []
+        self.waiting: list[tuple[int, JobResult]] = []
         self.due = float("inf")
 
     def submit(self, job: Job) -> None:
@@ -110,7 +110,7 @@ class InlineRecruiter:
         self.waiting.append((job.event + self.settings.retrain.admit_after_events, recruited))
         self._look_ahead()
 
-    def finished(self, event: int) -> list[Recruited]:
+    def finished(self, event: int) -> list[JobResult]:
         """Those whose number of events has come."""
         done = [recruited for at, recruited in self.waiting if at <= event]
         self.waiting = [(at, recruited) for at, recruited in self.waiting if at > event]

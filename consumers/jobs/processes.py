@@ -19,7 +19,7 @@ from anabranch import statetree
 from config.settings import Settings
 from consumers.jobs import ATTEMPTS
 from consumers.ports import Clock
-from learners.retraining.jobs import Job, Recruited
+from learners.retraining.jobs import Job, JobResult
 
 log = structlog.get_logger()
 
@@ -49,7 +49,7 @@ class _Run:
     timed_out: bool = False
 
 
-class ProcessRecruiter:
+class ProcessRunner:
     """One process a job, started anew: never a fork, since librdkafka's threads would not come along."""
 
     due = float("inf")
@@ -81,7 +81,7 @@ class ProcessRecruiter:
         deadline_s = self.clock.monotonic_s() + self.settings.retrain.job_timeout
         self.runs.append(_Run(job, process, folder, mark, deadline_s, attempt, before))
 
-    def finished(self, event: int) -> list[Recruited]:
+    def finished(self, event: int) -> list[JobResult]:
         """Collect the processes that have ended; end those that take too long."""
         del event
         done = []
@@ -96,7 +96,7 @@ class ProcessRecruiter:
                     done.append(recruited)
         return done
 
-    def _collect(self, run: _Run) -> Recruited | None:
+    def _collect(self, run: _Run) -> JobResult | None:
         """What an ended process has come to; None if it is tried again."""
         folder = Path(run.folder.name)
         said = (folder / "log").read_text(errors="replace").strip().splitlines()
@@ -104,14 +104,14 @@ class ProcessRecruiter:
         _tidied(run)
         if result:
             models, failure, failures = statetree.decode(result, trusted=self.settings.model.trusted)
-            return Recruited(run.job.id, tuple(models), failure=failure, failures=dict(failures))
+            return JobResult(run.job.id, tuple(models), failure=failure, failures=dict(failures))
         reason = self._reason(run, said)
         if run.attempt < ATTEMPTS:
             log.warning("retraining failed", model=self.settings.name, job=run.job.id, reason=reason, to_do="once more")
             self._start(run.job, attempt=run.attempt + 1, before=reason)
             return None
         twice = f"{reason}, twice" if reason == run.before else f"{run.before}; then {reason}"
-        return Recruited(run.job.id, failure=f"retraining failed: {twice}")
+        return JobResult(run.job.id, failure=f"retraining failed: {twice}")
 
     def _reason(self, run: _Run, said: Sequence[str]) -> str:
         """Why a process came to nothing, with the last lines it wrote."""

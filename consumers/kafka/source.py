@@ -21,7 +21,7 @@ from consumers.kafka.backlog import KafkaBacklog
 from consumers.kafka.group import Group, newest_of, origin
 from consumers.kafka.reader import record_of
 from consumers.ports import Origin, Owners, Positions
-from consumers.timing import Patience
+from consumers.timing import Deadline
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class KafkaSource:
             self._gain(owners, _partitions(assigned))
 
         def on_revoke(consumer: Consumer, revoked: list[TopicPartition]) -> None:
-            self._give_up(_partitions(revoked), owners.released)
+            self._give_up(_partitions(revoked), owners.revoked)
 
         def on_lost(consumer: Consumer, lost: list[TopicPartition]) -> None:
             if self.is_global:
@@ -94,7 +94,7 @@ class KafkaSource:
         known = self.group.committed(self.consumer, sorted({*self.all, *gained}))
         positions: Positions = {}
         for share in [gained] if self.is_global else [[each] for each in gained]:
-            positions |= owners.gained(share, newest_of(share, known))
+            positions |= owners.assigned(share, newest_of(share, known))
         # assign(), not seek(): inside this callback that answers _STATE
         if self.is_cooperative:
             self.consumer.incremental_assign(at(positions))
@@ -254,7 +254,7 @@ class KafkaSource:
 
     def _await_broker(self) -> None:
         """A commit without a broker would wait for the whole session, and no signal is heard meanwhile."""
-        patience = Patience(COMMIT_S, stopping=self.stopping)
+        patience = Deadline(COMMIT_S, stopping=self.stopping)
         while wait_s := patience.left_s(SLICE_S):
             with suppress(KafkaException):
                 self.admin.list_topics(self.topic, timeout=wait_s)

@@ -201,7 +201,7 @@ _SMALL = {"features_max": 8, "event_max_bytes": 2_000, "string_max": 40, "shapes
 _SMALL_TOO = {**_SMALL, "dedup_window": 50, "dead_letter_max_bytes": 100}
 
 
-class Breach(Exception):
+class FuzzFinding(Exception):
     """A record did what none may."""
 
 
@@ -227,7 +227,7 @@ class Siege:
             if isinstance(answer, AcceptedEvent):
                 self._fit(answer)
                 if twin.check(record) != answer:
-                    raise Breach("a guard that has seen no refused records answers otherwise")
+                    raise FuzzFinding("a guard that has seen no refused records answers otherwise")
                 _read_by_others(record)
             elif isinstance(answer, DeadLetter):
                 self._publishable(answer)
@@ -239,13 +239,13 @@ class Siege:
         try:
             answer = guard.check(record)
         except Exception as error:
-            raise Breach(f"the guard raises {type(error).__name__}: {error}") from error
+            raise FuzzFinding(f"the guard raises {type(error).__name__}: {error}") from error
         if isinstance(answer, Repeated):  # nobody waits here
             answer = guard.label_lost(answer, record)
         if not isinstance(answer, AcceptedEvent | DeadLetter | None):
-            raise Breach(f"the guard answers {answer!r}")
+            raise FuzzFinding(f"the guard answers {answer!r}")
         if not isinstance(answer, AcceptedEvent) and _size(guard) != before:
-            raise Breach("a record that was not accepted is remembered")
+            raise FuzzFinding("a record that was not accepted is remembered")
         return answer
 
     def _fit(self, event: AcceptedEvent) -> None:
@@ -253,26 +253,26 @@ class Siege:
         limits = self.settings.guard
         values = (event.id, event.ts, *event.x, *event.x.values(), *([] if event.y is None else [event.y]))
         if len(event.x) > limits.features_max:
-            raise Breach(f"{len(event.x)} features")
+            raise FuzzFinding(f"{len(event.x)} features")
         for value in values:
             fault = _fault(value, string_max=limits.string_max)
             if fault:
-                raise Breach(f"{fault} was accepted")
+                raise FuzzFinding(f"{fault} was accepted")
 
     def _publishable(self, letter: DeadLetter) -> None:
         size = len(encode(letter))
         # base64 makes 4 bytes of 3; a character of the reason takes 6 bytes at most; the rest is small.
         if size > self.settings.guard.dead_letter_max_bytes * 4 // 3 + 6 * REASON_MAX + 1_000:
-            raise Breach(f"its dead letter has {size} bytes")
+            raise FuzzFinding(f"its dead letter has {size} bytes")
 
     def _same(self, guard: Guard, twin: Guard) -> None:
         """The dear half, once: the guard remembers what its twin does, and a checkpoint holds it."""
         remembered = _remembered(guard)
         if remembered != _remembered(twin):
-            raise Breach("refused records are remembered")
+            raise FuzzFinding("refused records are remembered")
         twin.restore(statetree.decode(statetree.encode(guard.state())))
         if _remembered(twin) != remembered:
-            raise Breach("a checkpoint does not hold what the guard remembers")
+            raise FuzzFinding("a checkpoint does not hold what the guard remembers")
 
 
 def _read_by_others(record: Record) -> None:
@@ -280,7 +280,7 @@ def _read_by_others(record: Record) -> None:
     try:
         decode(Event, record.value or b"")
     except UnreadableMessage as error:
-        raise Breach(f"others cannot read what was accepted: {error}") from error
+        raise FuzzFinding(f"others cannot read what was accepted: {error}") from error
 
 
 def _size(guard: Guard) -> tuple[int, ...]:
@@ -317,7 +317,7 @@ class Sieges:
         finding = ""
         try:
             siege.run()
-        except Breach as breach:
+        except FuzzFinding as breach:
             finding = str(breach)
         record = siege.record
         assert record is not None

@@ -13,8 +13,8 @@ from consumers.guard import Guard
 from consumers.jobs import outcome
 from consumers.owner import First, Owner
 from detectors.watch import Watch
-from evaluation.simulation.journal import Past
-from evaluation.simulation.recruiting import Input
+from evaluation.simulation.input_log import Past
+from evaluation.simulation.runner import Input
 from evaluation.simulation.stream import Stream
 from evaluation.simulation.world import MemoryLog
 from learners.emitted import Emitted, Promotion
@@ -42,7 +42,7 @@ class Straight:
         for record in order:
             event = self.guard.check(record)
             assert isinstance(event, AcceptedEvent), f"{record} was learned, and is refused: {event}"
-            self._hear(self.lane.asked(event))
+            self._hear(self.lane.on_event(event))
             while waiting and waiting[-1].event == self.lane.events:
                 self._admit(waiting.pop())
         assert not waiting, f"{waiting} came after the last event"

@@ -25,15 +25,15 @@ from anabranch.messages import TrainedOn
 from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.loop import LearningLoop
-from consumers.owner import Gain, Ports
-from evaluation.simulation.journal import Journal, Past, WitnessedLog
+from consumers.owner import Ports, StartOptions
+from evaluation.simulation.input_log import InputLog, ObservedLog, Past
 from evaluation.simulation.oracle import Oracle
-from evaluation.simulation.recruiting import SimulatedRecruiter
+from evaluation.simulation.runner import SimulatedRunner
 from evaluation.simulation.stream import PARTITIONS_MAX, Recipe
 from evaluation.simulation.volumes import VOLUMES, Volume
 from evaluation.simulation.world import (
     Crash,
-    FaultyOutlet,
+    FaultySink,
     FaultySource,
     FrozenClock,
     Process,
@@ -87,7 +87,7 @@ class Simulation:
         self.rng = self.schedule.rng
         self.clock = FrozenClock()
         partitions, shared = self.rng.randint(1, PARTITIONS_MAX), scenario.settings.scope == "partition"
-        self.log = WitnessedLog(partitions=partitions, shared=shared, holds=self._holds)
+        self.log = ObservedLog(partitions=partitions, shared=shared, holds=self._holds)
         make = self.rng.choice(scenario.volumes)
         self.volumes: dict[str, Volume] = {
             scope: make(keep=scenario.settings.checkpoint.keep, clock=self.clock) for scope in self._scopes()
@@ -191,24 +191,24 @@ class Simulation:
             first=self._first,
             ports=Ports(
                 source=source,
-                outlet=FaultyOutlet(self.log, process=process),
+                sink=FaultySink(self.log, process=process),
                 stores=lambda scope: self._store(process, scope, rebuild=rebuild),
-                recruiters=lambda scope: SimulatedRecruiter(
+                runners=lambda scope: SimulatedRunner(
                     settings, reader=source, process=process, inputs=self.pasts[process.name, scope].inputs
                 ),
                 clock=self.clock,
             ),
-            how=Gain(rebuild=rebuild),
+            how=StartOptions(rebuild=rebuild),
         )
         self.loops[process.name] = loop
         loop.run(until_end=True)
 
-    def _store(self, process: Process, scope: Scope, *, rebuild: bool) -> Journal:
+    def _store(self, process: Process, scope: Scope, *, rebuild: bool) -> InputLog:
         """The store of an owner, who begins without a past."""
         past = self.pasts[process.name, scope] = Past()
         volume = self.volumes.get(scope) or next(iter(self.volumes.values()))  # a loop tries its settings on a spare
         version = (lambda: self.loops[process.name].owners[scope].lane.version) if rebuild else None
-        return Journal(volume.store_of(process), known=self.known, past=past, rebuilding=version)
+        return InputLog(volume.store_of(process), known=self.known, past=past, rebuilding=version)
 
     def _first(self) -> tuple[Any, TrainedOn]:
         """A fresh model, built once: taking it out of bytes is quicker."""

@@ -1,6 +1,6 @@
 """The race: every shadow is asked, judged and taught beside the champion; one that raises leaves."""
 
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from learners.arena.members import Member, Timed, paired
 from learners.arena.shadows import Shadows
 from learners.arena.standing import Refill, StandingPlaces
@@ -8,7 +8,7 @@ from learners.models.fence import is_fault
 from learners.models.tasks import Task
 
 
-class Race:
+class Arena:
     """What happens to the shadows on an event.
 
     Attributes:
@@ -22,13 +22,15 @@ class Race:
         self.window = window
         self.ahead = False
 
-    def ask(self, event: AcceptedEvent, answers: dict[str, Answer], *, number: int, timed: Timed | None) -> None:
+    def predict(
+        self, event: AcceptedEvent, answers: dict[str, Prediction], *, number: int, timed: Timed | None
+    ) -> None:
         """Let every shadow predict that takes part in this event."""
         for member in list(self.shadows.members):
             if member.every != 1 and (not member.every or number % member.every):
                 continue
             try:
-                answer = member.ask(event.x) if timed is None else timed.ask(member, event.x)
+                answer = member.predict(event.x) if timed is None else timed.predict(member, event.x)
                 answers[member.name] = answer
                 if answer.unusable:
                     member.unusable.note(answer.unusable, number=number, window=self.window)
@@ -38,7 +40,7 @@ class Race:
                 self.disqualify(member, error)
 
     def judge(
-        self, event: AcceptedEvent, loss: float | None, answers: dict[str, Answer], *, timed: Timed | None
+        self, event: AcceptedEvent, loss: float | None, answers: dict[str, Prediction], *, timed: Timed | None
     ) -> None:
         """Score every shadow on its answer, beside the champion's loss, and teach it."""
         window, task, wins_at = self.window, self.task, self.shadows.wins_at
@@ -65,7 +67,7 @@ class Race:
             self.standing.fault(member.place)
         self.shadows.leave(member, reason=f"disqualified: {type(error).__name__}: {error}")
 
-    def tend(self, event: AcceptedEvent, answers: dict[str, Answer], *, champion: Member, number: int) -> None:
+    def tend(self, event: AcceptedEvent, answers: dict[str, Prediction], *, champion: Member, number: int) -> None:
         """Fill the standing places whose model is old, alarmed or gone."""
         for refill in list(self.standing.tend(event, answers, number=number)):
             holder = self.standing.holders.get(refill.place)
@@ -74,13 +76,13 @@ class Race:
             else:
                 holder.begin(refill.model, task=self.task, trained_on=refill.trained_on)
                 holder.version = None  # what was published was another model
-                self.shadows.life.stay(holder.name, reason=refill.reason)
+                self.shadows.lifecycle.stay(holder.name, reason=refill.reason)
 
     def _stand(self, refill: Refill, *, instead_of: Member | None, number: int) -> None:
         """A new member for a place; a champion that held it serves on without one."""
         if instead_of is not None:
             instead_of.place = ""
-        name = refill.place if refill.place not in self.shadows.life.states else f"{refill.place}-{number}"
+        name = refill.place if refill.place not in self.shadows.lifecycle.states else f"{refill.place}-{number}"
         member = Member(
             name,
             refill.model,

@@ -9,8 +9,8 @@ from river import metrics
 
 from anabranch import artifact, statetree
 from anabranch.errors import ConfigError
-from anabranch.events import Answer
-from config.settings import Constraints, Settings
+from anabranch.events import Prediction
+from config.settings import ConstraintsSettings, Settings
 from learners.arena.members import Groups, Member
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
@@ -33,7 +33,7 @@ def _metric(key: str, *, task: str) -> metrics.base.Metric:
         return metric_of(key.partition("_")[2], task=task)
     except ConfigError as error:
         bounds = [f"{key[:3]}_{each.lower()}" for each in metrics.__all__]
-        near = difflib.get_close_matches(key, [*Constraints.model_fields, *bounds], n=1)
+        near = difflib.get_close_matches(key, [*ConstraintsSettings.model_fields, *bounds], n=1)
         hint = f"; did you mean `{near[0]}`?" if near and near[0] != key else ""
         raise ConfigError(f"constraints.{key}: {str(error).partition(';')[0]}{hint}") from error
 
@@ -62,7 +62,7 @@ class HardConstraints:
         if self.settings.group is not None and member.groups is None:
             member.groups = Groups(self.settings.group, window=self.settings.window)
 
-    def note(self, member: Member, x: dict[str, object], y: Any, answer: Answer) -> None:
+    def note(self, member: Member, x: dict[str, object], y: Any, answer: Prediction) -> None:
         """One answer of a member whose groups are measured."""
         if member.groups is None:
             return
@@ -126,7 +126,7 @@ class HardConstraints:
         unusable = next((each.unusable for each in answers if each.unusable), "")
         return f"finite: it answers a canary row with {unusable}" if unusable else ""
 
-    def _fenced(self, answered: Any) -> Answer:
+    def _fenced(self, answered: Any) -> Prediction:
         """What followers would get, as the lane would see it."""
         fence = self.task.fence
         if isinstance(answered, dict):

@@ -1,14 +1,14 @@
 """The life of a model: its states and the steps between them. Every step is told, as a `Transition`.
 
->>> life = Life()
->>> life.move("first", "serving", reason="the first champion")
->>> life.move("r56-last-1000", "recruiting", reason="drift: adwin")
->>> life.move("r56-last-1000", "arena", reason="trained on 1000 events")
->>> life.move("r56-last-1000", "probation", reason="wins after 312 events")
->>> life.move("first", "displaced", reason="r56-last-1000 wins")
->>> [f"{step.member}: {step.before} to {step.after}" for step in life.tell()][-2:]
+>>> lifecycle = Lifecycle()
+>>> lifecycle.move("first", "serving", reason="the first champion")
+>>> lifecycle.move("r56-last-1000", "recruiting", reason="drift: adwin")
+>>> lifecycle.move("r56-last-1000", "arena", reason="trained on 1000 events")
+>>> lifecycle.move("r56-last-1000", "probation", reason="wins after 312 events")
+>>> lifecycle.move("first", "displaced", reason="r56-last-1000 wins")
+>>> [f"{step.member}: {step.before} to {step.after}" for step in lifecycle.emit()][-2:]
 ['r56-last-1000: arena to probation', 'first: serving to displaced']
->>> life.states
+>>> lifecycle.states
 {'first': 'displaced', 'r56-last-1000': 'probation'}
 """
 
@@ -40,12 +40,12 @@ class Step(NamedTuple):
     level: Level
 
 
-class Life:
+class Lifecycle:
     """Where each model of a lane is, and the steps that have not been told yet."""
 
     def __init__(self) -> None:
         self.states: dict[str, LifeState] = {}
-        self.untold: list[Step] = []
+        self.pending: list[Step] = []
 
     def move(self, member: str, after: LifeState, *, reason: str, level: Level = "info") -> None:
         """Take a step. One that `MOVES` does not know is a bug."""
@@ -55,22 +55,22 @@ class Life:
             del self.states[member]
         else:
             self.states[member] = after
-        self.untold.append(Step(member, before, after, reason, level))
+        self.pending.append(Step(member, before, after, reason, level))
 
     def stay(self, member: str, *, reason: str, level: Level = "info") -> None:
         """Stay where it is, which is worth telling: a win was held back, or its model began afresh."""
-        self.untold.append(Step(member, self.states[member], self.states[member], reason, level))
+        self.pending.append(Step(member, self.states[member], self.states[member], reason, level))
 
-    def tell(self) -> list[Step]:
+    def emit(self) -> list[Step]:
         """The steps since the last call."""
-        told, self.untold = self.untold, []
+        told, self.pending = self.pending, []
         return told
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"states": dict(self.states), "untold": [tuple(step) for step in self.untold]}
+        return {"states": dict(self.states), "untold": [tuple(step) for step in self.pending]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.states = dict(state["states"])
-        self.untold = [Step(*step) for step in state["untold"]]
+        self.pending = [Step(*step) for step in state["untold"]]

@@ -4,7 +4,7 @@ from collections import defaultdict, deque
 from itertools import islice
 from typing import Any, Literal, Protocol
 
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from anabranch.messages import MemberReport, TrainedOn, Verdict
 from learners.arena.evidence import Contest
 from learners.models.tasks import Task
@@ -112,7 +112,7 @@ class Unusable:
 class Timed(Protocol):
     """Does for a member what the member would, and takes the time."""
 
-    def ask(self, member: "Member", x: Any) -> Answer:
+    def predict(self, member: "Member", x: Any) -> Prediction:
         """As `member.ask`."""
 
     def learn(self, member: "Member", x: Any, y: Any) -> None:
@@ -131,7 +131,6 @@ class Member:
     """
 
     __slots__ = (
-        "ask",
         "cause",
         "contest",
         "every",
@@ -144,6 +143,7 @@ class Member:
         "model",
         "name",
         "place",
+        "predict",
         "since",
         "trained_on",
         "unusable",
@@ -181,7 +181,7 @@ class Member:
     def begin(self, model: Any, *, task: Task, trained_on: TrainedOn) -> None:
         """Go on with another model. Its contest goes on too: it judges how one that begins afresh at times does."""
         self.model = model
-        self.ask = task.asker(model) if self.kind == "champion" else task.shadow_asker(model)
+        self.predict = task.predictor(model) if self.kind == "champion" else task.shadow_predictor(model)
         self.learn = model.learn_one
         self.trained_on = trained_on
 
@@ -263,7 +263,7 @@ def revived(state: dict[str, Any], *, task: Task) -> Member:
     return member
 
 
-def paired(champion_loss: float, y: Any, member: Member, answer: Answer, *, task: Task, window: int) -> float:
+def paired(champion_loss: float, y: Any, member: Member, answer: Prediction, *, task: Task, window: int) -> float:
     """Judge a shadow's answer beside the champion's; the evidence for the shadow after it."""
     loss = task.loss(y, answer)
     member.note_loss(loss, window=window)

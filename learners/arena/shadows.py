@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from anabranch import statetree
 from anabranch.messages import TrainedOn
-from config.settings import Arena
+from config.settings import ArenaSettings
 from learners.arena.constraints import HardConstraints
 from learners.arena.evidence import Contest
-from learners.arena.lifecycle import Life
+from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Member, revived
 
 NEVER = 1 << 62
@@ -23,9 +23,9 @@ class Shadows:
         due: accepted events at which the next one's time is up.
     """
 
-    def __init__(self, arena: Arena, *, constraints: HardConstraints, life: Life) -> None:
+    def __init__(self, arena: ArenaSettings, *, constraints: HardConstraints, lifecycle: Lifecycle) -> None:
         self.constraints = constraints
-        self.life = life
+        self.lifecycle = lifecycle
         self.members: list[Member] = []
         self._times = {"recruit": arena.contest_events, "displaced": arena.probation_events, "standing": NEVER}
         self._false_swap_every = arena.false_swap_every
@@ -47,8 +47,8 @@ class Shadows:
         member.contest = self.contest()
         self.constraints.begin(member)
         self.members.append(member)
-        if self.life.states.get(member.name) != "displaced":
-            self.life.move(member.name, "arena", reason=reason)
+        if self.lifecycle.states.get(member.name) != "displaced":
+            self.lifecycle.move(member.name, "arena", reason=reason)
         guests = [each for each in self.members if not each.place]
         while len(guests) > self._shadows_max:
             longest_there = guests[:-1] or guests
@@ -60,7 +60,7 @@ class Shadows:
     def leave(self, member: Member, *, reason: str) -> None:
         """Let a shadow go."""
         self.members.remove(member)
-        self.life.move(member.name, "gone", reason=reason)
+        self.lifecycle.move(member.name, "gone", reason=reason)
         self.count()
 
     def start_over(self) -> None:

@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 from river import drift
 
 from anabranch import statetree
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import TrainedOn
-from config.settings import Settings, Standing
+from config.settings import Settings, StandingSettings
 from learners.arena.members import Member
 from learners.models.catalogue import build
 from learners.models.fence import is_fault
@@ -38,7 +38,7 @@ _ADAPTIVE_MEANS: Table = {"use": "tree.HoeffdingAdaptiveTreeRegressor", "leaf_pr
 _BAYES: Table = {"use": "naive_bayes.GaussianNB"}
 
 
-def members(portfolio: Literal["cheap", "cheap+forest"], *, task: str, words: bool) -> list[Standing]:
+def members(portfolio: Literal["cheap", "cheap+forest"], *, task: str, words: bool) -> list[StandingSettings]:
     """The standing shadows of a portfolio.
 
     Args:
@@ -49,39 +49,41 @@ def members(portfolio: Literal["cheap", "cheap+forest"], *, task: str, words: bo
     several = _numbers(words=words) if task == "regression" else _labels(task, words=words)
     if portfolio == "cheap+forest":
         kind = "Regressor" if task == "regression" else "Classifier"
-        several.append(Standing(name="forest", steps=({"use": f"forest.ARF{kind}", "n_models": 10},)))
+        several.append(StandingSettings(name="forest", steps=({"use": f"forest.ARF{kind}", "n_models": 10},)))
     return several
 
 
-def _labels(task: str, *, words: bool) -> list[Standing]:
+def _labels(task: str, *, words: bool) -> list[StandingSettings]:
     linear = "SoftmaxRegression" if task == "multiclass" else "LogisticRegression"
     bayes = (*_encoded(scaled=False), _BAYES) if words else (_BAYES,)
     return [
         *[
-            Standing(name=name, steps=(*_scaled(words=words), _linear(linear, rate)))
+            StandingSettings(name=name, steps=(*_scaled(words=words), _linear(linear, rate)))
             for name, rate in (("linear-slow", 0.005), ("linear", 0.05), ("linear-quick", 0.5))
         ],
-        Standing(name="bayes", steps=bayes),
-        Standing(name="tree", steps=(_TREE,)),
-        Standing(name="adaptive-tree", steps=(_ADAPTIVE,)),
-        Standing(name="tree-reset", steps=(_EAGER_TREE,), reset_on_alarm=True),
-        Standing(name="bayes-reset", steps=bayes, reset_on_alarm=True),
+        StandingSettings(name="bayes", steps=bayes),
+        StandingSettings(name="tree", steps=(_TREE,)),
+        StandingSettings(name="adaptive-tree", steps=(_ADAPTIVE,)),
+        StandingSettings(name="tree-reset", steps=(_EAGER_TREE,), reset_on_alarm=True),
+        StandingSettings(name="bayes-reset", steps=bayes, reset_on_alarm=True),
     ]
 
 
-def _numbers(*, words: bool) -> list[Standing]:
+def _numbers(*, words: bool) -> list[StandingSettings]:
     """Linear models on a standardised target, so that a learning rate means the same on every stream."""
     leaf: Table = {"leaf_prediction": "mean"} if words else {}  # a linear leaf cannot compute with words
     tree = {"use": "tree.HoeffdingTreeRegressor", **leaf}
     return [
         *[
-            Standing(name=name, steps=(*_scaled(words=words), _of_scaled_target(_linear("LinearRegression", rate))))
+            StandingSettings(
+                name=name, steps=(*_scaled(words=words), _of_scaled_target(_linear("LinearRegression", rate)))
+            )
             for name, rate in (("linear-slow", 0.005), ("linear", 0.05), ("linear-quick", 0.2))
         ],
-        Standing(name="tree", steps=(tree,)),
-        Standing(name="adaptive-tree", steps=(_ADAPTIVE_MEANS,)),
-        Standing(name="tree-reset", steps=(tree,), reset_on_alarm=True),
-        Standing(
+        StandingSettings(name="tree", steps=(tree,)),
+        StandingSettings(name="adaptive-tree", steps=(_ADAPTIVE_MEANS,)),
+        StandingSettings(name="tree-reset", steps=(tree,), reset_on_alarm=True),
+        StandingSettings(
             name="linear-reset",
             steps=(*_scaled(words=words), _of_scaled_target(_linear("LinearRegression", 0.05))),
             reset_on_alarm=True,
@@ -89,13 +91,16 @@ def _numbers(*, words: bool) -> list[Standing]:
     ]
 
 
-def _recommenders() -> list[Standing]:
+def _recommenders() -> list[StandingSettings]:
     """Biases alone, and factors at two rates. (A forest knows nothing of users and items.)"""
     biases: Table = {"use": "reco.Baseline", "optimizer": {"use": "optim.SGD", "lr": 0.05}}
     return [
-        Standing(name="biases", steps=(biases,)),
-        *[Standing(name=name, steps=(_factors(rate),)) for name, rate in (("factors-slow", 0.01), ("factors", 0.05))],
-        Standing(name="biases-reset", steps=(biases,), reset_on_alarm=True),
+        StandingSettings(name="biases", steps=(biases,)),
+        *[
+            StandingSettings(name=name, steps=(_factors(rate),))
+            for name, rate in (("factors-slow", 0.01), ("factors", 0.05))
+        ],
+        StandingSettings(name="biases-reset", steps=(biases,), reset_on_alarm=True),
     ]
 
 
@@ -188,7 +193,7 @@ class StandingPlaces:
     def __init__(self, settings: Settings, *, task: Task) -> None:
         self.settings = settings
         self.task = task
-        self.places: dict[str, Standing] = {}
+        self.places: dict[str, StandingSettings] = {}
         self.holders: dict[str, Member] = {}
         self.born: dict[str, int] = {}
         self.faults: dict[str, int] = {}
@@ -208,13 +213,13 @@ class StandingPlaces:
         chosen = members(shadows.portfolio, task=self.settings.task, words=self.words) if shadows.portfolio else []
         self.places = {each.name: each for each in [*chosen, *shadows.standing]}
         if self.of_first == FIRST:
-            self.places[FIRST] = Standing(name=FIRST, steps=())
+            self.places[FIRST] = StandingSettings(name=FIRST, steps=())
         self.tended = [each for each in self.places.values() if each.restart_every or each.reset_on_alarm]
         for each in self.tended:
             if each.reset_on_alarm:
                 self.alarms.setdefault(each.name, Alarm())
 
-    def tend(self, event: AcceptedEvent, answers: dict[str, Answer], *, number: int) -> Iterator[Refill]:
+    def tend(self, event: AcceptedEvent, answers: dict[str, Prediction], *, number: int) -> Iterator[Refill]:
         """The places to be filled after this event: those whose member is old or alarmed, and empty ones."""
         for place in self.tended:
             member = self.holders.get(place.name)
@@ -222,7 +227,7 @@ class StandingPlaces:
                 continue
             answer = answers.get(member.name)
             alarm = self.alarms.get(place.name) if answer is not None else None
-            alarmed = alarm is not None and alarm.update(self.task.error(event.y, answer or Answer(None)))
+            alarmed = alarm is not None and alarm.update(self.task.error(event.y, answer or Prediction(None)))
             if member.kind == "displaced":
                 continue  # it may be called back as it is
             if alarmed:
@@ -271,7 +276,7 @@ class StandingPlaces:
         for name in self.places:
             model = self.build(name)
             self.task.check(model)
-            self.task.asker(model)
+            self.task.predictor(model)
 
     def _place_of_first(self) -> str:
         own = self._digest(FIRST)

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 from anabranch.events import AcceptedEvent
 from anabranch.messages import UpdateKind
 from config.settings import Settings
-from learners.arena.lifecycle import Life
+from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Member, revived
 from learners.arena.shadows import NEVER, Library, Shadows
 from learners.emitted import Promotion
 
 
-class Moment(NamedTuple):
+class DecisionContext(NamedTuple):
     """When something is decided: the event, its number, the scores and the newest rows."""
 
     event: AcceptedEvent
@@ -32,12 +32,14 @@ class Succession:
         due: accepted events at which the champion's probation is over.
     """
 
-    def __init__(self, settings: Settings, champion: Member, *, shadows: Shadows, library: Library, life: Life) -> None:
+    def __init__(
+        self, settings: Settings, champion: Member, *, shadows: Shadows, library: Library, lifecycle: Lifecycle
+    ) -> None:
         self.champion = champion
         self.version = 0
         self.shadows = shadows
         self.library = library
-        self.life = life
+        self.lifecycle = lifecycle
         self.due = NEVER
         self.held_until = 0
         """Accepted events at which a champion that was broken is looked at again; 0: none was."""
@@ -46,7 +48,7 @@ class Succession:
         self._warm_up_events = settings.publish.warm_up_events
         self._refresh_events = settings.publish.refresh_events
         shadows.constraints.begin_groups(champion)
-        life.move(champion.name, "serving", reason="the first champion")
+        lifecycle.move(champion.name, "serving", reason="the first champion")
 
     # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -56,35 +58,35 @@ class Succession:
             return number >= max(self._warm_up_events, self.held_until)
         return bool(self._refresh_events) and number % self._refresh_events == 0
 
-    def publish_as_it_is(self, moment: Moment) -> Promotion | None:
+    def publish_as_it_is(self, context: DecisionContext) -> Promotion | None:
         """The champion once more, with what it has learned since; or for the first time. None if it is broken."""
-        if self._broken(moment):
+        if self._broken(context):
             return None
         if self.champion.version is not None:
-            return self.publish("refresh", moment, reason=f"{self._refresh_events} events more")
-        return self.publish("first", moment, reason=f"{moment.number} events learned")
+            return self.publish("refresh", context, reason=f"{self._refresh_events} events more")
+        return self.publish("first", context, reason=f"{context.number} events learned")
 
-    def rebuilt(self, moment: Moment, *, reason: str) -> Promotion | None:
+    def rebuilt(self, context: DecisionContext, *, reason: str) -> Promotion | None:
         """The champion as it is, between two events; None before the warm-up is over, or if it is broken."""
-        if moment.number < max(self._warm_up_events, self.held_until) or self._broken(moment):
+        if context.number < max(self._warm_up_events, self.held_until) or self._broken(context):
             return None
-        return self.publish("rebuild", moment, reason=reason)
+        return self.publish("rebuild", context, reason=reason)
 
-    def _broken(self, moment: Moment) -> bool:
+    def _broken(self, context: DecisionContext) -> bool:
         """Whether the champion cannot be announced as it is: then it is told, and looked at again after a warm-up."""
         constraints, measured = self.shadows.constraints, dict[str, float]()
-        why = constraints.broken(self.champion, moment.canary, number=moment.number, measured=measured)
+        why = constraints.broken(self.champion, context.canary, number=context.number, measured=measured)
         if why and not self.held_until:
-            self.life.stay(self.champion.name, reason=f"held back: not announced: {why}", level="alert")
-        self.held_until = moment.number + self._warm_up_events if why else 0
+            self.lifecycle.stay(self.champion.name, reason=f"held back: not announced: {why}", level="alert")
+        self.held_until = context.number + self._warm_up_events if why else 0
         return bool(why)
 
     def times_up(self, number: int) -> None:
         """End what has lasted its time: the champion's probation, displaced champions, recruits that do not win."""
         if number >= self.due:
             self.due = NEVER
-            if self.life.states[self.champion.name] == "probation":
-                self.life.move(self.champion.name, "serving", reason="probation over")
+            if self.lifecycle.states[self.champion.name] == "probation":
+                self.lifecycle.move(self.champion.name, "serving", reason="probation over")
         for member in self.shadows.over(event=number):
             if member.kind == "recruit":
                 self.shadows.leave(member, reason="left: no win in its time")
@@ -96,27 +98,27 @@ class Succession:
         """A displaced champion whose probation is over: back to its place, into the library, or gone."""
         if member.place:
             member.kind = "standing"
-            self.life.move(member.name, "arena", reason="probation over; it stays, as its place is a standing one")
+            self.lifecycle.move(member.name, "arena", reason="probation over; it stays, as its place is a standing one")
         elif self.library.holds(member.name):
             self.shadows.members.remove(member)
-            self.life.move(member.name, "library", reason="probation over; kept as it was when it was displaced")
+            self.lifecycle.move(member.name, "library", reason="probation over; kept as it was when it was displaced")
         else:
             self.shadows.leave(member, reason="left: probation over")
 
     # ── who ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def contest(self, moment: Moment) -> Promotion | None:
+    def contest(self, context: DecisionContext) -> Promotion | None:
         """The swap to the strongest winner that nothing holds back."""
         for member in self.shadows.ahead():
-            recent = self._rolled_back_lately(member, moment.number)
+            recent = self._rolled_back_lately(member, context.number)
             if recent:
                 self._hold(member, recent, level="alert")
                 continue
             examined = self.shadows.constraints.examine(
-                member, champion=self.champion, canary=moment.canary, number=moment.number
+                member, champion=self.champion, canary=context.canary, number=context.number
             )
             if not examined.fault:
-                return self._swap(member, moment, examined.measured)
+                return self._swap(member, context, examined.measured)
             self._hold(member, examined.fault, level="info")
         return None
 
@@ -129,13 +131,13 @@ class Succession:
     def _hold(self, member: Member, why: str, *, level: Any) -> None:
         """It stays and begins its contest again: it may be worse before nothing holds it back any more."""
         member.contest = self.shadows.contest()
-        self.life.stay(member.name, reason=f"held back: {why}", level=level)
+        self.lifecycle.stay(member.name, reason=f"held back: {why}", level=level)
 
-    def _swap(self, winner: Member, moment: Moment, measured: dict[str, float]) -> Promotion:
+    def _swap(self, winner: Member, context: DecisionContext, measured: dict[str, float]) -> Promotion:
         """Exchange champion and winner; the displaced champion stays for its probation."""
-        displaced, number = self.champion, moment.number
+        displaced, number = self.champion, context.number
         verdict = winner.verdict(wins_at=self.shadows.wins_at)
-        restores = winner.version if self.life.states[winner.name] == "displaced" else None
+        restores = winner.version if self.lifecycle.states[winner.name] == "displaced" else None
         reason = (
             f"{winner.name} wins after {verdict.events} events"
             if restores is None
@@ -149,7 +151,7 @@ class Succession:
             self.library.drop(restores)
         self._exchange(winner, displaced, number=number, rollback=restores is not None, reason=reason)
         self.held_until = 0
-        promotion = self.publish("swap" if restores is None else "rollback", moment, reason=reason)
+        promotion = self.publish("swap" if restores is None else "rollback", context, reason=reason)
         return promotion._replace(
             verdict=verdict, constraints=measured, displaced_version=displaced.version, restores=restores
         )
@@ -158,8 +160,8 @@ class Succession:
         self.shadows.members.remove(winner)
         on_probation = bool(self._probation_events) and displaced.version is not None
         settled = rollback or not on_probation
-        self.life.move(winner.name, "serving" if settled else "probation", reason=reason)
-        self.life.move(displaced.name, "displaced", reason=f"rolled back: {reason}" if rollback else reason)
+        self.lifecycle.move(winner.name, "serving" if settled else "probation", reason=reason)
+        self.lifecycle.move(displaced.name, "displaced", reason=f"rolled back: {reason}" if rollback else reason)
         task = self.shadows.constraints.task
         self.due = NEVER if settled else number + self._probation_events
         winner.take_role("champion", task=task, since=number)
@@ -178,16 +180,16 @@ class Succession:
 
     def _shelve(self, displaced: Member) -> None:
         for name in self.library.keep(displaced):
-            if self.life.states.get(name) == "library":
-                self.life.move(name, "gone", reason="left: the library is full")
+            if self.lifecycle.states.get(name) == "library":
+                self.lifecycle.move(name, "gone", reason="left: the library is full")
 
     def _away(self, displaced: Member) -> None:
         kept = self.library.holds(displaced.name)
-        self.life.move(displaced.name, "library" if kept else "gone", reason="no probation is configured")
+        self.lifecycle.move(displaced.name, "library" if kept else "gone", reason="no probation is configured")
 
     # ── versions ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def publish(self, kind: UpdateKind, moment: Moment, *, reason: str) -> Promotion:
+    def publish(self, kind: UpdateKind, context: DecisionContext, *, reason: str) -> Promotion:
         """The next version."""
         self.version += 1
         champion = self.champion
@@ -195,16 +197,16 @@ class Succession:
         return Promotion(
             kind=kind,
             version=self.version,
-            event=moment.number,
-            partition=moment.event.partition,
-            offset=moment.event.offset,
-            event_ts=moment.event.ts,
+            event=context.number,
+            partition=context.event.partition,
+            offset=context.event.offset,
+            event_ts=context.event.ts,
             member=champion.name,
             model=champion.model,
             trained_on=champion.trained_on,
             reason=reason,
-            scores=moment.scores,
-            canary=moment.canary,
+            scores=context.scores,
+            canary=context.canary,
         )
 
     def state(self) -> dict[str, Any]:

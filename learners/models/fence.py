@@ -5,7 +5,7 @@ costs as much as a wrong answer can, and nothing that a model answers raises her
 
 >>> fence = Fence("binary")
 >>> fence.label(True), fence.label(None)
-(Answer(value=True, proba=None, unusable=''), Answer(value=None, proba=None, unusable=''))
+(Prediction(value=True, proba=None, unusable=''), Prediction(value=None, proba=None, unusable=''))
 >>> fence.label("yes").unusable, fence.probabilities({True: 0.9, False: 0.9}).unusable
 ('a label of another kind', 'probabilities that do not sum to 1')
 >>> number = Fence("regression").number
@@ -19,25 +19,25 @@ from typing import Any
 
 import numpy as np
 
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from anabranch.values import NUMBER_MAX
 
-Asker = Callable[[dict[str, object]], Answer]
+Predictor = Callable[[dict[str, object]], Prediction]
 
 LEAST, MOST = 0.999, 1.001
 """What probabilities may sum to: rounding in single precision stays far within."""
 
-NOTHING = Answer(None)
+NOTHING = Prediction(None)
 """What a model that cannot predict yet answers, and what stands for a missing answer. It is no fault."""
 
-NAN = Answer(None, None, "NaN")
-INFINITE = Answer(None, None, "infinite")
-BEYOND = Answer(None, None, f"a number beyond ±{NUMBER_MAX:g}")
-NO_NUMBER = Answer(None, None, "not a number")
-OTHER_LABEL = Answer(None, None, "a label of another kind")
-TOO_MANY_LABELS = Answer(None, None, "one label too many")
-NO_PROBABILITIES = Answer(None, None, "probabilities that are none")
-NOT_SUMMING = Answer(None, None, "probabilities that do not sum to 1")
+NAN = Prediction(None, None, "NaN")
+INFINITE = Prediction(None, None, "infinite")
+BEYOND = Prediction(None, None, f"a number beyond ±{NUMBER_MAX:g}")
+NO_NUMBER = Prediction(None, None, "not a number")
+OTHER_LABEL = Prediction(None, None, "a label of another kind")
+TOO_MANY_LABELS = Prediction(None, None, "one label too many")
+NO_PROBABILITIES = Prediction(None, None, "probabilities that are none")
+NOT_SUMMING = Prediction(None, None, "probabilities that do not sum to 1")
 
 WITHOUT_BOUND = frozenset({INFINITE.unusable, BEYOND.unusable})
 """Reasons for which a number was there, and was larger than any error can be."""
@@ -64,7 +64,9 @@ class Fence:
         if y not in self.labels:
             self.labels[y] = y
 
-    def asker(self, predict: Callable[[Any], Any] | None, predict_proba: Callable[[Any], Any] | None = None) -> Asker:
+    def predictor(
+        self, predict: Callable[[Any], Any] | None, predict_proba: Callable[[Any], Any] | None = None
+    ) -> Predictor:
         """A function that asks a model, by one of its methods or both; the label is the likeliest without the first."""
         if predict_proba is None:
             assert predict is not None
@@ -77,41 +79,41 @@ class Fence:
 
     # ── numbers ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def number(self, answered: Any) -> Answer:
+    def number(self, answered: Any) -> Prediction:
         """A regressor's answer."""
         if type(answered) is float and -NUMBER_MAX <= answered <= NUMBER_MAX:
-            return Answer(answered)
+            return Prediction(answered)
         return NOTHING if answered is None else _number(answered)
 
     # ── labels ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def label(self, answered: Any) -> Answer:
+    def label(self, answered: Any) -> Prediction:
         """A classifier's answer without probabilities."""
         if answered is True or answered is False:
-            return Answer(self.labels[answered]) if answered in self.labels else self._other_label(answered)
+            return Prediction(self.labels[answered]) if answered in self.labels else self._other_label(answered)
         return NOTHING if answered is None else self._other_label(answered)
 
-    def _other_label(self, answered: Any) -> Answer:
+    def _other_label(self, answered: Any) -> Prediction:
         """Anything but a truth: a label of several classes, a number that stands for a truth, or nothing usable."""
         try:
             label = answered.item() if isinstance(answered, np.generic) else answered
             if type(label) not in (bool, int, str, float):
                 return OTHER_LABEL
             if self.kind == "binary":
-                return Answer(self.labels[label]) if label in self.labels else OTHER_LABEL
+                return Prediction(self.labels[label]) if label in self.labels else OTHER_LABEL
             return self._of_several(label)
         except Exception:  # whatever an object from elsewhere does when it is looked at
             return OTHER_LABEL
 
-    def _of_several(self, label: Any) -> Answer:
+    def _of_several(self, label: Any) -> Prediction:
         if label in self.labels:
-            return Answer(self.labels[label])
+            return Prediction(self.labels[label])
         if not self._could_be_one(label):
             return OTHER_LABEL
         if len(self.labels) >= self.labels_max:
             return TOO_MANY_LABELS
         self.labels[label] = label  # a model that was trained elsewhere may know more than was learned here
-        return Answer(label)
+        return Prediction(label)
 
     def _could_be_one(self, label: Any) -> bool:
         """Whether the guard could have let it in."""
@@ -121,21 +123,21 @@ class Fence:
 
     # ── probabilities ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def probabilities(self, answered: Any) -> Answer:
+    def probabilities(self, answered: Any) -> Prediction:
         """A classifier's probabilities, with the likeliest label."""
         try:
             known = self.labels
             # A table that is ours: a model may go on counting in the one that it gave away.
             proba = {known[label]: float(share) for label, share in answered.items()}
             if LEAST <= sum(proba.values()) <= MOST and min(proba.values()) >= 0.0:
-                return Answer(max(proba, key=proba.__getitem__), proba)
+                return Prediction(max(proba, key=proba.__getitem__), proba)
             return _not_shares(proba)
         except KeyError:
             return self._with_other_labels(answered)
         except Exception:  # whatever an object from elsewhere does when it is looked at
             return NOTHING if answered is None else NO_PROBABILITIES
 
-    def _with_other_labels(self, answered: Any) -> Answer:
+    def _with_other_labels(self, answered: Any) -> Prediction:
         """Probabilities of labels that are not known yet, or that are no labels."""
         try:
             labels = [self._other_label(each) for each in answered]
@@ -149,12 +151,12 @@ class Fence:
         except Exception:  # the same
             return NO_PROBABILITIES
 
-    def _both(self, predicted: Any, shares: Any) -> Answer:
+    def _both(self, predicted: Any, shares: Any) -> Prediction:
         """The label and the probabilities of a model whose label is not always the likeliest."""
         label, likeliest = self.label(predicted), self.probabilities(shares)
         if label.unusable or likeliest.unusable:
             return label if label.unusable else likeliest
-        return Answer(label.value, likeliest.proba)
+        return Prediction(label.value, likeliest.proba)
 
     def state(self) -> list[Any]:
         """What a checkpoint keeps."""
@@ -165,7 +167,7 @@ class Fence:
         self.labels = {label: label for label in state}
 
 
-def _number(answered: Any) -> Answer:
+def _number(answered: Any) -> Prediction:
     """An answer that is no plain float within the bounds."""
     try:
         if isinstance(answered, bool | np.bool_) or not isinstance(answered, int | float | np.integer | np.floating):
@@ -179,10 +181,10 @@ def _number(answered: Any) -> Answer:
         return NAN
     if math.isinf(number):
         return INFINITE
-    return Answer(number) if -NUMBER_MAX <= number <= NUMBER_MAX else BEYOND
+    return Prediction(number) if -NUMBER_MAX <= number <= NUMBER_MAX else BEYOND
 
 
-def _not_shares(proba: dict[Any, float]) -> Answer:
+def _not_shares(proba: dict[Any, float]) -> Prediction:
     """What is wrong with a table of numbers, if anything: an empty one is no answer yet."""
     total = sum(proba.values())
     if not proba:

@@ -10,9 +10,9 @@ from typing import Any
 from river import active, base, compose, naive_bayes
 
 from anabranch.errors import ModelSpecError
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from config.settings import Settings
-from learners.models.fence import Asker, Fence
+from learners.models.fence import Fence, Predictor
 
 LOG_LOSS_CAP = math.log(100)
 
@@ -20,12 +20,12 @@ _ANSWERS_OTHERWISE = (active.base.ActiveLearningClassifier, base.MultiTargetRegr
 """Classifiers and regressors whose answer is not one label or number."""
 
 
-def zero_one(y: Any, answer: Answer) -> float:
+def zero_one(y: Any, answer: Prediction) -> float:
     """1 for a wrong label, 0 for the right one; no answer is wrong."""
     return 0.0 if answer.value == y else 1.0
 
 
-def brier(y: Any, answer: Answer) -> float:
+def brier(y: Any, answer: Prediction) -> float:
     """Half the squared distance of the probabilities from the truth, in [0, 1] (Brier, 1950)."""
     proba = answer.proba
     if not proba:
@@ -35,7 +35,7 @@ def brier(y: Any, answer: Answer) -> float:
     return min(1.0, 0.5 * (squares - right * right + (1 - right) ** 2))
 
 
-def log(y: Any, answer: Answer) -> float:
+def log(y: Any, answer: Prediction) -> float:
     """The negative logarithm of the true label's probability, capped at 1 % and scaled to [0, 1]."""
     right = (answer.proba or {}).get(y, 0.0)
     return min(-math.log(right), LOG_LOSS_CAP) / LOG_LOSS_CAP if right > 0 else 1.0
@@ -105,7 +105,7 @@ class Task:
         self.scale = RunningScale()
         self.fence = Fence(self.kind, labels_max=settings.guard.classes_max, label_max=settings.guard.string_max)
         self.wants_proba = wants_proba or self.loss_name in ("brier", "log")
-        self.loss: Callable[[Any, Answer], float] = {
+        self.loss: Callable[[Any, Prediction], float] = {
             "zero-one": zero_one,
             "brier": brier,
             "log": log,
@@ -115,17 +115,17 @@ class Task:
         if (self.loss_name in ("absolute", "squared")) != (self.kind == "regression"):
             raise ModelSpecError(f"arena.loss = {self.loss_name!r} does not fit task = {self.kind!r}")
 
-    def error(self, y: Any, answer: Answer) -> float:
+    def error(self, y: Any, answer: Prediction) -> float:
         """What a detector on a member's own error is fed: 0 or 1 for a label, the bounded loss for a number."""
         return self.loss(y, answer) if self.kind == "regression" else zero_one(y, answer)
 
-    def _absolute(self, y: float, answer: Answer) -> float:
+    def _absolute(self, y: float, answer: Prediction) -> float:
         return 1.0 if answer.value is None else self.scale.bounded(answer.value - y)
 
-    def _squared(self, y: float, answer: Answer) -> float:
+    def _squared(self, y: float, answer: Prediction) -> float:
         return self._absolute(y, answer) ** 2
 
-    def judged(self, y: Any, champion: Answer) -> bool:
+    def judged(self, y: Any, champion: Prediction) -> bool:
         """To be called after all members were scored on an event; whether the same errors will now cost more."""
         return False if champion.value is None else self.scale.update(champion.value - y)
 
@@ -147,40 +147,40 @@ class Task:
                 '{use = "multiclass.OneVsRestClassifier", classifier = {use = …}}'
             )
 
-    def asker(self, model: Any) -> Asker:
+    def predictor(self, model: Any) -> Predictor:
         """A function that asks `model` through the fence, with no more predictions than the task needs.
 
         Raises:
             ModelSpecError: a loss, a metric or a signal needs probabilities, and the model gives none.
         """
         if not self.wants_proba:
-            return self.fence.asker(model.predict_one)
+            return self.fence.predictor(model.predict_one)
         last = type(last_step(model))
         if last.predict_proba_one is base.Classifier.predict_proba_one:
             raise ModelSpecError(
                 f"{last.__name__} gives no probabilities, which a metric, a signal or the arena's loss needs: "
                 'set scores.metrics to some on labels, as in ["Accuracy", "F1"], and arena.loss to "zero-one"'
             )
-        return self.fence.asker(None if derives_label(model) else model.predict_one, model.predict_proba_one)
+        return self.fence.predictor(None if derives_label(model) else model.predict_one, model.predict_proba_one)
 
-    def shadow_asker(self, model: Any) -> Asker:
+    def shadow_predictor(self, model: Any) -> Predictor:
         """As `asker`, for a model that is judged and not served: naive Bayes without SciPy's general, slow sum.
 
         It differs from River's own in the last digit, which a follower must never see and a loss may.
         """
-        ask = self.asker(model)
+        predict = self.predictor(model)
         if type(model) is not naive_bayes.GaussianNB:
-            return ask
+            return predict
         likelihoods: Callable[[dict[str, object]], dict[Any, float]] = model.joint_log_likelihood
         if not self.wants_proba:
-            return self.fence.asker(lambda x: _likeliest(likelihoods(x)))
+            return self.fence.predictor(lambda x: _likeliest(likelihoods(x)))
         usable = self.fence.probabilities
 
-        def quick(x: dict[str, object]) -> Answer:
+        def quick(x: dict[str, object]) -> Prediction:
             logs = likelihoods(x)
             top = max(logs.values(), default=0.0)
             if not math.isfinite(top):
-                return ask(x)
+                return predict(x)
             shares = {label: math.exp(each - top) for label, each in logs.items()}
             total = sum(shares.values())
             return usable({label: share / total for label, share in shares.items()})

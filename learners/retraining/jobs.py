@@ -144,7 +144,7 @@ class Jobs:
 
 
 @dataclass(frozen=True, slots=True)
-class Recruited:
+class JobResult:
     """A finished job: the models in the order of its plans, None where one failed. Or why there are none.
 
     Args:

@@ -7,13 +7,13 @@ from anabranch import statetree
 from anabranch.events import AcceptedEvent, Fired
 from anabranch.messages import LogRange, Retrain, TrainedOn
 from config.settings import Recruit, Settings
-from learners.arena.lifecycle import Life
+from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Member
 from learners.arena.shadows import Library, Shadows
 from learners.models.catalogue import build
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
-from learners.retraining.jobs import Job, Jobs, JobUnderWay, Plan, Recruited, fresh_after
+from learners.retraining.jobs import Job, JobResult, Jobs, JobUnderWay, Plan, fresh_after
 from learners.retraining.lineage import Lineage, merged
 
 _DRIFTS = frozenset({"error", "input", "prediction", "label"})
@@ -22,16 +22,18 @@ _DRIFTS = frozenset({"error", "input", "prediction", "label"})
 _DEMAND = "-demand"
 
 
-class Recruitment:
+class Recruits:
     """The recruits of a lane, from the trigger to the arena."""
 
-    def __init__(self, settings: Settings, *, task: Task, shadows: Shadows, library: Library, life: Life) -> None:
+    def __init__(
+        self, settings: Settings, *, task: Task, shadows: Shadows, library: Library, lifecycle: Lifecycle
+    ) -> None:
         retrain = settings.retrain
         self.settings = settings
         self.task = task
         self.shadows = shadows
         self.library = library
-        self.life = life
+        self.lifecycle = lifecycle
         self.lineage = Lineage(events_max=retrain.history_max)
         self.jobs = Jobs(jobs_max=retrain.jobs_max, gap_max=retrain.gap_max)
         for recruit in retrain.recruits:
@@ -45,7 +47,7 @@ class Recruitment:
         if self.jobs.full:
             return f"jobs: {len(self.jobs)} under way"
         # The recruits of a second one would be the same, and bear the same names.
-        there = any(name.startswith(f"r{event}-") for name in self.life.states)
+        there = any(name.startswith(f"r{event}-") for name in self.lifecycle.states)
         return "nothing was learned since the last one began" if there else ""
 
     def trigger(self, fired: tuple[Fired, ...], *, champion: Member, event: int) -> Job | None:
@@ -83,7 +85,7 @@ class Recruitment:
             return None
         job = Job(id=self._id(event, what), event=event, reason=reason, seed=self.settings.seed, plans=plans)
         for plan in plans:
-            self.life.move(plan.name, "recruiting", reason=reason)
+            self.lifecycle.move(plan.name, "recruiting", reason=reason)
         self.jobs.begin(job)
         return job
 
@@ -115,7 +117,7 @@ class Recruitment:
         """Recruits that need no training."""
         for number, recruit in enumerate(self.settings.retrain.recruits):
             name = f"r{event}-now{_other(recruit, number)}"
-            if recruit.on == "now" and name not in self.life.states:
+            if recruit.on == "now" and name not in self.lifecycle.states:
                 model = self._fresh(recruit)
                 if model is not None:
                     yield self._member(name, model, self._from_now(event), event=event), "fresh from now"
@@ -165,10 +167,10 @@ class Recruitment:
         for job in self.jobs.remember(event):
             notes.append(f"job {job.id} given up: {self.jobs.gap_max} events passed without it")
             for plan in job.plans:
-                self.life.move(plan.name, "gone", reason="its job took too long", level="alert")
+                self.lifecycle.move(plan.name, "gone", reason="its job took too long", level="alert")
         return notes
 
-    def admit(self, recruited: Recruited, *, event: int) -> list[str]:
+    def admit(self, recruited: JobResult, *, event: int) -> list[str]:
         """A job came back: its recruits learn the gap and enter the arena; or it failed. What there is to note."""
         under_way = self.jobs.come_back(recruited.job_id)
         if under_way is None:
@@ -178,7 +180,7 @@ class Recruitment:
         for plan, model in zip(under_way.job.plans, models, strict=True):
             failure = recruited.failure_of(plan)
             if failure:
-                self.life.move(plan.name, "gone", reason=failure, level="alert")
+                self.lifecycle.move(plan.name, "gone", reason=failure, level="alert")
                 notes.append(f"job {recruited.job_id}{'' if recruited.failure else f', {plan.name}'}: {failure}")
             else:
                 self._enter(plan, model, under_way, event=event)
@@ -193,7 +195,7 @@ class Recruitment:
         except BaseException as error:
             if not is_fault(error):
                 raise
-            self.life.move(plan.name, "gone", reason=f"disqualified: {type(error).__name__}: {error}")
+            self.lifecycle.move(plan.name, "gone", reason=f"disqualified: {type(error).__name__}: {error}")
             return
         self.shadows.enter(member, reason=f"trained on {trained_on.events} events")
 

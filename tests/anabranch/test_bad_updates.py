@@ -38,8 +38,8 @@ def told(**changes: Any) -> Bad:
 
 def record(value: bytes | None, key: str = "m/global/9") -> Bad:
     def send(publisher: Publisher, good: ModelUpdate) -> None:
-        publisher.outlet.send(publisher.topic, key=key, value=value)
-        publisher.outlet.flush()
+        publisher.sink.send(publisher.topic, key=key, value=value)
+        publisher.sink.flush()
 
     return send
 
@@ -57,7 +57,7 @@ def bytes_of(data: bytes, **changes: Any) -> Bad:
 
     def send(publisher: Publisher, good: ModelUpdate) -> None:
         key = chunk_key("m", "global", 9, sha256=good.artifact.sha256)
-        (sent,) = publisher.outlet.send_all(good.artifact.topic, key=key, values=[data])
+        (sent,) = publisher.sink.send_all(good.artifact.topic, key=key, values=[data])
         where = {"partition": sent.partition, "first_offset": sent.offset, "last_offset": sent.offset}
         publisher.say(changed(good, **where, size_bytes=10_000, **changes))
 
@@ -147,8 +147,8 @@ def test_an_artifact_that_comes_late_is_taken_in_time(embedded: Any, monkeypatch
         until(lambda: "which holds 0 to 0" in str(model.last_refusal))
         key = chunk_key("m", "global", 2, sha256=good.artifact.sha256)
         data = kafka_artifacts.fetch(publisher.kafka, good)
-        publisher.outlet.send(place.topic, key=f"{key}0", value=data, partition=place.partition)
-        publisher.outlet.flush()
+        publisher.sink.send(place.topic, key=f"{key}0", value=data, partition=place.partition)
+        publisher.sink.flush()
         assert model.wait(version=2, timeout_s=20).version == 2
 
 

@@ -19,8 +19,8 @@ from support.waiting import until
 def publisher(embedded: Any) -> Publisher:
     """A publisher on an embedded broker."""
     made = Publisher(embedded.bootstrap)
-    made.outlet.send("model-updates", key="other/global/1", value=b"{}")
-    made.outlet.flush()
+    made.sink.send("model-updates", key="other/global/1", value=b"{}")
+    made.sink.flush()
     return made
 
 
@@ -113,7 +113,7 @@ def test_a_record_that_nobody_can_read_stops_nobody(publisher: Publisher) -> Non
     publisher.announce(1)
     with follow("m", kafka=publisher.kafka) as model:
         model.wait(timeout_s=20)
-        publisher.outlet.send("model-updates", key="m/global/2", value=b'{"model": "m"}')
+        publisher.sink.send("model-updates", key="m/global/2", value=b'{"model": "m"}')
         publisher.announce(3)
         model.wait(version=3, timeout_s=20)
         said = r"model-updates partition \d offset 0: not a ModelUpdate"  # it may be read after the one behind it
@@ -126,8 +126,8 @@ def test_what_a_newer_learner_says_beyond_is_passed_over(publisher: Publisher) -
     """A follower is often older than its learner."""
     update = publisher.announce(1)
     more = orjson.dumps({**orjson.loads(encode(update)), "seq": 2, "mood": "good"})
-    publisher.outlet.send("model-updates", key="m/global/1", value=more)
-    publisher.outlet.flush()
+    publisher.sink.send("model-updates", key="m/global/1", value=more)
+    publisher.sink.flush()
     with follow("m", kafka=publisher.kafka) as model:
         assert model.wait(timeout_s=20).seq == 2
 

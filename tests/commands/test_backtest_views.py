@@ -20,7 +20,7 @@ from anabranch.messages import ModelUpdate
 from commands.backtest import _painter
 from commands.views import backtest as backtest_view
 from commands.views.backtest_plot import _name_swaps
-from evaluation.hindsight import Trace
+from evaluation.swaps import Trace
 from support.command_line import anabranch
 
 BAYES, TREE = "naive_bayes.GaussianNB", "tree.HoeffdingTreeClassifier"

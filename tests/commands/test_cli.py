@@ -16,11 +16,11 @@ from anabranch.errors import ConfigError
 from anabranch.kafka.clients import producer
 from anabranch.kafka.tail import Tail
 from anabranch.messages import encode
-from commands import surroundings
+from commands import preflight
 from commands.main import VERBS, app
 from config.loading import build
 from consumers.announcer import update_key
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.sink import KafkaSink
 from support.command_line import anabranch, config_in, ended, in_a_process, start
 from support.publisher import UPDATE
 
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
     table = {"name": "m", "task": "binary", "model": {"factory": "a:b"}}
     with pytest.raises(ConfigError, match=f"nothing can be written in {tmp_path}$"):
-        surroundings.look(build({**table, "checkpoint": {"store": f"{tmp_path}/a/b"}}))
+        preflight.look(build({**table, "checkpoint": {"store": f"{tmp_path}/a/b"}}))
     assert not list(tmp_path.iterdir())
 
 
@@ -290,11 +290,11 @@ def test_follow_names_the_models_that_there_are(any_kafka: Any, topic_prefix: st
     topic = f"{topic_prefix}model-updates"
     any_kafka.create_topic(topic)
     any_kafka.create_topic(f"{topic_prefix}model-artifacts")
-    outlet = KafkaOutlet(producer({"bootstrap.servers": any_kafka.bootstrap}))
+    sink = KafkaSink(producer({"bootstrap.servers": any_kafka.bootstrap}))
     for model, scope, version in (("fraud", "global", 1), ("fraud", "global", 2), ("churn", "p3", 1)):
         update = UPDATE.model_copy(update={"model": model, "scope": scope, "version": version})
-        outlet.send(topic, key=update_key(update), value=encode(update))
-    outlet.flush()
+        sink.send(topic, key=update_key(update), value=encode(update))
+    sink.flush()
     done = anabranch("follow", "fruad", "--bootstrap", any_kafka.bootstrap, "--topic", topic, "--timeout", 1)
     assert done.returncode == 1
     assert f"models on {topic}: churn (--partition 3), fraud" in done.stderr

@@ -21,7 +21,7 @@ from anabranch.kafka.settings import NAMES
 from commands.brokers.local import LocalKafka
 from commands.main import app, exit_code
 from config.loading import build
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.sink import KafkaSink
 from consumers.kafka.topics import create, require, shortcomings, transactions
 from support.command_line import as_before, config_in, in_a_process
 
@@ -250,10 +250,10 @@ def test_what_was_wrong_with_a_connection_is_in_later_messages_too() -> None:
     """A flush that nobody acknowledged says why."""
     stopping = threading.Event()
     stopping.set()
-    outlet = KafkaOutlet(producer({"bootstrap.servers": "127.0.0.1:1"}), stopping=stopping)
-    outlet.send("events", key="", value=b"{}")
+    sink = KafkaSink(producer({"bootstrap.servers": "127.0.0.1:1"}), stopping=stopping)
+    sink.send("events", key="", value=b"{}")
     with pytest.raises(KafkaUnavailable, match=r"1 are still waiting .*Connection refused"):
-        outlet.flush()
+        sink.flush()
 
 
 SASL = """

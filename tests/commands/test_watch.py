@@ -11,7 +11,7 @@ from anabranch.kafka.clients import producer
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, Transition, encode
 from commands.views.watch import line
 from config.loading import load
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.sink import KafkaSink
 from support.command_line import anabranch, ended, start
 
 MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
@@ -61,10 +61,10 @@ def config(tmp_path: Path, any_kafka: Any, topic_prefix: str) -> Path:
 
 def say(config: Path, *said: tuple[str, Message]) -> None:
     settings = load(config)
-    outlet = KafkaOutlet(producer(settings.kafka))
+    sink = KafkaSink(producer(settings.kafka))
     for which, message in said:
-        outlet.send(settings.topics.name(which), key="", value=encode(message))
-    outlet.flush()
+        sink.send(settings.topics.name(which), key="", value=encode(message))
+    sink.flush()
 
 
 def watched(config: Path, *words: object, lines: int) -> tuple[list[str], int]:

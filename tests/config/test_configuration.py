@@ -9,7 +9,7 @@ import orjson
 import pytest
 from pydantic import BaseModel
 
-from commands import configuration, surroundings, wiring
+from commands import configuration, preflight, wiring
 from config.loading import build
 from config.settings import AtLeast, Settings
 from consumers.guard import Guard
@@ -58,7 +58,7 @@ def test_a_default_is_written_as_the_file_would_have_it() -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_can_be_used(path: Path) -> None:
     """`anabranch check` finds nothing wrong with any."""
-    surroundings.look(wiring.settings_at(path))
+    preflight.look(wiring.settings_at(path))
 
 
 def test_a_file_produced_twice_is_learned_once(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from anabranch.kafka.tail import Tail
 from anabranch.kafka.updates import all_updates
 from anabranch.messages import Alert, ModelUpdate, decode
 from commands import wiring
-from consumers.jobs import InlineRecruiter
+from consumers.jobs import InlineRunner
 from consumers.kafka.backlog import Merger
 from consumers.kafka.reader import KafkaLogReader
 from consumers.kafka.topics import create
-from consumers.owner import PLAIN, Gain, Owner
+from consumers.owner import PLAIN, Owner, StartOptions
 from support import command_line
 from support.streams import sea
 from support.waiting import until
@@ -72,13 +72,13 @@ class Project:
         done = command_line.anabranch("state", config, "--partition", partition, "--json")
         return {} if done.returncode else json.loads(done.stdout)  # type: ignore[no-any-return]  # an object
 
-    def learn(self, config: Path | None = None, *, how: Gain = PLAIN, merger: Merger | None = None) -> Owner:
+    def learn(self, config: Path | None = None, *, how: StartOptions = PLAIN, merger: Merger | None = None) -> Owner:
         """Learn what is there, in this process."""
         settings = wiring.settings_at(config or self.config)
         first = wiring.first_champion(settings)
         loop = wiring.learning_loop(settings, first=first, how=how)
         reader = KafkaLogReader(settings)
-        loop.ports.recruiters = lambda scope: InlineRecruiter(settings, reader=reader)
+        loop.ports.runners = lambda scope: InlineRunner(settings, reader=reader)
         if merger is not None:
             loop.ports.source.backlog.merger = merger  # type: ignore[attr-defined]  # it is Kafka's
         hangs = threading.Timer(command_line.HANGS_S, loop.stop)
@@ -210,7 +210,7 @@ def test_another_topic_under_the_same_name_is_refused(project: Project) -> None:
     project.produce(sea(500, first=300), topic=f"{project.prefix}x-events")
     with pytest.raises(ConfigError, match=rf"'{project.events}'.*'{project.prefix}x-events'.*--accept-loss"):
         project.learn(other)
-    assert project.learn(other, how=Gain(accept_loss=True)).lane.events == 800
+    assert project.learn(other, how=StartOptions(accept_loss=True)).lane.events == 800
     assert project.learn(other).losses
 
 
@@ -222,7 +222,7 @@ def test_a_topic_that_was_made_anew_is_refused(project: Project) -> None:
     project.produce(sea(400, first=300))
     with pytest.raises(CheckpointError, match=r"made anew.*partition 0 at 300.*--accept-loss"):
         project.learn()
-    owner = project.learn(how=Gain(accept_loss=True))
+    owner = project.learn(how=StartOptions(accept_loss=True))
     assert (owner.lane.events, owner.positions) == (700, {Partition(project.events, 0): 400})
     assert project.learn().lane.events == 700
 

@@ -12,7 +12,7 @@ from anabranch.events import Partition
 from config.loading import build
 from config.settings import Settings
 from consumers.checkpoint import LAYOUT, inspect
-from consumers.owner import PLAIN, Gain, Owner
+from consumers.owner import PLAIN, Owner, StartOptions
 from consumers.ports import Committed
 from consumers.stores import MemoryStore
 from consumers.stores.manifest import digest
@@ -21,7 +21,7 @@ from learners.retraining.lineage import count
 from support.loops import loop_on
 from support.streams import simple
 
-ACCEPT = Gain(accept_loss=True)
+ACCEPT = StartOptions(accept_loss=True)
 
 
 def settings_of(**changes: Any) -> Settings:
@@ -40,7 +40,7 @@ class Here:
             self.log.append("events", value)
         return self
 
-    def learn(self, *, how: Gain = PLAIN, topic: str = "events", **changes: Any) -> Owner:
+    def learn(self, *, how: StartOptions = PLAIN, topic: str = "events", **changes: Any) -> Owner:
         source = MemorySource(self.log, topic)
         loop = loop_on(self.log, self.store, settings_of(**changes), how=how, source=source)
         loop.run(until_end=True)
@@ -119,7 +119,7 @@ def test_settings_under_which_the_state_is_of_no_use_are_refused(
     with pytest.raises(ConfigError, match=rf"300 events.*{said}.*another `name`.*rebuild"):
         here.learn(**changes)
     assert here.log.committed == before
-    here.learn(how=Gain(rebuild=True), **changes)
+    here.learn(how=StartOptions(rebuild=True), **changes)
 
 
 def test_the_other_scope_is_named(here: Here) -> None:
@@ -139,7 +139,7 @@ def test_a_topic_of_another_name_is_refused(here: Here) -> None:
 def test_options_for_the_very_first_start_are_refused_later(here: Here) -> None:
     """They would be ignored."""
     with pytest.raises(ConfigError, match=r"--from models:/a/1 is for the very first start.*a checkpoint of m already"):
-        here.learn(how=Gain(first_only="--from models:/a/1"))
+        here.learn(how=StartOptions(first_only="--from models:/a/1"))
 
 
 def rewritten(change: Callable[[dict[str, Any]], None], store: MemoryStore) -> dict[str, Any]:

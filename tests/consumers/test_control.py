@@ -9,7 +9,7 @@ from consumers.kafka.reader import KafkaControl
 from support.command_line import anabranch
 
 
-def ask(bootstrap: str, topic: str, reason: str) -> str:
+def predict(bootstrap: str, topic: str, reason: str) -> str:
     words = ["retrain", "m", "--reason", reason, "--by", "ann", "--topic", topic, "--bootstrap", bootstrap]
     done = anabranch(*words)
     assert done.returncode == 0, done.stderr
@@ -43,10 +43,10 @@ def test_a_control_reads_on_from_its_position(any_kafka: Any, topic_prefix: str)
     """From the end at first, so that older requests are not meant; later from the position of the checkpoint."""
     topic = f"{topic_prefix}model-control"
     any_kafka.create_topic(topic)
-    ask(any_kafka.bootstrap, topic, "before")
+    predict(any_kafka.bootstrap, topic, "before")
     control = control_of(any_kafka.bootstrap, topic_prefix)
     position = control.start(None)
-    assert "asked m to retrain" in ask(any_kafka.bootstrap, topic, "prices")
+    assert "asked m to retrain" in predict(any_kafka.bootstrap, topic, "prices")
     assert read(control) == [(position, "prices")]
     assert control.start(position) == position
     assert read(control) == [(position, "prices")]

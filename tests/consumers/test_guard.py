@@ -540,7 +540,7 @@ def learned(values: list[bytes | None]) -> tuple[Any, str, int]:
     for n, value in enumerate(values):
         checked = guard.check(record(value, offset=n))
         if isinstance(checked, AcceptedEvent):
-            lane.asked(checked)
+            lane.on_event(checked)
     return (
         (guard.kinds, guard.labels.state(), guard.ids.state()),
         statetree.digest(lane.learning_state()),

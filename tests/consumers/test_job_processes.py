@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from config.loading import build
-from consumers.jobs.processes import PREFIX, ProcessRecruiter, tidy
+from consumers.jobs.processes import PREFIX, ProcessRunner, tidy
 from consumers.timing import SystemClock
-from learners.retraining.jobs import Job, Plan, Recruited
+from learners.retraining.jobs import Job, JobResult, Plan
 from learners.retraining.lineage import Run
 from support.command_line import environment
 from support.waiting import until
@@ -31,10 +31,10 @@ time.sleep(60)
 """
 
 
-def recruiter(**retrain: Any) -> ProcessRecruiter:
+def runner(**retrain: Any) -> ProcessRunner:
     """One whose jobs wait for a broker that is not there."""
     table = {"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
-    return ProcessRecruiter(build({**table, "kafka": NOBODY, "retrain": retrain}), clock=SystemClock())
+    return ProcessRunner(build({**table, "kafka": NOBODY, "retrain": retrain}), clock=SystemClock())
 
 
 def gone(pid: int) -> bool:
@@ -74,20 +74,20 @@ def test_a_job_ends_when_the_learner_is_killed_and_the_next_one_tidies_up(folder
 
 def test_a_killed_job_is_tried_again_and_then_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The first failure is a warning, the second comes back with its reason."""
-    one = recruiter()
+    one = runner()
     one.submit(JOB)
     os.kill(one.runs[0].process.pid, signal.SIGKILL)
     until(lambda: not one.finished(0) and one.runs[0].attempt == 2)
     assert "retraining failed" in capsys.readouterr().out
     os.kill(one.runs[0].process.pid, signal.SIGKILL)
     (recruited,) = until(lambda: one.finished(0))
-    assert recruited == Recruited("m-9", failure="retraining failed: killed (signal 9): out of memory?: no word, twice")
+    assert recruited == JobResult("m-9", failure="retraining failed: killed (signal 9): out of memory?: no word, twice")
     assert list(folder.glob(f"{PREFIX}*")) == []
 
 
 def test_a_job_that_takes_too_long_says_so(folder: Path) -> None:
     """A timeout is not taken for a lack of memory."""
-    one = recruiter(job_timeout=0.001)
+    one = runner(job_timeout=0.001)
     one.submit(JOB)
     (recruited,) = until(lambda: one.finished(0))
     assert "it took longer than 0.001 s (retrain.job_timeout)" in recruited.failure
@@ -95,7 +95,7 @@ def test_a_job_that_takes_too_long_says_so(folder: Path) -> None:
 
 def test_a_job_that_was_given_up_is_ended(folder: Path) -> None:
     """Nobody waits for it; it does not run on until its timeout."""
-    one = recruiter()
+    one = runner()
     one.submit(JOB)
     process = one.runs[0].process
     one.keep([JOB.id])

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from anabranch.errors import KafkaUnavailable
 from anabranch.kafka.clients import common, producer
 from anabranch.kafka.faults import AGAIN_S, KafkaLog
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.sink import KafkaSink
 from consumers.timing import STOP_S, SystemClock
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:1"}
@@ -54,11 +54,11 @@ def test_the_users_own_settings_go_first() -> None:
 def test_a_flush_gives_up_soon_after_a_stop(late: bool) -> None:
     """Also when the stop is asked for while it waits; what was not delivered is an error."""
     stopping = threading.Event()
-    outlet = KafkaOutlet(producer(NOBODY), stopping=stopping)
-    outlet.send("events", key="", value=b"{}")
+    sink = KafkaSink(producer(NOBODY), stopping=stopping)
+    sink.send("events", key="", value=b"{}")
     stop = threading.Timer(0.5 if late else 0.0, stopping.set)
     stop.start()
     begun_s = SystemClock().monotonic_s()
     with pytest.raises(KafkaUnavailable, match="1 are still waiting"):
-        outlet.flush()
+        sink.flush()
     assert SystemClock().monotonic_s() - begun_s < STOP_S + 3

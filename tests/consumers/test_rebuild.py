@@ -17,7 +17,7 @@ from anabranch.kafka import updates as kafka_updates
 from commands import wiring
 from consumers.checkpoint import inspect
 from consumers.loop import LearningLoop
-from consumers.owner import Gain
+from consumers.owner import StartOptions
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog
 from support import loops, streams
@@ -37,7 +37,7 @@ def log_of(events: int) -> MemoryLog:
 
 
 def loop_on(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> LearningLoop:
-    return loops.loop_on(log, store, SETTINGS, how=Gain(rebuild=rebuild))
+    return loops.loop_on(log, store, SETTINGS, how=StartOptions(rebuild=rebuild))
 
 
 def run(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> LearningLoop:

@@ -39,7 +39,7 @@ def learn(log: MemoryLog, store: MemoryStore, *, events: int) -> LearningLoop:
     return loop
 
 
-def ask(log: MemoryLog, **more: Any) -> None:
+def predict(log: MemoryLog, **more: Any) -> None:
     """Publish a request."""
     request = Retrain(**{"id": "r1", "model": "m", "ts": 1.6e9, "reason": "new prices", "by": "ann", **more})
     log.append("model-control", encode(request))
@@ -62,7 +62,7 @@ def test_a_request_brings_recruits_and_is_answered() -> None:
     """The answer names who asked and why, and what is retrained on; the recruit enters the arena."""
     log, store = MemoryLog(), MemoryStore()
     learn(log, store, events=300)
-    ask(log, events=100)
+    predict(log, events=100)
     learn(log, store, events=300)
     loop = learn(log, store, events=300)
     (answer,) = answers(log)
@@ -76,7 +76,7 @@ def test_a_request_is_answered_once() -> None:
     """Its offset lies in the checkpoint: a restart does not retrain again."""
     log, store = MemoryLog(), MemoryStore()
     learn(log, store, events=100)
-    ask(log)
+    predict(log)
     for _ in range(3):
         learn(log, store, events=50)
     assert len(answers(log)) == 1
@@ -85,7 +85,7 @@ def test_a_request_is_answered_once() -> None:
 def test_requests_from_before_the_first_start_are_not_meant() -> None:
     """Who starts a model for the first time finds a topic on which others were asked."""
     log = MemoryLog()
-    ask(log)
+    predict(log)
     learn(log, MemoryStore(), events=100)
     assert answers(log) == []
 
@@ -96,7 +96,7 @@ def test_what_is_no_request_and_what_is_for_others_is_passed_over(value: bytes) 
     log, store = MemoryLog(), MemoryStore()
     learn(log, store, events=100)
     log.append("model-control", value)
-    ask(log, model="another")
+    predict(log, model="another")
     learn(log, store, events=100)
     assert answers(log) == []
 
@@ -106,7 +106,7 @@ def test_a_request_that_cannot_be_met_says_why() -> None:
     log, store = MemoryLog(), MemoryStore()
     learn(log, store, events=100)
     for n in range(2):
-        ask(log, id=f"r{n}")
+        predict(log, id=f"r{n}")
     learn(log, store, events=100)
     assert [(each.triggered, each.withheld) for each in answers(log)] == [
         (True, ""),
@@ -119,11 +119,11 @@ def test_asking_again_before_the_next_event_does_no_harm() -> None:
     log, store = MemoryLog(), MemoryStore()
     learn(log, store, events=300)
     for n in range(2):
-        ask(log, id=f"r{n}", events=100)
+        predict(log, id=f"r{n}", events=100)
         loop = turned(log, store)
     learn(log, store, events=30)
-    ask(log, id="r2", events=100)
+    predict(log, id="r2", events=100)
     loop = turned(log, store)
     assert [each.triggered for each in answers(log)] == [True, False, True]
     assert "learned since" in answers(log)[1].withheld
-    assert loop.owner.lane.life.states.keys() == {"first", "r300-demand-100", "r330-demand-100"}
+    assert loop.owner.lane.lifecycle.states.keys() == {"first", "r300-demand-100", "r330-demand-100"}

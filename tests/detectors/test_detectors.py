@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from anabranch import statetree
 from anabranch.errors import ConfigError
-from anabranch.events import AcceptedEvent, Answer, Findings, Fired, Shift
+from anabranch.events import AcceptedEvent, Findings, Fired, Prediction, Shift
 from config.loading import build
-from config.settings import Trigger as TriggerSettings
+from config.settings import TriggerSettings
 from detectors.error_signals import ErrorSignal, Gauge, adwin, page_hinkley
 from detectors.trigger import Decision, Trigger
 from detectors.watch import Watch
@@ -225,7 +225,7 @@ def seen(watch: Watch, losses: Iterable[float], *, after: int = 0) -> list[tuple
 def updated(watch: Watch, loss: float, n: int) -> Findings | None:
     """What a watch finds on an event whose label is true, and the champion's answer right if the loss is 0."""
     seen = AcceptedEvent(f"e{n}", {}, True, float(n), 0, n)
-    return watch.update(loss, event=n, seen=seen, answer=Answer(loss == 0.0))
+    return watch.update(loss, event=n, seen=seen, answer=Prediction(loss == 0.0))
 
 
 def test_a_watch_reports_both_detectors_and_triggers_once() -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from anabranch import statetree
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from config.loading import build
 from detectors.catalogue import ERROR, NAMES
 from detectors.watch import Watch
@@ -44,7 +44,7 @@ class Step(NamedTuple):
     """One event with its label, the champion's answer, and the loss."""
 
     event: AcceptedEvent
-    answer: Answer
+    answer: Prediction
     loss: float
 
 
@@ -59,7 +59,7 @@ def steps(*parts: tuple[int, float, float], seed: int = 1) -> Iterator[Step]:
             x = {"a": rng.gauss(mean, 1), "b": rng.choice("xyz"), "c": rng.random() < 0.5 + mean / 4}
             value = y != wrong
             proba = {value: 0.8, not value: 0.2}
-            yield Step(AcceptedEvent(f"e{n}", x, y, float(n), 0, n), Answer(value, proba), float(wrong))
+            yield Step(AcceptedEvent(f"e{n}", x, y, float(n), 0, n), Prediction(value, proba), float(wrong))
 
 
 def moving(*parts: tuple[int, float]) -> Iterator[Step]:
@@ -69,7 +69,7 @@ def moving(*parts: tuple[int, float]) -> Iterator[Step]:
     for count, share in parts:
         for _ in range(count):
             n, y = next(number), rng.random() < share
-            yield Step(AcceptedEvent(f"e{n}", {"a": 0.0}, y, float(n), 0, n), Answer(y, {y: 0.8, not y: 0.2}), 0.0)
+            yield Step(AcceptedEvent(f"e{n}", {"a": 0.0}, y, float(n), 0, n), Prediction(y, {y: 0.8, not y: 0.2}), 0.0)
 
 
 def watch_of(name: str) -> Watch:
@@ -91,7 +91,7 @@ def shown(watch: Watch, several: Iterable[Step]) -> list[tuple[int, Any]]:
     found = []
     for event, answer, loss in several:
         n = event.offset + 1
-        if watch.sees_questions and (findings := watch.asked(event, answer, number=n)) is not None:
+        if watch.sees_events and (findings := watch.on_event(event, answer, number=n)) is not None:
             found.append((n, findings))
         if (findings := watch.update(loss, event=n, seen=event, answer=answer)) is not None:
             found.append((n, findings))
@@ -158,7 +158,9 @@ def test_constants_are_no_change(name: str, wrong: bool) -> None:
     """A model that is always right, or always wrong from the start, on inputs that never change."""
     several = (
         Step(
-            AcceptedEvent("e", {"a": 1.5, "b": "x"}, True, float(n), 0, n), Answer(not wrong, {True: 0.5}), float(wrong)
+            AcceptedEvent("e", {"a": 1.5, "b": "x"}, True, float(n), 0, n),
+            Prediction(not wrong, {True: 0.5}),
+            float(wrong),
         )
         for n in range(8000)
     )

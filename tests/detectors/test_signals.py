@@ -12,7 +12,7 @@ from river import base
 
 from anabranch import statetree
 from anabranch.errors import ConfigError
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import DriftSignal, Retrain, decode, encode
 from config.loading import build
 from detectors.catalogue import signal_of
@@ -62,7 +62,7 @@ def lane_of(**more: Any) -> Lane:
 def learned(lane: Lane, several: list[tuple[dict[str, Any], Any, float]]) -> list[Any]:
     """What a lane says to events with these features, labels and times."""
     events = [AcceptedEvent(f"e{n}", x, y, ts, 0, n) for n, (x, y, ts) in enumerate(several)]
-    return [said for event in events for said in lane.asked(event)]
+    return [said for event in events for said in lane.on_event(event)]
 
 
 def moved_at(n: int, count: int, y: Any = True) -> list[tuple[dict[str, Any], Any, float]]:
@@ -161,10 +161,10 @@ def test_a_metric_is_compared_with_the_champions_own_first_window() -> None:
     settings = ThresholdSettings(metric="Accuracy", window=200, worsens_by=0.15)
     signal, other = (Threshold("it", settings, task="binary") for _ in range(2))
     rights = [n % 10 != 0 for n in range(400)] + [n % 10 > 2 for n in range(400)]
-    fired = [n for n, right in enumerate(rights, 1) if signal.labelled(True, Answer(right), now_s=None)]
+    fired = [n for n, right in enumerate(rights, 1) if signal.on_label(True, Prediction(right), now_s=None)]
     assert len(fired) == 1
     assert 500 < fired[0] <= 640
-    assert not any(other.labelled(True, Answer(right), now_s=None) for right in rights[400:])
+    assert not any(other.on_label(True, Prediction(right), now_s=None) for right in rights[400:])
 
 
 def test_a_metric_that_crossed_fires_again_only_after_it_has_recovered() -> None:
@@ -173,7 +173,7 @@ def test_a_metric_that_crossed_fires_again_only_after_it_has_recovered() -> None
     signal = Threshold("it", settings, task="binary")
     parts = [(1, 300), (0.6, 300), (0.75, 300), (0.6, 300), (0.9, 300), (0.6, 300)]
     rights = [(n % 20) < 20 * share for share, count in parts for n in range(count)]
-    fired = [n for n, right in enumerate(rights, 1) if signal.labelled(True, Answer(right), now_s=None)]
+    fired = [n for n, right in enumerate(rights, 1) if signal.on_label(True, Prediction(right), now_s=None)]
     assert [(n - 1) // 300 for n in fired] == [1, 5]
 
 
@@ -183,16 +183,16 @@ def test_a_window_without_positives_is_no_judgement(metric: str) -> None:
     signal = Threshold("it", ThresholdSettings(metric=metric, window=100, below=0.7), task="binary")
     worse = Threshold("it", ThresholdSettings(metric=metric, window=100, worsens_by=0.1), task="binary")
     for n in range(2000):
-        answer = Answer(n % 450 < 3, {True: float(n % 450 < 3), False: float(n % 450 >= 3)})
-        assert signal.labelled(n % 450 < 3, answer, now_s=None) is None
-        assert worse.labelled(n % 450 < 3, answer, now_s=None) is None
+        answer = Prediction(n % 450 < 3, {True: float(n % 450 < 3), False: float(n % 450 >= 3)})
+        assert signal.on_label(n % 450 < 3, answer, now_s=None) is None
+        assert worse.on_label(n % 450 < 3, answer, now_s=None) is None
     assert worse.reference == 1
 
 
 def test_a_champion_that_misses_the_positives_that_there_are_is_judged() -> None:
     """The silence is about what the window lacks, not about rarity."""
     signal = Threshold("it", ThresholdSettings(metric="Recall", window=100, below=0.7), task="binary")
-    assert [n for n in range(1, 301) if signal.labelled(n == 150, Answer(False), now_s=None)] == [160]
+    assert [n for n in range(1, 301) if signal.on_label(n == 150, Prediction(False), now_s=None)] == [160]
 
 
 @pytest.mark.parametrize("test", ["ks", "psi", "jensen-shannon", "wasserstein"])
@@ -309,13 +309,13 @@ def test_a_trigger_without_a_retraining_costs_no_share_of_the_day() -> None:
         }
     )
     lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
-    lane.asked(AcceptedEvent("e0", {"a": 1.0}, True, 1.6e9, 0, 0))
+    lane.on_event(AcceptedEvent("e0", {"a": 1.0}, True, 1.6e9, 0, 0))
     lane.retrain_asked(Retrain(id="a", model="m", ts=0, reason="x", events=1))
     said = []
     for n in range(1, 350):
         if n == 150:
             lane.jobs.under_way.clear()
-        said += lane.asked(AcceptedEvent(f"e{n}", {"a": 1.0}, True, 1.6e9 + n, 0, n))
+        said += lane.on_event(AcceptedEvent(f"e{n}", {"a": 1.0}, True, 1.6e9 + n, 0, n))
     signals = [each for each in said if isinstance(each, DriftSignal)]
     assert [(each.triggered, each.withheld) for each in signals] == [
         (False, "jobs: 1 under way"),
@@ -329,4 +329,4 @@ def test_a_named_feature_that_never_came_is_not_watched() -> None:
     signal = Inputs("inputs", DistributionSettings(features=("country",)), of_classes=True)
     for n in range(4000):
         x: dict[str, object] = {"a": float(n)} if n < 2500 else {"a": float(n), "country": "FR"}
-        assert signal.asked(AcceptedEvent(f"e{n}", x, True, 1.6e9, 0, n), Answer(True), now_s=None) is None
+        assert signal.on_event(AcceptedEvent(f"e{n}", x, True, 1.6e9, 0, n), Prediction(True), now_s=None) is None

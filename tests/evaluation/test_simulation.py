@@ -13,7 +13,7 @@ from anabranch.messages import ModelUpdate
 from commands.main import app
 from config.settings import Settings
 from consumers.loop import LearningLoop
-from consumers.owner import PLAIN, Gain, Owner, Ports
+from consumers.owner import PLAIN, Owner, Ports, StartOptions
 from consumers.ports import Committed, Positions
 from consumers.stores import FileStore
 from evaluation.simulation.campaign import MODELS, Campaign, Result, shipped
@@ -141,8 +141,8 @@ class PromotingOwner(Owner):
 class FirstEpochOwner(Owner):
     """Goes back to a checkpoint's parent as if what the lost one announced had never been read."""
 
-    def gain(self, partitions: Sequence[int], committed: Committed | None, *, how: Gain = PLAIN) -> Positions:
-        positions = super().gain(partitions, committed, how=how)
+    def assign(self, partitions: Sequence[int], committed: Committed | None, *, how: StartOptions = PLAIN) -> Positions:
+        positions = super().assign(partitions, committed, how=how)
         self.epoch = 1
         return positions
 

@@ -36,7 +36,7 @@ def holding(state: Any, **constraints: Any) -> Lane:
 
 def won(lane: Lane, **x: Any) -> tuple[list[Promotion], list[str]]:
     """The swaps, and why winners were held back, over 40 events on which the champion is wrong."""
-    said = [each for n in range(40) for each in lane.asked(event(100 + n, **{"c": False, **x}))]
+    said = [each for n in range(40) for each in lane.on_event(event(100 + n, **{"c": False, **x}))]
     held = [each.reason for each in said if isinstance(each, Transition) and each.before == each.after == "arena"]
     return [each for each in said if isinstance(each, Promotion)], held
 
@@ -93,7 +93,7 @@ def test_a_model_that_widens_the_gap_between_groups_does_not_go_live(metric: str
     said: list[Any] = []
     for n in range(200):
         country = "FR" if n % 2 else "PT"
-        said += lane.asked(event(100 + n, c=False, s=country == "FR" or n % 4 == 0, country=country))
+        said += lane.on_event(event(100 + n, c=False, s=country == "FR" or n % 4 == 0, country=country))
     found = [each for each in said if isinstance(each, Promotion)]
     assert len(found) == swaps
     if not swaps:
@@ -119,7 +119,7 @@ def test_groups_are_in_the_checkpoint() -> None:
     """Of champion and shadows."""
     lane = contested(Reads("s"), constraints=GROUPS)
     for n in range(50):
-        lane.asked(event(100 + n, country="FR" if n % 2 else "PT"))
+        lane.on_event(event(100 + n, country="FR" if n % 2 else "PT"))
     twin = contested(Reads("s"), constraints=GROUPS)
     trusted = lane.settings.model.trusted
     twin.restore(statetree.decode(statetree.encode(lane.state(), trusted=trusted), trusted=trusted))

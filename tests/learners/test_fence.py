@@ -13,7 +13,7 @@ from river import base, dummy, ensemble, linear_model, metrics, multiclass, naiv
 
 from anabranch import artifact, statetree
 from anabranch.errors import ArtifactError, LearnError, LearningFrozen, ModelSpecError
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import Alert, ModelReport, Transition
 from anabranch.values import NUMBER_MAX
 from config.loading import build
@@ -39,7 +39,7 @@ ANYTHING = st.sampled_from((*NUMBERS, *LABELS, *PROBABILITIES)) | st.builds(
 )
 
 
-def is_clean(answer: Answer, kind: str) -> bool:
+def is_clean(answer: Prediction, kind: str) -> bool:
     """Whether everything behind the fence can compute with it."""
     if answer.unusable:
         return answer.value is None and answer.proba is None
@@ -74,7 +74,7 @@ def test_whatever_comes_out_is_clean(kind: str, answers: list[Callable[[], Any]]
 def test_a_good_answer_is_passed_on_as_it_is() -> None:
     """To the last digit: scores equal River's."""
     binary, several, number = Fence("binary"), Fence("multiclass"), Fence("regression")
-    assert binary.probabilities({False: 0.1, True: 0.9}) == Answer(True, {False: 0.1, True: 0.9})
+    assert binary.probabilities({False: 0.1, True: 0.9}) == Prediction(True, {False: 0.1, True: 0.9})
     assert several.probabilities({"b": 0.5, "a": 0.5}).value == "b"
     assert number.number(0.1 + 0.2).value == 0.1 + 0.2
     assert number.number(3).value == 3.0
@@ -96,8 +96,8 @@ def test_a_table_that_a_model_goes_on_counting_in_is_copied() -> None:
 def test_an_unusable_label_is_a_wrong_one_without_probabilities() -> None:
     """And log loss goes on over the others."""
     scores = Scores([metrics.Accuracy(), metrics.LogLoss()], window=10)
-    scores.update(True, Answer(None, None, "NaN"))
-    scores.update(True, Answer(True, {True: 0.5, False: 0.5}))
+    scores.update(True, Prediction(None, None, "NaN"))
+    scores.update(True, Prediction(True, {True: 0.5, False: 0.5}))
     for values in (scores.values(), scores.windowed_values()):
         assert values == {"accuracy": 0.5, "logloss": pytest.approx(math.log(2))}
     assert scores.unusable == {"NaN": 1}
@@ -107,15 +107,15 @@ def test_an_unusable_label_is_wrong_for_both_classes() -> None:
     """Neither of them gains by it."""
     scores = Scores([metrics.BalancedAccuracy(), metrics.F1()], window=10)
     for y in (True, False):
-        scores.update(y, Answer(None, None, "NaN"))
+        scores.update(y, Prediction(None, None, "NaN"))
     assert scores.values() == scores.windowed_values() == {"balancedaccuracy": 0.0, "f1": 0.0}
 
 
 def test_a_number_that_is_too_large_shows_in_the_error() -> None:
     """And one that is none shows in the window, which forgets."""
     scores = Scores([metrics.MAE()], window=2)
-    scores.update(1.0, Answer(2.0))
-    scores.update(1.0, Answer(None, None, "NaN"))
+    scores.update(1.0, Prediction(2.0))
+    scores.update(1.0, Prediction(None, None, "NaN"))
     assert scores.values() == {"mae": 1.0}
     assert scores.windowed_values()["mae"] > 1e99
     scores.update(1.0, Fence("regression").number(1e200))
@@ -125,8 +125,8 @@ def test_a_number_that_is_too_large_shows_in_the_error() -> None:
 def test_a_metric_that_raises_is_passed_over_and_counted() -> None:
     """A logarithm of a negative answer costs nobody else anything."""
     scores = Scores([metrics.RMSLE(), metrics.MAE()], window=10)
-    scores.update(1.0, Answer(-3.0))
-    scores.update(1.0, Answer(1.0))
+    scores.update(1.0, Prediction(-3.0))
+    scores.update(1.0, Prediction(1.0))
     assert scores.values()["mae"] == scores.windowed_values()["mae"] == 2.0
     assert scores.raised == {"rmsle": 1}
 
@@ -173,7 +173,7 @@ def shown(lane: Lane, *answers: str, **x: Any) -> list[Any]:
     """One event for each answer, whose label is True; what was said."""
     said: list[Any] = []
     for n, answer in enumerate(answers, lane.events):
-        said += lane.asked(AcceptedEvent(f"e{n}", {"c": answer, **x}, True, float(n), 0, n))
+        said += lane.on_event(AcceptedEvent(f"e{n}", {"c": answer, **x}, True, float(n), 0, n))
     return said
 
 
@@ -241,7 +241,7 @@ def test_what_a_signal_needs_is_asked_of_the_champion() -> None:
     settings = build(table)
     lane = Lane(settings, naive_bayes.GaussianNB(), watch=Watch(settings))
     for n in range(60):
-        lane.asked(AcceptedEvent(f"e{n}", {"a": float(n % 3)}, "xyz"[n % 3], float(n), 0, n))
+        lane.on_event(AcceptedEvent(f"e{n}", {"a": float(n % 3)}, "xyz"[n % 3], float(n), 0, n))
     assert lane.events == 60
     with pytest.raises(ModelSpecError, match="a signal"):
         Lane(settings, multiclass.OneVsOneClassifier(linear_model.LogisticRegression()), watch=Watch(settings))
@@ -283,7 +283,7 @@ class Scripted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def ask(self, method: str, x: dict[Any, Any]) -> Any:
+    def predict(self, method: str, x: dict[Any, Any]) -> Any:
         """The script's next answer, or the model's own."""
         instead = self.script.pop() if self.script else None
         return getattr(self.model, method)(x) if instead is None else instead()
@@ -321,7 +321,7 @@ def test_any_answers_in_any_order_end_nothing(name: str, first: list[Any], secon
         y = {"binary": n % 3 == 0, "multiclass": "xyz"[n % 3], "regression": float(n % 7)}[task]
         event = AcceptedEvent(f"e{n}", {"a": float(n % 5), "b": n / 60}, y, float(n), 0, n)
         try:
-            said = lane.asked(event)
+            said = lane.on_event(event)
         except LearnError as error:
             assert "hostile" in str(error)  # noqa: PT017  # most events raise nothing
             continue  # the event is left out; who is asked first raised, so nobody has learned
@@ -337,10 +337,10 @@ def _speak(member: Member, script: list[Any], task: Task, kind: str) -> None:
     """Have a member answer by the script, through the fence as ever."""
     scripted = Scripted(member.model, list(script))
     method = "predict_proba_one" if task.wants_proba and kind != "regression" else "predict_one"
-    member.ask = (
-        task.fence.asker(None, lambda x: scripted.ask(method, x))
+    member.predict = (
+        task.fence.predictor(None, lambda x: scripted.predict(method, x))
         if method == "predict_proba_one"
-        else task.fence.asker(lambda x: scripted.ask(method, x))
+        else task.fence.predictor(lambda x: scripted.predict(method, x))
     )
 
 
@@ -367,7 +367,9 @@ def test_hostile_models_in_the_arena_end_nothing(seed: int) -> None:
 
 def test_the_fuzz_finds_a_champion_that_blames_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted bug: a fence that lets everything through."""
-    monkeypatch.setattr(Fence, "probabilities", lambda self, answered: Answer(max(answered, default=None), answered))
+    monkeypatch.setattr(
+        Fence, "probabilities", lambda self, answered: Prediction(max(answered, default=None), answered)
+    )
     findings = [each.finding for each in model_fuzz.shipped().some(range(0, 18, 9))]
     assert all(findings)
 

@@ -44,7 +44,7 @@ def test_a_wrapper_learns_is_seeded_and_goes_on_from_its_state(use: str) -> None
     for n in range(600):
         each = rare(n, rng)
         for lane in (one, two, twin):
-            lane.asked(each)
+            lane.on_event(each)
         if n == 300:
             twin.restore(statetree.decode(statetree.encode(one.state())))
     assert statetree.digest(one.learning_state()) == statetree.digest(two.learning_state())
@@ -69,8 +69,8 @@ def test_undersampling_raises_the_positive_rate_that_is_learned() -> None:
     for n in range(1500):
         each = rare(n, rng)
         for i, lane in enumerate((wrapped, plain)):
-            means[i] += (lane.champion.ask(each.x).proba or {}).get(True, 0.0)
-            lane.asked(each)
+            means[i] += (lane.champion.predict(each.x).proba or {}).get(True, 0.0)
+            lane.on_event(each)
     assert means[0] > 1.5 * means[1]
 
 
@@ -80,6 +80,6 @@ def test_the_area_under_precision_and_recall_is_a_score() -> None:
         "imblearn.RandomUnderSampler", scores={"metrics": ["LogLoss", "RollingPRAUC"]}, publish={"report_events": 1000}
     )
     rng = random.Random(3)
-    said = [each for n in range(1000) for each in lane.asked(rare(n, rng))]
+    said = [each for n in range(1000) for each in lane.on_event(rare(n, rng))]
     (report,) = [each for each in said if isinstance(each, ModelReport)]
     assert 0.3 < report.windowed["rollingprauc"] <= 1.0

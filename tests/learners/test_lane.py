@@ -17,7 +17,7 @@ from learners.arena.evidence import Contest
 from learners.emitted import NOTHING, Promotion
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.jobs import Job, Recruited
+from learners.retraining.jobs import Job, JobResult
 from support.command_line import python
 from support.lanes import QUICK, Reads, ReadsNumber, contested, digest, event, job_of, lane_of, names, shown, spoken
 from support.live_lanes import Driver, comparable, live, mixed, stream, whole_run
@@ -30,7 +30,7 @@ def test_an_event_is_predicted_before_it_is_learned() -> None:
     table = {**QUICK, "model": {"steps": [{"use": "dummy.NoChangeClassifier"}]}}
     lane = Lane(build(table), catalogue.build(build(table).model, seed=1), watch=Watch(build(table)))
     for n in range(100):
-        lane.asked(event(n, y=n % 2 == 0))
+        lane.on_event(event(n, y=n % 2 == 0))
     assert lane.scores.values() == {"accuracy": 0.0}
     assert lane.champion.model.predict_one({}) is False
 
@@ -40,9 +40,9 @@ def test_a_label_that_comes_at_once_is_as_one_brought_along() -> None:
     together, apart = contested(Reads("s")), contested(Reads("s"))
     said: list[list[Any]] = [[], []]
     for n in range(60, 160):
-        said[0] += spoken(together.asked(event(n, c=False)))
-        assert apart.asked(event(n, y=None, c=False)) is NOTHING
-        said[1] += spoken(apart.labelled(f"e{n}", True))
+        said[0] += spoken(together.on_event(event(n, c=False)))
+        assert apart.on_event(event(n, y=None, c=False)) is NOTHING
+        said[1] += spoken(apart.on_label(f"e{n}", True))
     assert [type(each) for each in said[0]] == [Promotion]
     assert [comparable(each) for each in said[0]] == [comparable(each) for each in said[1]]
     assert digest(together) == digest(apart)
@@ -55,10 +55,10 @@ def test_a_late_label_judges_the_prediction_made_then() -> None:
     for n in range(600):
         each = mixed(n, rng)
         said_then.append(lane.champion.model.predict_one(each.x))
-        lane.asked(each._replace(y=None))
+        lane.on_event(each._replace(y=None))
         asked.append(each)
         if n >= 200:
-            lane.labelled(asked[n - 200].id, asked[n - 200].y)
+            lane.on_label(asked[n - 200].id, asked[n - 200].y)
     right = [y == each.y for y, each in zip(said_then, asked[:400], strict=False) if y is not None]
     assert 0 < len(right) < 400
     assert lane.scores.values()["accuracy"] == sum(right) / len(right)
@@ -68,12 +68,12 @@ def test_a_late_label_judges_the_prediction_made_then() -> None:
 def test_a_late_label_judges_each_shadow_on_its_own_answer() -> None:
     """The paired difference is that of the moment of asking, for those who were asked then."""
     lane = contested(Reads("s"))
-    lane.asked(event(100, y=None, c=False, s=True))
-    lane.asked(event(101, y=None, c=True, s=False))
-    lane.asked(event(102, y=None, c=False, s=True))
+    lane.on_event(event(100, y=None, c=False, s=True))
+    lane.on_event(event(101, y=None, c=True, s=False))
+    lane.on_event(event(102, y=None, c=False, s=True))
     expected = Contest()
     for n, d in ((101, -1.0), (100, 1.0), (102, 1.0)):
-        lane.labelled(f"e{n}", True)
+        lane.on_label(f"e{n}", True)
         expected.update(d)
     assert lane.shadows.members[0].contest.state() == expected.state()
 
@@ -82,9 +82,9 @@ def test_a_member_that_was_not_asked_is_not_judged() -> None:
     """A shadow that entered between question and label only learns from it."""
     lane = lane_of()
     job = job_of(lane)
-    lane.asked(event(100, y=None, c=False))
-    lane.admit(Recruited(job.id, (Reads("s"),)))
-    lane.labelled("e100", True)
+    lane.on_event(event(100, y=None, c=False))
+    lane.admit(JobResult(job.id, (Reads("s"),)))
+    lane.on_label("e100", True)
     assert (lane.shadows.members[0].contest.events, lane.shadows.members[0].model.learned) == (0, 1)
 
 
@@ -92,13 +92,13 @@ def test_the_served_answer_is_scored_though_another_champion_answers_now() -> No
     """After a swap, labels of questions from before still score what was served."""
     lane = contested(Reads("s"))
     for n in range(200, 205):
-        lane.asked(event(n, y=None, c=False))
+        lane.on_event(event(n, y=None, c=False))
     before = lane.scores.running.metrics[0].cm.n_samples
     shown(lane, 60, c=False)
     assert lane.champion.model.feature == "s"
     wrong_before = lane.scores.running.metrics[0].cm.n_samples - lane.scores.running.metrics[0].cm.total_true_positives
     for n in range(200, 205):
-        lane.labelled(f"e{n}", True)
+        lane.on_label(f"e{n}", True)
     matrix = lane.scores.running.metrics[0].cm
     assert matrix.n_samples == before + 65
     assert matrix.n_samples - matrix.total_true_positives == wrong_before + 5
@@ -108,20 +108,20 @@ def test_what_waits_for_labels_is_bounded() -> None:
     """Beyond `pending_max` the oldest question is given up; its label is passed over."""
     lane = lane_of(pending_max=3)
     for n in range(5):
-        lane.asked(event(n, y=None))
+        lane.on_event(event(n, y=None))
     for n in range(5):
-        lane.labelled(f"e{n}", True)
+        lane.on_label(f"e{n}", True)
     assert (lane.events, len(lane.pending), lane.champion.model.learned) == (3, 0, 3)
 
 
 def test_a_label_that_nobody_waits_for_changes_nothing() -> None:
     """An unknown id, and the second label for an event."""
     lane = lane_of()
-    lane.asked(event(0, y=None))
-    lane.labelled("e0", True)
+    lane.on_event(event(0, y=None))
+    lane.on_label("e0", True)
     before = digest(lane)
-    assert lane.labelled("e0", False) is NOTHING
-    assert lane.labelled("nobody", False) is NOTHING
+    assert lane.on_label("e0", False) is NOTHING
+    assert lane.on_label("nobody", False) is NOTHING
     assert digest(lane) == before
 
 
@@ -157,7 +157,7 @@ def test_a_recruit_learns_the_gap_and_enters() -> None:
     job = job_of(lane)
     shown(lane, 7)
     model = Reads("s")
-    assert spoken(lane.admit(Recruited(job.id, (model,)))) == []
+    assert spoken(lane.admit(JobResult(job.id, (model,)))) == []
     (member,) = lane.shadows.members
     assert (model.learned, member.kind, member.name) == (7, "recruit", job.plans[0].name)
     assert member.trained_on.events == 17
@@ -171,7 +171,7 @@ def test_a_job_that_failed_is_reported_and_costs_nothing() -> None:
     lane = lane_of(publish={"report_events": 100})
     job = job_of(lane)
     before = digest(lane)
-    lane.admit(Recruited(job.id, failure="out of memory"))
+    lane.admit(JobResult(job.id, failure="out of memory"))
     assert (len(lane.jobs), digest(lane)) == (0, before)
     (report,) = [said for said in shown(lane, 100 - lane.events) if isinstance(said, ModelReport)]
     assert report.notes == (f"job {job.id}: out of memory",)
@@ -186,7 +186,7 @@ def test_a_job_that_takes_too_long_is_given_up() -> None:
     shown(lane, 1)
     assert len(lane.jobs) == 0
     assert lane.notes == [f"job {job.id} given up: 5 events passed without it"]
-    lane.admit(Recruited(job.id, (Reads("s"),)))
+    lane.admit(JobResult(job.id, (Reads("s"),)))
     assert names(lane) == []
 
 
@@ -300,14 +300,14 @@ def test_a_tie_never_swaps() -> None:
     assert shown(same, 3000) == []
     assert same.shadows.members[0].contest.evidence == 3000.0
     turns = contested(Reads("s"), arena={"false_swap_every": 10_000, "contest_events": 10_000})
-    said = [each for n in range(1500) for each in turns.asked(event(100 + n, c=n % 2 == 0, s=n % 2 == 1))]
+    said = [each for n in range(1500) for each in turns.on_event(event(100 + n, c=n % 2 == 0, s=n % 2 == 1))]
     assert not [each for each in said if isinstance(each, Promotion)]
 
 
 def test_a_winner_must_measure_up() -> None:
     """Better than the champion is not enough for `min_accuracy`; once it is good enough, it proves itself again."""
     lane = contested(Reads("s"), constraints={"window": 40, "min_accuracy": 0.8})
-    held = [lane.asked(event(100 + n, c=False, s=n % 2 == 0)) for n in range(80)]
+    held = [lane.on_event(event(100 + n, c=False, s=n % 2 == 0)) for n in range(80)]
     assert not [each for said in held for each in said if isinstance(each, Promotion)]
     assert lane.shadows.members[0].contest.events < 80
     (swap,) = [each for each in shown(lane, 60, c=False) if isinstance(each, Promotion)]
@@ -329,10 +329,10 @@ def test_a_regressor_that_answers_no_number_is_displaced(wrong: float | None) ->
     said = []
     for n in range(120):
         x = {"c": 0.2 if n < 60 else wrong, "s": 0.2}
-        for each in lane.asked(AcceptedEvent(f"e{n}", x, 0.0, 0.0, 0, n)):
+        for each in lane.on_event(AcceptedEvent(f"e{n}", x, 0.0, 0.0, 0, n)):
             said.append(each)
             if isinstance(each, Job):
-                lane.admit(Recruited(each.id, (ReadsNumber("s"),)))
+                lane.admit(JobResult(each.id, (ReadsNumber("s"),)))
     assert [each.kind for each in said if isinstance(each, Promotion)] == ["first", "swap"]
     assert lane.champion.model.feature == "s"
 
@@ -356,7 +356,7 @@ def test_a_recruit_that_raises_on_the_gap_does_not_enter() -> None:
     lane = lane_of(retrain={"recruits": [{"on": "last", "events": 5}, {"on": "last", "events": 6}]})
     job = job_of(lane)
     shown(lane, 1, **{"s learns": "raise"})
-    lane.admit(Recruited(job.id, (Reads("s"), Reads("c"))))
+    lane.admit(JobResult(job.id, (Reads("s"), Reads("c"))))
     assert names(lane) == ["r56-last-6"]
     assert lane.notes == ["r56-last-5 disqualified: ArithmeticError: cannot learn"]
 
@@ -367,7 +367,7 @@ def test_a_champion_that_raises_says_where(x: dict[str, Any]) -> None:
     lane = lane_of()
     shown(lane, 3)
     with pytest.raises(LearnError) as raised:
-        lane.asked(AcceptedEvent("bad", {"c": True, **x}, True, 0.0, 2, 77))
+        lane.on_event(AcceptedEvent("bad", {"c": True, **x}, True, 0.0, 2, 77))
     assert (raised.value.partition, raised.value.offset) == (2, 77)
     assert isinstance(raised.value.cause, ArithmeticError)
 
@@ -407,7 +407,7 @@ def test_a_lane_goes_on_from_its_state_after_every_event_of_a_swap() -> None:
     for at in range(len(events)):
         lane, twin = (contested(Reads("s"), Reads("c")) for _ in range(2))
         for each in events[:at]:
-            lane.asked(each)
+            lane.on_event(each)
         trusted = lane.settings.model.trusted
         twin.restore(statetree.decode(statetree.encode(lane.state(), trusted=trusted), trusted=trusted))
         later = [[raises_or_says(one, each) for each in events[at:]] for one in (lane, twin)]
@@ -418,7 +418,7 @@ def test_a_lane_goes_on_from_its_state_after_every_event_of_a_swap() -> None:
 def raises_or_says(lane: Lane, each: AcceptedEvent) -> list[Any]:
     """What a lane says, or that its champion raised."""
     try:
-        return [comparable(said) for said in lane.asked(each)]
+        return [comparable(said) for said in lane.on_event(each)]
     except LearnError as error:
         return [str(error)]
 
@@ -443,7 +443,7 @@ def test_regression_signals_are_about_the_error_and_not_its_scale(outlier: float
         y = 20 + (30 if n < 8000 else -30) * x["a"] - 20 * x["b"] + rng.gauss(0, 1)
         if n == 7000 and outlier is not None:
             y = outlier
-        said = lane.asked(AcceptedEvent(f"e{n}", dict(x), y, 1.6e9, 0, n))
+        said = lane.on_event(AcceptedEvent(f"e{n}", dict(x), y, 1.6e9, 0, n))
         fired += [each.event for each in said if isinstance(each, DriftSignal)]
     assert fired
     assert min(fired) > 8000

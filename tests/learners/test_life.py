@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anabranch.messages import LifeState, Transition
-from learners.arena.lifecycle import MOVES, Life
+from learners.arena.lifecycle import MOVES, Lifecycle
 from learners.emitted import Promotion
 from learners.lane import Lane
-from learners.retraining.jobs import Recruited
+from learners.retraining.jobs import JobResult
 from support.lanes import Reads, contested, event, job_of, lane_of, names, spoken
 
 
 def told(lane: Lane, count: int, **x: Any) -> list[Transition]:
     """The steps that are told over so many events with these answers."""
-    said = [each for n in range(lane.events, lane.events + count) for each in lane.asked(event(n, **x))]
+    said = [each for n in range(lane.events, lane.events + count) for each in lane.on_event(event(n, **x))]
     return [each for each in said if isinstance(each, Transition) and each.after != "recruiting"]
 
 
@@ -28,16 +28,16 @@ def steps(several: list[Transition]) -> list[tuple[str, str, str]]:
 @given(st.lists(st.sampled_from(sorted(MOVES)), max_size=12))
 def test_no_step_leads_where_the_drawing_has_no_arrow(wanted: list[LifeState]) -> None:
     """Steps along `MOVES` are told as they were; any other one is a bug that shows at once."""
-    life, walked = Life(), []
+    lifecycle, walked = Lifecycle(), []
     for after in wanted:
-        before = life.states.get("m", "new")
+        before = lifecycle.states.get("m", "new")
         if after in MOVES[before]:
-            life.move("m", after, reason="")
+            lifecycle.move("m", after, reason="")
             walked.append((before, after))
         else:
             with pytest.raises(AssertionError, match=f"from {before} to {after}"):
-                life.move("m", after, reason="")
-    assert [(step.before, step.after) for step in life.tell()] == walked
+                lifecycle.move("m", after, reason="")
+    assert [(step.before, step.after) for step in lifecycle.emit()] == walked
 
 
 def test_each_step_of_a_recruit_that_wins_is_told() -> None:
@@ -45,8 +45,8 @@ def test_each_step_of_a_recruit_that_wins_is_told() -> None:
     lane = lane_of(arena={"probation_events": 30})
     job = job_of(lane)
     name = job.plans[0].name
-    assert lane.life.states == {"first": "serving", name: "recruiting"}
-    admitted = lane.admit(Recruited(job.id, (Reads("s"),)))
+    assert lane.lifecycle.states == {"first": "serving", name: "recruiting"}
+    admitted = lane.admit(JobResult(job.id, (Reads("s"),)))
     assert [type(each) for each in admitted] == [Transition]
     assert steps(admitted) == [(name, "recruiting", "arena")]  # type: ignore[arg-type]
     assert steps(told(lane, 20, c=False)) == [(name, "arena", "probation"), ("first", "serving", "displaced")]
@@ -78,7 +78,7 @@ def test_two_that_take_turns_raise_an_alert_and_do_not_flap() -> None:
     said: list[Any] = []
     for n in range(400):
         right = n // 40 % 2 == 1
-        said += lane.asked(event(100 + n, c=right, s=not right))
+        said += lane.on_event(event(100 + n, c=right, s=not right))
     assert [each.kind for each in said if isinstance(each, Promotion)] == ["swap", "rollback"]
     alerts = [each for each in said if isinstance(each, Transition) and each.level == "alert"]
     assert alerts
@@ -93,7 +93,7 @@ def test_another_recruit_of_the_same_trigger_is_held_back_too() -> None:
     for n in range(200):
         turn = n // 40
         answers = {"c": turn == 1, "s": turn == 0, "t": turn > 1}
-        said += lane.asked(event(100 + n, **answers))
+        said += lane.on_event(event(100 + n, **answers))
     assert [each.kind for each in said if isinstance(each, Promotion)] == ["swap", "rollback"]
     assert any("r56-last-11 held back" in note for note in lane.notes)
 
@@ -104,7 +104,7 @@ def test_after_the_probation_it_may_win_again() -> None:
     said: list[Any] = []
     for n in range(300):
         turn = n // 40
-        said += lane.asked(event(100 + n, c=turn == 1, s=turn == 0, t=turn > 1))
+        said += lane.on_event(event(100 + n, c=turn == 1, s=turn == 0, t=turn > 1))
     assert [each.kind for each in said if isinstance(each, Promotion)] == ["swap", "rollback", "swap"]
     assert lane.champion.name == "r56-last-11"
 
@@ -115,7 +115,7 @@ def test_a_bad_recruit_never_goes_live() -> None:
     said = [
         each
         for n in range(3000)
-        for each in spoken(lane.asked(event(100 + n, c=n % 5 != 0, s=n % 5 == 0 and n % 10 != 0)))
+        for each in spoken(lane.on_event(event(100 + n, c=n % 5 != 0, s=n % 5 == 0 and n % 10 != 0)))
     ]
     assert not [each for each in said if isinstance(each, Promotion)]
     assert names(lane) == ["r56-last-10"]

@@ -17,7 +17,7 @@ from consumers.jobs import outcome
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.jobs import Job, Plan, Recruited, retrain
+from learners.retraining.jobs import Job, JobResult, Plan, retrain
 from learners.retraining.lineage import Run
 from learners.retraining.training import Repeats
 from support.live_lanes import LIVE, Driver, live, mixed, stream
@@ -41,13 +41,13 @@ def lane_with(*recruits: dict[str, Any], count: int = 100, own: dict[str, Any] |
     )
     lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
     for each in stream(count):
-        lane.asked(each)
+        lane.on_event(each)
     return lane
 
 
 def trigger(lane: Lane) -> Job | None:
     """What a trigger brings."""
-    return lane.recruitment.trigger(FIRED, champion=lane.champion, event=lane.events)
+    return lane.recruits.trigger(FIRED, champion=lane.champion, event=lane.events)
 
 
 def test_one_that_is_fresh_from_now_enters_at_once() -> None:
@@ -57,7 +57,7 @@ def test_one_that_is_fresh_from_now_enters_at_once() -> None:
     (member,) = lane.shadows.members
     assert (member.name, member.trained_on.events) == ("r100-now", 0)
     before = statetree.digest(member.model)
-    lane.asked(mixed(100, random.Random(1)))
+    lane.on_event(mixed(100, random.Random(1)))
     assert statetree.digest(member.model) != before
     assert member.trained_on.ranges[0].start == 100
 
@@ -85,7 +85,7 @@ def test_recruits_of_another_model_are_built_from_it() -> None:
     assert job is not None
     assert [plan.name for plan in job.plans] == ["r100-last-50", "r100-last-50-model2"]
     models = retrain(Job.from_state(job.state()), stream(100)[-50:], lane.settings.model)
-    lane.admit(Recruited(job.id, models))
+    lane.admit(JobResult(job.id, models))
     kinds = [type(member.model).__name__ for member in lane.shadows.members]
     assert kinds == ["HoeffdingTreeClassifier", "Pipeline", "HoeffdingTreeClassifier"]
 
@@ -95,18 +95,18 @@ def displaced(lane: Lane) -> Lane:
     trigger(lane)
     winner = lane.shadows.members[-1]
     winner.contest.powers = [1e9] * 7
-    lane.race.ahead = True
-    lane.asked(mixed(lane.events, random.Random(2)))
+    lane.arena.ahead = True
+    lane.on_event(mixed(lane.events, random.Random(2)))
     assert lane.champion is winner
     for n in range(lane.events, lane.events + 8):
-        lane.asked(mixed(n, random.Random(n)))
+        lane.on_event(mixed(n, random.Random(n)))
     return lane
 
 
 def test_a_former_champion_comes_back_as_it_was() -> None:
     """On a later trigger a copy of it enters without training, though nothing of it was left in the arena."""
     lane = displaced(lane_with({"on": "now"}, {"on": "former"}))
-    assert lane.life.states["first"] == "library"
+    assert lane.lifecycle.states["first"] == "library"
     kept = next(iter(lane.succession.library))
     trigger(lane)
     former = next(each for each in lane.shadows.members if each.name.endswith("-former-1"))
@@ -120,7 +120,7 @@ def test_the_library_is_bounded() -> None:
     lane = lane_with({"on": "now"}, library_max=1)
     displaced(displaced(lane))
     assert len(list(lane.succession.library)) == 1
-    assert "first" not in lane.life.states
+    assert "first" not in lane.lifecycle.states
     none = displaced(lane_with({"on": "now"}, library_max=0))
     assert list(none.succession.library) == []
 
@@ -140,7 +140,7 @@ def test_the_default_set_runs() -> None:
     settings = build({key: value for key, value in LIVE.items() if key != "retrain"})
     lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
     driver = Driver(lane, stream()).run(stream())
-    entered = set(driver.lane.life.states) | {each.split(" ")[0] for each in lane.notes}
+    entered = set(driver.lane.lifecycle.states) | {each.split(" ")[0] for each in lane.notes}
     assert any("-now" in name for name in entered)
     assert any("-former-" in name for name in entered)
 

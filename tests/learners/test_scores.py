@@ -11,7 +11,7 @@ from river.datasets import synth
 
 from anabranch import statetree
 from anabranch.errors import ConfigError, ModelSpecError
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from config.loading import build
 from consumers.guard import Guard
 from detectors.watch import Watch
@@ -83,7 +83,7 @@ def lane_of(task: str, steps: list[dict[str, Any]], several: Any = None, **more:
 def show(lane: Lane, stream: Rows) -> Lane:
     """Show the lane all rows, each with its label."""
     for n, (x, y) in enumerate(stream):
-        lane.asked(AcceptedEvent(str(n), x, y, 0.0, 0, n))
+        lane.on_event(AcceptedEvent(str(n), x, y, 0.0, 0, n))
     return lane
 
 
@@ -104,12 +104,12 @@ def test_windowed_scores_are_those_of_the_last_events_only(task: str) -> None:
     lane, stream = lane_of(task, MODELS[task]["tree"], METRICS[task]), STREAMS[task]()
     fresh = [getattr(metrics, name)() for name in METRICS[task]]
     for n, (x, y) in enumerate(stream):
-        answer = lane.champion.ask(x)
+        answer = lane.champion.predict(x)
         if n >= len(stream) - 300:
             for metric in fresh:
                 on_labels = task == "regression" or metric.requires_labels
                 metric.update(y, answer.value if on_labels else answer.proba)
-        lane.asked(AcceptedEvent(str(n), x, y, 0.0, 0, n))
+        lane.on_event(AcceptedEvent(str(n), x, y, 0.0, 0, n))
     assert lane.scores.windowed_values() == {type(each).__name__.lower(): each.get() for each in fresh}
 
 
@@ -163,19 +163,19 @@ def test_probabilities_that_no_model_gives_are_refused_at_start() -> None:
 def test_what_is_undefined_is_left_out() -> None:
     """A champion that answers NaN has no error of 0."""
     scores = Scores([metrics.MAE(), metrics.R2()], window=2)
-    scores.update(1.0, Answer(float("nan")))
+    scores.update(1.0, Prediction(float("nan")))
     assert "mae" not in scores.values()
     assert "mae" not in scores.windowed_values()
-    scores.update(1.0, Answer(2.0))
-    scores.update(2.0, Answer(2.0))
+    scores.update(1.0, Prediction(2.0))
+    scores.update(2.0, Prediction(2.0))
     assert scores.windowed_values()["mae"] == 0.5
 
 
 def test_a_missing_answer_is_passed_over() -> None:
     """As River does: a model that cannot answer yet has no score for it."""
     scores = Scores([metrics.Accuracy(), metrics.LogLoss()], window=10)
-    scores.update(True, Answer(None, {}))
-    scores.update(True, Answer(True, {True: 1.0}))
+    scores.update(True, Prediction(None, {}))
+    scores.update(True, Prediction(True, {True: 1.0}))
     assert scores.values()["accuracy"] == 1.0
 
 
@@ -184,7 +184,7 @@ def test_scores_go_on_from_their_state() -> None:
     rng, answers = random.Random(1), []
     for _ in range(500):
         p = rng.random()
-        answers.append((rng.random() < p, Answer(p > 0.5, {True: p, False: 1 - p})))
+        answers.append((rng.random() < p, Prediction(p > 0.5, {True: p, False: 1 - p})))
     scores, twin = (Scores([metrics.F1(), metrics.ROCAUC(), metrics.LogLoss()], window=100) for _ in range(2))
     for y, answer in answers[:250]:
         scores.update(y, answer)
@@ -198,10 +198,10 @@ def test_scores_go_on_from_their_state() -> None:
 def test_other_metrics_than_the_checkpoints_begin_afresh() -> None:
     """Who changes the metrics gets those that were asked for."""
     old, new = Scores([metrics.Accuracy()], window=9), Scores([metrics.F1()], window=9)
-    old.update(True, Answer(True))
+    old.update(True, Prediction(True))
     new.restore(old.state())
     assert new.values() == {}
-    new.update(True, Answer(False))
+    new.update(True, Prediction(False))
     assert new.values() == {"f1": 0.0}
 
 
@@ -209,4 +209,4 @@ def test_a_metric_on_labels_asks_for_no_probabilities() -> None:
     """A model is asked for what is needed only: probabilities take longer."""
     lane = lane_of("binary", [{"use": "dummy.PriorClassifier"}], ["Accuracy"])
     assert isinstance(lane.champion.model, dummy.PriorClassifier)
-    assert lane.champion.ask({}).proba is None
+    assert lane.champion.predict({}).proba is None

@@ -47,7 +47,7 @@ def numbers(n: int, rng: random.Random, *, task: str = "binary", word: bool = Fa
 def shown(lane: Lane, count: int, **how: Any) -> list[Any]:
     """Show the lane so many events of seed 7."""
     rng = random.Random(7)
-    return [said for n in range(count) for said in lane.asked(numbers(n, rng, task=lane.settings.task, **how))]
+    return [said for n in range(count) for said in lane.on_event(numbers(n, rng, task=lane.settings.task, **how))]
 
 
 def members(lane: Lane) -> list[str]:
@@ -60,7 +60,7 @@ def test_the_cheap_portfolio_stands_from_the_first_event() -> None:
     lane = lane_with([{"use": "linear_model.ALMAClassifier"}], portfolio="cheap")
     shown(lane, 300)
     assert sorted([*members(lane), lane.champion.name]) == sorted([*NAMES, "first"])
-    assert lane.life.states["bayes"] == "arena"
+    assert lane.lifecycle.states["bayes"] == "arena"
 
 
 def test_a_champion_that_is_one_of_them_is_not_there_twice() -> None:
@@ -116,7 +116,7 @@ def test_a_place_whose_models_keep_raising_stays_empty() -> None:
         member = next((one for one in lane.shadows.members if one.place == "bad"), None)
         if member is not None:
             member.learn = lambda x, y: 1 / 0
-        said += lane.asked(each)
+        said += lane.on_event(each)
     left = [each for each in said if isinstance(each, Transition) and each.after == "gone"]
     assert len(left) == 4
     assert members(lane) == []
@@ -145,7 +145,7 @@ def test_one_is_begun_afresh_on_its_own_alarm() -> None:
     rng, said = random.Random(7), []
     for n in range(1200):
         each = numbers(n, rng)
-        said += lane.asked(each._replace(y=each.y if n < 800 else not each.y))
+        said += lane.on_event(each._replace(y=each.y if n < 800 else not each.y))
     afresh = [each for each in said if isinstance(each, Transition) and "its own error has risen" in each.reason]
     assert afresh
     assert {each.member for each in afresh} == {"bayes"}
@@ -160,7 +160,7 @@ def test_a_champion_whose_place_is_begun_afresh_serves_on() -> None:
     rng = random.Random(7)
     for n in range(900):
         each = numbers(n, rng)
-        lane.asked(each._replace(y=each.y if n < 800 else not each.y))
+        lane.on_event(each._replace(y=each.y if n < 800 else not each.y))
     fresh = lane.shadows.members if lane.champion.name == "first" else [lane.champion]
     assert any(member.place == "bayes" for member in fresh)
     assert next(each for each in [lane.champion, *lane.shadows.members] if each.name == "first").place == ""
@@ -174,11 +174,11 @@ def test_a_displaced_champion_with_a_place_stays() -> None:
     lane = Lane(settings, Reads("c"), watch=Watch(settings))
     said: list[Any] = []
     for n in range(400):
-        said += lane.asked(event(n, y=n % 2 == 0, c=n % 2 == 1, a=float(n % 2)))
+        said += lane.on_event(event(n, y=n % 2 == 0, c=n % 2 == 1, a=float(n % 2)))
     (swap,) = [each for each in said if isinstance(each, Promotion) and each.kind == "swap"]
     assert (swap.member, lane.champion.place) == ("bayes", "bayes")
     assert [(each.name, each.kind) for each in lane.shadows.members] == [("first", "standing")]
-    assert lane.life.states == {"bayes": "serving", "first": "arena"}
+    assert lane.lifecycle.states == {"bayes": "serving", "first": "arena"}
 
 
 def test_standing_shadows_take_no_room_from_recruits() -> None:
@@ -208,11 +208,11 @@ def test_a_lane_with_a_portfolio_goes_on_from_its_state() -> None:
     for at in range(50, 600, 97):
         lane, twin = fresh(), fresh()
         for each in events[:at]:
-            lane.asked(each)
+            lane.on_event(each)
         twin.restore(statetree.decode(statetree.encode(lane.state())))
         for each in events[at : at + 120]:
-            lane.asked(each)
-            twin.asked(each)
+            lane.on_event(each)
+            twin.on_event(each)
         assert statetree.digest(twin.state()) == statetree.digest(lane.state())
 
 
@@ -222,7 +222,7 @@ def test_a_standing_shadow_that_is_no_longer_configured_leaves() -> None:
     shown(lane, 20)
     other = lane_with([{"use": "tree.HoeffdingTreeClassifier"}], standing=[{**BAYES, "name": "other"}])
     other.restore(statetree.decode(statetree.encode(lane.state())))
-    other.asked(mixed(20, random.Random(1))._replace(x={"a": 0.0, "b": 0.0}))
+    other.on_event(mixed(20, random.Random(1))._replace(x={"a": 0.0, "b": 0.0}))
     assert [(each.name, each.kind) for each in other.shadows.members] == [("bayes", "recruit"), ("other", "standing")]
 
 
@@ -231,12 +231,12 @@ def test_a_shadow_of_naive_bayes_answers_as_the_champion_would(task: str) -> Non
     """Its quicker sum gives the same label, and the same probabilities to twelve digits; nothing before any class."""
     lane = lane_with([{"use": "naive_bayes.GaussianNB"}], task=task)
     model, rng = lane.champion.model, random.Random(9)
-    quick = lane.task.shadow_asker(model)
+    quick = lane.task.shadow_predictor(model)
     assert quick({"a": 1.0}).value is None
     for n in range(200):
         each = numbers(n, rng, task=task)
-        lane.asked(each)
-        own, other = lane.champion.ask(each.x), quick(each.x)
+        lane.on_event(each)
+        own, other = lane.champion.predict(each.x), quick(each.x)
         assert other.value == own.value
         assert (other.proba or {}) == pytest.approx(own.proba or {}, rel=1e-12)
 

@@ -12,7 +12,7 @@ from config.loading import build
 from config.settings import Settings
 from detectors.watch import Watch
 from learners.lane import Lane
-from learners.retraining.jobs import Job, Recruited
+from learners.retraining.jobs import Job, JobResult
 
 
 class Reads(base.Classifier):
@@ -83,7 +83,7 @@ def event(n: int, y: bool | None = True, **x: Any) -> AcceptedEvent:
 
 def shown(lane: Lane, count: int, **x: Any) -> list[Any]:
     """Show the lane so many events with these answers; what it said."""
-    return [said for n in range(lane.events, lane.events + count) for said in spoken(lane.asked(event(n, **x)))]
+    return [said for n in range(lane.events, lane.events + count) for said in spoken(lane.on_event(event(n, **x)))]
 
 
 def spoken(said: Iterable[Any]) -> list[Any]:
@@ -100,7 +100,7 @@ def job_of(lane: Lane) -> Job:
     """Let the champion be right, then wrong, until the lane wants recruits."""
     shown(lane, 50)
     for n in range(50, 100):
-        for said in lane.asked(event(n, c=False)):
+        for said in lane.on_event(event(n, c=False)):
             if isinstance(said, Job):
                 return said
     raise AssertionError("no job")
@@ -110,7 +110,7 @@ def contested(*models: base.Estimator, **more: Any) -> Lane:
     """A lane with shadows, just admitted."""
     recruits = [{"on": "last", "events": 10 + n} for n in range(len(models))]
     lane = lane_of(retrain={"recruits": recruits}, **more)
-    lane.admit(Recruited(job_of(lane).id, models))
+    lane.admit(JobResult(job_of(lane).id, models))
     return lane
 
 

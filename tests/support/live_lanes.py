@@ -11,7 +11,7 @@ from detectors.watch import Watch
 from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.jobs import Job, Recruited, retrain
+from learners.retraining.jobs import Job, JobResult, retrain
 from support.lanes import QUICK, Reads, digest
 
 LIVE: dict[str, Any] = {
@@ -77,18 +77,18 @@ class Driver:
 
     def take(self, each: AcceptedEvent, late: AcceptedEvent | None) -> None:
         """One event, the late label that comes after it, and the jobs that are due."""
-        self.said += self.lane.asked(each._replace(y=None) if each.offset % 3 == 0 else each)
+        self.said += self.lane.on_event(each._replace(y=None) if each.offset % 3 == 0 else each)
         if late is not None and late.offset % 3 == 0:
-            self.said += self.lane.labelled(late.id, late.y)
+            self.said += self.lane.on_label(late.id, late.y)
         for under_way in list(self.lane.jobs.under_way.values()):
             if self.lane.events >= under_way.job.event + self.admit_after:
                 self.lane.admit(self.recruited(under_way.job))
 
-    def recruited(self, job: Job) -> Recruited:
+    def recruited(self, job: Job) -> JobResult:
         """The models that a job gives: the same whenever it is carried out."""
         longest = max((plan.runs for plan in job.plans), key=lambda runs: sum(run.end - run.start for run in runs))
         events = [self.log[run.partition, n] for run in longest for n in range(run.start, run.end)]
-        return Recruited(job.id, retrain(job, events, self.lane.settings.model))
+        return JobResult(job.id, retrain(job, events, self.lane.settings.model))
 
     def run(self, events: Iterable[AcceptedEvent]) -> "Driver":
         """All the events in turn."""

@@ -9,11 +9,11 @@ import orjson
 from anabranch.messages import ModelUpdate, TrainedOn, decode
 from config.loading import build
 from config.settings import Settings
-from consumers.jobs import InlineRecruiter
+from consumers.jobs import InlineRunner
 from consumers.loop import LearningLoop
-from consumers.owner import PLAIN, First, Gain, Ports
+from consumers.owner import PLAIN, First, Ports, StartOptions
 from consumers.stores import MemoryStore
-from evaluation.simulation.world import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from evaluation.simulation.world import FrozenClock, MemoryLog, MemorySink, MemorySource
 from learners.models import catalogue
 from support.streams import rows
 
@@ -52,16 +52,16 @@ def ports_on(log: MemoryLog, settings: Settings, *, source: MemorySource | None 
     source, store = source or MemorySource(log, "events"), MemoryStore()
     ports = Ports(
         source=source,
-        outlet=MemoryOutlet(log),
+        sink=MemorySink(log),
         stores=lambda scope: store,
-        recruiters=lambda scope: InlineRecruiter(settings, reader=source),
+        runners=lambda scope: InlineRunner(settings, reader=source),
         clock=FrozenClock(),
     )
     return replace(ports, **others)
 
 
 def loop_on(
-    log: MemoryLog, store: MemoryStore, settings: Settings | None = None, *, how: Gain = PLAIN, **ports: Any
+    log: MemoryLog, store: MemoryStore, settings: Settings | None = None, *, how: StartOptions = PLAIN, **ports: Any
 ) -> LearningLoop:
     """A loop on that log and store."""
     settings = settings or settings_of()

@@ -8,7 +8,7 @@ from anabranch.kafka.clients import producer
 from anabranch.messages import ArtifactPointer, ModelUpdate, TrainedOn, encode
 from config.loading import build
 from consumers.announcer import Announcer, update_key
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.kafka.sink import KafkaSink
 from consumers.timing import SystemClock
 from learners.emitted import Promotion
 
@@ -32,8 +32,8 @@ class Publisher:
             {"name": name, "task": "binary", "model": model, "topics": {"prefix": prefix}, "kafka": self.kafka}
         )
         self.topic = self.settings.topics.name("updates")
-        self.outlet = KafkaOutlet(producer(self.kafka))
-        self.announcer = Announcer(self.settings, scope="global", outlet=self.outlet, clock=SystemClock())
+        self.sink = KafkaSink(producer(self.kafka))
+        self.announcer = Announcer(self.settings, scope="global", sink=self.sink, clock=SystemClock())
 
     def announce(self, version: int, **changes: Any) -> ModelUpdate:
         model = dummy.PriorClassifier()
@@ -50,5 +50,5 @@ class Publisher:
 
     def say(self, update: ModelUpdate, *, key: str | None = None) -> None:
         """Put an update on the topic."""
-        self.outlet.send(self.topic, key=key or update_key(update), value=encode(update))
-        self.outlet.flush()
+        self.sink.send(self.topic, key=key or update_key(update), value=encode(update))
+        self.sink.flush()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from river import dummy, metrics, tree
 
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from benchmarks.accuracy import generators, jobs, measures, one_pass, our_pass
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.aims import ARF, CHEAP, EIGHT, aims
@@ -67,8 +67,8 @@ def test_hits_survive_packing() -> None:
 
 def test_the_measures_are_rivers() -> None:
     """Accuracy and kappa as River computes them; Brier's score of a sure miss is 1."""
-    served = [(True, Answer(True, {True: 0.8, False: 0.2})), (False, Answer(True, {True: 1.0}))] * 10
-    served.append((False, Answer(False, {False: 1.0})))
+    served = [(True, Prediction(True, {True: 0.8, False: 0.2})), (False, Prediction(True, {True: 1.0}))] * 10
+    served.append((False, Prediction(False, {False: 1.0})))
     found = measures.of_labels(served, with_hits=False)
     accuracy, kappa = metrics.Accuracy(), metrics.CohenKappa()
     for y, answer in served:

@@ -92,11 +92,11 @@ def test_a_lane_of_recommenders_goes_on_from_its_state(use: str) -> None:
     settings = settings_of(use, shadows={"portfolio": "cheap"})
     lane, twin = (Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings)) for _ in range(2))
     for each in ratings(300):
-        lane.asked(each)
+        lane.on_event(each)
     twin.restore(statetree.decode(statetree.encode(lane.state())))
     for each in ratings(400)[300:]:
-        lane.asked(each)
-        twin.asked(each)
+        lane.on_event(each)
+        twin.on_event(each)
     assert statetree.digest(lane.state()) == statetree.digest(twin.state())
     assert lane.scores.values()["mae"] < 2.0
 
@@ -130,7 +130,7 @@ def test_factorization_machines_race_with_them() -> None:
     )
     lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
     for each in ratings(300):
-        lane.asked(each)
+        lane.on_event(each)
     assert [member.name for member in lane.shadows.members] == ["machine"]
     assert lane.shadows.members[0].contest.events == 299
 

@@ -14,16 +14,16 @@ from anabranch.kafka.clients import producer
 from anabranch.messages import ModelUpdate, Transition
 from config.loading import build
 from config.settings import Settings
-from consumers.jobs import InlineRecruiter
-from consumers.kafka.outlet import KafkaOutlet
+from consumers.jobs import InlineRunner
 from consumers.kafka.reader import KafkaLogReader
+from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource
 from consumers.kafka.topics import create
 from consumers.loop import LearningLoop
 from consumers.owner import Ports
 from consumers.stores import MemoryStore
 from consumers.timing import SystemClock
-from learners.retraining.jobs import Job, Recruited
+from learners.retraining.jobs import Job, JobResult
 from support.loops import first_of, log_of, ports_on
 
 TREE = {"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}
@@ -57,7 +57,7 @@ class Spoiled(tree.HoeffdingTreeClassifier):
         return {label: 1 - p for label, p in proba.items()}
 
 
-class Plants(InlineRecruiter):
+class Plants(InlineRunner):
     """Hands over models of this class, trained as the job says, in place of the recruits."""
 
     def __init__(self, *arguments: Any, planted: type[base.Classifier], **named: Any) -> None:
@@ -68,7 +68,7 @@ class Plants(InlineRecruiter):
         """Train the planted ones."""
         super().submit(job)
         at, recruited = self.waiting.pop()
-        self.waiting.append((at, Recruited(recruited.job_id, tuple(self.planted() for _ in recruited.models))))
+        self.waiting.append((at, JobResult(recruited.job_id, tuple(self.planted() for _ in recruited.models))))
 
 
 def stream(events: int, *, change: int, rng: random.Random) -> Iterator[bytes]:
@@ -106,7 +106,7 @@ def run(
     ports = ports_on_kafka(settings, values) if kafka else ports_on(log_of(values), settings)
     if planted is not None:
         reader = KafkaLogReader(settings) if kafka else ports.source
-        ports.recruiters = lambda scope: Plants(settings, reader=reader, planted=planted)
+        ports.runners = lambda scope: Plants(settings, reader=reader, planted=planted)
     LearningLoop(settings, first=first_of(settings), ports=ports, listener=said.append).run(until_end=True)
     return said
 
@@ -127,9 +127,9 @@ def ports_on_kafka(settings: Settings, values: Iterator[bytes]) -> Ports:
     assert not publisher.flush(30)
     return Ports(
         source=KafkaSource(settings),
-        outlet=KafkaOutlet(producer(settings.kafka)),
+        sink=KafkaSink(producer(settings.kafka)),
         stores=lambda scope: store,
-        recruiters=lambda scope: InlineRecruiter(settings, reader=KafkaLogReader(settings)),
+        runners=lambda scope: InlineRunner(settings, reader=KafkaLogReader(settings)),
         clock=SystemClock(),
     )
 

@@ -5,9 +5,9 @@ a broker and a disk do on a bad day, at moments that a `Schedule` draws from one
 them.
 """
 
-from evaluation.simulation.world.faulty_log import FaultyOutlet, FaultySource
+from evaluation.simulation.world.faulty_log import FaultySink, FaultySource
 from evaluation.simulation.world.faulty_stores import Bucket, Disk, FaultyFiles, FaultyObjects, FaultyStore, FileDisk
-from evaluation.simulation.world.memory_log import FrozenClock, MemoryControl, MemoryLog, MemoryOutlet, MemorySource
+from evaluation.simulation.world.memory_log import FrozenClock, MemoryControl, MemoryLog, MemorySink, MemorySource
 from evaluation.simulation.world.processes import Crash, Dying, Process, Schedule, Step
 
 __all__ = [
@@ -17,14 +17,14 @@ __all__ = [
     "Dying",
     "FaultyFiles",
     "FaultyObjects",
-    "FaultyOutlet",
+    "FaultySink",
     "FaultySource",
     "FaultyStore",
     "FileDisk",
     "FrozenClock",
     "MemoryControl",
     "MemoryLog",
-    "MemoryOutlet",
+    "MemorySink",
     "MemorySource",
     "Process",
     "Schedule",

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from anabranch.errors import KafkaUnavailable, OwnershipLost, SessionExpired
 from anabranch.events import Record
 from consumers.ports import Owners, Positions, Sent
-from evaluation.simulation.world.memory_log import FrozenClock, MemoryLog, MemoryOutlet, MemorySource
+from evaluation.simulation.world.memory_log import FrozenClock, MemoryLog, MemorySink, MemorySource
 from evaluation.simulation.world.processes import Process
 
 BATCH_MAX = 48
@@ -37,7 +37,7 @@ class FaultySource(MemorySource):
     def _gain(self, partitions: Sequence[int]) -> None:
         committed = self.process.act("read commits", lambda: self.log.committed_of(partitions, self.topic))
         self.joined = True
-        self.positions |= self.owners.gained(self._named(partitions), committed)
+        self.positions |= self.owners.assigned(self._named(partitions), committed)
 
     @property
     def is_displaced(self) -> bool:
@@ -97,7 +97,7 @@ def _unknown() -> NoReturn:
     raise SessionExpired("the commit failed: whether this process still owns the model is unknown")
 
 
-class FaultyOutlet(MemoryOutlet):
+class FaultySink(MemorySink):
     """Messages wait until they are flushed; a crash loses the last of them, and the broker may be away."""
 
     def __init__(self, log: MemoryLog, *, process: Process) -> None:

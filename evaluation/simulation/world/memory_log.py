@@ -136,7 +136,7 @@ class MemorySource:
 
     def _gain(self, partitions: Sequence[int]) -> None:
         self.joined = True
-        self.positions |= self.owners.gained(self._named(partitions), self.log.committed_of(partitions, self.topic))
+        self.positions |= self.owners.assigned(self._named(partitions), self.log.committed_of(partitions, self.topic))
 
     def _named(self, numbers: Iterable[int]) -> list[Partition]:
         return [Partition(self.topic, each) for each in numbers]
@@ -147,7 +147,7 @@ class MemorySource:
         if self not in self.log.members:
             self.log.join(self)
         share = self.log.share_of(self)
-        self._drop([each for each in self.positions if each.number not in share], self.owners.released)
+        self._drop([each for each in self.positions if each.number not in share], self.owners.revoked)
         for each in share:
             if Partition(self.topic, each) not in self.positions and each not in self.log.owners:
                 self.log.owners[each] = self
@@ -244,7 +244,7 @@ class MemorySource:
                     yield record
 
 
-class MemoryOutlet:
+class MemorySink:
     """Publishes to a log in memory."""
 
     def __init__(self, log: MemoryLog) -> None:

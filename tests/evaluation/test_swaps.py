@@ -8,23 +8,25 @@ import orjson
 import pytest
 from river.datasets import synth
 
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from anabranch.messages import TrainedOn
 from config.loading import build
 from evaluation.backtest import Backtest
-from evaluation.hindsight import Hindsight, LaneHindsight
 from evaluation.simulation.world import FrozenClock
+from evaluation.swaps import LaneSwapEvaluation, SwapEvaluation
 from learners.models import catalogue
 from learners.models.tasks import zero_one
 
-RIGHT, WRONG = Answer(True), Answer(False)
+RIGHT, WRONG = Prediction(True), Prediction(False)
 
 
-def judged(*, displaced: Callable[[int], Answer], served: Callable[[int], Answer], events: int) -> Hindsight:
+def judged(
+    *, displaced: Callable[[int], Prediction], served: Callable[[int], Prediction], events: int
+) -> SwapEvaluation:
     """One swap, then so many events that are true."""
-    hindsight = Hindsight(zero_one, span_events=100)
+    hindsight = SwapEvaluation(zero_one, span_events=100)
     count = itertools.count()
-    hindsight.swapped(ask=lambda x: displaced(next(count)), learn=lambda x, y: None)
+    hindsight.swapped(predict=lambda x: displaced(next(count)), learn=lambda x, y: None)
     for n in range(events):
         hindsight.update({}, True, served(n))
     return hindsight
@@ -55,8 +57,8 @@ def test_a_swap_without_enough_events_after_it_is_not_judged() -> None:
 def test_the_displaced_model_goes_on_learning() -> None:
     """Kept running means that it learns each event after it was asked."""
     seen: list[Any] = []
-    hindsight = Hindsight(zero_one, span_events=2)
-    hindsight.swapped(ask=lambda x: Answer(len(seen)), learn=lambda x, y: seen.append((x, y)))
+    hindsight = SwapEvaluation(zero_one, span_events=2)
+    hindsight.swapped(predict=lambda x: Prediction(len(seen)), learn=lambda x, y: seen.append((x, y)))
     for n in range(3):
         hindsight.update({"n": n}, n, WRONG)
     assert seen == [({"n": 0}, 0), ({"n": 1}, 1)]
@@ -72,7 +74,7 @@ def test_looking_back_changes_nothing_of_the_lane() -> None:
     assert (found.swaps, found.judged, found.wrong) == (1, 1, 0)
 
 
-def sea(*, watched: bool) -> tuple[dict[str, Any], Hindsight]:
+def sea(*, watched: bool) -> tuple[dict[str, Any], SwapEvaluation]:
     """GaussianNB on SEA with one change, with and without hindsight."""
     settings = build({"name": "sea", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}})
     stream = itertools.chain(*(itertools.islice(synth.SEA(variant=v, seed=v), 2500) for v in (2, 3)))
@@ -80,11 +82,11 @@ def sea(*, watched: bool) -> tuple[dict[str, Any], Hindsight]:
         orjson.dumps({"id": f"e{n}", "ts": 1.6e9 + n, "features": {str(name): x[name] for name in x}, "label": y})
         for n, (x, y) in enumerate(stream)
     ]
-    looking_back: list[LaneHindsight] = []
+    looking_back: list[LaneSwapEvaluation] = []
 
     def observer(event: Any, served: Any, answers: Any, lane: Any) -> None:
         if not looking_back:
-            looking_back.append(LaneHindsight(lane.task, clock=FrozenClock()))
+            looking_back.append(LaneSwapEvaluation(lane.task, clock=FrozenClock()))
         looking_back[0](event, served, answers, lane)
 
     run = Backtest(
@@ -95,4 +97,4 @@ def sea(*, watched: bool) -> tuple[dict[str, Any], Hindsight]:
         clock=FrozenClock(),
         observer=observer if watched else None,
     )
-    return run.run(), looking_back[0].hindsight if looking_back else Hindsight(zero_one)
+    return run.run(), looking_back[0].hindsight if looking_back else SwapEvaluation(zero_one)

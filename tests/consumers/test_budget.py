@@ -7,7 +7,7 @@ from river import base
 
 from anabranch.messages import ModelReport, TrainedOn, Transition, decode
 from config.loading import build
-from consumers.costs import CHANGE_EVENTS, SAMPLED, Costs
+from consumers.budget import CHANGE_EVENTS, SAMPLED, ComputeBudget
 from consumers.stores import MemoryStore
 from consumers.timing import SystemClock
 from detectors.watch import Watch
@@ -36,24 +36,24 @@ class Takes(base.Classifier):
         CLOCK.advance(self.us / 1e6)
 
 
-def lane_of(*shadows_us: float, **more: Any) -> tuple[Lane, Costs]:
+def lane_of(*shadows_us: float, **more: Any) -> tuple[Lane, ComputeBudget]:
     """A lane whose champion takes 10 µs for each half, with shadows that take longer."""
     settings = build({**QUICK, "detectors": {}, **more})
     lane = Lane(settings, Takes(10.0), watch=Watch(settings))
-    lane.asked(event(0))
+    lane.on_event(event(0))
     for n, us in enumerate(shadows_us):
         member = Member(f"s{n}", Takes(us), kind="standing", task=lane.task, trained_on=TrainedOn(), since=0)
         lane.shadows.enter(member, reason="")
-    return lane, Costs(settings, clock=CLOCK)
+    return lane, ComputeBudget(settings, clock=CLOCK)
 
 
-def run(lane: Lane, costs: Costs, events: int) -> list[Any]:
+def run(lane: Lane, costs: ComputeBudget, events: int) -> list[Any]:
     """Batches of 100 with what follows each."""
     said: list[Any] = []
     for _ in range(0, events, 100):
         for number in range(lane.events, lane.events + 100):
             with costs.measured(lane) if costs.on and costs.is_due() else nullcontext():
-                said += lane.asked(event(number))
+                said += lane.on_event(event(number))
         change = costs.change(lane)
         if change is not None:
             said += lane.measured(every=change.every, too_slow=change.too_slow)
@@ -150,7 +150,7 @@ def test_who_was_too_slow_still_is_after_a_restart() -> None:
     """Until somebody has been measured again, what is known stays."""
     lane, _ = lane_of(2000.0, constraints={"max_predict_us": 100.0})
     lane.measured(every={}, too_slow={"s0": 2000.0})
-    run(lane, Costs(lane.settings, clock=CLOCK), CHANGE_EVENTS)
-    change = Costs(lane.settings, clock=CLOCK).change(lane)
+    run(lane, ComputeBudget(lane.settings, clock=CLOCK), CHANGE_EVENTS)
+    change = ComputeBudget(lane.settings, clock=CLOCK).change(lane)
     assert change is None
     assert lane.constraints.too_slow.keys() == {"s0"}

@@ -9,7 +9,7 @@ from config.settings import Settings
 from consumers.jobs import ATTEMPTS, outcome
 from consumers.ports import LogReader
 from evaluation.simulation.world import Process
-from learners.retraining.jobs import Job, Recruited
+from learners.retraining.jobs import Job, JobResult
 
 TURNS_MAX = 6
 """Batches that a job may take."""
@@ -31,7 +31,7 @@ class _Run:
     attempt: int = 1
 
 
-class SimulatedRecruiter:
+class SimulatedRunner:
     """Carries jobs out after some turns, which the schedule draws; it also decides which of them die.
 
     Args:
@@ -55,9 +55,9 @@ class SimulatedRecruiter:
     def _start(self, job: Job) -> None:
         self.runs.append(_Run(job, turns_left=self.schedule.rng.randint(0, TURNS_MAX)))
 
-    def finished(self, event: int) -> list[Recruited]:
+    def finished(self, event: int) -> list[JobResult]:
         """Those whose turns are over, and those that have died twice."""
-        done: list[Recruited] = []
+        done: list[JobResult] = []
         for run in list(self.runs):
             run.turns_left -= 1
             if run.turns_left < 0:
@@ -65,19 +65,19 @@ class SimulatedRecruiter:
         self.inputs += [Input(event, recruited.job_id, recruited.failure, recruited.failures) for recruited in done]
         return done
 
-    def _end(self, run: _Run) -> list[Recruited]:
+    def _end(self, run: _Run) -> list[JobResult]:
         if self.schedule.rng.random() < 0.2 and self.schedule.take_fault():
             return self._die(run)
         self.runs.remove(run)
         return [self.process.act(f"finish {run.job.id}", lambda: outcome(run.job, self.reader, self.settings))]
 
-    def _die(self, run: _Run) -> list[Recruited]:
+    def _die(self, run: _Run) -> list[JobResult]:
         self.schedule.note(self.process.name, run.job.id, f"the job dies, attempt {run.attempt}")
         run.attempt += 1
         if run.attempt <= ATTEMPTS:
             return []
         self.runs.remove(run)
-        return [Recruited(run.job.id, failure="retraining ended twice")]
+        return [JobResult(run.job.id, failure="retraining ended twice")]
 
     def keep(self, job_ids: Collection[str]) -> None:
         """Jobs that were given up come back to nobody."""

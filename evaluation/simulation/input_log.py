@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from consumers.ports import Committed, Positions, Store
-from evaluation.simulation.recruiting import Input
+from evaluation.simulation.runner import Input
 from evaluation.simulation.world import MemoryLog
 from evaluation.simulation.world.faulty_stores import Entry
 
@@ -28,7 +28,7 @@ class Past:
         return Past(list(self.inputs), self.rebuilt_from)
 
 
-class Journal:
+class InputLog:
     """A store that also knows the past of each checkpoint, which the checkpoint does not say.
 
     Args:
@@ -73,7 +73,7 @@ class Journal:
 
 
 @dataclass
-class WitnessedLog(MemoryLog):
+class ObservedLog(MemoryLog):
     """A log that looks at every commit: its blob must be durable, and it must follow the one before.
 
     Args:

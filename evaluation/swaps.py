@@ -4,10 +4,10 @@ What a swap displaced is kept running beside what is served, on the same events.
 one, the swap was wrong. A swap with fewer events after it is not judged.
 
 >>> from learners.models.tasks import zero_one
->>> hindsight = Hindsight(zero_one, span_events=3)
->>> hindsight.swapped(ask=lambda x: Answer(True), learn=lambda x, y: None)
+>>> hindsight = SwapEvaluation(zero_one, span_events=3)
+>>> hindsight.swapped(predict=lambda x: Prediction(True), learn=lambda x, y: None)
 >>> for y in (True, True, False):
-...     hindsight.update({}, y, Answer(False))  # what is served now is right once, what was displaced twice
+...     hindsight.update({}, y, Prediction(False))  # what is served now is right once, what was displaced twice
 >>> hindsight.swaps, hindsight.judged, hindsight.wrong
 (1, 1, 1)
 """
@@ -19,30 +19,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anabranch import statetree
-from anabranch.events import AcceptedEvent, Answer
+from anabranch.events import AcceptedEvent, Prediction
 from anabranch.values import NUMBER_MAX
 from consumers.ports import Clock
 from learners.arena.members import Member
 from learners.lane import Lane
-from learners.models.fence import Asker, is_fault
+from learners.models.fence import Predictor, is_fault
 from learners.models.tasks import Task
 
 SPAN_EVENTS = 1000
 
-Loss = Callable[[Any, Answer], float]
+Loss = Callable[[Any, Prediction], float]
 
 
 @dataclass(slots=True)
 class _Trial:
     """A displaced model on its own, and how much more it loses than what is served."""
 
-    ask: Asker
+    predict: Predictor
     learn: Callable[[Any, Any], Any]
     left: int
     excess: float = 0.0
 
 
-class Hindsight:
+class SwapEvaluation:
     """Judges each swap once `span_events` have passed.
 
     Args:
@@ -55,16 +55,16 @@ class Hindsight:
         self.trials: list[_Trial] = []
         self.swaps = self.judged = self.wrong = 0
 
-    def swapped(self, *, ask: Asker, learn: Callable[[Any, Any], Any]) -> None:
+    def swapped(self, *, predict: Predictor, learn: Callable[[Any, Any], Any]) -> None:
         """A model was displaced; it must be nobody else's from now on."""
         self.swaps += 1
-        self.trials.append(_Trial(ask, learn, self.span_events))
+        self.trials.append(_Trial(predict, learn, self.span_events))
 
-    def update(self, x: Any, y: Any, served: Answer) -> None:
+    def update(self, x: Any, y: Any, served: Prediction) -> None:
         """The next event, and what was answered for it."""
         for trial in list(self.trials):
             try:
-                trial.excess += self.loss(y, trial.ask(x)) - self.loss(y, served)
+                trial.excess += self.loss(y, trial.predict(x)) - self.loss(y, served)
                 trial.learn(x, y)
             except BaseException as error:
                 if not is_fault(error):
@@ -80,7 +80,7 @@ class Hindsight:
         self.wrong += trial.excess < 0
 
 
-class LaneHindsight:
+class LaneSwapEvaluation:
     """Hindsight on a lane's swaps, as an observer of it.
 
     Args:
@@ -88,7 +88,7 @@ class LaneHindsight:
     """
 
     def __init__(self, task: Task, *, clock: Clock, trusted: tuple[str, ...] = ()) -> None:
-        self.hindsight = Hindsight(loss_of(task))
+        self.hindsight = SwapEvaluation(loss_of(task))
         self.task = task
         self.clock = clock
         self.trusted = trusted
@@ -96,7 +96,7 @@ class LaneHindsight:
         self._lane: Lane | None = None
         self._champion: Member | None = None
 
-    def __call__(self, event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: Lane) -> None:
+    def __call__(self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
         """The lane has learned an event."""
         if self._lane is lane and not self.hindsight.trials and self._champion is lane.champion:
             return
@@ -111,7 +111,7 @@ class LaneHindsight:
     def _displaced(self, member: Member) -> None:
         """A copy of it runs on: the member itself may come back, or leave."""
         model = statetree.decode(statetree.encode(member.model, trusted=self.trusted), trusted=self.trusted)
-        self.hindsight.swapped(ask=self.task.asker(model), learn=model.learn_one)
+        self.hindsight.swapped(predict=self.task.predictor(model), learn=model.learn_one)
 
 
 def loss_of(task: Task) -> Loss:
@@ -119,7 +119,7 @@ def loss_of(task: Task) -> Loss:
     return _error if task.kind == "regression" else task.loss
 
 
-def _error(y: float, answer: Answer) -> float:
+def _error(y: float, answer: Prediction) -> float:
     return NUMBER_MAX if answer.unusable else abs(y - (answer.value or 0.0))
 
 
@@ -154,7 +154,7 @@ class Trace:
         self._losses: deque[float] = deque(maxlen=window)
         self._sum = 0.0
 
-    def __call__(self, event: AcceptedEvent, served: Answer, answers: Mapping[str, Answer], lane: Lane) -> None:
+    def __call__(self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
         """The lane has learned an event."""
         self.events = lane.events
         self._roll(loss_of(lane.task)(event.y, served))

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from anabranch.events import Answer
+from anabranch.events import Prediction
 from config.settings import Settings
 from consumers.ports import Clock
 from learners.arena.members import Member
@@ -41,26 +41,26 @@ class Times:
     """The last times of one member, in seconds; what counts is the median."""
 
     def __init__(self) -> None:
-        self.ask: deque[float] = deque(maxlen=SAMPLES_MAX)
+        self.predict: deque[float] = deque(maxlen=SAMPLES_MAX)
         self.learn: deque[float] = deque(maxlen=SAMPLES_MAX)
 
     @property
     def known(self) -> bool:
         """Whether there are enough of them."""
-        return min(len(self.ask), len(self.learn)) >= SAMPLES_MIN
+        return min(len(self.predict), len(self.learn)) >= SAMPLES_MIN
 
     @property
     def ask_us(self) -> float:
         """A prediction, in microseconds."""
-        return 1e6 * statistics.median(self.ask)
+        return 1e6 * statistics.median(self.predict)
 
     @property
     def total_s(self) -> float:
         """An event, in seconds."""
-        return statistics.median(self.ask) + statistics.median(self.learn)
+        return statistics.median(self.predict) + statistics.median(self.learn)
 
 
-class Costs:
+class ComputeBudget:
     """Measures members while they work, and decides who takes part in which share of the events."""
 
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
@@ -86,11 +86,11 @@ class Costs:
         finally:
             lane.timed = None
 
-    def ask(self, member: Member, x: Any) -> Answer:
+    def predict(self, member: Member, x: Any) -> Prediction:
         """Have a member predict, and take the time."""
         began_s = self.clock.monotonic_s()
-        answer = member.ask(x)
-        self._times(member).ask.append(self.clock.monotonic_s() - began_s)
+        answer = member.predict(x)
+        self._times(member).predict.append(self.clock.monotonic_s() - began_s)
         return answer
 
     def learn(self, member: Member, x: Any, y: Any) -> None:

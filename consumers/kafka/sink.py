@@ -10,12 +10,12 @@ from anabranch.errors import KafkaUnavailable
 from anabranch.kafka.clients import SLICE_S, publisher
 from anabranch.kafka.faults import with_words
 from consumers.ports import Sent
-from consumers.timing import Patience
+from consumers.timing import Deadline
 
 FLUSH_S = 60.0
 
 
-class KafkaOutlet:
+class KafkaSink:
     """An idempotent producer whose failures are raised at the next flush.
 
     Args:
@@ -73,7 +73,7 @@ class KafkaOutlet:
         Raises:
             KafkaUnavailable: something was not.
         """
-        patience = Patience(FLUSH_S, stopping=self.stopping)
+        patience = Deadline(FLUSH_S, stopping=self.stopping)
         while (left := self.producer.flush(patience.left_s(SLICE_S))) and patience.left_s(SLICE_S):
             pass
         if left or self.failure:
