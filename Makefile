@@ -43,7 +43,7 @@ faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that n
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
 golden: $(READY) ## write what the golden runs say anew, after a change that is meant to change it; the diff shows what
-	@PYTHONPATH=tests $(BIN)/python -m tests.whole.test_golden_runs $(ARGS)
+	@PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m tests.whole.test_golden_runs $(ARGS)
 
 kafka: $(READY) ## run a real Apache Kafka in the foreground; needs Java and Maven
 	@exec $(BIN)/python -m commands.brokers.local $(ARGS)

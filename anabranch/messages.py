@@ -177,7 +177,7 @@ class MemberReport(Message):
     name: str
     kind: Literal["champion", "recruit", "displaced", "standing"]
     loss: float = Field(description="mean bounded loss over the scores' window")
-    every: int = Field(default=1, description="it takes part in every so many events; 0: paused, beyond the budget")
+    stride: int = Field(default=1, description="it takes part in one of so many events; 0: paused, beyond the budget")
     unusable: float = Field(default=0.0, description="share of its answers that could not be used, lately")
     verdict: Verdict | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from config.settings import Settings
 from evaluation.files import Files
 
-_PARAMETERS = {"schedule": ("every", "cron"), "threshold": ("over",)}
+_PARAMETERS = {"schedule": ("every", "cron"), "threshold": ("window_time",)}
 
 
 def warn(settings: Settings, files: Files) -> None:

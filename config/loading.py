@@ -7,8 +7,8 @@
 ... except ValidationError as error:
 ...     for place, said in in_words(error.errors()):
 ...         print(".".join(place), said)
-loss is to be 'zero-one', 'brier', 'log', 'absolute' or 'squared', not 'bier'
-min_gain is to be less than 1, not 3
+loss must be 'zero-one', 'brier', 'log', 'absolute' or 'squared', not 'bier'
+min_gain must be less than 1, not 3
 """
 
 import difflib
@@ -27,6 +27,9 @@ from anabranch.errors import ConfigError
 from config.settings import Section, Settings
 
 PREFIX = Settings.model_config["env_prefix"]
+RENAMED = {"least": "min_distance", "over": "window_time", "persists": "consecutive_checks"}
+"""Keys that had another name before 0.2, by that name."""
+
 _SECRET = re.compile(r"\$\{(env|file):([^}]+)\}")
 
 
@@ -103,12 +106,14 @@ def _explained(error: ValidationError, *, within: type[BaseModel] = Settings) ->
 
 def _link(words: str) -> str:
     """A sentence of the key, or one of its own after it."""
-    return " " if words.startswith("is ") else ": "
+    return " " if words.startswith(("is ", "must ")) else ": "
 
 
 def _unknown(names: list[str], *, said: str = "", within: type[BaseModel] = Settings) -> str:
     """What to write instead of the key at `names`, which the user wrote as `said`."""
     known = _keys_at(within, names[:-1])
+    if RENAMED.get(names[-1]) in known:
+        return f"unknown key `{said or '.'.join(names)}`: it is called `{RENAMED[names[-1]]}` now"
     near = difflib.get_close_matches(names[-1], known, n=1, cutoff=0.4)
     hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(known))}"
     return f"unknown key `{said or '.'.join(names)}`; {hint}"
@@ -212,7 +217,7 @@ def _said(place: Place, several: list[Any]) -> str:
     if len(wanted) < len(several):
         said: str = first["msg"].removeprefix("Value error, ")
         return said
-    return f"is to be {' or '.join(dict.fromkeys(wanted))}{_but_is(place, first['input'])}"
+    return f"must be {' or '.join(dict.fromkeys(wanted))}{_but_is(place, first['input'])}"
 
 
 def _but_is(place: Place, value: Any) -> str:

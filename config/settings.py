@@ -243,7 +243,7 @@ class ArenaSettings(Section):
 
 
 class ConstraintsSettings(Section):
-    """What a winner must measure up to before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
+    """What a winner must satisfy before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, Annotated[float, Field(allow_inf_nan=False)]]

@@ -425,7 +425,7 @@ class Owner:
             self._emit(self.lane.retrain_asked(each))
         change = self.budget.change(self.lane)
         if change is not None:
-            self._emit(self.lane.measured(every=change.every, too_slow=change.too_slow))
+            self._emit(self.lane.measured(stride=change.stride, too_slow=change.too_slow))
         if done or asked or change is not None:
             self.checkpoint()
         self.runner.keep(self.lane.jobs.under_way)

@@ -38,8 +38,10 @@ class DistributionSettings(Section):
     reference_events: int = Field(2000, ge=200, le=20_000, description="the champion's first, after it went live")
     window: int = Field(500, ge=200, le=20_000, description="the newest, looked at four times a window")
     rate: float = Field(0.001, gt=0, lt=1, description="false discoveries among all discoveries (Benjamini-Yekutieli)")
-    least: float | None = Field(None, ge=0, description="a smaller distance does not count; each test has a default")
-    persists: int = Field(2, ge=1, description="looks in a row at which a feature must have moved")
+    min_distance: float | None = Field(
+        None, ge=0, description="a smaller distance does not count; each test has a default"
+    )
+    consecutive_checks: int = Field(2, ge=1, description="checks in a row at which a feature must have moved")
     every_nth: int = Field(1, ge=1, description="look at each n-th event only")
 
 
@@ -113,32 +115,32 @@ class DistributionSignal:
         moved = [
             look
             for look, sure in zip(looks, significant, strict=True)
-            if sure and look.distance.statistic >= self._least(look.test)
+            if sure and look.distance.statistic >= self._min_distance(look.test)
         ]
         self.streaks = {(look.feature, look.test): self.streaks.get((look.feature, look.test), 0) + 1 for look in moved}
-        if self.settings.persists not in self.streaks.values():
+        if self.settings.consecutive_checks not in self.streaks.values():
             return None
-        lasting = [look for look in moved if self.streaks[look.feature, look.test] >= self.settings.persists]
-        lasting.sort(key=lambda look: (-look.distance.statistic / max(self._least(look.test), 1e-9), look[:2]))
+        lasting = [look for look in moved if self.streaks[look.feature, look.test] >= self.settings.consecutive_checks]
+        lasting.sort(key=lambda look: (-look.distance.statistic / max(self._min_distance(look.test), 1e-9), look[:2]))
         told = tuple(self._told(look, columns[look.feature]) for look in lasting[:NAMED_MAX])
         return Shift(told[0].statistic, told[0].threshold, self._window_events, told)
 
-    def _least(self, test: str) -> float:
-        own = self.settings.least
+    def _min_distance(self, test: str) -> float:
+        own = self.settings.min_distance
         return LEAST[test] if own is None or test in ("missing", "new-category") else own
 
     @property
     def _window_events(self) -> int:
         """A window, and what went by until it had persisted."""
         settings = self.settings
-        return (settings.window + (settings.persists - 1) * (settings.window // BLOCKS)) * settings.every_nth
+        return (settings.window + (settings.consecutive_checks - 1) * (settings.window // BLOCKS)) * settings.every_nth
 
     def _told(self, look: Look, column: Column) -> MovedFeature:
         return MovedFeature(
             feature=look.feature,
             test=look.test,
             statistic=look.distance.statistic,
-            threshold=self._least(look.test),
+            threshold=self._min_distance(look.test),
             p_value=look.distance.p_value,
             before=column.summary(column.reference),
             after=column.summary(column.window),

@@ -28,8 +28,8 @@ class ThresholdSettings(Section):
     """Parameters of `use = "threshold"`: a metric, a window, and one of `below`, `above` and `worsens_by`."""
 
     metric: str | dict[str, Any] = Field(description="a name in river.metrics, or a table with `use` and parameters")
-    window: int = Field(1000, ge=10, description="labelled events; with `over`, at most so many")
-    over: Seconds = Field(0.0, description="a span of event time instead; it must hold a tenth of `window`")
+    window: int = Field(1000, ge=10, description="labelled events; with `window_time`, at most so many")
+    window_time: Seconds = Field(0.0, description="a span of event time instead; it must hold a tenth of `window`")
     below: float | None = Field(None, description="it fires when the metric is less")
     above: float | None = Field(None, description="it fires when the metric is more")
     worsens_by: float | None = Field(None, gt=0, description="against the champion's first full window")
@@ -88,10 +88,10 @@ class Threshold:
         return Shift(value, bound, len(self.recent)) if self.crossed else None
 
     def _is_full(self, now_s: float | None) -> bool:
-        recent, over = self.recent, self.settings.over
-        if not over:
+        recent, window_time = self.recent, self.settings.window_time
+        if not window_time:
             return len(recent) == recent.maxlen
-        while now_s is not None and recent and recent[0][0] < now_s - over:
+        while now_s is not None and recent and recent[0][0] < now_s - window_time:
             recent.popleft()
         return len(recent) >= max(10, self.settings.window // 10)
 

@@ -28,7 +28,7 @@ class Watch:
         self.dry_run = settings.trigger.dry_run
         self.wants_proba = any(isinstance(each, Threshold) and each.wants_proba for each in self.signals)
         self._sort()
-        on_time = any(isinstance(each, Threshold) and each.settings.over for each in self.signals)
+        on_time = any(isinstance(each, Threshold) and each.settings.window_time for each in self.signals)
         self.sees_events = bool(self._on_questions) or self.trigger.needs_time or on_time
 
     def _sort(self) -> None:

@@ -271,26 +271,27 @@ class Lane:
         window = self.recruits.ranges(asked.events)
         return self.reports.answer(asked, self.newest, number=self.events, window=window, withheld=withheld)
 
-    def measured(self, *, every: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
+    def measured(self, *, stride: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
 
         Args:
-            every: by member's name; 0 is a pause, and who is not named takes part in all.
+            stride: by member's name: it takes part in one of so many events. 0 is a pause; who is not named takes
+                part in all.
             too_slow: microseconds a prediction, of those that take longer than the constraint allows.
         """
         self.constraints.too_slow = dict(too_slow)
         for member in self.shadows.members:
-            share = every.get(member.name, 1) if member.kind != "displaced" else 1
-            if share != member.every:
+            share = stride.get(member.name, 1) if member.kind != "displaced" else 1
+            if share != member.stride:
                 self._pace(member, share)
         return NOTHING if self.newest is None else Emitted(self._transitions(self.newest))
 
-    def _pace(self, member: Member, every: int) -> None:
-        member.every = every
-        if not every:
+    def _pace(self, member: Member, stride: int) -> None:
+        member.stride = stride
+        if not stride:
             self.lifecycle.move(member.name, "paused", reason="paused: beyond the budget")
             return
-        reason = "takes part in every event" if every == 1 else f"takes part in one of {every} events: the budget"
+        reason = "takes part in every event" if stride == 1 else f"takes part in one of {stride} events: the budget"
         if self.lifecycle.states[member.name] == "paused":
             self.lifecycle.move(member.name, "arena", reason=reason)
         else:

@@ -42,7 +42,7 @@ KNOWN = (
     _known(
         "certificate verify failed|unable to get (local )?issuer|self.signed",
         "`ssl.ca.location` is to name the file of the authority that signed the broker's certificate, "
-        "and the address in `bootstrap.servers` is to be one that the certificate is made out to",
+        "and the address in `bootstrap.servers` must be one that the certificate is made out to",
         stays=True,
     ),
     _known(

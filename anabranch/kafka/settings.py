@@ -95,11 +95,11 @@ def refused(said: str, kafka: Mapping[str, Any]) -> str:
         return f"librdkafka refuses these settings: {said}"
     value = "" if _SECRET.search(key) else f" = {kafka[key]!r}"
     bounds = _RANGE.search(said)
-    wanted = f"it is to be from {bounds[1]} to {bounds[2]}" if bounds else _wanted(key)
+    wanted = f"it must be from {bounds[1]} to {bounds[2]}" if bounds else _wanted(key)
     return f"`{key}`{value} is refused by librdkafka ({said}){'; ' + wanted if wanted else ''}"
 
 
 def _wanted(key: str) -> str:
     if key in _VALUES:
-        return f"it is to be {_VALUES[key]}"
-    return "it is to be a whole number" if key.endswith((".ms", ".bytes", ".kbytes")) else ""
+        return f"it must be {_VALUES[key]}"
+    return "it must be a whole number" if key.endswith((".ms", ".bytes", ".kbytes")) else ""

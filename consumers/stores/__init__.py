@@ -127,7 +127,7 @@ def store_of(settings: Settings, scope: Scope = GLOBAL, *, make: bool = True) ->
         return FileStore(Path(address.removeprefix("file://")) / folder, keep=keep, make=make)
     if scheme[1] != "s3":
         raise ConfigError(
-            f"checkpoint.store = {address!r}: {scheme[1]}:// is no store of ours; "
+            f"checkpoint.store = {address!r}: unsupported scheme {scheme[1]}://; "
             "write a folder, file:///folder or s3://bucket/prefix"
         )
     try:

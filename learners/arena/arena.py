@@ -27,7 +27,7 @@ class Arena:
     ) -> None:
         """Let every shadow predict that takes part in this event."""
         for member in list(self.shadows.members):
-            if member.every != 1 and (not member.every or number % member.every):
+            if member.stride != 1 and (not member.stride or number % member.stride):
                 continue
             try:
                 answer = member.predict(event.x) if timed is None else timed.predict(member, event.x)
@@ -47,7 +47,7 @@ class Arena:
         for member in list(self.shadows.members):
             answer = answers.get(member.name)
             if answer is None:
-                if member.every != 1:
+                if member.stride != 1:
                     continue
             elif loss is not None:
                 if paired(loss, event.y, member, answer, task=task, window=window) >= wins_at:

@@ -1,4 +1,4 @@
-"""Hard constraints: what a winner must measure up to before it goes live, besides being better."""
+"""Hard constraints: what a winner must satisfy before it goes live, besides being better."""
 
 import difflib
 import math
@@ -21,7 +21,7 @@ UNUSABLE_MAX = 0.01
 
 
 class Examined(NamedTuple):
-    """What was measured of a winner, by constraint, and why it does not measure up; "" if it does."""
+    """What was measured of a winner, by constraint, and why it does not satisfy them; "" if it does."""
 
     measured: dict[str, float]
     fault: str
@@ -81,7 +81,7 @@ class HardConstraints:
         """Everything there is to know of a winner, from cheap to dear; it ends at the first fault."""
         measured = self.measure(member)
         for name, bound in self.settings.bounds.items():
-            # No comparison with NaN is true, so what cannot be measured does not measure up.
+            # No comparison with NaN is true, so what cannot be measured satisfies nothing.
             if not (measured[name] >= bound if name.startswith("min_") else measured[name] <= bound):
                 return Examined(measured, f"{name} is {bound:g}, {_said(measured[name])}")
         if member.name in self.too_slow:

@@ -133,7 +133,6 @@ class Member:
     __slots__ = (
         "cause",
         "contest",
-        "every",
         "groups",
         "kind",
         "learn",
@@ -145,6 +144,7 @@ class Member:
         "place",
         "predict",
         "since",
+        "stride",
         "trained_on",
         "unusable",
         "version",
@@ -170,7 +170,7 @@ class Member:
         self.version = version
         self.cause = cause or name
         self.place = place
-        self.every = 1
+        self.stride = 1
         self.contest = Contest()
         self.measured: Scores | None = None
         self.groups: Groups | None = None
@@ -192,7 +192,7 @@ class Member:
         self.since = since
         self.contest = Contest()
         self.measured = None
-        self.every = 1
+        self.stride = 1
 
     def note_loss(self, loss: float, *, window: int) -> None:
         """Keep an exponentially weighted mean of the loss over some `window` events."""
@@ -218,7 +218,7 @@ class Member:
             name=self.name,
             kind=self.kind,
             loss=self.loss_mean,
-            every=self.every,
+            stride=self.stride,
             unusable=self.unusable.share(number=number, window=window),
             verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at),
         )
@@ -234,7 +234,7 @@ class Member:
             "version": self.version,
             "cause": self.cause,
             "place": self.place,
-            "every": self.every,
+            "every": self.stride,
             "contest": self.contest.state(),
             "measured": None if self.measured is None else self.measured.state(),
             "groups": None if self.groups is None else self.groups.state(),
@@ -257,7 +257,7 @@ def revived(state: dict[str, Any], *, task: Task) -> Member:
         place=state["place"],
     )
     member.losses, member.loss_mean = state["losses"]
-    member.every = state["every"]
+    member.stride = state["every"]
     if "unusable" in state:
         member.unusable.restore(state["unusable"])
     return member

@@ -70,7 +70,7 @@ class Shadows:
 
     def ahead(self) -> list[Member]:
         """Those whose evidence suffices, the strongest first. One that is paused is not shown to be better *now*."""
-        ahead = [member for member in self.members if member.every and member.contest.won(self.wins_at)]
+        ahead = [member for member in self.members if member.stride and member.contest.won(self.wins_at)]
         return sorted(ahead, key=lambda member: -member.contest.evidence)
 
     def over(self, *, event: int) -> list[Member]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from anabranch.errors import ConfigError
 from config.loading import build, load
 from config.settings import Detector, Settings
+from detectors.catalogue import signal_of
 from detectors.watch import Watch
 
 TOML = """
@@ -65,8 +66,8 @@ def test_all_faults_are_reported_at_once() -> None:
     """Nobody has to run it four times to hear of four mistakes."""
     said = faults(task="ternary", nam="x", guard={"string_max": 0}, checkpoint={"every": "10 parsecs"}, _x=1)
     assert said == [
-        "x.toml: task is to be 'binary', 'multiclass', 'regression' or 'reco', not 'ternary'",
-        "x.toml: guard.string_max is to be 1 or more, not 0",
+        "x.toml: task must be 'binary', 'multiclass', 'regression' or 'reco', not 'ternary'",
+        "x.toml: guard.string_max must be 1 or more, not 0",
         "x.toml: checkpoint.every: '10 parsecs' is not a duration; write for example 500ms, 10s, 10m, 2h or 7d",
         "x.toml: unknown key `nam`; did you mean `name`?",
         said[-1],
@@ -87,7 +88,7 @@ def test_durations_are_written_with_their_unit(written: object, seconds: float) 
 def test_what_is_no_duration_is_refused(wrong: object) -> None:
     """A number in quotes has no unit, and no time is negative."""
     assert faults(checkpoint={"every": wrong})[0].startswith(
-        ("x.toml: checkpoint.every: ", "x.toml: checkpoint.every is to be ")
+        ("x.toml: checkpoint.every: ", "x.toml: checkpoint.every must be ")
     )
 
 
@@ -194,12 +195,12 @@ def test_a_detectors_parameters_are_checked_at_start(detector: dict[str, Any], s
             {"shadows": {"standing": [{"name": "first", "steps": [{}]}]}},
             "shadows: no standing shadow may be named `first`",
         ),
-        ({"arena": {"shadows_max": 1}}, "arena.shadows_max is to be 2 or more, not 1"),
+        ({"arena": {"shadows_max": 1}}, "arena.shadows_max must be 2 or more, not 1"),
         ({"constraints": {"accuracy": 0.7}}, "constraints: `accuracy`: write min_ or max_ and the name of a metric"),
-        ({"constraints": {"min_accuracy": "high"}}, "constraints.min_accuracy is to be a number, not 'high'"),
-        ({"constraints": {"min_accuracy": float("nan")}}, "constraints.min_accuracy is to be a finite number, not nan"),
-        ({"name": "Fraud Model"}, "name is to be letters (the model's: lower-case), digits, '.'"),
-        ({"arena": {"false_swap_every": 1}}, "arena.false_swap_every is to be more than 1, not 1"),
+        ({"constraints": {"min_accuracy": "high"}}, "constraints.min_accuracy must be a number, not 'high'"),
+        ({"constraints": {"min_accuracy": float("nan")}}, "constraints.min_accuracy must be a finite number, not nan"),
+        ({"name": "Fraud Model"}, "name must be letters (the model's: lower-case), digits, '.'"),
+        ({"arena": {"false_swap_every": 1}}, "arena.false_swap_every must be more than 1, not 1"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(more: dict[str, Any], said: str) -> None:
@@ -210,13 +211,13 @@ def test_what_does_not_fit_together_is_refused(more: dict[str, Any], said: str) 
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"model": "tree"}, "model is to be a table, not 'tree'"),
+        ({"model": "tree"}, "model must be a table, not 'tree'"),
         ({"detectors": {"low": {"below": 1}}}, "detectors.low.use is missing"),
-        ({"seed": 1.5}, "seed is to be a whole number, not 1.5"),
-        ({"scores": {"metrics": [5]}}, "scores.metrics.0 is to be a string or a table, not 5"),
-        ({"trigger": {"when": "some"}}, "trigger.when is to be 'any' or 'all' or a table, not 'some'"),
-        ({"trigger": {"dry_run": 7}}, "trigger.dry_run is to be true or false, not 7"),
-        ({"kafka": {"a": ["secret"]}}, "kafka.a is to be a string or a whole number or a number or true or false"),
+        ({"seed": 1.5}, "seed must be a whole number, not 1.5"),
+        ({"scores": {"metrics": [5]}}, "scores.metrics.0 must be a string or a table, not 5"),
+        ({"trigger": {"when": "some"}}, "trigger.when must be 'any' or 'all' or a table, not 'some'"),
+        ({"trigger": {"dry_run": 7}}, "trigger.dry_run must be true or false, not 7"),
+        ({"kafka": {"a": ["secret"]}}, "kafka.a must be a string or a whole number or a number or true or false"),
     ],
 )
 def test_faults_are_told_in_plain_words(more: dict[str, Any], said: str) -> None:
@@ -247,3 +248,17 @@ def test_settings_survive_the_way_to_another_process() -> None:
     """A retraining process gets them as JSON, and reads the same."""
     settings = build(table(constraints={"min_f1": 0.5}, detectors={"a": {"use": "drift.ADWIN", "delta": 0.3}}))
     assert build(settings.model_dump(mode="json")) == settings
+
+
+@pytest.mark.parametrize(
+    ("use", "old", "new"),
+    [
+        ({"use": "threshold", "metric": "MAE", "above": 1}, {"over": "6h"}, "`window_time`"),
+        ({"use": "inputs"}, {"persists": 3}, "`consecutive_checks`"),
+        ({"use": "labels"}, {"least": 0.2}, "`min_distance`"),
+    ],
+)
+def test_a_key_of_before_is_refused_with_its_name_of_today(use: dict[str, Any], old: dict[str, Any], new: str) -> None:
+    """Guessing by the letters would propose something else."""
+    with pytest.raises(ConfigError, match=rf"unknown key `{next(iter(old))}`: it is called {new} now"):
+        signal_of("a", build(table(detectors={"a": {**use, **old}})))

@@ -56,13 +56,13 @@ def run(lane: Lane, costs: ComputeBudget, events: int) -> list[Any]:
                 said += lane.on_event(event(number))
         change = costs.change(lane)
         if change is not None:
-            said += lane.measured(every=change.every, too_slow=change.too_slow)
+            said += lane.measured(stride=change.stride, too_slow=change.too_slow)
     return said
 
 
 def shares(lane: Lane) -> list[int]:
     """In how many events each shadow takes part."""
-    return [member.every for member in lane.shadows.members]
+    return [member.stride for member in lane.shadows.members]
 
 
 def test_shadows_beyond_the_budget_are_sampled_or_paused() -> None:
@@ -131,8 +131,8 @@ def test_a_budget_is_kept_and_reported_by_the_loop() -> None:
     steps = [decode(Transition, value) for value in log.values("model-lifecycle")]
     assert any("budget" in step.reason for step in steps)
     last = decode(ModelReport, log.values("model-reports")[-1])
-    assert any(member.every != 1 for member in last.members)
-    assert next(member.every for member in last.members if member.kind == "champion") == 1
+    assert any(member.stride != 1 for member in last.members)
+    assert next(member.stride for member in last.members if member.kind == "champion") == 1
 
 
 def test_a_paused_shadow_does_not_win() -> None:
@@ -140,7 +140,7 @@ def test_a_paused_shadow_does_not_win() -> None:
     lane, _ = lane_of(10.0, 10.0, arena={**QUICK["arena"], "false_swap_every": 1000})
     good, other = lane.shadows.members
     good.contest.powers = [5000.0] * 7
-    lane.measured(every={good.name: 0}, too_slow={})
+    lane.measured(stride={good.name: 0}, too_slow={})
     assert lane.shadows.ahead() == []
     other.contest.powers = [2500.0] * 7
     assert lane.shadows.ahead() == [other]
@@ -149,7 +149,7 @@ def test_a_paused_shadow_does_not_win() -> None:
 def test_who_was_too_slow_still_is_after_a_restart() -> None:
     """Until somebody has been measured again, what is known stays."""
     lane, _ = lane_of(2000.0, constraints={"max_predict_us": 100.0})
-    lane.measured(every={}, too_slow={"s0": 2000.0})
+    lane.measured(stride={}, too_slow={"s0": 2000.0})
     run(lane, ComputeBudget(lane.settings, clock=CLOCK), CHANGE_EVENTS)
     change = ComputeBudget(lane.settings, clock=CLOCK).change(lane)
     assert change is None

@@ -243,7 +243,7 @@ def test_an_s3_that_does_not_answer_is_named(s3: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("scheme", ["gs", "http", "S3", "memory"])
 def test_other_addresses_are_refused(scheme: str) -> None:
     """With what can be written instead."""
-    with pytest.raises(ConfigError, match=f"{scheme}:// is no store of ours; write a folder, .* or s3://bucket/prefix"):
+    with pytest.raises(ConfigError, match=f"unsupported scheme {scheme}://; write a folder, .* or s3://bucket/prefix"):
         store_at(f"{scheme}://somewhere")
 
 

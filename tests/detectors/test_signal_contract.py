@@ -24,7 +24,7 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "labels": {"use": "labels"},
     "threshold, below": {"use": "threshold", "metric": "Accuracy", "below": 0.7, "window": 500},
     "threshold, worsens": {"use": "threshold", "metric": "LogLoss", "worsens_by": 0.3, "window": 500},
-    "threshold, over time": {"use": "threshold", "metric": "F1", "below": 0.7, "over": "10m", "window": 600},
+    "threshold, over time": {"use": "threshold", "metric": "F1", "below": 0.7, "window_time": "10m", "window": 600},
     "schedule, events": {"use": "schedule", "every_events": 700},
     "schedule, time": {"use": "schedule", "every": "20m"},
     "schedule, cron": {"use": "schedule", "cron": "*/7 * * * *"},

@@ -259,15 +259,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"use": "drift.DDM"}, "did you mean 'drift.binary.DDM'?"),
     ({"use": "drift.ADWIN", "delte": 1}, "no parameter `delte`; did you mean `delta`?"),
     ({"use": "sr.SRDetector", "arl": 0}, "refuses its parameters: arl is a number of events"),
-    ({"use": "inputs", "window": 100}, "window is to be 200 or more, not 100"),
+    ({"use": "inputs", "window": 100}, "window must be 200 or more, not 100"),
     ({"use": "inputs", "tests": "ks"}, "unknown key `tests`; did you mean `test`?"),
-    ({"use": "inputs", "test": "kolmogorov"}, "test is to be 'ks', 'psi'"),
+    ({"use": "inputs", "test": "kolmogorov"}, "test must be 'ks', 'psi'"),
     ({"use": "threshold", "metric": "Acuracy", "below": 0.5}, "did you mean Accuracy?"),
     ({"use": "threshold", "metric": "MAE", "below": 0.5}, "MAE does not fit task = 'binary'"),
     ({"use": "threshold", "metric": "Accuracy"}, "write one of `below`, `above` and `worsens_by`"),
     ({"use": "schedule", "cron": "0 25 * * *"}, '"0 3 * * *", at 03:00 UTC'),
     ({"use": "schedule"}, "write one of `every_events`, `every` and `cron`"),
-    ({"use": "volume", "labels": 0}, "labels is to be 1 or more, not 0"),
+    ({"use": "volume", "labels": 0}, "labels must be 1 or more, not 0"),
 ]
 
 

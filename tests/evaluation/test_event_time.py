@@ -67,7 +67,7 @@ def test_a_backtest_without_times_says_what_goes_by_them(tmp_path: Path, hourly:
     [
         ({"detectors": {"a": {"use": "schedule", "every_events": 5}}, "trigger": {"cooldown_events": 5}}, []),
         ({"detectors": {"a": {"use": "schedule", "every": "6h"}}}, ["detectors.a.every"]),
-        ({"detectors": {"a": {"use": "threshold", "metric": "MAE", "over": "6h"}}}, ["detectors.a.over"]),
+        ({"detectors": {"a": {"use": "threshold", "metric": "MAE", "window_time": "6h"}}}, ["detectors.a.window_time"]),
         ({"trigger": {"cooldown": "1h"}}, ["trigger.cooldown"]),
         ({}, []),
     ],

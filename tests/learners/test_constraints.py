@@ -70,10 +70,10 @@ def test_a_model_that_is_too_large_does_not_go_live() -> None:
 def test_a_model_that_is_too_slow_does_not_go_live() -> None:
     """What a prediction takes is measured outside and comes in; it goes live once it is quicker."""
     lane = contested(Reads("s"), constraints={"max_predict_us": 50.0})
-    lane.measured(every={}, too_slow={"r56-last-10": 73.4})
+    lane.measured(stride={}, too_slow={"r56-last-10": 73.4})
     swaps, held = won(lane)
     assert (swaps, held[0]) == ([], "held back: max_predict_us is 50, measured 73")
-    lane.measured(every={}, too_slow={})
+    lane.measured(stride={}, too_slow={})
     assert [swap.kind for swap in won(lane)[0]] == ["swap"]
 
 

@@ -233,7 +233,7 @@ CASES = {
         {
             "model": BAYES,
             "detectors": {
-                "inputs": {"use": "inputs", "reference_events": 400, "window": 200, "persists": 1},
+                "inputs": {"use": "inputs", "reference_events": 400, "window": 200, "consecutive_checks": 1},
                 "predictions": {"use": "predictions", "reference_events": 400, "window": 200},
                 "labels": {"use": "labels", "reference_events": 400, "window": 200},
                 "bad": {"use": "threshold", "metric": "LogLoss", "above": 0.6, "window": 100},
