@@ -151,8 +151,8 @@ def announced(here: Project) -> list[ModelUpdate]:
 
 def test_kill_9_neither_loses_nor_repeats_an_event(project: Callable[..., Project]) -> None:
     """P1: after several kill -9 the learning state is that of one straight run."""
-    here = project(sections=SCALED_LINEAR + "[detectors]\n[publish]\nrefresh_events = 2000\n")
-    here.produce(sea(30_000))
+    here = project(sections=SCALED_LINEAR + "[detectors]\n[publish]\nrefresh_events = 1000\nreport_events = 500\n")
+    here.produce(sea(15_000))
     rng, kills = random.Random(7), 0
     for _ in range(4):
         learner = here.start("learn", here.config, "--until-end", "--json")
@@ -168,7 +168,7 @@ def test_kill_9_neither_loses_nor_repeats_an_event(project: Callable[..., Projec
     survived, updates = here.state(), announced(here)
     straight = straight_run(here)
     assert kills >= 3
-    assert survived["events"] == 30_000
+    assert survived["events"] == 15_000
     assert survived["state_hash"] == straight["state_hash"]
     # A restart may announce once more what it cannot know to be announced; a reader orders by (epoch, seq).
     assert sorted({(each.epoch, each.seq) for each in updates}) == [(1, n + 1) for n in range(survived["seq"])]
@@ -178,7 +178,7 @@ def straight_run(here: Project) -> dict[str, Any]:
     """The same events in the same order, without Kafka and without interruption."""
     folder = here.config.parent
     data = folder / "events.jsonl"
-    data.write_bytes(b"\n".join(sea(30_000)))
+    data.write_bytes(b"\n".join(sea(15_000)))
     return json.loads(here.run("backtest", here.config, "--data", data, "--json"))  # type: ignore[no-any-return]
 
 
