@@ -35,6 +35,8 @@ NEVER_FIRES = ("drift.NoDrift",)
 BY_CHANCE = ("drift.DummyDriftDetector",)
 NOISY = ("drift.KSWIN", "drift.binary.DDM", "drift.binary.EDDM")
 """With River's own parameters they fire on noise, too."""
+SLOW = ("drift.KSWIN",)
+"""It compares two samples of a window of 100 events on each event: shorter streams say as much of it."""
 ON_PLAN = tuple(name for name in CATALOGUE if name.startswith(("schedule", "volume")))
 ON_ERROR = (*(name for name in ERROR if name not in NEVER_FIRES), *(n for n in CATALOGUE if n.startswith("threshold")))
 
@@ -138,14 +140,12 @@ def test_a_plan_is_kept(name: str) -> None:
 def test_a_state_goes_on_the_same(name: str) -> None:
     """Through the state tree, before, during and after a change: the same findings, and the same state at the end."""
     several = list(drifting(name))[:4800]
-    whole, found, states = watch_of(name), [], dict[int, bytes]()
-    for at, until in itertools.pairwise((0, 100, 2500, 3137, 3600, 4800)):
-        states[at] = statetree.encode(whole.state())
-        found += shown(whole, several[at:until])
-    for at, state in states.items():
+    whole = watch_of(name)
+    shown(whole, several[:100])
+    for at, until in itertools.pairwise((100, 2500, 3137, 3600, 4800)):
         twin = watch_of(name)
-        twin.restore(statetree.decode(state))
-        assert shown(twin, several[at:]) == [(n, findings) for n, findings in found if n > at]
+        twin.restore(statetree.decode(statetree.encode(whole.state())))
+        assert shown(whole, several[at:until]) == shown(twin, several[at:until])
         assert statetree.digest(whole.state()) == statetree.digest(twin.state())
 
 
@@ -156,7 +156,7 @@ def test_memory_is_bounded(name: str) -> None:
     several = steps((15_000, 0.2, 0.0))
     sizes = []
     for _ in range(15):
-        shown(watch, itertools.islice(several, 1000))
+        shown(watch, itertools.islice(several, 200 if name in SLOW else 1000))
         sizes.append(len(statetree.encode(watch.state())))
     assert max(sizes) < 1.2 * max(sizes[:5]) + 2000
     assert max(sizes) < 1_000_000
@@ -170,7 +170,7 @@ def test_constants_are_no_change(name: str, wrong: bool) -> None:
         Step(
             AcceptedEvent("e", {"a": 1.5, "b": "x"}, True, float(n), 0, n), Answer(not wrong, {True: 0.5}), float(wrong)
         )
-        for n in range(8000)
+        for n in range(2000 if name in SLOW else 8000)
     )
     found = shown(watch_of(name), several)
     bad_from_the_start = wrong and name in ("threshold, below", "threshold, over time")
