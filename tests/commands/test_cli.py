@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from anabranch.errors import ConfigError
+from anabranch.kafka import clients
 from anabranch.kafka.clients import producer
 from anabranch.kafka.tail import Tail
 from anabranch.messages import encode
@@ -20,6 +21,7 @@ from commands import preflight
 from commands.main import VERBS, app
 from config.loading import build
 from consumers.announcer import update_key
+from consumers.kafka import topics
 from consumers.kafka.sink import KafkaSink
 from support.command_line import anabranch, config_in, ended, in_a_process, start
 from support.publisher import UPDATE
@@ -242,6 +244,14 @@ def test_simulate_refuses_events_of_which_none_is_accepted(tmp_path: Path) -> No
     assert "label is a boolean, not a string" in done.stderr
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers are waited for two seconds, not fifteen."""
+    for waits in (clients.reach, topics.require):
+        monkeypatch.setitem(waits.__kwdefaults__, "timeout_s", 2.0)
+
+
+@pytest.mark.usefixtures("_impatient")
 def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
     """Exit code 1, the address, and where it stands."""
     text = f'name = "m"\ntask = "binary"\n{MODEL}[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n'
@@ -268,6 +278,7 @@ def test_follow_without_a_broker_ends_in_time_and_says_so(tmp_path: Path) -> Non
     assert "no model of 'm' on model-updates within 2 s: no answer from 127.0.0.1:1" in done.stderr
 
 
+@pytest.mark.usefixtures("_impatient")
 def test_topics_cannot_be_created_without_a_broker(tmp_path: Path) -> None:
     """It asks where the broker is."""
     text = f'name = "m"\ntask = "binary"\n{MODEL}[kafka]\n"bootstrap.servers" = "127.0.0.1:1"\n'

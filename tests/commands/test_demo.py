@@ -17,8 +17,10 @@ from commands.demo.processes import Child
 from commands.demo.screen import Screen
 from commands.demo.story import Story
 from commands.demo.stream import Stream
+from support.command_line import ANABRANCH
+from support.waiting import until
 
-DEMO = [sys.executable, "-m", "commands.main", "demo"]
+DEMO = [*ANABRANCH, "demo"]
 EVENTS = 24_000
 
 
@@ -64,8 +66,10 @@ def test_the_demo_learns_every_good_event_and_sets_the_bad_ones_aside(result: di
 def test_the_demo_can_be_stopped_at_any_time(number: signal.Signals) -> None:
     """Ctrl-C or SIGTERM ends it cleanly, and its other processes with it."""
     demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(8)
-    children = [int(line) for line in Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()]
+    of_demo = Path(f"/proc/{demo.pid}/task/{demo.pid}/children")
+    until(lambda: len(of_demo.read_text().split()) == 2)
+    children = [int(line) for line in of_demo.read_text().split()]
+    time.sleep(1)
     demo.send_signal(number)
     _, said = demo.communicate(timeout=30)
     assert demo.returncode == 130

@@ -48,7 +48,9 @@ def test_every_section_is_in_it_and_every_key_says_what_it_is_for() -> None:
 
 def test_a_default_is_written_as_the_file_would_have_it() -> None:
     """What stands in the table can be copied."""
-    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| `([^`]*)` \|", configuration.table(configuration.RetrainSettings), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \|[^|]*\| `([^`]*)` \|", configuration.table(configuration.RetrainSettings), re.MULTILINE
+    )
     written = tomllib.loads("\n".join(f"{key} = {value if value != '10m' else repr(value)}" for key, value in rows))
     table = {"name": "m", "task": "binary", "model": {"factory": "a:b"}}
     assert build({**table, "retrain": written}).retrain == build(table).retrain

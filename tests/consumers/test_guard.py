@@ -498,7 +498,7 @@ def taken_away(value: bytes, at: int, bytes_: bytes) -> bytes:
 MUTATED = st.builds(taken_away, st.just(event()), st.integers(0, 10_000), st.binary(min_size=1, max_size=4))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)  # `anabranch simulate` sends the guard 100,000
 @given(st.binary(max_size=200) | MUTATED | TABLES.map(orjson.dumps), st.sampled_from(["binary", "multiclass"]))
 @example(event(ts="0001-01-01T00:00:00+14:00"), "binary")
 @example(b"[" * 5000, "binary")
@@ -510,7 +510,7 @@ def test_no_bytes_whatever_make_the_guard_raise(value: bytes, task: str) -> None
         assert decode(DeadLetter, encode(checked)) == checked
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)  # `anabranch simulate` sends the guard 100,000
 @given(MUTATED | TABLES.map(orjson.dumps), st.sampled_from(["binary", "multiclass", "regression"]))
 @example(event(ts="2023-W46-2T22:13:20Z"), "binary")
 @example(event(ts="20231114T221320Z"), "binary")
@@ -548,7 +548,7 @@ def learned(values: list[bytes | None]) -> tuple[Any, str, int]:
     )
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, len(GOOD)), st.sampled_from(BAD))))
 def test_refused_records_leave_no_trace(places: list[tuple[int, bytes | None]]) -> None:
     """However good and bad records mix, guard and models are as if the bad ones had never been."""

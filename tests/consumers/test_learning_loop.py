@@ -12,7 +12,7 @@ from anabranch.messages import DeadLetter, Transition, decode
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog
-from support.loops import filled, loop_on, settings_of, straight, updates_in
+from support.loops import filled, loop_on, settings_of, straight, straight_hash, updates_in
 
 
 def test_a_drift_ends_in_a_swap_that_is_announced() -> None:
@@ -31,7 +31,7 @@ def test_a_drift_ends_in_a_swap_that_is_announced() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_crashes_anywhere_change_nothing_that_was_learned(seed: int, dying: Any) -> None:
     """P1: after any crashes, the learning state is that of the run without them, and updates are without gap."""
-    expected = straight(filled()).owner.learning_state_hash()
+    expected = straight_hash()
     log, store, rng = filled(), MemoryStore(), random.Random(seed)
     crashes = 0
     while True:
@@ -76,7 +76,7 @@ def test_an_update_whose_announcement_was_lost_is_announced_after_the_restart() 
 
 def test_a_missing_blob_falls_back_to_its_parent() -> None:
     """A torn or lost blob costs the work since its parent, never an event."""
-    expected = straight(filled()).owner.learning_state_hash()
+    expected = straight_hash()
     log, store = filled(), MemoryStore(keep=3)
     loop = loop_on(log, store)
     loop.run(until_end=True)
@@ -160,7 +160,7 @@ def test_refused_records_move_offsets_and_not_the_hash() -> None:
     loop = straight(log)
     assert loop.owner.guard.refused == 667
     assert any(update.kind == "swap" for update in updates_in(log))
-    assert loop.owner.learning_state_hash() == straight(filled()).owner.learning_state_hash()
+    assert loop.owner.learning_state_hash() == straight_hash()
 
 
 def test_an_event_that_the_champion_chokes_on_is_left_out() -> None:

@@ -4,6 +4,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog
 from support import loops, streams
 from support.command_line import anabranch as carried_out
-from support.loops import settings_of, updates_in
+from support.loops import copies, settings_of, updates_in
 
 SETTINGS = settings_of()
 
@@ -46,11 +47,24 @@ def run(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> Learnin
     return loop
 
 
+@cache
+def learned_once() -> tuple[MemoryLog, MemoryStore, LearningLoop]:
+    log, store = log_of(2000), MemoryStore()
+    return log, store, run(log, store)
+
+
+@cache
+def rebuilt_once() -> LearningLoop:
+    """What learned that log again, straight on."""
+    log, store, _ = learned_once()
+    return run(*copies(log, store), rebuild=True)
+
+
 @pytest.fixture
 def learned() -> tuple[MemoryLog, MemoryStore, LearningLoop]:
     """A log that was learned to its end, with a drift and a swap."""
-    log, store = log_of(2000), MemoryStore()
-    return log, store, run(log, store)
+    log, store, straight = learned_once()
+    return *copies(log, store), straight
 
 
 Learned = tuple[MemoryLog, MemoryStore, LearningLoop]
@@ -123,9 +137,7 @@ def test_learning_goes_on_under_the_next_epoch(learned: Learned) -> None:
 def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: Learned, dying: Any) -> None:
     """Crashes anywhere, and `learn` after them: the state and the one announcement are those of a straight rebuild."""
     log, store, _ = learned
-    other_log, other_store = log_of(2000), MemoryStore()
-    run(other_log, other_store)
-    expected = run(other_log, other_store, rebuild=True)
+    expected = rebuilt_once()
     rng, crashes, begun = random.Random(seed), 0, False
     while True:
         loop = loop_on(log, store, rebuild=not begun)

@@ -1,7 +1,9 @@
 """Backtests on real streams, by the command line: what is known of them comes out."""
 
 import json
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -28,13 +30,20 @@ def backtest(folder: Path, data: Path, *, steps: str, more: str = "", run: Any =
     return result
 
 
+@cache
+def result_on(data: Path, *, steps: str, more: str = "") -> dict[str, Any]:
+    """The same run is made once, however many tests look at it."""
+    with TemporaryDirectory() as folder:
+        return backtest(Path(folder), data, steps=steps, more=more)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
-def test_with_detectors_off_elec2_gives_rivers_own_scores(model: str, shared_data: Path, tmp_path: Path) -> None:
+def test_with_detectors_off_elec2_gives_rivers_own_scores(model: str, shared_data: Path) -> None:
     """The scores equal `progressive_val_score` to the last digit."""
     steps, make = MODELS[model]
     path = shared_data / "elec2.csv.gz"
-    result = backtest(tmp_path, path, steps=steps, more="detectors = {}")
+    result = result_on(path, steps=steps, more="detectors = {}")
     columns = ["date", "day", "period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"]
     rows = stream.iter_csv(
         str(path), target="target", converters={**dict.fromkeys(columns, float), "target": lambda cell: cell == "1"}
@@ -46,11 +55,9 @@ def test_with_detectors_off_elec2_gives_rivers_own_scores(model: str, shared_dat
 
 
 @pytest.mark.slow
-def test_naive_bayes_on_sea_swaps_after_each_of_the_three_changes_and_never_else(
-    shared_data: Path, tmp_path: Path
-) -> None:
+def test_naive_bayes_on_sea_swaps_after_each_of_the_three_changes_and_never_else(shared_data: Path) -> None:
     """Abrupt changes at 12,500, 25,000 and 37,500: the quickest recruit wins, perhaps a better one after it."""
-    result = backtest(tmp_path, shared_data / "syn_sea_50k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
+    result = result_on(shared_data / "syn_sea_50k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
     offsets = [swap["offset"] for swap in result["swaps"]]
     after = [[at for at in offsets if change < at < change + 2000] for change in (12_500, 25_000, 37_500)]
     assert all(
@@ -61,9 +68,9 @@ def test_naive_bayes_on_sea_swaps_after_each_of_the_three_changes_and_never_else
 
 
 @pytest.mark.slow
-def test_without_drift_nothing_is_swapped(shared_data: Path, tmp_path: Path) -> None:
+def test_without_drift_nothing_is_swapped(shared_data: Path) -> None:
     """A stationary stream leaves the first champion in place."""
-    result = backtest(tmp_path, shared_data / "phishing_11k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
+    result = result_on(shared_data / "phishing_11k.csv.gz", steps='{ use = "naive_bayes.GaussianNB" }')
     assert result["events"] == 11_055
     assert result["swaps"] == []
 
@@ -81,11 +88,11 @@ CHANGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("detectors", ["", SR], ids=["as shipped", "sr"])
 @pytest.mark.parametrize("name", CHANGES)
-def test_each_known_change_is_signalled(name: str, detectors: str, shared_data: Path, tmp_path: Path) -> None:
+def test_each_known_change_is_signalled(name: str, detectors: str, shared_data: Path) -> None:
     """Soon after it begins, and nothing is signalled before the first; the delays are printed."""
     model, changes, late = CHANGES[name]
     data = shared_data / f"{name}.csv.gz"
-    result = backtest(tmp_path, data, steps=f'{{ use = "{model}" }}', more=detectors)
+    result = result_on(data, steps=f'{{ use = "{model}" }}', more=detectors)
     offsets = [signal["offset"] for signal in result["signals"]]
     delays = [next(at - change for at in offsets if at >= change) for change in changes]
     print(f"{name}: {delays} events after {changes}")
@@ -95,10 +102,10 @@ def test_each_known_change_is_signalled(name: str, detectors: str, shared_data: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("detectors", ["", SR], ids=["as shipped", "sr"])
-def test_without_drift_at_most_one_trigger(detectors: str, shared_data: Path, tmp_path: Path) -> None:
+def test_without_drift_at_most_one_trigger(detectors: str, shared_data: Path) -> None:
     """Each would cost a retraining."""
     data = shared_data / "phishing_11k.csv.gz"
-    result = backtest(tmp_path, data, steps='{ use = "naive_bayes.GaussianNB" }', more=detectors)
+    result = result_on(data, steps='{ use = "naive_bayes.GaussianNB" }', more=detectors)
     assert sum(signal["triggered"] for signal in result["signals"]) <= 1
 
 

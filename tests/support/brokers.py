@@ -1,11 +1,13 @@
 """Where a real Kafka comes from: an address, a Docker engine, or Kafka's own jars."""
 
+import fcntl
 import gc
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
+from pathlib import Path
 
 import docker
 from docker.errors import DockerException
@@ -19,7 +21,7 @@ WHICH = "ANABRANCH_TEST_KAFKA"  # an address, or the word jars, which passes a D
 class RealKafka:
     """A real broker: its address, and what it is."""
 
-    def __init__(self, bootstrap: str, *, kind: str) -> None:
+    def __init__(self, bootstrap: str, kind: str) -> None:
         self.bootstrap = bootstrap
         self.kind = kind
 
@@ -28,24 +30,57 @@ class RealKafka:
         return create_topic(self.bootstrap, topic, partitions=partitions)
 
 
+@contextmanager
+def shared(folder: Path) -> Iterator[RealKafka]:
+    """One broker for all processes of a run: the first that asks starts it, and at its end waits for the others.
+
+    Args:
+        folder: known to all processes of this run, and to no other run.
+
+    Raises:
+        KafkaUnavailable: none can be had.
+    """
+    told = folder / "kafka"
+    with (folder / "kafka.users").open("w") as users, ExitStack() as stack:
+        with held(folder / "kafka.lock"):
+            fcntl.flock(users, fcntl.LOCK_SH)
+            mine = not told.exists()
+            broker = a_real_kafka(stack) if mine else RealKafka(*told.read_text().split("\n"))
+            told.write_text(f"{broker.bootstrap}\n{broker.kind}")
+        yield broker
+        if mine:
+            with held(folder / "kafka.lock"):
+                told.unlink()  # who comes now starts another
+            fcntl.flock(users, fcntl.LOCK_UN)
+            fcntl.flock(users, fcntl.LOCK_EX)  # until the others have ended, in whichever way
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Nobody else holds it at the same time."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def a_real_kafka(stack: ExitStack) -> RealKafka:
     """In this order: the address given, a Docker engine, Kafka's own jars."""
     which = os.environ.get(WHICH)
     if which and which != "jars":
-        return RealKafka(which, kind=f"the one that {WHICH} names")
+        return RealKafka(which, f"the one that {WHICH} names")
     if not which and docker_engine_answers():
         # An engine that cannot get the image is as good as none.
         with suppress(DockerException):
             return stack.enter_context(in_docker())
     broker = stack.enter_context(LocalKafka())
-    return RealKafka(broker.bootstrap, kind=broker.kind)
+    return RealKafka(broker.bootstrap, broker.kind)
 
 
 @contextmanager
 def in_docker() -> Iterator[RealKafka]:
     container = KafkaContainer().with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
     with container:
-        yield RealKafka(container.get_bootstrap_server(), kind=f"testcontainers, {container.image}")
+        yield RealKafka(container.get_bootstrap_server(), f"testcontainers, {container.image}")
 
 
 @cache

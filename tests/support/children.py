@@ -41,3 +41,6 @@ def that_end() -> Iterator[None]:
         if child.poll() is None:
             child.kill()
             child.wait()
+        for pipe in (child.stdin, child.stdout, child.stderr):  # a test that failed may have left them open
+            if pipe is not None:
+                pipe.close()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import orjson
@@ -83,6 +84,28 @@ def straight(log: MemoryLog, settings: Settings | None = None) -> LearningLoop:
     loop = loop_on(log, MemoryStore(), settings)
     loop.run(until_end=True)
     return loop
+
+
+@cache
+def straight_hash() -> str:
+    """The learning state after the filled log, without interruption."""
+    return straight(filled()).owner.learning_state_hash()
+
+
+def copies(log: MemoryLog, store: MemoryStore) -> tuple[MemoryLog, MemoryStore]:
+    """The same log and store again, which nobody has joined: a test may do with them as it likes."""
+    twin = replace(
+        log,
+        records={where: list(records) for where, records in log.records.items()},
+        next_offset=dict(log.next_offset),
+        starts=dict(log.starts),
+        commits=dict(log.commits),
+        members=[],
+        owners={},
+    )
+    kept = MemoryStore(keep=store.keep)
+    kept.blobs, kept.entries = dict(store.blobs), list(store.entries)
+    return twin, kept
 
 
 def updates_in(log: MemoryLog) -> list[ModelUpdate]:

@@ -99,7 +99,8 @@ def test_elec2_is_learned_announced_and_followed_bit_for_bit(
     """A second process that has only the client makes the learner's own predictions, to the last bit."""
     here = project(sections=SCALED_LINEAR)
     data = shared_data / "elec2.csv.gz"
-    here.run("produce", "--data", data, "--topic", f"{here.prefix}events", "--config", here.config, "--partition", 0)
+    words = ("--data", data, "--topic", f"{here.prefix}events", "--config", here.config, "--partition", 0)
+    here.run("produce", *words, "--limit", 15_000)
     here.run("learn", here.config, "--until-end")
     update = kafka_updates.all_updates(here.kafka, topic=here.updates, model=here.name)[-1]
     published = artifact.unpack(kafka_artifacts.fetch(here.kafka, update), sha256=update.artifact.sha256)
@@ -114,7 +115,7 @@ def test_elec2_is_learned_announced_and_followed_bit_for_bit(
     command = [client_python, "-I", "-c", script, here.name, here.bootstrap, here.updates, rows]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=90)
     assert done.stdout.strip() == repr([expected for _, expected in published.canary]), done.stderr
-    assert here.state()["events"] == 45_312
+    assert here.state()["events"] == 15_000
 
 
 def test_a_drift_is_retrained_from_the_log_swapped_in_and_followed_live(project: Callable[..., Project]) -> None:
@@ -151,8 +152,8 @@ def announced(here: Project) -> list[ModelUpdate]:
 
 def test_kill_9_neither_loses_nor_repeats_an_event(project: Callable[..., Project]) -> None:
     """P1: after several kill -9 the learning state is that of one straight run."""
-    here = project(sections=SCALED_LINEAR + "[detectors]\n[publish]\nrefresh_events = 2000\n")
-    here.produce(sea(30_000))
+    here = project(sections=SCALED_LINEAR + "[detectors]\n[publish]\nrefresh_events = 1000\nreport_events = 500\n")
+    here.produce(sea(15_000))
     rng, kills = random.Random(7), 0
     for _ in range(4):
         learner = here.start("learn", here.config, "--until-end", "--json")
@@ -168,7 +169,7 @@ def test_kill_9_neither_loses_nor_repeats_an_event(project: Callable[..., Projec
     survived, updates = here.state(), announced(here)
     straight = straight_run(here)
     assert kills >= 3
-    assert survived["events"] == 30_000
+    assert survived["events"] == 15_000
     assert survived["state_hash"] == straight["state_hash"]
     # A restart may announce once more what it cannot know to be announced; a reader orders by (epoch, seq).
     assert sorted({(each.epoch, each.seq) for each in updates}) == [(1, n + 1) for n in range(survived["seq"])]
@@ -178,7 +179,7 @@ def straight_run(here: Project) -> dict[str, Any]:
     """The same events in the same order, without Kafka and without interruption."""
     folder = here.config.parent
     data = folder / "events.jsonl"
-    data.write_bytes(b"\n".join(sea(30_000)))
+    data.write_bytes(b"\n".join(sea(15_000)))
     return json.loads(here.run("backtest", here.config, "--data", data, "--json"))  # type: ignore[no-any-return]
 
 

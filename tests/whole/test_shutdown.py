@@ -3,6 +3,7 @@
 import json
 import shlex
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -164,8 +165,11 @@ def test_the_next_learner_goes_on_from_there(config: Path, flow: Flow) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_signal_ends_a_learner_that_waits_for_its_first_broker(number: signal.Signals, tmp_path: Path) -> None:
     """There is nothing to checkpoint yet."""
-    learner = start("learn", configured(tmp_path, bootstrap="127.0.0.1:1", prefix=""))
-    time.sleep(6)  # it waits for 15 s
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address, port = mute.getsockname()
+        learner = start("learn", configured(tmp_path, bootstrap=f"{address}:{port}", prefix=""))
+        mute.settimeout(60)
+        mute.accept()[0].close()  # it has asked, and waits for 15 s
     begun_s = time.monotonic()
     learner.send_signal(number)
     learner.communicate(timeout=60)
