@@ -48,6 +48,7 @@ def shared(folder: Path) -> Iterator[RealKafka]:
             broker = a_real_kafka(stack) if mine else RealKafka(*told.read_text().split("\n"))
             told.write_text(f"{broker.bootstrap}\n{broker.kind}")
         yield broker
+        gc.collect()  # clients that nobody holds any more would complain that the broker has gone
         if mine:
             with held(folder / "kafka.lock"):
                 told.unlink()  # who comes now starts another
