@@ -1,4 +1,4 @@
-"""What every other room and every other service shares: messages, codec, settings, state tree, follower."""
+"""What other services install, and what every room shares: messages, model bytes, Kafka, the follower."""
 
 from typing import TYPE_CHECKING, Any
 

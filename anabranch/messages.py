@@ -1,4 +1,4 @@
-"""The messages on the topics: what producers send, and what Anabranch says.
+"""The messages on the topics, each with the topic it goes to, and how they become bytes and come back.
 
 Each is a frozen pydantic model; `anabranch schema` prints their JSON Schemas. Numbers on the wire are finite.
 """

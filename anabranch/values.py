@@ -1,4 +1,4 @@
-"""What labels and answers may be at most, and what stands for an answer that could not be used.
+"""Plain values that rooms agree on: the bounds of numbers, what stands for an unusable prediction, moments as text.
 
 >>> rfc_3339("2026-11-25 10:00:00+00"), rfc_3339("2026-11-25T10:00:00.5 UTC"), rfc_3339("2026-11-25T10:00:00+0530")
 ('2026-11-25T10:00:00+00:00', '2026-11-25T10:00:00.5+00:00', '2026-11-25T10:00:00+05:30')

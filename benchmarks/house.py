@@ -1,4 +1,4 @@
-"""How crowded the house is: files a thousand lines, the longest function, the calls of one event, the rooms of one swap.
+"""How crowded the house is: files a thousand lines, the longest function, the calls of an event, the rooms of a swap.
 
 python -m benchmarks.house            the figures
 python -m benchmarks.house --rooms    the modules of each room, as docs/ARCHITECTURE.md lists them
@@ -151,16 +151,17 @@ def _first_line(path: Path) -> str:
     return docstring.partition("\n")[0]
 
 
-def _print_rooms() -> None:
+def tables() -> Iterator[str]:
+    """The modules of each room, as Markdown."""
     for room in ROOMS:
-        print(f"\n**{room}/**\n\n| module | what it holds |\n|---|---|")
+        rows = [f"**{room}/**\n", "| module | what it holds |", "|---|---|"]
         for path in modules():
             inside = path.relative_to(ROOT)
             if inside.parts[0] == room and (path.name != "__init__.py" or len(path.read_text().splitlines()) > 3):
                 name = inside.relative_to(room)
-                print(
-                    f"| `{name.parent if path.name == '__init__.py' and name.parent != Path() else name}` | {_first_line(path)} |"
-                )
+                of_folder = path.name == "__init__.py" and name.parent != Path()
+                rows.append(f"| `{f'{name.parent}/' if of_folder else name}` | {_first_line(path)} |")
+        yield "\n".join(rows)
 
 
 def main() -> None:
@@ -168,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rooms", action="store_true")
     if parser.parse_args().rooms:
-        _print_rooms()
+        print("\n\n".join(tables()))
         return
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     lines = sum(len(path.read_text().splitlines()) for path in modules())

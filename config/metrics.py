@@ -1,4 +1,4 @@
-"""What a metric divides by: whether it is defined on the labels and answers that it has seen.
+"""Metrics by name, whether they want probabilities, and when one is undefined because it divides by nothing.
 
 Where its divisor is 0, River's metrics answer 0 (or 1), which looks like a model that is always wrong (or right). That
 is no judgement: neither a signal, nor a constraint, nor a score may rest on it.

@@ -1,4 +1,4 @@
-"""From what was committed to the state to go on from: which checkpoint, or its parent, and what can be wrong."""
+"""The checkpoint to go on from: its reference, its state's layout, its parent, and what a person sees in it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields

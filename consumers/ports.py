@@ -1,4 +1,4 @@
-"""The seams to the world, as small protocols: the log, the store, the outlet, retraining, the clock."""
+"""The seams to the world, as small protocols: source, sink, store, control, log reader, clock."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol

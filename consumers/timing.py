@@ -1,4 +1,4 @@
-"""How long to wait for a broker: shorter, once somebody wants this process to end."""
+"""Clocks, deadlines that a stop brings nearer, who says that something is waited for, and checkpoint timing."""
 
 import threading
 import time

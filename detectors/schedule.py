@@ -1,4 +1,4 @@
-"""Signals that need no detector: so many events, so much event time, a calendar; so many new labels.
+"""Signals that need no detector: so many events, so much event time, a calendar; and the clock of event time.
 
 >>> hourly = Schedule("hourly", ScheduleSettings(every="1h"))
 >>> [minute for minute in range(0, 200, 7) if hourly.tick(minute * 60.0)]

@@ -1,4 +1,4 @@
-"""A backtest: the learning loop over a file, without Kafka, and what came of it."""
+"""A backtest: the learning loop over a file as a log, without Kafka, and what came of it."""
 
 import itertools
 from collections import deque

@@ -1,4 +1,4 @@
-"""Hindsight: whether a swap was right, seen from so many events later.
+"""Observers of a backtest: whether each swap was right, counterfactually, and what the picture draws.
 
 What a swap displaced is kept running beside what is served, on the same events. If its loss over them is the smaller
 one, the swap was wrong. A swap with fewer events after it is not judged.

@@ -1,4 +1,4 @@
-"""What a lane tells: signals, steps in the life of a model, and reports, as messages whose ids a restart repeats."""
+"""What a lane emits, as messages whose ids a restart repeats: signals, steps of a lifecycle, alerts, reports."""
 
 from collections.abc import Iterable
 

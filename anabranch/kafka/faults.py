@@ -1,4 +1,4 @@
-"""Why brokers cannot be reached: the words that tell most, what to do, and whether waiting helps."""
+"""librdkafka's faults in words: why brokers cannot be reached and whether waiting helps; its log lines as sentences."""
 
 import logging
 import re

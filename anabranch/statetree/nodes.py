@@ -1,4 +1,4 @@
-"""The shape of a state tree: the tags, and what writer and reader both know about objects.
+"""The shape of a state tree: tags, paths, and how an object's attributes are read without slowing it down.
 
 A tree is `[layouts, nodes, root]`. A layout is `[class name, attribute names…]`; a node is one
 mutable object, `[layout, attribute values…]` or `[tag, …]`. A value is a plain msgpack scalar,

@@ -1,4 +1,4 @@
-"""Which classes and functions may stand in model bytes, by name.
+"""Which classes and functions may stand in model bytes, by name; and the set that iterates alike everywhere.
 
 Everything a blob can name goes through `Trust`: River's own classes, a short
 table of functions River keeps inside its models, and what the loader's own

@@ -1,4 +1,4 @@
-"""A real Apache Kafka on this machine without Docker: its own jars, fetched by Maven, run by `java` in KRaft mode."""
+"""A real Apache Kafka without Docker: its own jars, fetched by Maven, run by `java` in KRaft mode."""
 
 import argparse
 import base64

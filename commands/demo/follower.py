@@ -1,4 +1,4 @@
-"""The demo's scoring service: `python -m commands.demo.follower CONFIG`. It follows the champion and scores events.
+"""The demo's scoring service, which follows the champion and scores events; and how the demo reads topics.
 
 Its standard output: a line of JSON at the first prediction with each version, and one a second to say how far it is.
 """

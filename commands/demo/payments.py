@@ -1,4 +1,4 @@
-"""The little world of the demo: customers who pay by card at terminals, and what fraudsters do."""
+"""The little world of the demo: customers who pay by card, what fraudsters do, and the features of a payment."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""The demo's other processes: started, watched, and ended whatever happens."""
+"""The demo's configuration and its other processes: started, watched, and ended whatever happens."""
 
 import os
 import queue

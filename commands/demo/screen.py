@@ -1,4 +1,4 @@
-"""The demo's live view: errors over the whole stream, the shadows, and what happened last."""
+"""The demo's view: live in a terminal (errors, shadows, what happened last), else a line for each happening."""
 
 import math
 import sys

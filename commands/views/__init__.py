@@ -1,4 +1,4 @@
-"""Scores as a person reads them.
+"""How things look to a person; figures as all views write them.
 
 >>> listed({"accuracy": 0.91234, "mae": 1.5e98})
 'accuracy 0.9123  mae 1.5e+98'

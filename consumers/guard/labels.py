@@ -1,4 +1,4 @@
-"""Labels as they stand in events: how each task reads them, and which cannot stand beside those before."""
+"""Labels: how each task reads them, which cannot stand beside those before, and the ids of the last events."""
 
 import copy
 from collections.abc import Callable

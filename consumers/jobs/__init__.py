@@ -1,4 +1,4 @@
-"""Carries out retraining jobs; for backtests at once. (consumers/jobs/processes.py: each in a process of its own.)"""
+"""Carries out retraining jobs, at once in a backtest; what a runner of jobs is."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace

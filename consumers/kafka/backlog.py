@@ -1,4 +1,4 @@
-"""Tells whether a member of the group is behind, and then has its partitions merged; pauses who had too much.
+"""A member that is behind: its partitions are merged by the records' timestamps, and paused at their share.
 
 librdkafka hands a backlog over in runs of thousands of records of one partition. Learned like that, a drift comes and
 goes with every run. While a partition is behind its end, records therefore wait until every such partition has one to

@@ -1,4 +1,4 @@
-"""The model's consumer group: who is in it, what it has committed, and what its refusals mean."""
+"""The model's consumer group: who is in it, what it has committed; and which log a topic is now."""
 
 import threading
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Reads ranges of the log again, outside any group: Kafka is the replay buffer."""
+"""Reads outside any group: ranges of the log for retraining, and the requests on `model-control`."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Whether the topics that somebody needs are there: asked for at once, before anything begins."""
+"""The topics that a learner needs: made, asked for at once before anything begins, and looked at for what is odd."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence

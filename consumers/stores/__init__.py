@@ -1,4 +1,4 @@
-"""Checkpoints: immutable blobs under their sha256, durable before anything refers to them, in a folder or on S3.
+"""Stores of checkpoints: immutable blobs, durable before anything refers to them; a folder, memory, or S3's.
 
 checkpoint.store = "checkpoints" or "file:///var/lib/…"    a folder: `FileStore`
 checkpoint.store = "s3://bucket/prefix"                    an object store: `S3Store`, with the extra [s3]

@@ -1,4 +1,4 @@
-"""Many simulated runs: the scenarios that ship, and a user's own."""
+"""Many simulated runs on all cores: the scenarios that ship, a user's own, and what came of each seed."""
 
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Hostile records: events that are mostly good but for one thing, and bytes that are nothing; drawn from one seed."""
+"""Fuzzes the guard with malformed records: mostly good but for one thing, or bytes that are nothing."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a straight run must know beside the log: for each checkpoint the inputs let in by then, and whence it came."""
+"""What a straight run must know beside the log: the inputs of each checkpoint; and commits looked at as they come."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

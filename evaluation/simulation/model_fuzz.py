@@ -1,4 +1,4 @@
-"""Hostile models in the arena: whatever they answer, nothing ends, and the state of all others is what it would be.
+"""Fuzzes the fence: models that predict anything, and what must hold beside them whatever they do.
 
 A backtest of a few hundred events, with a hostile champion or with hostile shadows, and beside them a good model that
 stands by. At the end that one must be equal to a twin that learned the same events alone.

@@ -1,4 +1,4 @@
-"""Retraining as in life: jobs take their time, die, and come back between two batches; and are noted."""
+"""Runs jobs in a simulation: they take their time, die, come back between two batches, and are noted."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

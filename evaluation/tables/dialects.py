@@ -1,4 +1,4 @@
-"""How a file of text writes a table: its separator, where its header stands, and what stands behind its rows."""
+"""How a text file writes a table: its encoding, its separator, where its header stands, what comes behind its rows."""
 
 import codecs
 import csv

@@ -1,4 +1,4 @@
-"""Which columns are no features: ids, times and row numbers, by their names and their first cells."""
+"""Which columns are no features (ids, times, row numbers), and how the label's column is read."""
 
 import re
 from collections.abc import Sequence

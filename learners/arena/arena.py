@@ -1,4 +1,4 @@
-"""The race: every shadow is asked, judged and taught beside the champion; one that raises leaves."""
+"""The arena: on each event every shadow predicts, is judged beside the champion, and learns; one that raises leaves."""
 
 from anabranch.events import AcceptedEvent, Prediction
 from learners.arena.members import Member, Timed, paired

@@ -1,4 +1,4 @@
-"""The arena: whether a shadow is better than the champion, judged on live events by a Shiryaev–Roberts e-detector.
+"""Evidence: whether a shadow is better than the champion, by a Shiryaev–Roberts e-detector on live events.
 
 Each event gives a paired difference d = loss(champion) − loss(shadow) in [−1, 1]. With the least useful gain ε,
 x = (d − ε)/(1 + ε), and for λ = 2⁻¹ … 2⁻⁷ the statistic M ← (M + 1)(1 + λ·x). With C shadows one wins when the mean of

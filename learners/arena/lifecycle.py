@@ -1,4 +1,4 @@
-"""The life of a model: its states and the steps between them. Every step is told, as a `Transition`.
+"""The lifecycle of a model: its states and the steps between them. Every step is emitted, as a `Transition`.
 
 >>> lifecycle = Lifecycle()
 >>> lifecycle.move("first", "serving", reason="the first champion")

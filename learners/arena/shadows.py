@@ -1,4 +1,4 @@
-"""The shadows in the arena: how they enter, how much evidence a win takes, and when their time is up."""
+"""The shadows in the arena: how they enter and leave, what a win takes; and the library of former champions."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The standing shadows: a place for each, which is filled afresh when its model is old, alarmed, or has raised.
+"""Standing shadows: places that are always filled, with models of your own or a portfolio's.
 
 Eight for labels: three learning rates of a linear model, naive Bayes, two trees, and an eager tree and naive Bayes that
 begin afresh on their own alarm. No family is the best on every stream, and no learning rate either.

@@ -1,4 +1,4 @@
-"""The fence: where what a model answers enters the system. What passes it, everything behind it can compute with.
+"""The fence: where what a model predicts enters the system. What passes it, everything behind it can compute with.
 
 An answer is used whole or not at all. One that cannot be used has no value and no probabilities, only the reason: it
 costs as much as a wrong answer can, and nothing that a model answers raises here or further in.

@@ -1,4 +1,4 @@
-"""Tasks: how a model is asked, what its answer costs, and how a label looks inside.
+"""Tasks: what predictions a model gives, what one costs, and how a label looks inside.
 
 An *answer* is what a member predicted: a label with its probabilities, or a number.
 """

@@ -1,4 +1,4 @@
-"""Which records were learned, in which order: run lengths, so that the last N events can be read from the log again.
+"""Which records were learned, in which order, as run lengths; and the learning state without such places.
 
 >>> lineage = Lineage(events_max=100)
 >>> for partition, offset in [(0, 5), (0, 6), (1, 9), (0, 7), (0, 9)]:

@@ -1,4 +1,4 @@
-"""Recruitment: what a trigger brings into the arena. Some enter at once; others are trained by a job first."""
+"""Recruits: what a trigger brings into the arena. Some enter at once; others are trained by a job first."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Seeds for estimators that were made without: the configuration's, at every depth, by River's own way of cloning.
+"""How a recruit is trained: seeds for estimators made without one, and repeats of rare classes with jitter.
 
 >>> from river import ensemble, forest, preprocessing
 >>> model = preprocessing.StandardScaler() | ensemble.BaggingClassifier(forest.ARFClassifier(), n_models=2, seed=1)

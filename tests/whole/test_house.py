@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import house
 from support.checkout import ROOT
 
 TESTS = ROOT / "tests"
@@ -55,3 +56,14 @@ def test_each_folder_is_a_room() -> None:
     rooms = {path.parent.name for path in MODULES}
     assert all((ROOT / room / "__init__.py").exists() for room in rooms - {"whole"})
     assert [path for path in TESTS.rglob("__init__.py") if path.parent.name != "support"] == []
+
+
+def test_the_architecture_lists_the_modules_as_they_are() -> None:
+    """A newcomer finds the room for a change there; `python -m benchmarks.house --rooms` writes the tables."""
+    written = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    assert [table for table in house.tables() if table not in written] == []
+
+
+def test_functions_stay_short() -> None:
+    """The longest of the service, in lines of code."""
+    assert max(count for path in house.modules() for count, _ in house.functions(path)) <= 54

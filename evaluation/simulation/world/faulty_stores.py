@@ -1,4 +1,4 @@
-"""A file system that keeps after a power failure what was synced, and of the rest whatever it likes."""
+"""Stores on a bad day: a disk that keeps what was synced, a bucket that does not always answer, blobs that rot."""
 
 import errno
 import hashlib

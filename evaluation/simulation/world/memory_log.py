@@ -1,4 +1,4 @@
-"""A log in memory with groups, fencing, gaps and retention: it does what a broker promises, at once."""
+"""A log in memory with groups, fencing, gaps and retention, and a clock that stands still."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Processes of a simulation: each a thread that runs only while it is resumed, so that one seed fixes their order.
+"""Processes of a simulation, each resumed in turn, and the schedule of what goes wrong, drawn from one seed.
 
 >>> from evaluation.simulation.world.processes import Schedule
 >>> def work(process):
