@@ -35,7 +35,7 @@ def pack(
     Raises:
         StateTreeError: the model holds something that cannot be restored faithfully.
     """
-    rows = [(dict(x), predict(model, dict(x))) for x in canary]
+    rows = list(zip(kept := [dict(x) for x in canary], predictions(model, kept), strict=True))
     table = {"model": model, "task": task, "positive": positive, "features": sorted(features), "canary": rows}
     return statetree.encode(table, trusted=trusted)
 
@@ -67,6 +67,11 @@ def predict(model: Any, x: dict[str, object]) -> Any:
         return model.predict_proba_one(x)
     except (AttributeError, NotImplementedError):
         return model.predict_one(x)
+
+
+def predictions(model: Any, rows: Iterable[Mapping[str, object]]) -> list[Any]:
+    """The same for several rows; the model gets copies of them."""
+    return [predict(model, dict(x)) for x in rows]
 
 
 def _numbers(answered: Any) -> list[Any]:

@@ -20,8 +20,8 @@ import river
 from anabranch.artifact import Artifact, unpack
 from anabranch.candidates import RETRY_S, Candidates
 from anabranch.errors import AnabranchError, ArtifactError, ArtifactMissing, KafkaUnavailable, NoChampionYet
+from anabranch.kafka import Kafka, examine
 from anabranch.kafka.artifacts import fetch
-from anabranch.kafka.clients import Kafka, examine
 from anabranch.kafka.updates import Updates
 from anabranch.messages import ModelUpdate
 

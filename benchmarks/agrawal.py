@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from river.datasets import synth
 
 from anabranch.events import Record
-from anabranch.kafka.clients import producer
+from anabranch.kafka import producer
 from commands.brokers.local import LocalKafka
 from config.loading import build
 from config.settings import Settings

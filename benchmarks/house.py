@@ -27,6 +27,7 @@ from learners.models import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("anabranch", "config", "detectors", "learners", "consumers", "evaluation", "commands")
+WORLD = Path("evaluation/simulation/world")
 EVENTS = 4000
 
 
@@ -88,8 +89,9 @@ class Calls:
 
 def _place(frame: FrameType) -> str:
     path = Path(frame.f_code.co_filename)
-    inside = path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in ROOMS
-    return str(path.relative_to(ROOT)) if inside else ""
+    here = path.relative_to(ROOT) if path.is_relative_to(ROOT) else Path()
+    # The log and the clock in memory stand for Kafka and the system, which lie outside.
+    return str(here) if here.parts[:1] and here.parts[0] in ROOMS and WORLD not in here.parents else ""
 
 
 def _room(place: str) -> str:

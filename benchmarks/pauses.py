@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from anabranch.kafka.clients import producer
+from anabranch.kafka import producer
 from anabranch.messages import TrainedOn
 from benchmarks.agrawal import MODELS, TimedSource, settings_of
 from config.settings import Settings

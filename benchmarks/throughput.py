@@ -26,7 +26,7 @@ import structlog
 from river import linear_model, preprocessing, tree
 
 from anabranch.events import Record
-from anabranch.kafka.clients import producer
+from anabranch.kafka import producer
 from anabranch.messages import TrainedOn
 from benchmarks import pauses, signal_cost
 from benchmarks.agrawal import MODELS, TimedSource, agrawal, filled_kafka, settings_of

@@ -60,7 +60,8 @@ def _one(
     json: bool,
 ) -> None:
     """One configuration: its result, and its picture."""
-    from commands import data, event_time, trial, wiring
+    from commands import data, trial, wiring
+    from commands import trial as event_time
     from commands.views import backtest as backtest_view
     from consumers.timing import SystemClock
     from evaluation.backtest import Backtest
@@ -70,7 +71,7 @@ def _one(
     settings = wiring.settings_at(config)
     files = data.files(settings, paths, **reading)
     before = None if warm_up is None else data.files(settings, [warm_up], **reading)
-    event_time.warn(settings, files)
+    event_time.warn_of_times(settings, files)
     trial.warn_of_strings(settings, files)
     trace = Trace(window=min(settings.scores.window, 500))
     run = Backtest(

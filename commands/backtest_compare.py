@@ -9,7 +9,8 @@ from rich.table import Table
 
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent, Prediction
-from commands import data, event_time, trial, wiring
+from commands import data, trial, wiring
+from commands import trial as event_time
 from commands import views as figures
 from config.settings import Settings
 from consumers.timing import CpuClock
@@ -39,7 +40,7 @@ def compared(
         raise ConfigError(f"only configurations of one task can be compared; {told}")
     for _, settings in several:
         files = data.files(settings, paths, **reading)
-        event_time.warn(settings, files)
+        event_time.warn_of_times(settings, files)
         trial.warn_of_strings(settings, files)
     return list(_results(several, paths, reading=reading, limit=limit, warm_up=warm_up, note=note))
 

@@ -13,7 +13,7 @@ from config.settings import Settings
 from consumers.guard import Guard, own_time_s
 from evaluation.backtest import TOPIC
 from evaluation.files import Files, once
-from evaluation.tables.table import Reading
+from evaluation.tables import Reading
 
 
 def warn(said: str) -> None:

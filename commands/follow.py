@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from anabranch.follower import Follower
-    from anabranch.kafka.clients import Kafka
+    from anabranch.kafka import Kafka
 
 HINT_S = 5.0
 LOOK_S = 1.0

@@ -13,6 +13,7 @@ from commands import (
     backtest,
     calibrate,
     check,
+    demo,
     follow,
     inspect,
     learn,
@@ -26,7 +27,6 @@ from commands import (
     topics,
     watch,
 )
-from commands.demo import command as demo
 
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,

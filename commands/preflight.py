@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from anabranch.errors import ConfigError
-from anabranch.kafka.clients import examine
+from anabranch.kafka import examine
 from config.settings import Settings
 
 _ADDRESS = re.compile(r"[A-Za-z0-9+.-]+://")

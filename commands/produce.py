@@ -47,7 +47,7 @@ def produce(
     from rich.progress import track
 
     from anabranch.errors import ConfigError
-    from anabranch.kafka.clients import producer
+    from anabranch.kafka import producer
     from commands import wiring
     from commands.data import files
     from config import loading

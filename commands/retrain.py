@@ -19,7 +19,7 @@ def retrain(
     import time
     import uuid
 
-    from anabranch.kafka.clients import producer
+    from anabranch.kafka import producer
     from anabranch.messages import Retrain, encode
     from commands import wiring
     from config import loading

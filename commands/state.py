@@ -46,7 +46,7 @@ def committed_of(settings: "Settings", partition: int | None) -> "tuple[Committe
 
     from anabranch.errors import KafkaUnavailable
     from anabranch.events import Partition
-    from anabranch.kafka.clients import admin, reach
+    from anabranch.kafka import admin, reach
     from consumers.kafka.group import Group, newest_of
 
     try:

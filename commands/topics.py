@@ -16,7 +16,7 @@ def topics() -> None:
 @app.command()
 def create(config: Annotated[Path, typer.Argument(help="the TOML file of the model")]) -> None:
     """Create the topics that are not there yet; those that are stay as they are."""
-    from anabranch.kafka.clients import reach
+    from anabranch.kafka import reach
     from config import loading
     from consumers.kafka.topics import create as create_topics
 

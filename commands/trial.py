@@ -1,5 +1,6 @@
-"""Whether the models of a configuration can learn a stream: fresh ones, on its first events, in memory."""
+"""Whether the models of a configuration can learn a file: on its first events; and what it goes by event time for."""
 
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -74,3 +75,31 @@ def _fault(
             blamed = about_strings(error, guard.kinds)
             return said + blamed, bool(blamed)
     return None
+
+
+# ── Which parts of a configuration go by event time, and what a table without times makes of them ───────────────────
+
+_PARAMETERS = {"schedule": ("every", "cron"), "threshold": ("window_time",)}
+
+
+def warn_of_times(settings: Settings, files: Files) -> None:
+    """Say on standard error what goes by times that the file does not tell."""
+    timeless = files.is_table and files.reading.ts is None
+    keys = list(keys_of(settings)) if timeless else []
+    if keys:
+        print(
+            f"{settings.name}: {', '.join(keys)}: by event time, and without --ts COLUMN each row of {files.name} "
+            "counts as one second",
+            file=sys.stderr,
+        )
+
+
+def keys_of(settings: Settings) -> Iterator[str]:
+    """The keys that are set and go by event time."""
+    for name, detector in settings.detectors.items():
+        for key in _PARAMETERS.get(detector.use, ()):
+            if detector.parameters.get(key):
+                yield f"detectors.{name}.{key}"
+    for key in ("cooldown", "per_day_max"):
+        if getattr(settings.trigger, key):
+            yield f"trigger.{key}"

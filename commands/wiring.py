@@ -14,9 +14,9 @@ from river import base
 
 from anabranch import artifact, statetree
 from anabranch.errors import ConfigError, ModelSpecError
+from anabranch.kafka import DEFAULT_BOOTSTRAP, producer
 from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.kafka import updates as kafka_updates
-from anabranch.kafka.clients import DEFAULT_BOOTSTRAP, producer
 from anabranch.messages import Message, ModelUpdate, TrainedOn, encode
 from anabranch.scope import GLOBAL, Scope, of_partition
 from anabranch.statetree import StateTreeError

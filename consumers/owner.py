@@ -45,7 +45,7 @@ from learners.emitted import NOTHING, Emitted, Promotion
 from learners.lane import Lane, Observer
 from learners.models import catalogue
 from learners.models.fence import is_fault
-from learners.retraining.jobs import JobResult
+from learners.retraining import JobResult
 from learners.retraining.lineage import Lineage
 
 log = structlog.get_logger()

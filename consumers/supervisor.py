@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import structlog
 
+from anabranch import kafka as clients
 from anabranch.errors import AnabranchError, KafkaUnavailable, SessionExpired, StoreUnavailable
-from anabranch.kafka import clients
 from consumers.loop import LearningLoop
 from consumers.timing import Voice
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from anabranch.errors import ConfigError
+from evaluation.tables import Reading, Table, time_of_row
 from evaluation.tables.columns import Tell
 from evaluation.tables.dialects import opened
-from evaluation.tables.table import Reading, Table, time_of_row
 
 KINDS = {
     "csv": "table",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from anabranch.messages import Message, TrainedOn, UpdateKind, Verdict
-from learners.retraining.jobs import Job
+from learners.retraining import Job
 
 
 class Promotion(NamedTuple):

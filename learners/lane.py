@@ -16,7 +16,7 @@ from anabranch.events import AcceptedEvent, Findings, Prediction
 from anabranch.messages import Alert, DriftSignal, ModelReport, Retrain, TrainedOn, Transition
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
-from learners.arena.arena import Arena
+from learners.arena import Arena
 from learners.arena.constraints import HardConstraints
 from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Member, Timed
@@ -28,7 +28,7 @@ from learners.models.fence import is_fault
 from learners.models.tasks import Task
 from learners.pending import Pending
 from learners.reports import Reports, noteworthy
-from learners.retraining.jobs import JobResult
+from learners.retraining import JobResult
 from learners.retraining.lineage import placeless
 from learners.retraining.recruits import Recruits
 from learners.scores import Scores, fits, metrics_of, wants_proba

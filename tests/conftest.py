@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 
 from anabranch.errors import KafkaUnavailable
-from commands.brokers.embedded import EmbeddedKafka
+from commands.brokers import EmbeddedKafka
 from commands.brokers.local import LocalKafka
 from consumers.loop import LearningLoop
 from consumers.ports import Store

@@ -8,7 +8,7 @@ from typing import Self
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, Message, TopicPartition
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka.clients import SLICE_S, TIMEOUT_S, Kafka, batch, consumer, partitions, reader
+from anabranch.kafka import SLICE_S, TIMEOUT_S, Kafka, batch, consumer, partitions, reader
 from anabranch.kafka.faults import with_words
 
 QUIET = (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)

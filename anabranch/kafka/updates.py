@@ -8,7 +8,7 @@ from typing import Self
 from confluent_kafka import Message
 
 from anabranch.candidates import order
-from anabranch.kafka.clients import TIMEOUT_S, Kafka
+from anabranch.kafka import TIMEOUT_S, Kafka
 from anabranch.kafka.tail import Tail
 from anabranch.messages import ModelUpdate, UnreadableMessage, decode
 

@@ -9,9 +9,9 @@ from anabranch import follow
 from anabranch.artifact import chunk_key
 from anabranch.errors import NoChampionYet
 from anabranch.follower import Follower
+from anabranch.kafka import producer
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.artifacts import fetch
-from anabranch.kafka.clients import producer
 from anabranch.messages import ModelUpdate, encode
 from benchmarks.faults.project import Project, project
 from benchmarks.faults.table import Row, timed

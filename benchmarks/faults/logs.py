@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions, NewTopic
 
-from anabranch.kafka.clients import admin, partitions, producer
+from anabranch.kafka import admin, partitions, producer
 from benchmarks.faults.oracle import learned
 from benchmarks.faults.project import ROOT, Project, project, until
 from benchmarks.faults.table import Row, timed, to_the_end

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from anabranch.candidates import order
 from anabranch.errors import ArtifactError
 from anabranch.kafka import artifacts as kafka_artifacts
-from anabranch.kafka.clients import batch, partitions, reader
+from anabranch.kafka import batch, partitions, reader
 from anabranch.messages import DeadLetter, ModelUpdate, decode
 from benchmarks.faults.project import Project
 from commands import wiring

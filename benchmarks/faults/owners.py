@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from anabranch.errors import OwnershipLost
-from anabranch.kafka.clients import sharer
+from anabranch.kafka import sharer
 from benchmarks.faults.oracle import learned
 from benchmarks.faults.project import SESSION_S, Learner, Project, is_stopped, project, until, wake
 from benchmarks.faults.table import Row, timed, to_the_end

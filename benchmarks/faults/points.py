@@ -14,7 +14,7 @@ from consumers.jobs import JobRunner
 from consumers.loop import LearningLoop
 from consumers.ports import Committed, Owners, Positions, Sent, Sink, Source, Store
 from consumers.stores import FileStore
-from learners.retraining.jobs import Job, JobResult
+from learners.retraining import Job, JobResult
 
 NAMES = (
     "restore:before",

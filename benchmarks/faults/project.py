@@ -16,7 +16,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from anabranch.kafka.clients import producer
+from anabranch.kafka import producer
 from anabranch.scope import GLOBAL, Scope, of_partition
 from benchmarks.faults import witness
 from benchmarks.faults.stream import SPICE, Spice, Stream

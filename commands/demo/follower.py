@@ -17,7 +17,7 @@ from confluent_kafka import TopicPartition
 
 from anabranch import Follower, follow
 from anabranch.events import Partition
-from anabranch.kafka.clients import at, consumer, partitions, producer, reader
+from anabranch.kafka import at, consumer, partitions, producer, reader
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate, decode
 from config import loading
 from config.settings import Settings

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from anabranch.errors import AnabranchError
-from commands.brokers.embedded import EmbeddedKafka
+from commands.brokers import EmbeddedKafka
 from config import loading
 from config.settings import Settings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anabranch.messages import Message, TrainedOn
-from commands.brokers.embedded import EmbeddedKafka
+from commands.brokers import EmbeddedKafka
 from commands.demo import processes as setup
 from commands.demo.follower import Hearing, PacedEvents
 from commands.demo.processes import Child, ProcessEnded

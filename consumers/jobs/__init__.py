@@ -10,7 +10,7 @@ from config.settings import Settings
 from consumers.guard import Guard
 from consumers.ports import LogReader
 from learners.models.fence import is_fault
-from learners.retraining.jobs import Job, JobResult, longest, retrain
+from learners.retraining import Job, JobResult, longest, retrain
 from learners.retraining.lineage import count
 
 ATTEMPTS = 2

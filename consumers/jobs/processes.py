@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -16,10 +17,12 @@ from typing import IO
 import structlog
 
 from anabranch import statetree
+from config import loading
 from config.settings import Settings
-from consumers.jobs import ATTEMPTS
+from consumers.jobs import ATTEMPTS, carried_out
+from consumers.kafka.reader import KafkaLogReader
 from consumers.ports import Clock
-from learners.retraining.jobs import Job, JobResult
+from learners.retraining import Job, JobResult
 
 log = structlog.get_logger()
 
@@ -72,7 +75,7 @@ class ProcessRunner:
         Path(folder.name, "job").write_bytes(statetree.encode(order))
         with Path(folder.name, "log").open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "consumers.jobs.child", folder.name],
+                [sys.executable, "-m", "consumers.jobs.processes", folder.name],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
                 stdin=subprocess.PIPE,  # nothing is written: its end is the end of this process
                 stdout=output,
@@ -166,3 +169,39 @@ def _tidied(run: _Run) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
+
+
+# ── The process that carries out one job: `python -m consumers.jobs.processes FOLDER` ───────────────────────────────
+
+# It reads the job from FOLDER/job, the events from the log, and leaves what came of it in FOLDER/result. It ends when
+# its standard input does: the learner, which holds the other end, is gone then, however it ended.
+
+ORPHANED = 1
+
+
+def main(folder: Path) -> None:
+    """Carry out the job in `folder`."""
+    os.nice(5)  # the champion never waits for a recruit
+    order = statetree.decode((folder / "job").read_bytes())
+    settings = loading.build(order["settings"])
+    job = Job.from_state(order["job"])
+    done = carried_out(job, KafkaLogReader(settings), settings)
+    result = [list(done.models), done.failure, dict(done.failures)]
+    (folder / "part").write_bytes(statetree.encode(result, trusted=settings.model.trusted))
+    (folder / "part").rename(folder / "result")
+
+
+def end_with_parent() -> None:
+    """From now on this process ends as soon as its standard input does."""
+    threading.Thread(target=_wait_for_end, daemon=True).start()
+
+
+def _wait_for_end() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(ORPHANED)
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    main(Path(sys.argv[1]))

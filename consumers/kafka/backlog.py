@@ -28,7 +28,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from confluent_kafka import Consumer, TopicPartition
 
 from anabranch.events import Partition, Record
-from anabranch.kafka.clients import at
+from anabranch.kafka import at
 from consumers.ports import Positions
 
 # ── The merger: partitions by their records' timestamps, so that the past is learned in the order it had ────────────

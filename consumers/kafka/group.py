@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from anabranch.errors import AnabranchError, KafkaUnavailable, OwnershipLost, SessionExpired
 from anabranch.events import Partition
-from anabranch.kafka.clients import TIMEOUT_S, members
+from anabranch.kafka import TIMEOUT_S, members
 from config.settings import Settings
 from consumers.ports import Committed, Origin
 from consumers.timing import STOP_S

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from anabranch.errors import KafkaUnavailable, LogTruncated
 from anabranch.events import Partition, Record
-from anabranch.kafka.clients import TIMEOUT_S, at, batch, consumer, partitions, reader
+from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, reader
 from config.settings import Settings
 
 

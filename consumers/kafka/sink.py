@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import KafkaError, Message
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka.clients import SLICE_S, publisher
+from anabranch.kafka import SLICE_S, publisher
 from anabranch.kafka.faults import with_words
 from consumers.ports import Sent
 from consumers.timing import Deadline

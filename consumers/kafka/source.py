@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from anabranch.errors import KafkaUnavailable, LogTruncated, OwnershipLost
 from anabranch.events import Partition, Record
-from anabranch.kafka.clients import LOST, SLICE_S, TIMEOUT_S, admin, at, batch, consumer, owner, partitions, sharer
+from anabranch.kafka import LOST, SLICE_S, TIMEOUT_S, admin, at, batch, consumer, owner, partitions, sharer
 from config.settings import Settings
 from consumers.belonging import truncated
 from consumers.kafka.backlog import KafkaBacklog

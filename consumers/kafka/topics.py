@@ -12,7 +12,7 @@ from confluent_kafka.admin import ClusterMetadata, ConfigResource, NewTopic, Res
 from anabranch.artifact import CHUNK_BYTES
 from anabranch.errors import KafkaRefused, KafkaUnavailable
 from anabranch.events import Partition
-from anabranch.kafka.clients import (
+from anabranch.kafka import (
     ABSENT,
     TIMEOUT_S,
     UNAUTHORISED,
@@ -25,7 +25,7 @@ from anabranch.kafka.clients import (
     reach,
     reader,
 )
-from anabranch.kafka.clients import admin as admin_of
+from anabranch.kafka import admin as admin_of
 from config.settings import Settings
 
 AGAIN_S = 0.5

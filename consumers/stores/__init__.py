@@ -4,7 +4,6 @@ checkpoint.store = "checkpoints" or "file:///var/lib/…"    a folder: `FileStor
 checkpoint.store = "s3://bucket/prefix"                    an object store: `S3Store`, with the extra [s3]
 """
 
-import importlib
 import os
 import re
 import uuid
@@ -18,6 +17,7 @@ from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from consumers.ports import Store
 from consumers.stores.manifest import NAME, Entry, Kept, appended, packed, unpacked, verified
+from consumers.stores.objects import S3Store
 
 # ── What a store does to the file system: few operations, each of which the machine may not survive ─────────────────
 
@@ -131,14 +131,12 @@ def store_of(settings: Settings, scope: Scope = GLOBAL, *, make: bool = True) ->
             "write a folder, file:///folder or s3://bucket/prefix"
         )
     try:
-        s3_store = importlib.import_module("consumers.stores.s3")
+        return S3Store(f"{address.rstrip('/')}/{folder}", keep=keep)
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"checkpoint.store = {address!r} needs the extra [s3] ({error.name} is not installed): "
             "pip install 'anabranch[s3]'"
         ) from error
-    store: Store = s3_store.S3Store(f"{address.rstrip('/')}/{folder}", keep=keep)
-    return store
 
 
 class FileStore:

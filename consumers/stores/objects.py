@@ -1,9 +1,9 @@
-"""Checkpoints on anything that puts, gets, lists and removes objects: one PUT is atomic, and durable when answered."""
+"""Checkpoints on anything that puts, gets, lists and removes objects, S3 among them: one PUT is atomic."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from anabranch.errors import CheckpointMissing, StoreUnavailable
 from consumers.stores.manifest import NAME, Entry, Kept, appended, packed, unpacked, verified
@@ -33,13 +33,13 @@ class ObjectStore:
         keep: how many manifest entries, and the blobs they name, are kept.
     """
 
-    failures: ClassVar[tuple[type[Exception], ...]] = (OSError,)
     hint = ""
 
     def __init__(self, root: str, *, keep: int, files: Objects) -> None:
         self.root = root
         self.keep = keep
         self.files = files
+        self.failures: tuple[type[Exception], ...] = (OSError,)
 
     def put(self, sha256: str, data: bytes) -> None:
         """Durable when it returns."""
@@ -96,3 +96,28 @@ class ObjectStore:
             yield
         except self.failures as error:
             raise StoreUnavailable(f"{path}: {type(error).__name__}: {error}{self.hint}") from error
+
+
+class S3Store(ObjectStore):
+    """A prefix in a bucket on S3, or on what speaks its protocol. Needs the extra [s3].
+
+    Credentials, region and endpoint come from where every S3 client takes them: `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`,
+    `AWS_ENDPOINT_URL`, the machine's role … What was put is seen by the next GET or LIST: there is nothing to sync.
+
+    Args:
+        root: `s3://bucket/prefix`; the bucket must be there.
+        keep: how many manifest entries, and the blobs they name, are kept.
+
+    Raises:
+        ModuleNotFoundError: the extra is not installed.
+    """
+
+    hint = "; see that the bucket exists, and that AWS_ENDPOINT_URL and the credentials are right"
+
+    def __init__(self, root: str, *, keep: int) -> None:
+        import s3fs  # noqa: PLC0415  # a second of imports that folders do not need
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
+        # Listings are not cached: what another process has put or removed would not be seen.
+        super().__init__(root, keep=keep, files=s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True))
+        self.failures = (OSError, BotoCoreError)

@@ -13,13 +13,12 @@ from consumers.guard import Guard
 from consumers.jobs import outcome
 from consumers.owner import First, Owner
 from detectors.watch import Watch
-from evaluation.simulation.input_log import Past
-from evaluation.simulation.runner import Input
+from evaluation.simulation.runner import Input, Past
 from evaluation.simulation.stream import Stream
 from evaluation.simulation.world import MemoryLog
 from learners.emitted import Emitted, Promotion
 from learners.lane import Lane
-from learners.retraining.jobs import Job
+from learners.retraining import Job
 
 Place = tuple[int, int]
 

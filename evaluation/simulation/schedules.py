@@ -26,9 +26,8 @@ from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.loop import LearningLoop
 from consumers.owner import Ports, StartOptions
-from evaluation.simulation.input_log import InputLog, ObservedLog, Past
 from evaluation.simulation.oracle import Oracle
-from evaluation.simulation.runner import SimulatedRunner
+from evaluation.simulation.runner import InputLog, ObservedLog, Past, SimulatedRunner
 from evaluation.simulation.stream import PARTITIONS_MAX, Recipe
 from evaluation.simulation.volumes import VOLUMES, Volume
 from evaluation.simulation.world import (

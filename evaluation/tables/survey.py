@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from anabranch.errors import ConfigError
+from evaluation.tables import Table
 from evaluation.tables.columns import Column
-from evaluation.tables.table import Table
 from evaluation.tables.times import seconds_of
 
 DISTINCT_MAX = 10_000

@@ -1,1 +1,97 @@
-"""Who serves: the members, their contest, the constraints, and the swap."""
+"""The arena: on each event every shadow predicts, is judged beside the champion, and learns; one that raises leaves."""
+
+from anabranch.events import AcceptedEvent, Prediction
+from learners.arena.members import Member, Timed, paired
+from learners.arena.shadows import Shadows
+from learners.arena.standing import Refill, StandingPlaces
+from learners.models.fence import is_fault
+from learners.models.tasks import Task
+
+
+class Arena:
+    """What happens to the shadows on an event.
+
+    Attributes:
+        ahead: whether one may have evidence enough for a win.
+    """
+
+    def __init__(self, shadows: Shadows, standing: StandingPlaces, *, task: Task, window: int) -> None:
+        self.shadows = shadows
+        self.standing = standing
+        self.task = task
+        self.window = window
+        self.ahead = False
+
+    def predict(
+        self, event: AcceptedEvent, answers: dict[str, Prediction], *, number: int, timed: Timed | None
+    ) -> None:
+        """Let every shadow predict that takes part in this event."""
+        for member in list(self.shadows.members):
+            if member.stride != 1 and (not member.stride or number % member.stride):
+                continue
+            try:
+                answer = member.predict(event.x) if timed is None else timed.predict(member, event.x)
+                answers[member.name] = answer
+                if answer.unusable:
+                    member.unusable.note(answer.unusable, number=number, window=self.window)
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                self.disqualify(member, error)
+
+    def judge(
+        self, event: AcceptedEvent, loss: float | None, answers: dict[str, Prediction], *, timed: Timed | None
+    ) -> None:
+        """Score every shadow on its answer, beside the champion's loss, and teach it."""
+        window, task, wins_at = self.window, self.task, self.shadows.wins_at
+        for member in list(self.shadows.members):
+            answer = answers.get(member.name)
+            if answer is None:
+                if member.stride != 1:
+                    continue
+            elif loss is not None:
+                if paired(loss, event.y, member, answer, task=task, window=window) >= wins_at:
+                    self.ahead = True
+                if member.groups is not None:
+                    self.shadows.constraints.note(member, event.x, event.y, answer)
+            try:
+                member.learn(event.x, event.y) if timed is None else timed.learn(member, event.x, event.y)
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                self.disqualify(member, error)
+
+    def disqualify(self, member: Member, error: BaseException) -> None:
+        """A shadow that raises never costs an event: it leaves."""
+        if member.place:
+            self.standing.fault(member.place)
+        self.shadows.leave(member, reason=f"disqualified: {type(error).__name__}: {error}")
+
+    def tend(self, event: AcceptedEvent, answers: dict[str, Prediction], *, champion: Member, number: int) -> None:
+        """Fill the standing places whose model is old, alarmed or gone."""
+        for refill in list(self.standing.tend(event, answers, number=number)):
+            holder = self.standing.holders.get(refill.place)
+            if holder is None or holder is champion:
+                self._stand(refill, instead_of=holder, number=number)
+            else:
+                holder.begin(refill.model, task=self.task, trained_on=refill.trained_on)
+                holder.version = None  # what was published was another model
+                self.shadows.lifecycle.stay(holder.name, reason=refill.reason)
+
+    def _stand(self, refill: Refill, *, instead_of: Member | None, number: int) -> None:
+        """A new member for a place; a champion that held it serves on without one."""
+        if instead_of is not None:
+            instead_of.place = ""
+        name = refill.place if refill.place not in self.shadows.lifecycle.states else f"{refill.place}-{number}"
+        member = Member(
+            name,
+            refill.model,
+            kind="standing",
+            task=self.task,
+            trained_on=refill.trained_on,
+            since=number,
+            cause=refill.place,
+            place=refill.place,
+        )
+        self.standing.hold(member)
+        self.shadows.enter(member, reason=refill.reason)

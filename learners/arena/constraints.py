@@ -117,7 +117,7 @@ class HardConstraints:
 
     def _unusable(self, member: Member, canary: Iterable[dict[str, object]], number: int) -> str:
         """What its answers lack: lately, and to the rows that followers will check it by."""
-        answers = [self._fenced(artifact.predict(member.model, dict(x))) for x in canary]
+        answers = [self._fenced(answered) for answered in artifact.predictions(member.model, canary)]
         if not self.settings.finite:
             return ""
         share = member.unusable.share(number=number, window=self.settings.window)

@@ -20,7 +20,7 @@ from learners.arena.members import Member
 from learners.models.catalogue import build
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
-from learners.retraining.jobs import fresh_after
+from learners.retraining import fresh_after
 
 # ── The portfolios: cheap models of several families that race beside the champion, as steps of a configuration ─────
 

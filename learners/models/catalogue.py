@@ -22,7 +22,7 @@ from anabranch import statetree
 from anabranch.errors import ModelSpecError
 from anabranch.recommender import Recommender
 from config.settings import ModelSpec
-from learners.retraining.training import seeded, unseeded
+from learners.models.training import seeded, unseeded
 
 _ROOMS_OF_RIVER = frozenset(
     {

@@ -13,7 +13,7 @@ from learners.arena.shadows import Library, Shadows
 from learners.models.catalogue import build
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
-from learners.retraining.jobs import Job, JobResult, Jobs, JobUnderWay, Plan, fresh_after
+from learners.retraining import Job, JobResult, Jobs, JobUnderWay, Plan, fresh_after
 from learners.retraining.lineage import Lineage, merged
 
 _DRIFTS = frozenset({"error", "input", "prediction", "label"})

@@ -12,9 +12,9 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
+from anabranch import kafka as clients
 from anabranch.errors import ConfigError
-from anabranch.kafka import clients
-from anabranch.kafka.clients import producer
+from anabranch.kafka import producer
 from anabranch.kafka.tail import Tail
 from anabranch.messages import encode
 from commands import preflight

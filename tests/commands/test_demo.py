@@ -12,9 +12,8 @@ import pytest
 from rich.console import Console, ConsoleDimensions
 
 from anabranch.errors import AnabranchError
-from commands.demo.chart import Chart, columns
 from commands.demo.processes import Child
-from commands.demo.screen import Screen
+from commands.demo.screen import Chart, Screen, columns
 from commands.demo.story import Story
 from commands.demo.stream import Stream
 from support.command_line import ANABRANCH

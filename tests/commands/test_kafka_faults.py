@@ -15,7 +15,7 @@ from confluent_kafka.admin import NewTopic
 
 from anabranch import follow
 from anabranch.errors import AnabranchError, ConfigError, KafkaRefused, KafkaUnavailable
-from anabranch.kafka.clients import admin, examine, producer, publisher, reach
+from anabranch.kafka import admin, examine, producer, publisher, reach
 from anabranch.kafka.faults import SUSPECT_S
 from anabranch.kafka.settings import NAMES
 from commands.brokers.local import LocalKafka

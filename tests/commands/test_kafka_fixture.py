@@ -17,7 +17,7 @@ import yaml
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from anabranch.errors import KafkaUnavailable
-from commands.brokers.embedded import EmbeddedKafka
+from commands.brokers import EmbeddedKafka
 from commands.brokers.local import KAFKA_VERSION, LocalKafka, create_topic, kafka_jars, main
 from support.checkout import ROOT
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from anabranch.kafka.clients import producer
+from anabranch.kafka import producer
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, Transition, encode
 from commands.views.watch import line
 from config.loading import load

@@ -17,7 +17,7 @@ from config.loading import build
 from consumers.ports import Store
 from consumers.stores import FileStore, RealFiles, store_of
 from consumers.stores.manifest import STRANGER_S, digest
-from consumers.stores.s3 import S3Store
+from consumers.stores.objects import S3Store
 
 BUCKET = "s3://checkpoints"
 
@@ -249,7 +249,7 @@ def test_other_addresses_are_refused(scheme: str) -> None:
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not as a missing module somewhere deep inside."""
-    monkeypatch.delitem(sys.modules, "consumers.stores.s3")
+    monkeypatch.delitem(sys.modules, "consumers.stores.objects")
     missing: Any = None  # what Python itself takes for "not installed"
     monkeypatch.setitem(sys.modules, "s3fs", missing)
     with pytest.raises(ConfigError, match=r"needs the extra \[s3\] \(s3fs is not installed\): pip install 'anabranch"):

@@ -13,7 +13,7 @@ import pytest
 from config.loading import build
 from consumers.jobs.processes import PREFIX, ProcessRunner, tidy
 from consumers.timing import SystemClock
-from learners.retraining.jobs import Job, JobResult, Plan
+from learners.retraining import Job, JobResult, Plan
 from learners.retraining.lineage import Run
 from support.command_line import environment
 from support.waiting import until

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from anabranch.errors import KafkaUnavailable
-from anabranch.kafka.clients import common, producer
+from anabranch.kafka import common, producer
 from anabranch.kafka.faults import AGAIN_S, KafkaLog
 from consumers.kafka.sink import KafkaSink
 from consumers.timing import STOP_S, SystemClock

@@ -23,7 +23,7 @@ from detectors.threshold import Threshold, ThresholdSettings
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.jobs import Job
+from learners.retraining import Job
 from support.checkout import ROOT
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from commands import data, event_time
+from commands import data
+from commands import trial as event_time
 from config.loading import build
 from consumers.guard import own_time_s
 from evaluation.files import Files
-from evaluation.tables.table import Reading
+from evaluation.tables import Reading
 from support.command_line import anabranch
 
 CONFIG = """

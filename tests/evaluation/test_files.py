@@ -15,7 +15,7 @@ from commands import data
 from config.loading import build
 from consumers.guard import Guard
 from evaluation.files import Files, events
-from evaluation.tables.table import SAMPLE_ROWS, TIME_OF_ROW_0, Reading
+from evaluation.tables import SAMPLE_ROWS, TIME_OF_ROW_0, Reading
 
 CSV = "n,price,word,flag,target\n1,0.5,red,true,1\n-2,3,blue,FALSE,0\n"
 

@@ -14,9 +14,9 @@ from anabranch.errors import ConfigError
 from commands import data, trial
 from config.loading import build
 from evaluation.files import Files, events
+from evaluation.tables import SAMPLE_ROWS, Reading
 from evaluation.tables.columns import Column
 from evaluation.tables.numbers import MISSING
-from evaluation.tables.table import SAMPLE_ROWS, Reading
 from support.command_line import anabranch
 
 TEN = [f"{n}.25" for n in range(10)]

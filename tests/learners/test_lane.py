@@ -17,7 +17,7 @@ from learners.arena.evidence import Contest
 from learners.emitted import NOTHING, Promotion
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.jobs import Job, JobResult
+from learners.retraining import Job, JobResult
 from support.command_line import python
 from support.lanes import QUICK, Reads, ReadsNumber, contested, digest, event, job_of, lane_of, names, shown, spoken
 from support.live_lanes import Driver, comparable, live, mixed, stream, whole_run

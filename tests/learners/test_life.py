@@ -10,7 +10,7 @@ from anabranch.messages import LifeState, Transition
 from learners.arena.lifecycle import MOVES, Lifecycle
 from learners.emitted import Promotion
 from learners.lane import Lane
-from learners.retraining.jobs import JobResult
+from learners.retraining import JobResult
 from support.lanes import Reads, contested, event, job_of, lane_of, names, spoken
 
 

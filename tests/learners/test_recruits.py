@@ -17,9 +17,9 @@ from consumers.jobs import outcome
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.jobs import Job, JobResult, Plan, retrain
+from learners.models.training import Repeats
+from learners.retraining import Job, JobResult, Plan, retrain
 from learners.retraining.lineage import Run
-from learners.retraining.training import Repeats
 from support.live_lanes import LIVE, Driver, live, mixed, stream
 
 FIRED = (Fired("adwin", Shift(0.2, 0.1, 40)),)

@@ -25,7 +25,7 @@ from anabranch import statetree
 from anabranch.errors import ModelSpecError
 from config.settings import ModelSpec
 from learners.models.catalogue import _ROOMS_OF_RIVER, build
-from learners.retraining.training import seeded, unseeded
+from learners.models.training import seeded, unseeded
 
 
 @pytest.fixture

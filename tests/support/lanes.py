@@ -12,7 +12,7 @@ from config.loading import build
 from config.settings import Settings
 from detectors.watch import Watch
 from learners.lane import Lane
-from learners.retraining.jobs import Job, JobResult
+from learners.retraining import Job, JobResult
 
 
 class Reads(base.Classifier):

@@ -11,7 +11,7 @@ from detectors.watch import Watch
 from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.jobs import Job, JobResult, retrain
+from learners.retraining import Job, JobResult, retrain
 from support.lanes import QUICK, Reads, digest
 
 LIVE: dict[str, Any] = {

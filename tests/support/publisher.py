@@ -4,7 +4,7 @@ from typing import Any
 
 from river import dummy
 
-from anabranch.kafka.clients import producer
+from anabranch.kafka import producer
 from anabranch.messages import ArtifactPointer, ModelUpdate, TrainedOn, encode
 from config.loading import build
 from consumers.announcer import Announcer, update_key

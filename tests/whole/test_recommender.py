@@ -19,7 +19,7 @@ from detectors.watch import Watch
 from evaluation.backtest import Backtest
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.retraining.jobs import Job, Plan, retrain
+from learners.retraining import Job, Plan, retrain
 from learners.retraining.lineage import Run
 from support.checkout import ROOT
 from support.command_line import python

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer
 from river import base, tree
 
-from anabranch.kafka.clients import producer
+from anabranch.kafka import producer
 from anabranch.messages import ModelUpdate, Transition
 from config.loading import build
 from config.settings import Settings
@@ -23,7 +23,7 @@ from consumers.loop import LearningLoop
 from consumers.owner import Ports
 from consumers.stores import MemoryStore
 from consumers.timing import SystemClock
-from learners.retraining.jobs import Job, JobResult
+from learners.retraining import Job, JobResult
 from support.loops import first_of, log_of, ports_on
 
 TREE = {"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}

@@ -1,4 +1,4 @@
-"""How a recruit is trained: seeds for estimators made without one, and repeats of rare classes with jitter.
+"""How a model is made and trained: seeds for estimators made without one, and repeats of rare classes with jitter.
 
 >>> from river import ensemble, forest, preprocessing
 >>> model = preprocessing.StandardScaler() | ensemble.BaggingClassifier(forest.ARFClassifier(), n_models=2, seed=1)
