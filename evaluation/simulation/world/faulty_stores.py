@@ -127,7 +127,7 @@ class OpenFile(io.BytesIO):
 
 
 class FaultyFiles:
-    """The file system as one process of a schedule sees it. (`Files` of consumers/stores.py.)"""
+    """The file system as one process of a schedule sees it. (`Files` of consumers/stores/.)"""
 
     def __init__(self, disk: FileDisk, *, process: Process) -> None:
         self.disk = disk
