@@ -62,8 +62,8 @@ class LearningLoop:
         self.owner_of: dict[tuple[str, int], Owner] = {}
         """By partition."""
         self.leaving = False
-        self.has_turned = False
-        """Whether it has taken a batch, and all was there that it needs."""
+        self.was_well = False
+        """Whether it has written a checkpoint: all was there that it needs."""
         self.begun = set(begun)
         """The scopes that this process has a checkpoint of: gained once more, they are not begun once more."""
         self._owner(GLOBAL)  # a mistaken configuration shows at start
@@ -135,7 +135,7 @@ class LearningLoop:
         self._end_rebuild()
         for owner in self.owners.values():
             owner.checkpoint_if_due()
-        self.has_turned = self.has_turned or bool(self.owners)
+        self.was_well = self.was_well or any(owner.written for owner in self.owners.values())
 
     def _begin(self) -> None:
         """A first checkpoint records where the very first start began, and is what a poison event goes back to."""

@@ -164,6 +164,8 @@ class Owner:
         """How many partitions the log had when the model began: those after them were added."""
         self.losses: list[str] = []
         """What was passed by for good, because somebody said so."""
+        self.written = 0
+        """How many checkpoints it has written since."""
         self.unwritten = True
         """Whether the next turn has to begin with a checkpoint."""
 
@@ -579,7 +581,7 @@ class Owner:
         reference = self._reference(sha, parent)
         self.ports.source.commit(self.positions, reference.as_metadata())
         self.timing.lap("commit_s")
-        self.sha, self.unwritten = sha, False
+        self.sha, self.unwritten, self.written = sha, False, self.written + 1
         self.store.record(reference.as_entry(self.positions))
         self._publish_outbox()
         self.timing.lap("announce_s")

@@ -75,7 +75,8 @@ class _Waiting:
         Raises:
             KafkaUnavailable, StoreUnavailable: somebody wanted this process to end meanwhile.
         """
-        self.pause_s = AGAIN_S if before.has_turned else min(2 * self.pause_s, AGAIN_MAX_S)
+        is_news = before.was_well or isinstance(reason, SessionExpired)
+        self.pause_s = AGAIN_S if is_news else min(2 * self.pause_s, AGAIN_MAX_S)
         while not self.stopping.wait(self.pause_s):
             try:
                 clients.reach(before.settings.kafka, timeout_s=REACH_S)
@@ -84,7 +85,7 @@ class _Waiting:
                 reason = error
                 self.voice.waits(str(reason), what=_what(reason))
             else:
-                if before.has_turned:
+                if is_news:
                     log.warning("joining again", reason=str(reason))
                 else:
                     self.voice.waits(str(reason), what=_what(reason))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from anabranch.errors import KafkaUnavailable
@@ -40,6 +41,12 @@ def children_end_with_the_test() -> Iterator[None]:
     """Whatever happens: none is left running, or left for the operating system to collect."""
     with children.that_end():
         yield
+
+
+@pytest.fixture(autouse=True)
+def logs_as_a_process_begins() -> None:
+    """A verb, a benchmark or a simulation carried out in this process may have silenced them."""
+    structlog.reset_defaults()
 
 
 GOT = pytest.StashKey[str]()

@@ -1,6 +1,7 @@
 """The brokers that the other tests stand on do what those tests take for granted."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -233,4 +234,5 @@ def path_with(folder: Path, script: str) -> dict[str, str]:
 )
 def test_no_registry_is_named(file: str) -> None:
     """Where packages come from is the machine's business: names, versions and hashes only."""
-    assert "://" not in (ROOT / file).read_text()
+    listeners = re.compile(r"(PLAINTEXT|CONTROLLER)://127\.0\.0\.1")  # the broker's own
+    assert "://" not in listeners.sub("", (ROOT / file).read_text())
