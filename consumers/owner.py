@@ -83,7 +83,7 @@ class Ports:
 
     Args:
         stores: the store of an owner's checkpoints, by its scope.
-        recruiters: what carries out an owner's retraining jobs, by its scope.
+        runners: what carries out an owner's retraining jobs, by its scope.
         controls: what people ask of an owner.
         announced: the newest announcement of a scope, asked for where there is no checkpoint.
     """

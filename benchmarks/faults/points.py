@@ -233,7 +233,7 @@ class FaultySink:
 
 
 class FaultyRecruiter:
-    """A recruiter, with points where a job begins and where its models come in."""
+    """A runner of jobs, with points where a job begins and where its models come in."""
 
     due = float("inf")
 

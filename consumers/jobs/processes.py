@@ -142,7 +142,7 @@ class ProcessRunner:
             self.submit(job)
 
     def close(self) -> None:
-        """End the processes that this recruiter started."""
+        """End the processes that this runner started."""
         self.keep(())
 
 

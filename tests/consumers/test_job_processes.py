@@ -23,8 +23,8 @@ JOB = Job("m-9", event=9, reason="drift", seed=1, plans=(Plan("r9-last-9", (Run(
 
 PARENT = """
 import sys, time
-from tests_job import JOB, recruiter
-one = recruiter()
+from tests_job import JOB, runner
+one = runner()
 one.submit(JOB)
 print(one.runs[0].process.pid, one.runs[0].folder.name, flush=True)
 time.sleep(60)
