@@ -35,7 +35,8 @@ def pack(
     Raises:
         StateTreeError: the model holds something that cannot be restored faithfully.
     """
-    rows = list(zip(kept := [dict(x) for x in canary], predictions(model, kept), strict=True))
+    kept = [dict(x) for x in canary]
+    rows = list(zip(kept, predictions(model, kept), strict=True))
     table = {"model": model, "task": task, "positive": positive, "features": sorted(features), "canary": rows}
     return statetree.encode(table, trusted=trusted)
 

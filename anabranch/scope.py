@@ -6,7 +6,7 @@
 
 
 class Scope(str):
-    """ "global", or "p3" for the model of partition 3. On the wire and as a key it is that text.
+    """A text: "global", or "p3" for the model of partition 3; the same on the wire and as a key.
 
     Raises:
         ValueError: a text that is neither.

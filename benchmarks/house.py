@@ -38,20 +38,21 @@ def modules() -> Iterator[Path]:
 
 
 def functions(path: Path) -> Iterator[tuple[int, str]]:
-    """The functions of a module with their lines of code: without docstring, comments and blank lines."""
+    """The functions of a module with their lines of code, the signature's too: no docstring, comments, blank lines."""
     source = path.read_text().splitlines()
     for node in ast.walk(ast.parse("\n".join(source))):
         if isinstance(node, ast.FunctionDef):
-            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-            first = body[0].lineno if body else node.lineno
-            lines = source[node.lineno - 1 : first - 1] if not body else source[first - 1 : node.end_lineno]
-            code = [line for line in lines if line.strip() and not line.strip().startswith("#")]
-            yield len(code), f"{path.relative_to(ROOT)}:{node.name}"
+            documented = ast.get_docstring(node, clean=False) is not None
+            body = node.body[1:] if documented else node.body
+            lines = source[node.lineno - 1 : node.body[0].lineno - 1]
+            lines += source[body[0].lineno - 1 : node.end_lineno] if body else []
+            yield sum(bool(line.split("#")[0].strip()) for line in lines), f"{path.relative_to(ROOT)}:{node.name}"
 
 
 def comments() -> int:
-    """Comments and explaining strings after a name are the reader's; here only lines with `#` are counted."""
-    return sum(line.strip().startswith("# ") for path in modules() for line in path.read_text().splitlines())
+    """Lines that are comments, but for the headings of sections."""
+    lines = (line.strip() for path in modules() for line in path.read_text().splitlines())
+    return sum(line.startswith("# ") and not line.startswith("# ─") for line in lines)
 
 
 class Calls:

@@ -71,13 +71,16 @@ def calibrate(
             continue
         pasted.append(_toml(name, {**detector.model_dump(), best.parameter: best.value}))
     if pasted:
-        console.print(
-            "chosen: the least mean delay among the values with bearable false alarms.\n"
-            f"missed: of {RUNS} rises, those without an alarm in {HORIZON_EVENTS:,} events, "
-            "which count as a delay of as many.",
-            style="dim",
-        )
+        console.print(_legend(rises=RUNS, horizon_events=HORIZON_EVENTS), style="dim")
     print("\n" + "\n\n".join(pasted))
+
+
+def _legend(*, rises: int, horizon_events: int) -> str:
+    return (
+        "chosen: the least mean delay among the values with bearable false alarms.\n"
+        f"missed: of {rises} rises, those without an alarm in {horizon_events:,} events, "
+        "which count as a delay of as many."
+    )
 
 
 def _rate(said: str) -> float:

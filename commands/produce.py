@@ -2,13 +2,16 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commands.data_options import Data, Drop, Encoding, Id, Keep, Missing, Target, TsFormat
+
+if TYPE_CHECKING:
+    from consumers.kafka.sink import KafkaSink
 
 _STEP_S = 0.02
 
@@ -71,20 +74,28 @@ def produce(
         disable=not console.is_terminal,
         transient=True,
     )
-    where = {} if partition is None else {"partition": partition}
-    sent = 0
-    try:
-        for value in shown:
-            sink.send(topic, key="" if where else _id(value), value=value, **where)
-            sent += 1
-    except KeyboardInterrupt:
-        stopping.set()
-    sink.flush()
+    sent = _send(shown, sink, topic=topic, partition=partition, stopping=stopping)
     if not sent and not stopping.is_set():
         raise ConfigError(f"{given.name}: there are no events in it")
     print(f"{sent} events published on {topic}{', then interrupted' if stopping.is_set() else ''}")
     if stopping.is_set():
         raise typer.Exit(130)
+
+
+def _send(
+    values: Iterable[bytes], sink: "KafkaSink", *, topic: str, partition: int | None, stopping: threading.Event
+) -> int:
+    """How many were published; Ctrl-C ends it, and sets `stopping`."""
+    where = {} if partition is None else {"partition": partition}
+    sent = 0
+    try:
+        for value in values:
+            sink.send(topic, key="" if where else _id(value), value=value, **where)
+            sent += 1
+    except KeyboardInterrupt:
+        stopping.set()
+    sink.flush()
+    return sent
 
 
 def _id(value: bytes) -> str:

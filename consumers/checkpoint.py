@@ -98,9 +98,6 @@ def migrated(state: dict[str, Any], *, topic: str) -> dict[str, Any]:
         log_then = state.get("log")
         named = topic if log_then is None else log_then["topic"]
         state = {
-            "control": None,
-            "poison": {"places": [], "row": [], "learned": 0},
-            "rebuilding": "",
             "losses": [],
             "intake": None,
             **state,

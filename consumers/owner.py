@@ -306,9 +306,8 @@ class Owner:
             offsets_in(topic if before is None else before["topic"], self.positions),
             before=None if before is None else Origin(**before),
             now=self.origin,
-            first=offsets_in(
-                topic, source.first_positions("earliest", partitions)
-            ),  # where one that was added begins, too
+            # Where one that was added begins, too.
+            first=offsets_in(topic, source.first_positions("earliest", partitions)),
             ends=offsets_in(topic, source.first_positions("latest", partitions)),
             accept_loss=accept_loss,
         )

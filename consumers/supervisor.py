@@ -83,16 +83,16 @@ class _Waiting:
                 loop = make(self.stopping, before)
             except (KafkaUnavailable, StoreUnavailable) as error:
                 reason = error
-                self.voice.waits(str(reason), what=_what(reason))
+                self._say(reason)
+                continue
+            if is_news:
+                log.warning("joining again", reason=str(reason))
             else:
-                if is_news:
-                    log.warning("joining again", reason=str(reason))
-                else:
-                    self.voice.waits(str(reason), what=_what(reason))
-                return loop
+                self._say(reason)
+            return loop
         kind = StoreUnavailable if isinstance(reason, StoreUnavailable) else KafkaUnavailable
         raise kind(f"{reason}\n{_NO_LAST_CHECKPOINT}")
 
-
-def _what(reason: AnabranchError) -> str:
-    return "the store of the checkpoints" if isinstance(reason, StoreUnavailable) else "a broker"
+    def _say(self, reason: AnabranchError) -> None:
+        is_store = isinstance(reason, StoreUnavailable)
+        self.voice.waits(str(reason), what="the store of the checkpoints" if is_store else "a broker")

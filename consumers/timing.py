@@ -57,22 +57,7 @@ class Voice:
 
 
 class CheckpointTiming:
-    """The parts of each pause, and the last and the largest since somebody asked.
-
-    >>> from evaluation.simulation.world import FrozenClock
-    >>> clock = FrozenClock()
-    >>> pauses = CheckpointTiming(clock)
-    >>> for seconds in (3, 1):
-    ...     pauses.begin()
-    ...     clock.advance(seconds)
-    ...     pauses.lap("encode_s")
-    ...     pauses.end()
-    {'encode_s': 3.0, 'pause_s': 3.0}
-    {'encode_s': 1.0, 'pause_s': 1.0}
-    >>> pauses.take()
-    CheckpointPause(last=1.0, largest=3.0)
-    >>> pauses.take()
-    """
+    """The parts of each pause, and the last and the largest since somebody asked."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -104,7 +89,7 @@ class CheckpointTiming:
         return since
 
 
-# ── The real clock. (The frozen one is in `evaluation.simulation.world`.) ───────────────────────────────────────────
+# ── The real clocks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class SystemClock:

@@ -122,17 +122,7 @@ class Lane:
         self.constraints = HardConstraints(settings, task=self.task)
         self.shadows = Shadows(settings.arena, constraints=self.constraints, lifecycle=self.lifecycle)
         self.standing = StandingPlaces(settings, task=self.task)
-        first = Member(
-            "first",
-            champion,
-            kind="champion",
-            task=self.task,
-            trained_on=trained_on or TrainedOn(),
-            since=0,
-            place=self.standing.of_first,
-        )
-        if first.place:
-            self.standing.hold(first)
+        first = self._first(champion, trained_on or TrainedOn())
         library = Library(library_max=settings.retrain.library_max, trusted=settings.model.trusted)
         self.succession = Succession(settings, first, shadows=self.shadows, library=library, lifecycle=self.lifecycle)
         self.recruits = Recruits(
@@ -158,6 +148,13 @@ class Lane:
         self._window = settings.scores.window
         self._report_events = settings.publish.report_events
         self.notes: list[str] = []
+
+    def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:
+        place = self.standing.of_first
+        first = Member("first", champion, kind="champion", task=self.task, trained_on=trained_on, since=0, place=place)
+        if place:
+            self.standing.hold(first)
+        return first
 
     @property
     def champion(self) -> Member:

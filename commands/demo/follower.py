@@ -86,10 +86,6 @@ def main(config: Path) -> None:
     events.close()
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-
-
 # ── What the learner says, read from its topics as anybody would; and the events on their way to it ─────────────────
 
 _KINDS: dict[str, type[Message]] = {
@@ -154,3 +150,7 @@ class PacedEvents:
             self.sink.send(self.topic, key="", value=value, partition=0)
             self.sent += 1
         self.sink.producer.poll(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -168,7 +168,7 @@ class Merger:
             self.waits_since_s = None
 
 
-# ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Who is behind ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 BEHIND = 1000
 """So many records may be left to read, and they are taken as they come: about what one poll brings."""

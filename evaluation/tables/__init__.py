@@ -67,7 +67,7 @@ class Reading:
         return name in self.keep or ALL in self.keep or name in self.asked
 
 
-# ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The table ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SAMPLE_ROWS = 10_000
 """Rows on which is decided what each column holds."""

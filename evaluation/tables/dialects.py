@@ -94,7 +94,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-# ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The table in a text ─────────────────────────────────────────────────────────────────────────────────────────────
 
 HEADER_LINES_MAX = 20
 """So far from the first line a header is looked for."""

@@ -133,7 +133,7 @@ def _encoded(*, scaled: bool) -> tuple[Table, ...]:
     return ({"use": "compose.TransformerUnion", "transformers": pipelines if scaled else [*numbers, *pipelines]},)
 
 
-# ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── The places ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 FAULTS_MAX = 3
 """A place whose models raise more often stays empty."""

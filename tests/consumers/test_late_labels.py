@@ -12,8 +12,8 @@ from config.settings import Settings
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.backtest import Backtest
-from evaluation.simulation.world import Crash, FrozenClock, MemoryLog
-from support.loops import first_of, log_of, settings_of, straight_hash
+from evaluation.simulation.world import FrozenClock, MemoryLog
+from support.loops import first_of, log_of, settings_of, straight_hash, through_crashes
 from support.loops import loop_on as on
 from support.streams import rows
 
@@ -72,15 +72,8 @@ def test_crashes_do_not_lose_a_label(dying: Any) -> None:
     values = late(rows(1200), by=50)
     expected = hash_of(values)
     _, log = loop_on(values)
-    store, rng, crashes = MemoryStore(), random.Random(5), 0
-    while True:
-        loop = on(log, store, settings_of())
-        dying(loop, store, after=rng.randrange(4, 25))
-        try:
-            loop.run(until_end=True)
-            break
-        except Crash:
-            crashes += 1
+    store, rng = MemoryStore(), random.Random(5)
+    loop, crashes = through_crashes(lambda: on(log, store, settings_of()), dying, store, rng=rng, most=25)
     assert crashes > 1
     assert loop.owner.learning_state_hash() == expected
 

@@ -12,7 +12,7 @@ from anabranch.messages import DeadLetter, Transition, decode
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog
-from support.loops import filled, loop_on, settings_of, straight, straight_hash, updates_in
+from support.loops import filled, loop_on, settings_of, straight, straight_hash, through_crashes, updates_in
 
 
 def test_a_drift_ends_in_a_swap_that_is_announced() -> None:
@@ -33,15 +33,7 @@ def test_crashes_anywhere_change_nothing_that_was_learned(seed: int, dying: Any)
     """P1: after any crashes, the learning state is that of the run without them, and updates are without gap."""
     expected = straight_hash()
     log, store, rng = filled(), MemoryStore(), random.Random(seed)
-    crashes = 0
-    while True:
-        loop = loop_on(log, store)
-        dying(loop, store, after=rng.randrange(4, 25))
-        try:
-            loop.run(until_end=True)
-            break
-        except Crash:
-            crashes += 1
+    loop, crashes = through_crashes(lambda: loop_on(log, store), dying, store, rng=rng, most=25)
     assert crashes > 3
     assert loop.owner.learning_state_hash() == expected
     assert sorted({(each.epoch, each.seq) for each in updates_in(log)}) == [(1, n + 1) for n in range(loop.owner.seq)]

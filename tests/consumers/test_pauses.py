@@ -8,6 +8,7 @@ from anabranch.messages import CheckpointPause, ModelReport, decode
 from config.loading import build
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
+from consumers.timing import CheckpointTiming
 from evaluation.simulation.world import FrozenClock, MemoryLog, MemorySource
 from support import loops
 from support.loops import loop_on
@@ -74,3 +75,17 @@ def test_what_was_measured_is_no_part_of_the_state() -> None:
     quick, slow = run(log_of(300), *[0.0] * 9, every=1e9), run(log_of(300), *[7.0] * 9, every=1e9)
     assert quick.owner.sha == slow.owner.sha
     assert quick.owner.learning_state_hash() == slow.owner.learning_state_hash()
+
+
+def test_the_parts_of_a_pause_and_the_largest_since_somebody_asked() -> None:
+    """Asked once more, there was none since."""
+    clock = FrozenClock()
+    timing, ended = CheckpointTiming(clock), []
+    for seconds in (3, 1):
+        timing.begin()
+        clock.advance(seconds)
+        timing.lap("encode_s")
+        ended.append(timing.end())
+    assert ended == [{"encode_s": 3.0, "pause_s": 3.0}, {"encode_s": 1.0, "pause_s": 1.0}]
+    assert timing.take() == CheckpointPause(last=1.0, largest=3.0)
+    assert timing.take() is None

@@ -15,7 +15,7 @@ from config.settings import Settings
 from consumers.loop import LearningLoop
 from consumers.poison import Poison
 from consumers.stores import MemoryStore
-from evaluation.simulation.world import Crash, MemoryLog, MemorySource
+from evaluation.simulation.world import MemoryLog, MemorySource
 from support import loops
 
 
@@ -228,15 +228,7 @@ def test_crashes_in_a_storm_change_nothing_that_was_learned(seed: int, dying: An
     poisons = stormy(1500, share=0.01, seed=3)
     expected = run(log_of(poisons)).owner.learning_state_hash()
     log, store, rng = log_of(poisons), MemoryStore(), random.Random(seed)
-    crashes = 0
-    while True:
-        loop = loop_on(log, store, settings_of())
-        dying(loop, store, after=rng.randrange(4, 40))
-        try:
-            loop.run(until_end=True)
-            break
-        except Crash:
-            crashes += 1
+    loop, crashes = loops.through_crashes(lambda: loop_on(log, store, settings_of()), dying, store, rng=rng, most=40)
     assert crashes > 3
     assert loop.owner.learning_state_hash() == expected
     assert letters_in(log) == [n for n, poison in enumerate(poisons) if poison]

@@ -1,8 +1,9 @@
 """Learning loops over a log in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
+from random import Random
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from consumers.jobs import InlineRunner
 from consumers.loop import LearningLoop
 from consumers.owner import PLAIN, First, Ports, StartOptions
 from consumers.stores import MemoryStore
-from evaluation.simulation.world import FrozenClock, MemoryLog, MemorySink, MemorySource
+from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemorySink, MemorySource
 from learners.models import catalogue
 from support.streams import rows
 
@@ -72,6 +73,19 @@ def loop_on(
         ports=ports_on(log, settings, **{"stores": lambda scope: store, **ports}),
         how=how,
     )
+
+
+def through_crashes(make: Callable[[], LearningLoop], dying: Any, store: MemoryStore, *, rng: Random, most: int) -> Any:
+    """Run loops that crash after some steps, `most` at most, until one comes to the end: that one, and the crashes."""
+    crashes = 0
+    while True:
+        loop = make()
+        dying(loop, store, after=rng.randrange(4, most))
+        try:
+            loop.run(until_end=True)
+            return loop, crashes
+        except Crash:
+            crashes += 1
 
 
 def first_of(settings: Settings) -> First:
