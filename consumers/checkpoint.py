@@ -1,4 +1,4 @@
-"""The checkpoint to go on from: its reference, its state's layout, its parent, and what a person sees in it."""
+"""The checkpoint to go on from: its reference, its parent, and what a person sees in it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -13,15 +13,13 @@ from anabranch.events import Partition
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from consumers.belonging import refuse_other_scope, refuse_other_settings
+from consumers.layouts import migrated
 from consumers.ports import Committed, Positions, Store
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue
 
 log = structlog.get_logger()
-
-LAYOUT = 2
-"""Of the state in a checkpoint; to be raised by whoever changes what is in it. Older ones are migrated, or refused."""
 
 
 @dataclass(frozen=True)
@@ -77,35 +75,6 @@ def positions_of(topics: Mapping[str, Mapping[str, int]]) -> Positions:
     True
     """
     return {Partition(topic, int(each)): at for topic, part in topics.items() for each, at in part.items()}
-
-
-def migrated(state: dict[str, Any], *, topic: str) -> dict[str, Any]:
-    """A state of an older layout as one of this.
-
-    Args:
-        topic: of the events; older states count positions in it, and say no name.
-
-    Raises:
-        CheckpointError: it is of a newer layout than this program knows.
-    """
-    layout = state.get("layout", 1)
-    if layout > LAYOUT:
-        raise CheckpointError(
-            f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
-            "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
-        )
-    if layout == 1:
-        log_then = state.get("log")
-        named = topic if log_then is None else log_then["topic"]
-        state = {
-            "losses": [],
-            "intake": None,
-            **state,
-            "log": log_then,
-            "layout": LAYOUT,
-            "positions": {named: {str(each): at for each, at in state["positions"].items()}},
-        }
-    return state
 
 
 def newest(committed: Committed | None, store: Store, *, scope: Scope = GLOBAL) -> CheckpointRef | None:

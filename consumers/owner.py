@@ -30,11 +30,12 @@ from config.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
 from consumers.budget import ComputeBudget
-from consumers.checkpoint import LAYOUT, CheckpointRef, nested, newest, positions_of, rebuilt_from, state_of
+from consumers.checkpoint import CheckpointRef, nested, newest, positions_of, rebuilt_from, state_of
 from consumers.guard import Guard, Repeated
 from consumers.guard.labels import answer_of
 from consumers.intake import Intake, Outcome, Read
 from consumers.jobs import JobRunner
+from consumers.layouts import LAYOUT
 from consumers.poison import Poison
 from consumers.ports import Clock, Committed, Control, Origin, Positions, Sink, Source, Store, offsets_in
 from consumers.requests import Requests

@@ -19,7 +19,7 @@ from config.settings import Settings
 from learners.arena import Arena
 from learners.arena.constraints import HardConstraints
 from learners.arena.lifecycle import Lifecycle
-from learners.arena.members import Member, Timed
+from learners.arena.members import Cause, Member, Timed
 from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import DecisionContext, Succession
@@ -27,7 +27,7 @@ from learners.emitted import NOTHING, Emitted, Promotion
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
 from learners.pending import Pending
-from learners.reports import Reports, noteworthy
+from learners.reports import Reports
 from learners.retraining import JobResult
 from learners.retraining.lineage import placeless
 from learners.retraining.recruits import Recruits
@@ -151,7 +151,17 @@ class Lane:
 
     def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:
         place = self.standing.of_first
-        first = Member("first", champion, kind="champion", task=self.task, trained_on=trained_on, since=0, place=place)
+        self.lifecycle.move("first", "serving", reason="the first champion")
+        first = Member(
+            "first",
+            champion,
+            lifecycle=self.lifecycle,
+            task=self.task,
+            trained_on=trained_on,
+            since=0,
+            cause=Cause("first"),
+            place=place,
+        )
         if place:
             self.standing.hold(first)
         return first
@@ -289,7 +299,7 @@ class Lane:
             self.lifecycle.move(member.name, "paused", reason="paused: beyond the budget")
             return
         reason = "takes part in every event" if stride == 1 else f"takes part in one of {stride} events: the budget"
-        if self.lifecycle.states[member.name] == "paused":
+        if member.life == "paused":
             self.lifecycle.move(member.name, "arena", reason=reason)
         else:
             self.lifecycle.stay(member.name, reason=reason)
@@ -403,7 +413,7 @@ class Lane:
     def _transitions(self, event: AcceptedEvent) -> list[Transition]:
         """The steps that members have taken since; those that end badly go into the report, too."""
         steps = self.lifecycle.emit()
-        self.notes += [f"{step.member} {step.reason}" for step in steps if noteworthy(step)]
+        self.notes += [f"{step.member} {step.reason}" for step in steps if step.noted]
         return [self.reports.transition(step, event, number=self.events) for step in steps]
 
     def _report(self, event: AcceptedEvent) -> ModelReport:
@@ -443,7 +453,7 @@ class Lane:
         """What a checkpoint keeps: the learning state and what is under way."""
         return {
             **self._learned(),
-            "life": self.lifecycle.state(),
+            "lifecycle": self.lifecycle.state(),
             "lineage": self.lineage.state(),
             "jobs": self.jobs.state(),
             "pending": self.pending.state(),
@@ -457,9 +467,9 @@ class Lane:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint of a lane with the same settings."""
         self.events = state["events"]
+        self.lifecycle.restore(state["lifecycle"])
         self.succession.restore(state["succession"], champion=state["champion"], version=state["version"])
         self.shadows.restore(state["shadows"])
-        self.lifecycle.restore(state["life"])
         self.standing.restore(state["standing"], [self.champion, *self.shadows.members])
         self.constraints.too_slow = dict(state["too_slow"])
         self.watch.restore(state["watch"])
@@ -472,9 +482,8 @@ class Lane:
         self.canary.extend(state["canary"])
         self.newest = None if state["newest"] is None else AcceptedEvent(*state["newest"])
         self.notes = list(state["notes"])
-        if "labels" in state:
-            self.task.fence.restore(state["labels"])
-            self.unusable_band = state["unusable_band"]
+        self.task.fence.restore(state["labels"])
+        self.unusable_band = state["unusable_band"]
 
 
 def _choked(event: AcceptedEvent, error: BaseException, *, learned: int) -> LearnError:

@@ -10,13 +10,6 @@ from learners.arena.members import Member
 from learners.scores import Scores
 
 
-def noteworthy(step: Step) -> bool:
-    """Whether a step goes into the report, too: who left or was held back, and alerts."""
-    if step.before == "recruiting":  # of jobs that failed the report has a note of its own
-        return step.reason.startswith("disqualified")
-    return step.after == "gone" or step.level == "alert" or step.reason.startswith("held back")
-
-
 class Reports:
     """Makes the messages about one model.
 

@@ -171,13 +171,13 @@ class Scores:
         """Go on from a checkpoint; metrics that the configuration changed since begin afresh."""
         if list(map(_described, state["running"])) != list(map(_described, self.running.metrics)):
             return
-        if "tally" in state:
+        if state["tally"] is not None:
             self.running.tally.restore(state["tally"])
         self.running = Measures(state["running"], tally=self.running.tally)
         self.recent.clear()
         self.recent.extend((y, Prediction(*answer)) for y, *answer in state["recent"])
-        self.unusable = dict(state.get("unusable", {}))
-        self.running.raised = dict(state.get("raised", {}))
+        self.unusable = dict(state["unusable"])
+        self.running.raised = dict(state["raised"])
 
 
 def _sharing(several: Iterable[metrics.base.Metric]) -> list[Any]:

@@ -265,10 +265,9 @@ class Guard:
         """Go on from a checkpoint."""
         self.kinds = dict(state["kinds"])
         self._plain_shapes.clear()
-        self.labels.restore(list(state["labels"]), kind=state.get("label_kind", ""))
+        self.labels.restore(list(state["labels"]), kind=state["label_kind"])
         self.ids.restore(state["ids"])
-        # Checkpoints of before labels could come later hold three counts.
-        self.accepted, self.refused, self.duplicates, self.repeated = (*state["counts"], 0)[:4]
+        self.accepted, self.refused, self.duplicates, self.repeated = state["counts"]
 
 
 def learnable(guard: Guard, checked: Checked) -> AcceptedEvent | None:

@@ -1,7 +1,7 @@
 """The arena: on each event every shadow predicts, is judged beside the champion, and learns; one that raises leaves."""
 
 from anabranch.events import AcceptedEvent, Prediction
-from learners.arena.members import Member, Timed, paired
+from learners.arena.members import Cause, Member, Timed, paired
 from learners.arena.shadows import Shadows
 from learners.arena.standing import Refill, StandingPlaces
 from learners.models.fence import is_fault
@@ -74,7 +74,7 @@ class Arena:
             if holder is None or holder is champion:
                 self._stand(refill, instead_of=holder, number=number)
             else:
-                holder.begin(refill.model, task=self.task, trained_on=refill.trained_on)
+                holder.exchange_model(refill.model, task=self.task, trained_on=refill.trained_on)
                 holder.version = None  # what was published was another model
                 self.shadows.lifecycle.stay(holder.name, reason=refill.reason)
 
@@ -86,11 +86,11 @@ class Arena:
         member = Member(
             name,
             refill.model,
-            kind="standing",
+            lifecycle=self.shadows.lifecycle,
             task=self.task,
             trained_on=refill.trained_on,
             since=number,
-            cause=refill.place,
+            cause=Cause("place", refill.place),
             place=refill.place,
         )
         self.standing.hold(member)

@@ -38,6 +38,8 @@ class Step(NamedTuple):
     after: LifeState
     reason: str
     level: Level
+    noted: bool
+    """Whether the next report says it too."""
 
 
 class Lifecycle:
@@ -47,19 +49,27 @@ class Lifecycle:
         self.states: dict[str, LifeState] = {}
         self.pending: list[Step] = []
 
-    def move(self, member: str, after: LifeState, *, reason: str, level: Level = "info") -> None:
-        """Take a step. One that `MOVES` does not know is a bug."""
+    def move(
+        self, member: str, after: LifeState, *, reason: str, level: Level = "info", noted: bool | None = None
+    ) -> None:
+        """Take a step. One that `MOVES` does not know is a bug.
+
+        Args:
+            noted: in the next report, too; None: if it left, or is an alert.
+        """
         before = self.states.get(member, "new")
         assert after in MOVES[before], f"{member}: from {before} to {after}"
         if after == "gone":
             del self.states[member]
         else:
             self.states[member] = after
-        self.pending.append(Step(member, before, after, reason, level))
+        noted = noted if noted is not None else after == "gone" or level == "alert"
+        self.pending.append(Step(member, before, after, reason, level, noted))
 
-    def stay(self, member: str, *, reason: str, level: Level = "info") -> None:
-        """Stay where it is, which is worth telling: a win was held back, or its model began afresh."""
-        self.pending.append(Step(member, self.states[member], self.states[member], reason, level))
+    def stay(self, member: str, *, reason: str, level: Level = "info", noted: bool = False) -> None:
+        """Stay where it is, which is worth telling: a win was held back, or its model was restarted."""
+        state = self.states[member]
+        self.pending.append(Step(member, state, state, reason, level, noted or level == "alert"))
 
     def emit(self) -> list[Step]:
         """The steps since the last call."""
@@ -68,9 +78,9 @@ class Lifecycle:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"states": dict(self.states), "untold": [tuple(step) for step in self.pending]}
+        return {"states": dict(self.states), "pending": [tuple(step) for step in self.pending]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.states = dict(state["states"])
-        self.pending = [Step(*step) for step in state["untold"]]
+        self.pending = [Step(*step) for step in state["pending"]]

@@ -2,11 +2,12 @@
 
 from collections import defaultdict, deque
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from anabranch.events import Prediction
-from anabranch.messages import MemberReport, TrainedOn, Verdict
+from anabranch.messages import LifeState, MemberReport, TrainedOn, Verdict
 from learners.arena.evidence import Contest
+from learners.arena.lifecycle import Lifecycle
 from learners.models.tasks import Task
 from learners.scores import Scores
 
@@ -109,6 +110,21 @@ class Unusable:
         self.since, self.at, self.count, self.weight, self.reason = state
 
 
+class Cause(NamedTuple):
+    """Why a member is there. Those of one cause share their rollbacks.
+
+    >>> str(Cause("trigger", "812")), str(Cause("place", "tree-reset")), str(Cause("first"))
+    ('trigger at 812', 'tree-reset', 'first')
+    """
+
+    what: Literal["first", "trigger", "place"]
+    which: str = ""
+    """The event of the trigger, or the name of the standing place."""
+
+    def __str__(self) -> str:
+        return f"trigger at {self.which}" if self.what == "trigger" else self.which or self.what
+
+
 class Timed(Protocol):
     """Does for a member what the member would, and takes the time."""
 
@@ -122,20 +138,25 @@ class Timed(Protocol):
 class Member:
     """One model in the arena.
 
+    Where it is in its life stands in one place, the lifecycle; its kind follows from that, and from its place.
+
     Args:
         name: unique within the lane, for people.
+        lifecycle: of the lane.
         since: accepted events when it took its present role.
         version: under which it was last published, if ever.
-        cause: why it is there: its trigger, or the name of its standing place. Rollbacks are counted by it.
+        cause: why it is there.
         place: the name of its standing place, or "".
+        former: the version of the former champion that it is a copy of, if it is one.
     """
 
     __slots__ = (
         "cause",
         "contest",
+        "former",
         "groups",
-        "kind",
         "learn",
+        "lifecycle",
         "loss_mean",
         "losses",
         "measured",
@@ -155,21 +176,23 @@ class Member:
         name: str,
         model: Any,
         *,
-        kind: MemberKind,
+        lifecycle: Lifecycle,
         task: Task,
         trained_on: TrainedOn,
         since: int,
+        cause: Cause,
         version: int | None = None,
-        cause: str = "",
         place: str = "",
+        former: int | None = None,
     ) -> None:
         self.name = name
-        self.kind: MemberKind = kind
-        self.begin(model, task=task, trained_on=trained_on)
+        self.lifecycle = lifecycle
+        self.place = place
+        self.exchange_model(model, task=task, trained_on=trained_on)
         self.since = since
         self.version = version
-        self.cause = cause or name
-        self.place = place
+        self.cause = cause
+        self.former = former
         self.stride = 1
         self.contest = Contest()
         self.measured: Scores | None = None
@@ -178,17 +201,31 @@ class Member:
         self.losses = 0
         self.loss_mean = 0.0
 
-    def begin(self, model: Any, *, task: Task, trained_on: TrainedOn) -> None:
-        """Go on with another model. Its contest goes on too: it judges how one that begins afresh at times does."""
+    @property
+    def life(self) -> LifeState:
+        """Where it is in its life."""
+        return self.lifecycle.states[self.name]
+
+    @property
+    def kind(self) -> MemberKind:
+        """What it is in the arena now."""
+        state = self.lifecycle.states.get(self.name)
+        if state in ("serving", "probation"):
+            return "champion"
+        if state == "displaced":
+            return "displaced"
+        return "standing" if self.place else "recruit"
+
+    def exchange_model(self, model: Any, *, task: Task, trained_on: TrainedOn) -> None:
+        """Go on with another model. Its contest goes on too: it judges a member that restarts at times as a whole."""
         self.model = model
         self.predict = task.predictor(model) if self.kind == "champion" else task.shadow_predictor(model)
         self.learn = model.learn_one
         self.trained_on = trained_on
 
-    def take_role(self, kind: MemberKind, *, task: Task, since: int) -> None:
-        """From now on it is champion, or displaced: what it contested before is over."""
-        self.kind = kind
-        self.begin(self.model, task=task, trained_on=self.trained_on)
+    def change_sides(self, *, task: Task, since: int) -> None:
+        """It serves now, or has been displaced: what it contested before is over."""
+        self.exchange_model(self.model, task=task, trained_on=self.trained_on)
         self.since = since
         self.contest = Contest()
         self.measured = None
@@ -227,14 +264,14 @@ class Member:
         """What a checkpoint keeps."""
         return {
             "name": self.name,
-            "kind": self.kind,
             "model": self.model,
             "trained_on": self.trained_on.model_dump(mode="json"),
             "since": self.since,
             "version": self.version,
-            "cause": self.cause,
+            "cause": tuple(self.cause),
             "place": self.place,
-            "every": self.stride,
+            "former": self.former,
+            "stride": self.stride,
             "contest": self.contest.state(),
             "measured": None if self.measured is None else self.measured.state(),
             "groups": None if self.groups is None else self.groups.state(),
@@ -243,23 +280,27 @@ class Member:
         }
 
 
-def revived(state: dict[str, Any], *, task: Task) -> Member:
-    """The member that `Member.state` described, but for its contest and what is measured for the constraints."""
+def revived(state: dict[str, Any], *, lifecycle: Lifecycle, task: Task) -> Member:
+    """The member that `Member.state` described, but for its contest and what is measured for the constraints.
+
+    Args:
+        lifecycle: restored already.
+    """
     member = Member(
         state["name"],
         state["model"],
-        kind=state["kind"],
+        lifecycle=lifecycle,
         task=task,
         trained_on=TrainedOn.model_validate(state["trained_on"]),
         since=state["since"],
         version=state["version"],
-        cause=state["cause"],
+        cause=Cause(*state["cause"]),
         place=state["place"],
+        former=state["former"],
     )
     member.losses, member.loss_mean = state["losses"]
-    member.stride = state["every"]
-    if "unusable" in state:
-        member.unusable.restore(state["unusable"])
+    member.stride = state["stride"]
+    member.unusable.restore(state["unusable"])
     return member
 
 

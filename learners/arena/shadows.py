@@ -81,7 +81,7 @@ class Shadows:
         """Go on from a checkpoint."""
         self.members = []
         for state in states:
-            member = revived(state, task=self.constraints.task)
+            member = revived(state, lifecycle=self.lifecycle, task=self.constraints.task)
             member.contest = self.contest()
             self.constraints.begin(member)
             member.contest.restore(state["contest"])

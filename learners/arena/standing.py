@@ -319,4 +319,3 @@ class StandingPlaces:
                 self.hold(member)
             elif member.place:
                 member.place = ""
-                member.kind = "recruit" if member.kind == "standing" else member.kind

@@ -6,7 +6,7 @@ from anabranch.events import AcceptedEvent
 from anabranch.messages import UpdateKind
 from config.settings import Settings
 from learners.arena.lifecycle import Lifecycle
-from learners.arena.members import Member, revived
+from learners.arena.members import Cause, Member, revived
 from learners.arena.shadows import NEVER, Library, Shadows
 from learners.emitted import Promotion
 
@@ -43,12 +43,11 @@ class Succession:
         self.due = NEVER
         self.held_until = 0
         """Accepted events at which a champion that was broken is looked at again; 0: none was."""
-        self.rolled_back: dict[str, int] = {}
+        self.rolled_back: dict[Cause, int] = {}
         self._probation_events = settings.arena.probation_events
         self._warm_up_events = settings.publish.warm_up_events
         self._refresh_events = settings.publish.refresh_events
         shadows.constraints.begin_groups(champion)
-        lifecycle.move(champion.name, "serving", reason="the first champion")
 
     # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -85,7 +84,7 @@ class Succession:
         """End what has lasted its time: the champion's probation, displaced champions, recruits that do not win."""
         if number >= self.due:
             self.due = NEVER
-            if self.lifecycle.states[self.champion.name] == "probation":
+            if self.champion.life == "probation":
                 self.lifecycle.move(self.champion.name, "serving", reason="probation over")
         for member in self.shadows.over(event=number):
             if member.kind == "recruit":
@@ -97,7 +96,6 @@ class Succession:
     def _retire(self, member: Member) -> None:
         """A displaced champion whose probation is over: back to its place, into the library, or gone."""
         if member.place:
-            member.kind = "standing"
             self.lifecycle.move(member.name, "arena", reason="probation over; it stays, as its place is a standing one")
         elif self.library.holds(member.name):
             self.shadows.members.remove(member)
@@ -131,13 +129,13 @@ class Succession:
     def _hold(self, member: Member, why: str, *, level: Any) -> None:
         """It stays and begins its contest again: it may be worse before nothing holds it back any more."""
         member.contest = self.shadows.contest()
-        self.lifecycle.stay(member.name, reason=f"held back: {why}", level=level)
+        self.lifecycle.stay(member.name, reason=f"held back: {why}", level=level, noted=True)
 
     def _swap(self, winner: Member, context: DecisionContext, measured: dict[str, float]) -> Promotion:
         """Exchange champion and winner; the displaced champion stays for its probation."""
         displaced, number = self.champion, context.number
         verdict = winner.verdict(wins_at=self.shadows.wins_at)
-        restores = winner.version if self.lifecycle.states[winner.name] == "displaced" else None
+        restores = winner.version if winner.life == "displaced" else None
         reason = (
             f"{winner.name} wins after {verdict.events} events"
             if restores is None
@@ -164,8 +162,8 @@ class Succession:
         self.lifecycle.move(displaced.name, "displaced", reason=f"rolled back: {reason}" if rollback else reason)
         task = self.shadows.constraints.task
         self.due = NEVER if settled else number + self._probation_events
-        winner.take_role("champion", task=task, since=number)
-        displaced.take_role("displaced", task=task, since=number)
+        winner.change_sides(task=task, since=number)
+        displaced.change_sides(task=task, since=number)
         self.champion = winner
         self.shadows.constraints.begin_groups(winner)
         self._shelve(displaced)
@@ -214,18 +212,19 @@ class Succession:
         return {
             "due": self.due,
             "held_until": self.held_until,
-            "rolled_back": dict(self.rolled_back),
+            "rolled_back": [(*cause, at) for cause, at in self.rolled_back.items()],
             "library": self.library.state(),
         }
 
     def restore(self, state: dict[str, Any], *, champion: dict[str, Any], version: int) -> None:
         """Go on from a checkpoint."""
         constraints = self.shadows.constraints
-        self.champion = revived(champion, task=constraints.task)
+        self.champion = revived(champion, lifecycle=self.lifecycle, task=constraints.task)
         constraints.begin_groups(self.champion)
         if self.champion.groups is not None and champion["groups"] is not None:
             self.champion.groups.restore(champion["groups"])
         self.version = version
-        self.held_until = state.get("held_until", 0)
-        self.due, self.rolled_back = state["due"], dict(state["rolled_back"])
+        self.held_until = state["held_until"]
+        self.due = state["due"]
+        self.rolled_back = {Cause(what, which): at for what, which, at in state["rolled_back"]}
         self.library.restore(state["library"])

@@ -111,6 +111,10 @@ class Jobs:
         """Whether no further job may begin."""
         return len(self.under_way) >= self.jobs_max
 
+    def begun_at(self, event: int) -> bool:
+        """Whether one that has not come back was decided on this event."""
+        return any(each.job.event == event for each in self.under_way.values())
+
     def begin(self, job: Job) -> None:
         """Keep what passes without the job from now on."""
         self.under_way[job.id] = JobUnderWay(job)

@@ -8,7 +8,7 @@ from anabranch.events import AcceptedEvent, Fired
 from anabranch.messages import LogRange, Retrain, TrainedOn
 from config.settings import Recruit, Settings
 from learners.arena.lifecycle import Lifecycle
-from learners.arena.members import Member
+from learners.arena.members import Cause, Member
 from learners.arena.shadows import Library, Shadows
 from learners.models.catalogue import build
 from learners.models.fence import is_fault
@@ -47,8 +47,12 @@ class Recruits:
         if self.jobs.full:
             return f"jobs: {len(self.jobs)} under way"
         # The recruits of a second one would be the same, and bear the same names.
-        there = any(name.startswith(f"r{event}-") for name in self.lifecycle.states)
-        return "nothing was learned since the last one began" if there else ""
+        return "nothing was learned since the last one began" if self._begun_at(event) else ""
+
+    def _begun_at(self, event: int) -> bool:
+        """Whether a retraining has begun on this event, and somebody is there of it."""
+        cause = Cause("trigger", str(event))
+        return self.jobs.begun_at(event) or any(member.cause == cause for member in self.shadows.members)
 
     def trigger(self, fired: tuple[Fired, ...], *, champion: Member, event: int) -> Job | None:
         """Let in what needs no training, and make the job that trains the rest, one recruit for each distinct range."""
@@ -143,22 +147,32 @@ class Recruits:
     def _former(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
         """A copy of each former champion of which none is there."""
         for former in self.library:
-            ending = f"-former-{former.version}"
-            there = [champion, *self.shadows.members]
-            if not any(member.version == former.version or member.name.endswith(ending) for member in there):
-                model = self.library.copy(former)
-                member = self._member(f"r{event}{ending}", model, former.trained_on, event=event)
-                yield member, f"version {former.version} once more"
+            version, there = former.version, [champion, *self.shadows.members]
+            if not any(version in (member.version, member.former) for member in there):
+                model, name = self.library.copy(former), f"r{event}-former-{version}"
+                member = self._member(name, model, former.trained_on, event=event, former=version)
+                yield member, f"version {version} once more"
 
-    def _member(self, name: str, model: Any, trained_on: TrainedOn, *, event: int, cause: int = 0) -> Member:
+    def _member(
+        self,
+        name: str,
+        model: Any,
+        trained_on: TrainedOn,
+        *,
+        event: int,
+        trigger: int | None = None,
+        former: int | None = None,
+    ) -> Member:
+        """A recruit that enters on this event, brought by a trigger then or before."""
         return Member(
             name,
             model,
-            kind="recruit",
+            lifecycle=self.lifecycle,
             task=self.task,
             trained_on=trained_on,
             since=event,
-            cause=f"trigger at {cause or event}",
+            cause=Cause("trigger", str(event if trigger is None else trigger)),
+            former=former,
         )
 
     def remember(self, event: AcceptedEvent) -> list[str]:
@@ -167,7 +181,8 @@ class Recruits:
         for job in self.jobs.remember(event):
             notes.append(f"job {job.id} given up: {self.jobs.gap_max} events passed without it")
             for plan in job.plans:
-                self.lifecycle.move(plan.name, "gone", reason="its job took too long", level="alert")
+                # The report has a note of the job already.
+                self.lifecycle.move(plan.name, "gone", reason="its job took too long", level="alert", noted=False)
         return notes
 
     def admit(self, recruited: JobResult, *, event: int) -> list[str]:
@@ -180,7 +195,7 @@ class Recruits:
         for plan, model in zip(under_way.job.plans, models, strict=True):
             failure = recruited.failure_of(plan)
             if failure:
-                self.lifecycle.move(plan.name, "gone", reason=failure, level="alert")
+                self.lifecycle.move(plan.name, "gone", reason=failure, level="alert", noted=False)
                 notes.append(f"job {recruited.job_id}{'' if recruited.failure else f', {plan.name}'}: {failure}")
             else:
                 self._enter(plan, model, under_way, event=event)
@@ -188,7 +203,7 @@ class Recruits:
 
     def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay, *, event: int) -> None:
         trained_on = under_way.trained_on(plan)
-        member = self._member(plan.name, model, trained_on, event=event, cause=under_way.job.event)
+        member = self._member(plan.name, model, trained_on, event=event, trigger=under_way.job.event)
         try:
             for each in under_way.gap:
                 member.learn(each.x, each.y)

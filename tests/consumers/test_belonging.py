@@ -11,7 +11,8 @@ from anabranch.errors import CheckpointError, ConfigError, LogTruncated
 from anabranch.events import Partition
 from config.loading import build
 from config.settings import Settings
-from consumers.checkpoint import LAYOUT, inspect
+from consumers.checkpoint import inspect
+from consumers.layouts import LAYOUT
 from consumers.owner import PLAIN, Owner, StartOptions
 from consumers.ports import Committed
 from consumers.stores import MemoryStore
@@ -150,21 +151,6 @@ def rewritten(change: Callable[[dict[str, Any]], None], store: MemoryStore) -> d
     blob = statetree.encode(state)
     store.put(digest(blob), blob)
     return {**newest, "sha": digest(blob)}
-
-
-def test_a_checkpoint_from_before_is_taken_and_completed(here: Here) -> None:
-    """It tells of no log and no settings; the next one does."""
-
-    def forget(state: dict[str, Any]) -> None:
-        for key in ("layout", "log", "settled", "losses"):
-            del state[key]
-        state["positions"] = {0: 300}
-        state["lane"]["lineage"]["runs"] = [(0, 0, 300)]
-
-    entry = rewritten(forget, here.store)
-    here.log.commit(Committed({Partition("events", 0): 300}, orjson.dumps(entry).decode()))
-    assert here.append(300, 400).learn().lane.events == 400
-    assert here.learn(how=ACCEPT).origin.topic_id == "one"
 
 
 def test_a_checkpoint_of_a_newer_release_is_refused_by_name(here: Here) -> None:

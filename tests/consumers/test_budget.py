@@ -5,16 +5,15 @@ from typing import Any
 
 from river import base
 
-from anabranch.messages import ModelReport, TrainedOn, Transition, decode
+from anabranch.messages import ModelReport, Transition, decode
 from config.loading import build
 from consumers.budget import CHANGE_EVENTS, SAMPLED, ComputeBudget
 from consumers.stores import MemoryStore
 from consumers.timing import SystemClock
 from detectors.watch import Watch
 from evaluation.simulation.world import FrozenClock, MemoryLog
-from learners.arena.members import Member
 from learners.lane import Lane
-from support.lanes import QUICK, event
+from support.lanes import QUICK, entrant, event
 from support.loops import filled, loop_on, settings_of
 
 CLOCK = FrozenClock()
@@ -42,7 +41,7 @@ def lane_of(*shadows_us: float, **more: Any) -> tuple[Lane, ComputeBudget]:
     lane = Lane(settings, Takes(10.0), watch=Watch(settings))
     lane.on_event(event(0))
     for n, us in enumerate(shadows_us):
-        member = Member(f"s{n}", Takes(us), kind="standing", task=lane.task, trained_on=TrainedOn(), since=0)
+        member = entrant(lane, f"s{n}", Takes(us), place=f"s{n}")
         lane.shadows.enter(member, reason="")
     return lane, ComputeBudget(settings, clock=CLOCK)
 

@@ -18,7 +18,7 @@ from config.loading import build
 from learners.arena.constraints import HardConstraints
 from learners.arena.evidence import EVIDENCE_MAX, LAMBDAS, Contest, Interval
 from learners.arena.lifecycle import Lifecycle
-from learners.arena.members import Member
+from learners.arena.members import Cause, Member
 from learners.arena.shadows import Shadows
 from learners.models.tasks import Task
 
@@ -178,10 +178,13 @@ def equals(count: int, *, false_swap_every: float) -> Shadows:
     table = {"name": "m", "task": "binary", "model": {"factory": "a:b"}}
     settings = build({**table, "arena": {"false_swap_every": false_swap_every}})
     task = Task(settings, wants_proba=False)
-    shadows = Shadows(settings.arena, constraints=HardConstraints(settings, task=task), lifecycle=Lifecycle())
+    life = Lifecycle()
+    shadows = Shadows(settings.arena, constraints=HardConstraints(settings, task=task), lifecycle=life)
     for n in range(count):
         model = dummy.NoChangeClassifier()
-        shadows.enter(Member(f"s{n}", model, kind="recruit", task=task, trained_on=TrainedOn(), since=0), reason="")
+        cause, trained_on = Cause("trigger", "1"), TrainedOn()
+        member = Member(f"s{n}", model, lifecycle=life, task=task, trained_on=trained_on, since=0, cause=cause)
+        shadows.enter(member, reason="")
     return shadows
 
 

@@ -28,6 +28,7 @@ from learners.lane import Lane
 from learners.models.fence import NOTHING, Fence
 from learners.models.tasks import Task
 from learners.scores import Scores
+from support.lanes import entrant
 
 ANYTHING = st.sampled_from((*NUMBERS, *LABELS, *PROBABILITIES)) | st.builds(
     lambda value: lambda: value,
@@ -208,7 +209,7 @@ def test_a_champion_that_answers_nan_is_not_announced() -> None:
 def test_a_shadow_that_answers_nan_now_and_then_does_not_go_live() -> None:
     """However much better it is than a champion that is always wrong."""
     lane = lane_of()
-    shadow = Member("s", Says("s"), kind="recruit", task=lane.task, trained_on=lane.champion.trained_on, since=0)
+    shadow = entrant(lane, "s", Says("s"))
     lane.shadows.enter(shadow, reason="test")
     said = [each for n in range(400) for each in shown(lane, "wrong", s="nan" if n % 9 == 0 else "right")]
     assert [each.kind for each in of(Promotion, said)] == ["first"] + ["refresh"] * 4
@@ -250,7 +251,7 @@ def test_what_a_signal_needs_is_asked_of_the_champion() -> None:
 def test_a_shadow_whose_state_cannot_be_kept_leaves() -> None:
     """It would end every checkpoint."""
     lane = lane_of()
-    shadow = Member("s", Says("c"), kind="recruit", task=lane.task, trained_on=lane.champion.trained_on, since=0)
+    shadow = entrant(lane, "s", Says("c"))
     lane.shadows.enter(shadow, reason="test")
     shadow.model.learned = Evil
     lane.drop_unkeepable()
@@ -313,7 +314,7 @@ def test_any_answers_in_any_order_end_nothing(name: str, first: list[Any], secon
     lane = Lane(settings, make(), watch=Watch(settings))
     good, twin = make(), make()
     for shadow, model in (("hostile", make()), ("good", good)):
-        member = Member(shadow, model, kind="recruit", task=lane.task, trained_on=lane.champion.trained_on, since=0)
+        member = entrant(lane, shadow, model)
         lane.shadows.enter(member, reason="test")
     for member, script in ((lane.champion, first), (lane.shadows.members[0], second)):
         _speak(member, script, lane.task, task)

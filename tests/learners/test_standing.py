@@ -8,15 +8,14 @@ import pytest
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
 from anabranch.events import AcceptedEvent
-from anabranch.messages import TrainedOn, Transition
+from anabranch.messages import Transition
 from config.loading import build
 from detectors.watch import Watch
 from learners.arena import standing as portfolio
-from learners.arena.members import Member
 from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.models import catalogue
-from support.lanes import Reads, event, settings_of
+from support.lanes import Reads, entrant, event, settings_of
 from support.live_lanes import LIVE, mixed, stream
 
 NAMES = ["linear-slow", "linear", "linear-quick", "bayes", "tree", "adaptive-tree", "tree-reset", "bayes-reset"]
@@ -278,11 +277,11 @@ def test_a_displaced_champion_with_a_place_is_no_guest() -> None:
     lane = lane_with([{"use": "tree.HoeffdingTreeClassifier"}], portfolio="cheap")
     shown(lane, 2)
     for member in lane.shadows.members[:3]:
-        member.kind = "displaced"
+        lane.lifecycle.states[member.name] = "displaced"
     lane.shadows._shadows_max = 1
     for n in range(3):
         lane.shadows.enter(
-            Member(f"r{n}", lane.champion.model, kind="recruit", task=lane.task, trained_on=TrainedOn(), since=2),
+            entrant(lane, f"r{n}", lane.champion.model, since=2),
             reason="",
         )
     assert members(lane) == [*[name for name in NAMES if name != "tree"], "r2"]

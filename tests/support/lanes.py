@@ -7,10 +7,11 @@ from river import base
 
 from anabranch import statetree
 from anabranch.events import AcceptedEvent
-from anabranch.messages import Transition
+from anabranch.messages import TrainedOn, Transition
 from config.loading import build
 from config.settings import Settings
 from detectors.watch import Watch
+from learners.arena.members import Cause, Member
 from learners.lane import Lane
 from learners.retraining import Job, JobResult
 
@@ -117,3 +118,17 @@ def contested(*models: base.Estimator, **more: Any) -> Lane:
 def names(lane: Lane) -> list[str]:
     """The shadows' names."""
     return [member.name for member in lane.shadows.members]
+
+
+def entrant(lane: Lane, name: str, model: Any, *, since: int = 0, place: str = "") -> Member:
+    """A member that may enter the lane's arena: a recruit of event 1, or one of a standing place."""
+    return Member(
+        name,
+        model,
+        lifecycle=lane.lifecycle,
+        task=lane.task,
+        trained_on=TrainedOn(),
+        since=since,
+        cause=Cause("place", place) if place else Cause("trigger", "1"),
+        place=place,
+    )

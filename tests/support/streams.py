@@ -26,6 +26,13 @@ def sea(
         yield orjson.dumps({"id": f"e{number}", "ts": at, "features": features, "label": bool(y) != turned(number)})
 
 
+def three_numbers(events: int, *, seed: int, is_turned: Callable[[int], bool]) -> Iterator[Row]:
+    """A sum of two of them against a bound; while it is turned round, the other way."""
+    for n, (x, y) in enumerate(itertools.islice(synth.SEA(variant=0, seed=seed), events)):
+        features = {f"f{name}": value for name, value in x.items()}
+        yield {"features": features, "label": bool(y) != is_turned(n)}
+
+
 def rows(events: int = 2000) -> list[Row]:
     """Labelled events whose concept changes half way."""
     half = events // 2

@@ -7,7 +7,6 @@ published models answer. Numbers must be the same to the last digit; where the o
 A change that is meant to change what is said writes the files anew, and its diff shows what: `make golden`.
 """
 
-import itertools
 import math
 import random
 import sys
@@ -18,7 +17,6 @@ from typing import Any
 
 import orjson
 import pytest
-from river.datasets import synth
 
 from anabranch import artifact
 from anabranch.messages import ModelUpdate, decode
@@ -28,6 +26,7 @@ from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryLog
 from support.loops import first_of, ports_on
+from support.streams import three_numbers
 
 GOLDEN = Path(__file__).with_name("golden")
 TOPICS = ("drift-signals", "model-updates", "model-lifecycle", "model-reports", "model-alerts", "dead-letters")
@@ -37,13 +36,6 @@ VOLATILE = {"artifact", "river", "python", "numpy", "checkpoint_pause_s"}
 """Keys that are of the bytes, the machine or the clock, not of what was learned."""
 
 Row = dict[str, Any]
-
-
-def three_numbers(events: int, *, seed: int, is_turned: Callable[[int], bool]) -> Iterator[Row]:
-    """A sum of two of them against a bound; while it is turned round, the other way."""
-    for n, (x, y) in enumerate(itertools.islice(synth.SEA(variant=0, seed=seed), events)):
-        features = {f"f{name}": value for name, value in x.items()}
-        yield {"features": features, "label": bool(y) != is_turned(n)}
 
 
 def sea(events: int) -> Iterator[Row]:

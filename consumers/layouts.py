@@ -1,0 +1,110 @@
+"""States of older layouts, brought to this one: whoever changes what a checkpoint holds adds a step here.
+
+Each step knows only the layout before it and the one after it, so that no room has to know what was kept once.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from anabranch.errors import CheckpointError
+
+State = dict[str, Any]
+
+LAYOUT = 3
+"""Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each member.
+
+To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
+"""
+
+
+def migrated(state: State, *, topic: str) -> State:
+    """A state of an older layout as one of this; one of this as it is.
+
+    Args:
+        topic: of the events; the first layout counts positions in it, and says no name.
+
+    Raises:
+        CheckpointError: it is of a newer layout than this program knows.
+    """
+    layout = state.get("layout", 1)
+    if layout > LAYOUT:
+        raise CheckpointError(
+            f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
+            "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
+        )
+    steps: tuple[Callable[[State, str], State], ...] = (_second, _third)
+    for step in steps[layout - 1 :]:
+        state = step(state, topic)
+    return {**state, "layout": LAYOUT}
+
+
+def _second(state: State, topic: str) -> State:
+    """Keys came one after the other, and were told apart by their absence; positions were by partition alone."""
+    log_then = state.get("log")
+    named = topic if log_then is None else log_then["topic"]
+    lane = state["lane"]
+    return {
+        "losses": [],
+        "intake": None,
+        **state,
+        "log": log_then,
+        "positions": {named: {str(each): at for each, at in state["positions"].items()}},
+        "guard": {"label_kind": "", **state["guard"], "counts": (*state["guard"]["counts"], 0)[:4]},
+        "lane": {
+            "labels": [],
+            "unusable_band": 0,
+            **lane,
+            "champion": _with_unusable(lane["champion"]),
+            "shadows": [_with_unusable(member) for member in lane["shadows"]],
+            "scores": {"tally": None, "unusable": {}, "raised": {}, **lane["scores"]},
+            "succession": {"held_until": 0, **lane["succession"]},
+        },
+    }
+
+
+def _with_unusable(member: State) -> State:
+    return {"unusable": (member["since"], member["since"], 0, 0.0, ""), **member}
+
+
+def _third(state: State, _topic: str) -> State:
+    """A member's kind follows from its life; why it is there is a value, and so is what it is a copy of."""
+    lane = dict(state["lane"])
+    life = lane.pop("life")
+    steps = [(*step, _was_noted(step)) for step in life["untold"]]
+    rolled_back = lane["succession"]["rolled_back"]
+    return {
+        **state,
+        "lane": {
+            **lane,
+            "lifecycle": {"states": life["states"], "pending": steps},
+            "champion": _with_cause(lane["champion"]),
+            "shadows": [_with_cause(member) for member in lane["shadows"]],
+            "succession": {
+                **lane["succession"],
+                "rolled_back": [(*_cause(cause), at) for cause, at in rolled_back.items()],
+            },
+        },
+    }
+
+
+def _with_cause(member: Mapping[str, Any]) -> State:
+    kept = {name: value for name, value in member.items() if name not in ("kind", "every")}
+    _, _, version = str(member["name"]).partition("-former-")
+    former = int(version) if version.isdecimal() else None
+    return {**kept, "stride": member["every"], "cause": _cause(member["cause"]), "former": former}
+
+
+def _cause(text: str) -> tuple[str, str]:
+    """Of the words that named it: "trigger at 812", "first", or the name of a standing place."""
+    trigger, _, event = text.partition("trigger at ")
+    if not trigger and event:
+        return "trigger", event
+    return ("first", "") if text == "first" else ("place", text)
+
+
+def _was_noted(step: tuple[Any, ...]) -> bool:
+    """Whether the report said a step too, which hung on its words."""
+    _, before, after, reason, level = step
+    if before == "recruiting":
+        return str(reason).startswith("disqualified")
+    return after == "gone" or level == "alert" or str(reason).startswith("held back")

@@ -1,0 +1,87 @@
+"""Checkpoints of older layouts: what an earlier release wrote is gone on from, to the state of a straight run.
+
+`layouts/layout-N.zlib` is a checkpoint as the release wrote that had layout N: after 2,028 records, with a rollback
+behind it, a champion on probation, a displaced one and one in the library, copies of former champions, a job under way,
+a standing shadow and labels to come.
+"""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from anabranch.events import Partition
+from config.loading import build
+from config.settings import Settings
+from consumers.ports import Committed
+from consumers.stores import MemoryStore
+from consumers.stores.manifest import digest
+from evaluation.simulation.world import MemoryLog
+from support.loops import copies, loop_on, straight
+from support.streams import three_numbers
+
+BLOBS = sorted(Path(__file__).with_name("layouts").glob("layout-*.zlib"))
+RECORDS, AT = 3600, 2028
+
+
+def configured() -> Settings:
+    """As it was when the checkpoints were written."""
+    scaler = {"use": "preprocessing.StandardScaler"}
+    return build(
+        {
+            "name": "m",
+            "task": "binary",
+            "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
+            "scores": {"window": 100, "metrics": ["Accuracy", "LogLoss", "ROCAUC"]},
+            "trigger": {"debounce_events": 100},
+            "retrain": {
+                "admit_after_events": 20,
+                "recruits": [{"on": "former"}, {"on": "now"}, {"on": "last", "events": 200}],
+            },
+            "arena": {"false_swap_every": 30, "probation_events": 600},
+            "publish": {"warm_up_events": 50, "refresh_events": 700, "report_events": 250},
+            "checkpoint": {"every_events": 170},
+            "shadows": {
+                "standing": [
+                    {
+                        "name": "wary",
+                        "steps": [scaler, {"use": "linear_model.LogisticRegression"}],
+                        "reset_on_alarm": True,
+                    }
+                ]
+            },
+        }
+    )
+
+
+def records() -> Iterator[bytes]:
+    """A concept that goes away for 400 events and comes back; every fiftieth label never comes."""
+    for n, row in enumerate(three_numbers(RECORDS, seed=7, is_turned=lambda n: n // 400 % 3 == 2)):
+        label = None if n % 50 == 0 else row["label"]
+        yield orjson.dumps({"ts": 1.6e9 + n, **row, "id": f"e{n}", "label": label})
+
+
+@pytest.fixture(scope="module")
+def log() -> MemoryLog:
+    """The records."""
+    log = MemoryLog(partitions=1)
+    for value in records():
+        log.append("events", value)
+    return log
+
+
+@pytest.mark.parametrize("path", BLOBS, ids=lambda path: path.stem)
+def test_a_checkpoint_of_an_older_release_is_gone_on_from(path: Path, log: MemoryLog) -> None:
+    """To the last digit: the learning state, and every swap after it."""
+    expected = straight(copies(log, MemoryStore())[0], configured())
+    log, store = copies(log, MemoryStore())
+    blob = zlib.decompress(path.read_bytes())
+    store.put(digest(blob), blob)
+    entry = {"sha": digest(blob), "parent": "", "epoch": 1, "seq": 8, "version": 8, "scope": "global"}
+    entry |= {"partitions": 1, "number": 11}
+    log.commit(Committed({Partition("events", 0): AT}, orjson.dumps(entry).decode()))
+    loop = loop_on(log, store, configured())
+    loop.run(until_end=True)
+    assert loop.owner.learning_state_hash() == expected.owner.learning_state_hash()
