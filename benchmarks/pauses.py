@@ -30,7 +30,8 @@ from consumers.jobs.processes import ProcessRunner
 from consumers.kafka.sink import KafkaSink
 from consumers.loop import LearningLoop
 from consumers.owner import Owner, Ports
-from consumers.stores import FileStore
+from consumers.stores import CheckpointStore
+from consumers.stores.files import FolderBlobs
 from consumers.timing import SystemClock
 from evaluation.backtest import FileSource
 from evaluation.simulation.world import MemoryLog, MemorySink
@@ -154,7 +155,7 @@ def _run(settings: Settings, values: list[bytes]) -> dict[str, Any]:
     on_kafka, clock = bool(settings.kafka), SystemClock()
     source: Any = TimedSource(settings) if on_kafka else _file(values)
     with tempfile.TemporaryDirectory(prefix="anabranch-bench-") as folder:  # TMPDIR must be on a disk
-        store = FileStore(Path(folder), keep=2)
+        store = CheckpointStore(FolderBlobs(Path(folder)), keep=2)
         loop = NotingLoop(
             settings,
             first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
@@ -169,7 +170,7 @@ def _run(settings: Settings, values: list[bytes]) -> dict[str, Any]:
         loop.run(until_end=True)
         owner = loop.owner
         assert isinstance(owner, NotingOwner)
-        blob_bytes = (store.blobs / owner.sha).stat().st_size
+        blob_bytes = (Path(folder) / "blobs" / owner.sha).stat().st_size
     assert owner.lane.events == len(values)
     within = [laps for events, laps in owner.noted if 0 < events < len(values)]
     return {

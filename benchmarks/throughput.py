@@ -36,7 +36,8 @@ from consumers.jobs.processes import ProcessRunner
 from consumers.kafka.sink import KafkaSink
 from consumers.loop import LearningLoop
 from consumers.owner import Ports
-from consumers.stores import FileStore
+from consumers.stores import CheckpointStore
+from consumers.stores.files import FolderBlobs
 from consumers.timing import SystemClock
 from evaluation.backtest import Backtest
 from learners.models import catalogue
@@ -188,7 +189,7 @@ def _kafka(settings: Settings, values: list[bytes]) -> dict[str, float]:
             ports=Ports(
                 source=source,
                 sink=KafkaSink(producer(settings.kafka)),
-                stores=lambda scope: FileStore(Path(folder), keep=2),
+                stores=lambda scope: CheckpointStore(FolderBlobs(Path(folder)), keep=2),
                 runners=lambda scope: ProcessRunner(settings, clock=clock),
                 clock=clock,
             ),

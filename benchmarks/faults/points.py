@@ -12,8 +12,9 @@ from pathlib import Path
 from anabranch.events import Partition, Record
 from consumers.jobs import JobRunner
 from consumers.loop import LearningLoop
-from consumers.ports import Committed, Owners, Positions, Sent, Sink, Source, Store
-from consumers.stores import FileStore
+from consumers.ports import Committed, Owners, Positions, Sent, Sink, Source
+from consumers.stores import CheckpointStore
+from consumers.stores.files import FolderBlobs
 from learners.retraining import Job, JobResult
 
 NAMES = (
@@ -165,16 +166,17 @@ class FaultySource:
 class FaultyStore:
     """A store, with points around each write; a torn write is a real one that stops half way."""
 
-    def __init__(self, store: Store, points: Points) -> None:
+    def __init__(self, store: CheckpointStore, points: Points) -> None:
         self.store = store
+        self.blobs = store.blobs
         self.points = points
         self.manifest = store.manifest
 
     def put(self, sha256: str, data: bytes) -> None:
         """Strike before, in the middle and after."""
         self.points.passed("blob:before")
-        if self.points.is_next("blob:torn") and isinstance(self.store, FileStore):
-            (self.store.blobs / f".{sha256}.{os.getpid()}.tmp").write_bytes(data[: len(data) // 2])
+        if self.points.is_next("blob:torn") and isinstance(self.blobs, FolderBlobs):
+            (self.blobs.folder / "blobs" / f".{sha256}.{os.getpid()}.tmp").write_bytes(data[: len(data) // 2])
         self.points.passed("blob:torn")
         self.store.put(sha256, data)
         self.points.passed("blob:after")

@@ -1,117 +1,124 @@
 """Stores of checkpoints: immutable blobs, durable before anything refers to them; a folder, memory, or S3's.
 
-checkpoint.store = "checkpoints" or "file:///var/lib/…"    a folder: `FileStore`
-checkpoint.store = "s3://bucket/prefix"                    an object store: `S3Store`, with the extra [s3]
+checkpoint.store = "checkpoints" or "file:///var/lib/…"    a folder: `FolderBlobs`
+checkpoint.store = "s3://bucket/prefix"                    an object store: `s3_blobs`, with the extra [s3]
 """
 
-import os
 import re
-import uuid
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
-from anabranch.errors import CheckpointMissing, ConfigError, StoreUnavailable
+from anabranch.errors import CheckpointMissing, ConfigError
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
-from consumers.ports import Store
-from consumers.stores.manifest import NAME, Entry, Kept, appended, packed, unpacked, verified
-from consumers.stores.objects import S3Store
-
-# ── What a store does to the file system: few operations, each of which the machine may not survive ─────────────────
-
-# `FileStore` uses these and nothing else, so that a simulated disk can stand in for the real one.
+from consumers.stores.files import FolderBlobs
+from consumers.stores.manifest import NAME, Entry, appended, packed, unpacked, verified
+from consumers.stores.objects import s3_blobs
 
 
-class Files(Protocol):
-    """A file system. All raise OSError.
+class Blobs(Protocol):
+    """Bytes by name, in one place. All raise StoreUnavailable where the place does not answer, or takes nothing."""
 
-    What was written is durable after `sync`, a name or its removal after `sync_folder`; not before.
+    def where(self, name: str) -> str:
+        """Where it lies, for people."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Atomically, in place of what had the name; durable, and seen by other processes, when it returns."""
+
+    def read(self, name: str) -> bytes | None:
+        """All of it; None if the place is there and holds no such name."""
+
+    def written_s(self) -> dict[str, float]:
+        """When each name under `blobs/`, and each half-written one, was written: seconds by the place's own clock."""
+
+    def remove(self, name: str) -> None:
+        """It may be gone already."""
+
+
+class CheckpointStore:
+    """`blobs/<sha256>` and `manifest.json`, wherever the blobs lie. (The `Store` of consumers/ports.py.)
+
+    Args:
+        keep: how many manifest entries, and the blobs they name, are kept.
     """
 
-    def make(self, folder: Path) -> None:
-        """A folder with those above it; it may be there already. Those that are made are durable."""
+    def __init__(self, blobs: Blobs, *, keep: int) -> None:
+        self.blobs = blobs
+        self.keep = keep
 
-    def create(self, path: Path) -> AbstractContextManager[IO[bytes]]:
-        """An empty file, open to be written."""
+    def put(self, sha256: str, data: bytes) -> None:
+        """Durable when it returns."""
+        self.blobs.write(f"blobs/{sha256}", data)
 
-    def sync(self, file: IO[bytes]) -> None:
-        """What was written is durable when this returns."""
+    def get(self, sha256: str) -> bytes:
+        """The verified bytes.
 
-    def rename(self, old: Path, new: Path) -> None:
-        """Atomically, in place of what had the new name."""
+        Raises:
+            CheckpointMissing, CheckpointCorrupt: they are not there, or not what their name says.
+            StoreUnavailable: the store cannot be read now.
+        """
+        name = f"blobs/{sha256}"
+        data = self.blobs.read(name)
+        if data is None:
+            raise CheckpointMissing(f"{self.blobs.where(name)}: no blob there")
+        return verified(data, sha256, where=self.blobs.where(name))
 
-    def sync_folder(self, folder: Path) -> None:
-        """The names in the folder are durable when this returns."""
+    def manifest(self) -> list[Entry]:
+        """The entries, newest last."""
+        data = self.blobs.read(NAME)
+        return [] if data is None else unpacked(data, where=self.blobs.where(NAME))
 
-    def read(self, path: Path) -> bytes:
-        """All of a file."""
+    def record(self, entry: Entry) -> None:
+        """Append to the manifest, and drop what no kept entry names.
 
-    def names(self, folder: Path) -> list[Path]:
-        """The files and folders in a folder."""
+        What no entry has ever named is another process's at work, or was left by one that was killed: its age tells.
+        """
+        kept = appended(self.manifest(), entry, keep=self.keep)
+        self.blobs.write(NAME, packed(kept.entries))
+        written_s = self.blobs.written_s()
+        now_s = max(written_s.values(), default=0.0)  # of the blob that the entry names, at the latest
+        for name, at_s in written_s.items():
+            if kept.is_garbage(name.rpartition("/")[2], age_s=now_s - at_s):
+                self.blobs.remove(name)
 
-    def modified_s(self, path: Path) -> float:
-        """When the file was last written, in epoch seconds by the file system's clock."""
 
-    def remove(self, path: Path) -> None:
-        """Remove a file."""
+class MemoryBlobs:
+    """In memory, where all that was written is of now."""
 
+    def __init__(self) -> None:
+        self.held: dict[str, bytes] = {}
 
-class RealFiles:
-    """The file system of this machine."""
+    def where(self, name: str) -> str:
+        """In no place that anybody could look at."""
+        return f"{name} in memory"
 
-    def make(self, folder: Path) -> None:
-        """With the folders above it."""
-        missing = [each for each in (folder, *folder.parents) if not each.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for made in missing:
-            self.sync_folder(made.parent)
-
-    def create(self, path: Path) -> AbstractContextManager[IO[bytes]]:
-        """Emptied, if it is there."""
-        return path.open("wb")
-
-    def sync(self, file: IO[bytes]) -> None:
-        """Python's buffer, then the system's."""
-        file.flush()
-        os.fsync(file.fileno())
-
-    def rename(self, old: Path, new: Path) -> None:
-        """Within a file system."""
-        old.replace(new)
-
-    def sync_folder(self, folder: Path) -> None:
-        """A folder is synced as a file is."""
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
-
-    def read(self, path: Path) -> bytes:
-        """All of it."""
-        return path.read_bytes()
-
-    def names(self, folder: Path) -> list[Path]:
-        """In no particular order."""
-        return list(folder.iterdir())
-
-    def modified_s(self, path: Path) -> float:
-        """As the system says."""
-        return path.stat().st_mtime
-
-    def remove(self, path: Path) -> None:
+    def write(self, name: str, data: bytes) -> None:
         """At once."""
-        path.unlink()
+        self.held[name] = data
+
+    def read(self, name: str) -> bytes | None:
+        """None if it is not there."""
+        return self.held.get(name)
+
+    def written_s(self) -> dict[str, float]:
+        """Time stands still."""
+        return dict.fromkeys((name for name in self.held if name != NAME), 0.0)
+
+    def remove(self, name: str) -> None:
+        """It may be gone already."""
+        self.held.pop(name, None)
 
 
-# ── The stores ──────────────────────────────────────────────────────────────────────────────────────────────────────
+class MemoryStore(CheckpointStore):
+    """The newest blob and its parent, in memory: for backtests, and for tests."""
 
-REAL_FILES = RealFiles()
+    blobs: MemoryBlobs
+
+    def __init__(self, *, keep: int = 1) -> None:
+        super().__init__(MemoryBlobs(), keep=keep)
 
 
-def store_of(settings: Settings, scope: Scope = GLOBAL, *, make: bool = True) -> Store:
+def store_of(settings: Settings, scope: Scope = GLOBAL, *, make: bool = True) -> CheckpointStore:
     """The store that `checkpoint.store` names, with a folder of its own for the model, and in it for each partition.
 
     Args:
@@ -120,139 +127,24 @@ def store_of(settings: Settings, scope: Scope = GLOBAL, *, make: bool = True) ->
     Raises:
         ConfigError: no store has such an address, or what it needs is not installed.
     """
-    address, keep = settings.checkpoint.store, settings.checkpoint.keep
-    folder = scope.within(settings.name, "/")
+    return CheckpointStore(
+        _blobs(settings.checkpoint.store, scope.within(settings.name, "/"), make=make), keep=settings.checkpoint.keep
+    )
+
+
+def _blobs(address: str, folder: str, *, make: bool) -> Blobs:
     scheme = re.match(r"([A-Za-z0-9+.-]+)://", address)
     if scheme is None or scheme[1] == "file":
-        return FileStore(Path(address.removeprefix("file://")) / folder, keep=keep, make=make)
+        return FolderBlobs(Path(address.removeprefix("file://")) / folder, make=make)
     if scheme[1] != "s3":
         raise ConfigError(
             f"checkpoint.store = {address!r}: unsupported scheme {scheme[1]}://; "
             "write a folder, file:///folder or s3://bucket/prefix"
         )
     try:
-        return S3Store(f"{address.rstrip('/')}/{folder}", keep=keep)
+        return s3_blobs(f"{address.rstrip('/')}/{folder}")
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"checkpoint.store = {address!r} needs the extra [s3] ({error.name} is not installed): "
             "pip install 'anabranch[s3]'"
         ) from error
-
-
-class FileStore:
-    """A folder: `blobs/<sha256>` and `manifest.json`. Each write is synced before it is renamed into place.
-
-    Args:
-        folder: made if it does not exist.
-        keep: how many manifest entries, and the blobs they name, are kept.
-        files: the file system; a simulated one, in a simulation.
-        make: the folder; else the store is only to be read.
-
-    Raises:
-        StoreUnavailable: the folder cannot be made.
-    """
-
-    def __init__(self, folder: Path, *, keep: int, files: Files = REAL_FILES, make: bool = True) -> None:
-        self.folder = folder
-        self.keep = keep
-        self.files = files
-        self.blobs = folder / "blobs"
-        if make:
-            with _told(self.blobs, do="`checkpoint.store` must be a folder that this process may write"):
-                files.make(self.blobs)
-
-    def put(self, sha256: str, data: bytes) -> None:
-        """Durable when it returns."""
-        self._write(self.blobs / sha256, data)
-
-    def get(self, sha256: str) -> bytes:
-        """The verified bytes.
-
-        Raises:
-            CheckpointMissing, CheckpointCorrupt: they are not there, or not what their name says.
-            StoreUnavailable: the folder cannot be read now.
-        """
-        path = self.blobs / sha256
-        with _told(path):
-            try:
-                data = self.files.read(path)
-            except FileNotFoundError as error:
-                self.files.names(self.blobs)  # a folder that is away holds nothing either, and has lost nothing
-                raise CheckpointMissing(f"{path}: {error.strerror}") from error
-        return verified(data, sha256, where=str(path))
-
-    def manifest(self) -> list[Entry]:
-        """The entries, newest last."""
-        path = self.folder / NAME
-        with _told(path), suppress(FileNotFoundError):
-            return unpacked(self.files.read(path), where=str(path))
-        return []
-
-    def record(self, entry: Entry) -> None:
-        """Append to the manifest, and drop blobs that no kept entry names."""
-        kept = appended(self.manifest(), entry, keep=self.keep)
-        self._write(self.folder / NAME, packed(kept.entries))
-        with _told(self.blobs):
-            self._tidy(kept)
-
-    def _tidy(self, kept: Kept) -> None:
-        """Remove what nobody needs any more."""
-        now_s = self.files.modified_s(self.folder / NAME)
-        left_over = [path for path in self.files.names(self.folder) if path.suffix == ".tmp"]
-        for path in (*self.files.names(self.blobs), *left_over):
-            with suppress(FileNotFoundError):  # another process may be tidying too
-                if kept.is_garbage(path.name, age_s=now_s - self.files.modified_s(path)):
-                    self.files.remove(path)
-
-    def _write(self, path: Path, data: bytes) -> None:
-        """Atomic and durable: temporary file, fsync, rename, fsync of the folder."""
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        with _told(path, do="see that the disk has room and that this process may write there"):
-            try:
-                with self.files.create(temporary) as file:
-                    file.write(data)
-                    self.files.sync(file)
-                self.files.rename(temporary, path)
-            except OSError:
-                with suppress(OSError):  # half a blob on a full disk helps nobody
-                    self.files.remove(temporary)
-                raise
-            self.files.sync_folder(path.parent)
-
-
-class MemoryStore:
-    """The newest blob and its parent, in memory: for backtests, and for tests."""
-
-    def __init__(self, *, keep: int = 1) -> None:
-        self.keep = keep
-        self.blobs: dict[str, bytes] = {}
-        self.entries: list[Entry] = []
-
-    def put(self, sha256: str, data: bytes) -> None:
-        """Keep it. What is older may still be the committed one, so nothing goes before `record`."""
-        self.blobs[sha256] = data
-
-    def get(self, sha256: str) -> bytes:
-        """The verified bytes; raises CheckpointMissing or CheckpointCorrupt."""
-        if sha256 not in self.blobs:
-            raise CheckpointMissing(f"no blob {sha256} in memory")
-        return verified(self.blobs[sha256], sha256, where="memory")
-
-    def manifest(self) -> list[Entry]:
-        """The entries, newest last."""
-        return list(self.entries)
-
-    def record(self, entry: Entry) -> None:
-        """Append to the manifest, and drop blobs that no kept entry names."""
-        kept = appended(self.entries, entry, keep=self.keep)
-        self.entries = kept.entries
-        self.blobs = {name: blob for name, blob in self.blobs.items() if name in kept.named}
-
-
-@contextmanager
-def _told(path: Path, *, do: str = "") -> Iterator[None]:
-    """What the system says of a path, as an error of ours that names it."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreUnavailable(f"{path}: {error.strerror}" + (f"; {do}" if do else "")) from error

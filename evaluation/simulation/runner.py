@@ -10,8 +10,8 @@ import orjson
 from config.settings import Settings
 from consumers.jobs import ATTEMPTS, outcome
 from consumers.ports import Committed, LogReader, Positions, Store
+from consumers.stores.manifest import Entry
 from evaluation.simulation.world import MemoryLog, Process
-from evaluation.simulation.world.faulty_stores import Entry
 from learners.retraining import Job, JobResult
 
 TURNS_MAX = 6

@@ -11,15 +11,16 @@ from typing import Protocol
 
 from anabranch.errors import CheckpointCorrupt
 from consumers.ports import Store
-from consumers.stores import FileStore
+from consumers.stores import CheckpointStore
+from consumers.stores.files import FolderBlobs
 from consumers.stores.manifest import NAME, Entry, digest, unpacked
-from consumers.stores.objects import ObjectStore
+from consumers.stores.objects import ObjectBlobs
 from evaluation.simulation.world import (
     Bucket,
     Disk,
+    FaultyBlobs,
     FaultyFiles,
     FaultyObjects,
-    FaultyStore,
     FileDisk,
     FrozenClock,
     Process,
@@ -55,23 +56,24 @@ class MemoryVolume:
 
     def __init__(self, *, keep: int, clock: FrozenClock) -> None:
         del clock
-        self.disk = Disk(keep=keep)
+        self.keep = keep
+        self.disk = Disk()
 
     def store_of(self, process: Process) -> Store:
         """A store without files."""
-        return FaultyStore(self.disk, process=process)
+        return CheckpointStore(FaultyBlobs(self.disk, process=process), keep=self.keep)
 
     def holds(self, sha256: str) -> bool:
         """There, whole and synced."""
-        return self.disk.holds(sha256)
+        return digest(self.disk.blobs.get(f"blobs/{sha256}", b"")) == sha256
 
     def tear(self, sha256: str, *, rng: Random) -> None:
         """Cut."""
-        self.disk.tear(sha256, rng=rng)
+        self.disk.tear(f"blobs/{sha256}", rng=rng)
 
     def entries(self) -> list[Entry]:
         """All of them."""
-        return self.disk.entries
+        return _entries(self.disk.blobs.get(NAME))
 
     def power_fails(self, *, by: str, rng: Random) -> None:
         """Each process has a machine of its own."""
@@ -79,7 +81,7 @@ class MemoryVolume:
 
 
 class FolderVolume:
-    """`FileStore`, on a disk that tears what was not synced."""
+    """A folder, on a disk that tears what was not synced."""
 
     shared_fate = True
     folder = Path("/checkpoints")
@@ -90,7 +92,7 @@ class FolderVolume:
 
     def store_of(self, process: Process) -> Store:
         """The store of production."""
-        return FileStore(self.folder, keep=self.keep, files=FaultyFiles(self.disk, process=process))
+        return CheckpointStore(FolderBlobs(self.folder, files=FaultyFiles(self.disk, process=process)), keep=self.keep)
 
     def holds(self, sha256: str) -> bool:
         """There, whole and synced, under a name that is."""
@@ -114,7 +116,7 @@ class FolderVolume:
 
 
 class BucketVolume:
-    """The store that S3 has, on objects in memory."""
+    """A prefix, as S3 has it, on objects in memory."""
 
     shared_fate = False
     root = "bucket/m"
@@ -125,7 +127,9 @@ class BucketVolume:
 
     def store_of(self, process: Process) -> Store:
         """The store of production."""
-        return ObjectStore(self.root, keep=self.keep, files=FaultyObjects(self.bucket, process=process))
+        return CheckpointStore(
+            ObjectBlobs(self.root, files=FaultyObjects(self.bucket, process=process)), keep=self.keep
+        )
 
     def holds(self, sha256: str) -> bool:
         """There, and whole."""

@@ -108,7 +108,7 @@ def test_a_store_that_is_away_is_waited_for(embedded: Any) -> None:
 
     class Leaving(MemorySource):
         def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
-            if store.entries and self.positions[Partition("events", 0)] == 450:
+            if store.manifest() and self.positions[Partition("events", 0)] == 450:
                 store.away = 4
             return super().poll(min(max_records, 150), timeout_s=timeout_s)
 

@@ -16,7 +16,7 @@ from consumers.layouts import LAYOUT
 from consumers.owner import PLAIN, Owner, StartOptions
 from consumers.ports import Committed
 from consumers.stores import MemoryStore
-from consumers.stores.manifest import digest
+from consumers.stores.manifest import NAME, digest, packed
 from evaluation.simulation.world import MemoryLog, MemorySource
 from learners.retraining.lineage import count
 from support.loops import loop_on
@@ -145,8 +145,8 @@ def test_options_for_the_very_first_start_are_refused_later(here: Here) -> None:
 
 def rewritten(change: Callable[[dict[str, Any]], None], store: MemoryStore) -> dict[str, Any]:
     """The newest checkpoint, changed, as one more entry of the manifest."""
-    newest = store.entries[-1]
-    state = statetree.decode(store.blobs[str(newest["sha"])])
+    newest = store.manifest()[-1]
+    state = statetree.decode(store.get(str(newest["sha"])))
     change(state)
     blob = statetree.encode(state)
     store.put(digest(blob), blob)
@@ -167,8 +167,8 @@ def test_a_checkpoint_of_a_newer_release_is_refused_by_name(here: Here) -> None:
 
 def test_state_shows_what_a_start_would_take(here: Here) -> None:
     """The group's commit; else the newest of the manifest, which need not be its last."""
-    older, *_, last = here.store.entries
-    here.store.entries = [last, older]  # a process that was taken over noted its last one late
+    older, *_, last = here.store.manifest()
+    here.store.blobs.write(NAME, packed([last, older]))  # a process that was taken over noted its last one late
     assert inspect(settings_of(), here.store)["checkpoint"] == last["sha"]
     committed = Committed({Partition("events", 0): 300}, orjson.dumps(older).decode())
     found = inspect(settings_of(), here.store, committed=committed)

@@ -14,15 +14,14 @@ from moto.server import ThreadedMotoServer
 
 from anabranch.errors import CheckpointError, ConfigError, StoreUnavailable
 from config.loading import build
-from consumers.ports import Store
-from consumers.stores import FileStore, RealFiles, store_of
+from consumers.stores import CheckpointStore, store_of
+from consumers.stores.files import FolderBlobs, RealFiles
 from consumers.stores.manifest import STRANGER_S, digest
-from consumers.stores.objects import S3Store
 
 BUCKET = "s3://checkpoints"
 
 
-def store_at(address: str, *, keep: int = 2) -> Store:
+def store_at(address: str, *, keep: int = 2) -> CheckpointStore:
     """The store of a model, as the commands make it."""
     table = {"name": "m", "task": "binary", "model": {"factory": "a:b"}}
     return store_of(build({**table, "checkpoint": {"store": address, "keep": keep}}))
@@ -59,24 +58,19 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "store") if request.param == "a folder" else f"file://{tmp_path}/store"
 
 
-def overwrite(store: Store, name: str, change: Callable[[bytes], bytes]) -> None:
+def overwrite(store: CheckpointStore, name: str, change: Callable[[bytes], bytes]) -> None:
     """Change what lies in the store, behind its back."""
-    if isinstance(store, S3Store):
-        store.files.pipe_file(f"{store.root}/{name}", change(store.files.cat_file(f"{store.root}/{name}")))
-    elif isinstance(store, FileStore):
-        path = store.folder / name
-        path.write_bytes(change(path.read_bytes()))
+    found = store.blobs.read(name)
+    assert found is not None
+    store.blobs.write(name, change(found))
 
 
-def names(store: Store) -> set[str]:
+def names(store: CheckpointStore) -> set[str]:
     """The blobs that lie in the store."""
-    if isinstance(store, S3Store):
-        return {path.rpartition("/")[2] for path in store.files.find(f"{store.root}/blobs")}
-    assert isinstance(store, FileStore)
-    return {path.name for path in store.blobs.iterdir()}
+    return {name.removeprefix("blobs/") for name in store.blobs.written_s()}
 
 
-def checkpointed(store: Store, *blobs: bytes) -> list[str]:
+def checkpointed(store: CheckpointStore, *blobs: bytes) -> list[str]:
     """Put and record them, each the parent of the next; their names."""
     known = [digest(blob) for blob in blobs]
     for n, blob in enumerate(blobs):
@@ -134,7 +128,7 @@ def test_a_damaged_blob_is_named(change: Callable[[bytes], bytes], address: str)
 
 def test_a_folder_that_is_away_has_lost_nothing(tmp_path: Path) -> None:
     """A volume that is not mounted now is waited for; its parent would be no better."""
-    store = FileStore(tmp_path / "m", keep=2)
+    store = CheckpointStore(FolderBlobs(tmp_path / "m"), keep=2)
     (sha,) = checkpointed(store, b"a model's state")
     (tmp_path / "m").rename(tmp_path / "away")
     with pytest.raises(StoreUnavailable):
@@ -161,9 +155,9 @@ def test_an_unreadable_manifest_says_what_to_do(found: bytes, address: str) -> N
 
 def test_left_over_files_of_a_killed_process_go_in_time(tmp_path: Path) -> None:
     """A temporary file or an unnamed blob stays for an hour, in case somebody is at work on it."""
-    store = FileStore(tmp_path, keep=2)
-    old, young = store.blobs / ".abc.77.tmp", store.blobs / ".def.78.tmp"
-    left = [old, tmp_path / ".manifest.json.77.tmp", store.blobs / ("0" * 64), young]
+    store = CheckpointStore(FolderBlobs(tmp_path), keep=2)
+    old, young = tmp_path / "blobs" / ".abc.77.tmp", tmp_path / "blobs" / ".def.78.tmp"
+    left = [old, tmp_path / ".manifest.json.77.tmp", tmp_path / "blobs" / ("0" * 64), young]
     for path in left:
         path.write_bytes(b"half")
     for path in left[:3]:
@@ -174,8 +168,8 @@ def test_left_over_files_of_a_killed_process_go_in_time(tmp_path: Path) -> None:
 
 def test_left_over_files_are_in_nobodys_way(tmp_path: Path) -> None:
     """A half-written blob has another name than a whole one."""
-    store = FileStore(tmp_path, keep=2)
-    (store.blobs / f".{digest(b'a')}.77.tmp").write_bytes(b"half")
+    store = CheckpointStore(FolderBlobs(tmp_path), keep=2)
+    (tmp_path / "blobs" / f".{digest(b'a')}.77.tmp").write_bytes(b"half")
     (sha,) = checkpointed(store, b"a")
     assert store.get(sha) == b"a"
 
@@ -196,10 +190,10 @@ class FullDisk(RealFiles):
 
 def test_what_a_full_disk_does_not_take_is_removed(tmp_path: Path) -> None:
     """Half a blob would only keep the room from the next attempt."""
-    store = FileStore(tmp_path, keep=2, files=FullDisk())
+    store = CheckpointStore(FolderBlobs(tmp_path, files=FullDisk()), keep=2)
     with pytest.raises(StoreUnavailable, match=r"blobs/abc: No space left on device; see that the disk has room"):
         store.put("abc", b"data")
-    assert list(store.blobs.iterdir()) == []
+    assert list((tmp_path / "blobs").iterdir()) == []
 
 
 def test_no_two_writes_share_a_temporary_file(tmp_path: Path) -> None:
@@ -207,7 +201,7 @@ def test_no_two_writes_share_a_temporary_file(tmp_path: Path) -> None:
     disk = FullDisk()
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
-            FileStore(tmp_path, keep=2, files=disk).put("abc", b"data")
+            CheckpointStore(FolderBlobs(tmp_path, files=disk), keep=2).put("abc", b"data")
     assert len(set(disk.created)) == 2
 
 
@@ -220,8 +214,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_names_the_path(tmp_path: Path) -> None:
     """As when the disk is full."""
-    store = FileStore(tmp_path, keep=2)
-    store.blobs.rmdir()
+    store = CheckpointStore(FolderBlobs(tmp_path), keep=2)
+    (tmp_path / "blobs").rmdir()
     with pytest.raises(StoreUnavailable, match=r"blobs/abc: No such file .*; see that the disk has room"):
         store.put("abc", b"")
 

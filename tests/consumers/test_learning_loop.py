@@ -72,7 +72,7 @@ def test_a_missing_blob_falls_back_to_its_parent() -> None:
     log, store = filled(), MemoryStore(keep=3)
     loop = loop_on(log, store)
     loop.run(until_end=True)
-    del store.blobs[loop.owner.sha]
+    del store.blobs.held[f"blobs/{loop.owner.sha}"]
     again = loop_on(log, store)
     again.run(until_end=True)
     assert again.owner.learning_state_hash() == expected
@@ -83,7 +83,7 @@ def test_without_any_readable_blob_the_start_is_refused() -> None:
     log, store = filled(300), MemoryStore()
     straight_loop = loop_on(log, store)
     straight_loop.run(until_end=True)
-    store.blobs.clear()
+    store.blobs.held.clear()
     with pytest.raises(CheckpointError, match="no blob"):
         loop_on(log, store).run(until_end=True)
 

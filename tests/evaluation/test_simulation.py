@@ -15,7 +15,7 @@ from config.settings import Settings
 from consumers.loop import LearningLoop
 from consumers.owner import PLAIN, Owner, Ports, StartOptions
 from consumers.ports import Committed, Positions
-from consumers.stores import FileStore
+from consumers.stores.files import FolderBlobs
 from evaluation.simulation.campaign import MODELS, Campaign, Result, shipped
 from evaluation.simulation.oracle import announced_once
 from evaluation.simulation.schedules import Finding, Loop, Scenario, Simulation
@@ -224,7 +224,7 @@ def test_a_store_that_does_not_sync_is_found(without: str) -> None:
     """A blob's bytes and its name must both be durable before the commit."""
 
     def careless(journal: Any) -> Any:
-        journal.store.files = Careless(journal.store.files, without=without)
+        journal.store.blobs.files = Careless(journal.store.blobs.files, without=without)
         return journal
 
     found = first_failure(planted(with_stores(careless), volumes=[FolderVolume]))
@@ -234,11 +234,12 @@ def test_a_store_that_does_not_sync_is_found(without: str) -> None:
 def test_a_manifest_that_is_written_in_place_is_found() -> None:
     """A power failure leaves half of it, or nothing."""
 
-    class InPlace(FileStore):
-        def _write(self, path: Path, data: bytes) -> None:
-            if path.name != "manifest.json":
-                super()._write(path, data)
+    class InPlace(FolderBlobs):
+        def write(self, name: str, data: bytes) -> None:
+            if name != "manifest.json":
+                super().write(name, data)
                 return
+            path = self.folder / name
             try:
                 with self.files.create(path) as file:
                     file.write(data)
@@ -247,7 +248,7 @@ def test_a_manifest_that_is_written_in_place_is_found() -> None:
                 raise CheckpointError(f"{path}: {error.strerror}") from error
 
     def in_place(journal: Any) -> Any:
-        journal.store.__class__ = InPlace
+        journal.store.blobs.__class__ = InPlace
         return journal
 
     found = first_failure(planted(with_stores(in_place), volumes=[FolderVolume]))

@@ -118,7 +118,7 @@ def copies(log: MemoryLog, store: MemoryStore) -> tuple[MemoryLog, MemoryStore]:
         owners={},
     )
     kept = MemoryStore(keep=store.keep)
-    kept.blobs, kept.entries = dict(store.blobs), list(store.entries)
+    kept.blobs.held = dict(store.blobs.held)
     return twin, kept
 
 

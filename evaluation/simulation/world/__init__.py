@@ -6,7 +6,7 @@ them.
 """
 
 from evaluation.simulation.world.faulty_log import FaultySink, FaultySource
-from evaluation.simulation.world.faulty_stores import Bucket, Disk, FaultyFiles, FaultyObjects, FaultyStore, FileDisk
+from evaluation.simulation.world.faulty_stores import Bucket, Disk, FaultyBlobs, FaultyFiles, FaultyObjects, FileDisk
 from evaluation.simulation.world.memory_log import FrozenClock, MemoryControl, MemoryLog, MemorySink, MemorySource
 from evaluation.simulation.world.processes import Crash, Dying, Process, Schedule, Step
 
@@ -15,11 +15,11 @@ __all__ = [
     "Crash",
     "Disk",
     "Dying",
+    "FaultyBlobs",
     "FaultyFiles",
     "FaultyObjects",
     "FaultySink",
     "FaultySource",
-    "FaultyStore",
     "FileDisk",
     "FrozenClock",
     "MemoryControl",

@@ -1,10 +1,8 @@
 """Stores on a bad day: a disk that keeps what was synced, a bucket that does not always answer, blobs that rot."""
 
 import errno
-import hashlib
 import io
 import os
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import IO, Any, NamedTuple, NoReturn
 
-from anabranch.errors import CheckpointCorrupt, CheckpointMissing, StoreUnavailable
+from anabranch.errors import StoreUnavailable
+from consumers.stores.manifest import NAME
 from evaluation.simulation.world.memory_log import FrozenClock
 from evaluation.simulation.world.processes import Process
 
@@ -265,18 +264,14 @@ def _away() -> NoReturn:
     raise OSError("the bucket does not answer")
 
 
-# ── A store on a disk that tears, loses what was not synced, fills up, and rots ─────────────────────────────────────
-
-Entry = Mapping[str, object]
+# ── Blobs on a disk that tears, loses what was not synced, fills up, and rots ───────────────────────────────────────
 
 
 @dataclass
 class Disk:
-    """What processes share: blobs, and a manifest of which the last `keep` entries stay."""
+    """What processes share: blobs by name."""
 
-    keep: int = 5
     blobs: dict[str, bytes] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
     unsynced: dict[str, dict[str, bytes]] = field(default_factory=dict)
     """Blobs that were written and not synced, by process."""
 
@@ -299,54 +294,44 @@ class Disk:
         """A blob rots, or somebody cuts it."""
         self.blobs[name] = self.blobs[name][: rng.randrange(len(self.blobs[name]))]
 
-    def holds(self, name: str) -> bool:
-        """Whether the blob is there, whole and durable."""
-        return name in self.blobs and hashlib.sha256(self.blobs[name]).hexdigest() == name
 
-    def append(self, entry: Entry) -> None:
-        """One more manifest entry; blobs that only dropped entries name go."""
-        named, self.entries = _named(self.entries), [*self.entries, entry][-self.keep :]
-        for name in sorted(named - _named(self.entries)):
-            self.blobs.pop(name, None)
-
-
-def _named(entries: list[Entry]) -> set[str]:
-    return {str(entry[which]) for entry in entries for which in ("sha", "parent")}
-
-
-class FaultyStore:
-    """The disk as one process of a schedule sees it."""
+class FaultyBlobs:
+    """The disk as one process of a schedule sees it. (`Blobs` of consumers/stores/.)"""
 
     def __init__(self, disk: Disk, *, process: Process) -> None:
         self.disk = disk
         self.process = process
 
-    def put(self, sha256: str, data: bytes) -> None:
-        """Write, then sync. A full disk raises, and keeps what had room."""
-        write = partial(self.disk.write, sha256, data, by=self.process.name)
-        self.process.act("write blob", write, {"the disk is full": partial(self._fill, sha256, data)})
+    def where(self, name: str) -> str:
+        """On the disk."""
+        return f"{name} on the disk"
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write, then sync; the manifest at once, as what replaces it is renamed. A full disk keeps what had room."""
+        if name == NAME:
+            replace = partial(self.disk.blobs.update, {name: data})
+            self.process.act("record", replace, {"the disk is full": _disk_full})
+            return
+        write = partial(self.disk.write, name, data, by=self.process.name)
+        self.process.act("write blob", write, {"the disk is full": partial(self._fill, name, data)})
         self.process.act("sync blob", partial(self.disk.sync, by=self.process.name))
 
     def _fill(self, name: str, data: bytes) -> NoReturn:
         self.disk.blobs.setdefault(name, data[: len(data) // 2])
         _disk_full()
 
-    def get(self, sha256: str) -> bytes:
-        """The verified bytes; raises CheckpointMissing or CheckpointCorrupt."""
-        data = self.process.act("read blob", lambda: self.disk.blobs.get(sha256), {"the disk is away": _disk_away})
-        if data is None:
-            raise CheckpointMissing(f"no blob {sha256} on the disk")
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise CheckpointCorrupt(f"blob {sha256} on the disk is torn")
-        return data
+    def read(self, name: str) -> bytes | None:
+        """None if it is not there; the disk may be away."""
+        what = "read manifest" if name == NAME else "read blob"
+        return self.process.act(what, partial(self.disk.blobs.get, name), {"the disk is away": _disk_away})
 
-    def manifest(self) -> list[Entry]:
-        """The entries, newest last."""
-        return self.process.act("read manifest", lambda: list(self.disk.entries))
+    def written_s(self) -> dict[str, float]:
+        """All of now: what a killed process has left stays."""
+        return dict.fromkeys((name for name in self.disk.blobs if name != NAME), 0.0)
 
-    def record(self, entry: Entry) -> None:
-        """Append to the manifest, and drop the blobs that no entry names any more."""
-        self.process.act("record", lambda: self.disk.append(entry), {"the disk is full": _disk_full})
+    def remove(self, name: str) -> None:
+        """At once."""
+        self.process.act("remove blob", partial(self.disk.blobs.pop, name, None))
 
 
 def _disk_away() -> NoReturn:
