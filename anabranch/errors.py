@@ -23,6 +23,9 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     └── NoChampionYet        a follower was asked before the first model came
 """
 
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+
 
 class AnabranchError(Exception):
     """The root of every exception that Anabranch raises on purpose."""
@@ -108,3 +111,23 @@ class ArtifactMissing(ArtifactError):
 
 class NoChampionYet(AnabranchError):
     """A prediction was asked for before the first model came."""
+
+
+def did_you_mean(
+    word: str, known: Collection[str], *, cutoff: float = 0.6, show: str = "`{}`", instead: str = ""
+) -> str:
+    """The end of an error about a word that nobody knows: the nearest that is known, or else what `instead` says.
+
+    Args:
+        known: the words; or by each word as it is compared, how it is shown.
+        cutoff: how near it has to be, from 0 to 1.
+        show: how it is shown.
+
+    >>> did_you_mean("delat", ["delta", "clock"]), did_you_mean("delta", [], instead="it takes none")
+    ('did you mean `delta`?', 'it takes none')
+    """
+    near = get_close_matches(word, known, n=1, cutoff=cutoff)
+    if not near:
+        return instead
+    shown = known[near[0]] if isinstance(known, Mapping) else near[0]
+    return f"did you mean {show.format(shown)}?"

@@ -11,7 +11,6 @@ loss must be 'zero-one', 'brier', 'log', 'absolute' or 'squared', not 'bier'
 min_gain must be less than 1, not 3
 """
 
-import difflib
 import os
 import re
 import tomllib
@@ -23,7 +22,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
-from anabranch.errors import ConfigError
+from anabranch.errors import ConfigError, did_you_mean
 from config.settings import Section, Settings
 
 PREFIX = Settings.model_config["env_prefix"]
@@ -114,8 +113,7 @@ def _unknown(names: list[str], *, said: str = "", within: type[BaseModel] = Sett
     known = _keys_at(within, names[:-1])
     if RENAMED.get(names[-1]) in known:
         return f"unknown key `{said or '.'.join(names)}`: it is called `{RENAMED[names[-1]]}` now"
-    near = difflib.get_close_matches(names[-1], known, n=1, cutoff=0.4)
-    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(sorted(known))}"
+    hint = did_you_mean(names[-1], known, cutoff=0.4, instead=f"known here: {', '.join(sorted(known))}")
     return f"unknown key `{said or '.'.join(names)}`; {hint}"
 
 

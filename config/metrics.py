@@ -15,12 +15,11 @@ False
 import inspect
 from collections import Counter
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from river import metrics
 
-from anabranch.errors import ConfigError
+from anabranch.errors import ConfigError, did_you_mean
 
 
 class Tally:
@@ -230,10 +229,8 @@ def _class(name: str, *, task: str) -> type[metrics.base.Metric]:
     """The class in river.metrics with this name, in any case."""
     known = {each.lower(): each for each in metrics.__all__ if inspect.isclass(getattr(metrics, each, None))}
     if name.lower() not in known:
-        near = get_close_matches(name.lower(), list(known), n=1)
-        raise ConfigError(
-            f"no metric {name!r} in river.metrics" + (f"; did you mean {known[near[0]]}?" if near else "")
-        )
+        nearest = did_you_mean(name.lower(), known, show="{}")
+        raise ConfigError("; ".join(filter(None, [f"no metric {name!r} in river.metrics", nearest])))
     kind: type[metrics.base.Metric] = getattr(metrics, known[name.lower()])
     if not issubclass(kind, _KINDS[task]):
         raise ConfigError(f"the metric {kind.__name__} does not fit task = {task!r}")

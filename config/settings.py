@@ -1,7 +1,7 @@
 """The configuration: one TOML file, validated; environment variables `ANABRANCH__SECTION__KEY` override it."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -242,6 +242,19 @@ class ArenaSettings(Section):
     probation_events: int = Field(2_000, ge=0, description="how long the displaced champion can come back")
 
 
+class Bound(NamedTuple):
+    """A bound on a metric: `min_accuracy = 0.7` is that `accuracy` is at least 0.7."""
+
+    key: str
+    metric: str
+    is_least: bool
+    value: float
+
+    def allows(self, measured: float) -> bool:
+        """Whether it is satisfied. No comparison with NaN is true, so what cannot be measured satisfies nothing."""
+        return measured >= self.value if self.is_least else measured <= self.value
+
+
 class ConstraintsSettings(Section):
     """What a winner must satisfy before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
 
@@ -258,13 +271,14 @@ class ConstraintsSettings(Section):
     )
 
     @property
-    def bounds(self) -> dict[str, float]:
-        """The absolute bounds on metrics, `min_…` and `max_…`."""
-        return dict(self.model_extra or {})
+    def bounds(self) -> tuple[Bound, ...]:
+        """The absolute bounds on metrics, `min_…` and `max_…`, in the order of their keys."""
+        several = sorted((self.model_extra or {}).items())
+        return tuple(Bound(key, key[len("min_") :], key.startswith("min_"), value) for key, value in several)
 
     @model_validator(mode="after")
     def _named_min_or_max(self) -> "ConstraintsSettings":
-        for name in self.bounds:
+        for name in self.model_extra or {}:
             if not re.fullmatch(r"(min|max)_[a-z0-9_]+", name):
                 raise ValueError(f"`{name}`: write min_ or max_ and the name of a metric, as in min_accuracy")
         return self

@@ -1,6 +1,5 @@
 """All signals by the name that a configuration gives them in `use`: River's detectors, ours, and those without one."""
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from river import base, drift
 from river.drift import binary
 
-from anabranch.errors import ConfigError
+from anabranch.errors import ConfigError, did_you_mean
 from config.loading import section
 from config.settings import Detector, Section, Settings
 from detectors.distribution_signals import DistributionSettings, DistributionSignal, Inputs, Labels, Predictions
@@ -57,8 +56,7 @@ def signal_of(name: str, settings: Settings) -> Signal:
     if detector.use in ERROR:
         return _error_signal(name, detector, settings)
     if detector.use not in _OTHERS:
-        near = difflib.get_close_matches(detector.use, NAMES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
+        hint = did_you_mean(detector.use, NAMES, cutoff=0.4, show="'{}'", instead=f"there are {', '.join(NAMES)}")
         raise ConfigError(f"detectors.{name}: no detector {detector.use!r}; {hint}")
     parameters: Any = section(_OTHERS[detector.use], detector.parameters, where=f"detectors.{name}")
     return _made(name, detector.use, parameters, settings)
@@ -100,8 +98,7 @@ def gauge_of(detector: Detector, *, name: str, seed: int) -> Gauge:
     known = list(inspect.signature(kind).parameters)
     for parameter in detector.parameters:
         if parameter not in known:
-            near = difflib.get_close_matches(parameter, known, n=1, cutoff=0.4)
-            hint = f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known) or 'none'}"
+            hint = did_you_mean(parameter, known, cutoff=0.4, instead=f"it takes {', '.join(known) or 'none'}")
             raise ConfigError(f"detectors.{name}: {detector.use} has no parameter `{parameter}`; {hint}")
     seeds = {"seed": seed} if "seed" in known else {}
     try:

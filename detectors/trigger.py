@@ -8,7 +8,7 @@
 (False, True, False)
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from anabranch.errors import ConfigError
@@ -28,6 +28,15 @@ class Decision(NamedTuple):
 
 
 WAIT = Decision(False)
+
+Withheld = Callable[[int], str]
+"""Why no retraining can begin on the event with this number; "" if one can."""
+
+
+def never_withheld(event: int) -> str:
+    """A retraining can always begin."""
+    del event
+    return ""
 
 
 class Trigger:
@@ -49,10 +58,24 @@ class Trigger:
         """The day of event time, and the triggers in it."""
         self.counted: dict[str, CountedSignal] = {}
         self.heard: dict[str, int] = {}
-        self._before: tuple[Any, ...] = ()
 
-    def decide(self, fired: Sequence[Fired], *, event: int, place: tuple[int, int], now_s: float | None) -> Decision:
-        """Whether to retrain, given the signals that fired on this event (its number, rising; its place in the log)."""
+    def decide(
+        self,
+        fired: Sequence[Fired],
+        *,
+        event: int,
+        place: tuple[int, int],
+        now_s: float | None,
+        withheld: Withheld = never_withheld,
+    ) -> Decision:
+        """Whether to retrain, given the signals that fired on this event.
+
+        Args:
+            event: its number, rising.
+            place: its partition and offset.
+            now_s: event time, where it is known.
+            withheld: asked last, when all else speaks for it: what cannot begin costs no pause and no share of the day.
+        """
         fresh = [each for each in fired if self._counts(each.name, event)]
         if self.last is not None and event - self.last <= self.pause_events:
             return Decision(False, withheld="cooldown")
@@ -62,8 +85,8 @@ class Trigger:
         if not fresh or len(recent) < self.needed:
             return WAIT
         several = tuple(recent[name] for name in sorted(recent))
-        if withheld := self._withheld(now_s):
-            return Decision(False, several, withheld)
+        if reason := self._withheld(now_s) or withheld(event):
+            return Decision(False, several, reason)
         self._note(event, now_s)
         return Decision(True, several)
 
@@ -82,16 +105,11 @@ class Trigger:
         return "budget" if most and day == now_s // DAY_S and times >= most else ""
 
     def _note(self, event: int, now_s: float | None) -> None:
-        self._before = (self.last, self.last_s, self.today, self.counted)
         self.last, self.last_s, self.counted = event, now_s, {}
         if now_s is not None:
             day, times = self.today
             today = int(now_s // DAY_S)
             self.today = (today, times + 1 if today == day else 1)
-
-    def withdraw(self) -> None:
-        """Nothing came of the decision just taken: it costs neither a pause nor a share of the day's budget."""
-        self.last, self.last_s, self.today, self.counted = self._before
 
     def start_over(self) -> None:
         """Forget the signals that have not led to a decision; the pause after the last decision goes on."""

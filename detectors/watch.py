@@ -10,7 +10,7 @@ from detectors.error_signals import ErrorSignal
 from detectors.schedule import EventClock
 from detectors.signal import OnLabels, OnQuestions, Signal
 from detectors.threshold import Threshold
-from detectors.trigger import Trigger
+from detectors.trigger import Trigger, Withheld, never_withheld
 
 
 class Watch:
@@ -39,7 +39,9 @@ class Watch:
         self._on_labels = [each for each in self.signals if isinstance(each, OnLabels)]
         self._on_questions = [each for each in self.signals if isinstance(each, OnQuestions)]
 
-    def on_event(self, event: AcceptedEvent, answer: Prediction, *, number: int) -> Findings | None:
+    def on_event(
+        self, event: AcceptedEvent, answer: Prediction, *, number: int, withheld: Withheld = never_withheld
+    ) -> Findings | None:
         """Show an event and the champion's answer, before its label is looked at; what fired, if anything did."""
         now_s = self.clock.update(event.ts)
         fired = [
@@ -47,10 +49,16 @@ class Watch:
             for signal in self._on_questions
             if (shift := signal.on_event(event, answer, now_s=now_s)) is not None
         ]
-        return self._findings(fired, number, event) if fired else None
+        return self._findings(fired, number, event, withheld) if fired else None
 
     def update(
-        self, loss: float | None, *, event: int, seen: AcceptedEvent, answer: Prediction | None
+        self,
+        loss: float | None,
+        *,
+        event: int,
+        seen: AcceptedEvent,
+        answer: Prediction | None,
+        withheld: Withheld = never_withheld,
     ) -> Findings | None:
         """Show a labelled event with the loss in [0, 1]; what fired, if anything did."""
         fired = []
@@ -67,25 +75,22 @@ class Watch:
                 for each in self._on_labels
                 if (shift := each.on_label(seen.y, answer, now_s=now_s)) is not None
             ]
-        return self._findings(fired, event, seen) if fired else None
+        return self._findings(fired, event, seen, withheld) if fired else None
 
-    def _findings(self, fired: list[Fired], event: int, seen: AcceptedEvent) -> Findings:
-        place = (seen.partition, seen.offset)
-        triggered, counted, withheld = self.trigger.decide(fired, event=event, place=place, now_s=self.clock.now_s)
+    def _findings(self, fired: list[Fired], event: int, seen: AcceptedEvent, withheld: Withheld) -> Findings:
+        triggered, counted, reason = self.trigger.decide(
+            fired, event=event, place=(seen.partition, seen.offset), now_s=self.clock.now_s, withheld=withheld
+        )
         if self.dry_run:
             if triggered:
                 self.trained()  # as if: the next volume is counted from here
-            return Findings(tuple(fired), False, counted, withheld or ("dry run" if triggered else ""), triggered)
-        return Findings(tuple(fired), triggered, counted, withheld)
+            return Findings(tuple(fired), False, counted, reason or ("dry run" if triggered else ""), triggered)
+        return Findings(tuple(fired), triggered, counted, reason)
 
     def trained(self) -> None:
         """A retraining has begun."""
         for signal in self.signals:
             signal.trained()
-
-    def withdraw(self) -> None:
-        """No retraining could begin on the trigger just found."""
-        self.trigger.withdraw()
 
     def start_over(self) -> None:
         """Fresh signals for a new champion, but for schedules; the trigger's pause goes on: it is about retraining."""

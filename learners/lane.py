@@ -5,7 +5,7 @@ It reads no clock, no network and no random source: the same records in the same
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from river import base
@@ -45,22 +45,28 @@ class Watcher(Protocol):
     wants_proba: bool
     """Whether answers must come with probabilities."""
 
-    def on_event(self, event: AcceptedEvent, answer: Prediction, *, number: int) -> Findings | None:
-        """Called for each event with the champion's answer, before its label is looked at; `number` as in `update`."""
+    def on_event(
+        self, event: AcceptedEvent, answer: Prediction, *, number: int, withheld: Callable[[int], str]
+    ) -> Findings | None:
+        """Called for each event with the champion's answer, before its label is looked at; arguments as in `update`."""
 
     def update(
-        self, loss: float | None, *, event: int, seen: AcceptedEvent, answer: Prediction | None
+        self,
+        loss: float | None,
+        *,
+        event: int,
+        seen: AcceptedEvent,
+        answer: Prediction | None,
+        withheld: Callable[[int], str],
     ) -> Findings | None:
         """Called once for each labelled event, with the champion's loss in [0, 1] and the event's number.
 
-        Loss and answer are None if the champion had not been asked. The result is None when nothing fired.
+        Loss and answer are None if the champion had not been asked. `withheld` says why no retraining can begin on the
+        event with a number, and "" if one can; it is asked when one would. The result is None when nothing fired.
         """
 
     def trained(self) -> None:
         """A retraining has begun."""
-
-    def withdraw(self) -> None:
-        """No retraining could begin on the trigger just found: as if there had been none."""
 
     def rescaled(self) -> None:
         """From now on the same errors cost more, which is no rise."""
@@ -223,7 +229,7 @@ class Lane:
     def _watched(self, event: AcceptedEvent, answer: Prediction, answers: dict[str, Prediction]) -> Emitted:
         """The same, with signals that need no label."""
         number = self.events + (event.y is not None)
-        findings = self.watch.on_event(event, answer, number=number)
+        findings = self.watch.on_event(event, answer, number=number, withheld=self._withheld)
         emitted = self._go_on(event, answer, answers)
         return emitted if findings is None else emitted.and_then(self._drifted(event, findings))
 
@@ -364,7 +370,7 @@ class Lane:
     def _conclude(self, event: AcceptedEvent, loss: float | None, own: Prediction | None) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
-        findings = self.watch.update(loss, event=number, seen=event, answer=own)
+        findings = self.watch.update(loss, event=number, seen=event, answer=own, withheld=self._withheld)
         emitted = NOTHING if findings is None else self._drifted(event, findings)
         promotion = self._contest(event) if self.arena.ahead else None
         if number >= self.shadows.due or number >= succession.due:
@@ -381,10 +387,6 @@ class Lane:
 
     def _drifted(self, event: AcceptedEvent, findings: Findings) -> Emitted:
         """The signals, and the job if they add up to a trigger."""
-        if findings.triggered and (withheld := self.recruits.withheld(self.events)):
-            self.notes.append(f"trigger at event {self.events} passed over: {withheld}")
-            findings = findings._replace(triggered=False, withheld=withheld)
-            self.watch.withdraw()
         signals = [
             self.reports.signal(
                 event, each, findings, number=self.events, window=self.recruits.ranges(each.shift.window_events)
@@ -396,6 +398,13 @@ class Lane:
         job = self.recruits.trigger(findings.fired, champion=self.champion, event=self.events)
         self.watch.trained()
         return Emitted(signals, [] if job is None else [job])
+
+    def _withheld(self, number: int) -> str:
+        """Why no retraining can begin on the event with this number, though the signals add up to one."""
+        withheld = self.recruits.withheld(number)
+        if withheld:
+            self.notes.append(f"trigger at event {number} passed over: {withheld}")
+        return withheld
 
     def _contest(self, event: AcceptedEvent) -> Promotion | None:
         """A shadow has evidence enough: the swap, if nothing holds it back."""

@@ -1,9 +1,10 @@
 """What is wrong with a setting that librdkafka refuses, in a sentence; by librdkafka's own names for its settings."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from anabranch.errors import did_you_mean
 
 _NAMES = """
 acks allow.auto.create.topics api.version.fallback.ms api.version.request api.version.request.timeout.ms
@@ -86,8 +87,7 @@ def refused(said: str, kafka: Mapping[str, Any]) -> str:
     )
     unknown = _UNKNOWN.search(said)
     if unknown:
-        near = difflib.get_close_matches(unknown[1], NAMES, n=1, cutoff=0.6)
-        hint = f"did you mean `{near[0]}`?" if near else "its CONFIGURATION.md lists them all"
+        hint = did_you_mean(unknown[1], NAMES, instead="its CONFIGURATION.md lists them all")
         return f"`{unknown[1]}` is no setting of librdkafka ({said}); {hint}"
     named = _NAMED.search(said)
     key = (named[1] or named[2]) if named else ""

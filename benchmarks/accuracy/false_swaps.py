@@ -1,6 +1,7 @@
 """Two trials of what must not happen: swaps after alarms that mean nothing, and swaps between equals."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,14 @@ class FalseAlarms:
 
     sees_events = wants_proba = False
 
-    def update(self, loss: float | None, *, event: int, **seen: Any) -> Findings | None:
+    def update(self, loss: float | None, *, event: int, withheld: Callable[[int], str], **seen: Any) -> Findings | None:
         """An alarm, whatever the loss."""
         if event % ALARM_EVERY or event > ALARMS * ALARM_EVERY:
             return None
-        return Findings((Fired("false", Shift(1.0, 1.0, 300)),), triggered=True)
+        reason = withheld(event)
+        return Findings((Fired("false", Shift(1.0, 1.0, 300)),), triggered=not reason, withheld=reason)
 
     def trained(self) -> None:
-        """It does not care."""
-
-    def withdraw(self) -> None:
         """It does not care."""
 
     def rescaled(self) -> None:

@@ -2,7 +2,6 @@
 
 import codecs
 import csv
-import difflib
 import gzip
 import io
 import itertools
@@ -12,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from anabranch.errors import ConfigError
+from anabranch.errors import ConfigError, did_you_mean
 from evaluation.tables.columns import Tell
 
 # ── Which bytes a file of text holds: compressed or not, and in which encoding ──────────────────────────────────────
@@ -285,5 +284,5 @@ def _listed(header: Sequence[str]) -> str:
 
 def _hint(name: str, header: Sequence[str]) -> str:
     folded = {each.casefold(): each for each in header}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.75)
-    return f"; did you mean {folded[close[0]]!r}?" if close else ""
+    nearest = did_you_mean(name.casefold(), folded, cutoff=0.75, show="'{}'")
+    return f"; {nearest}" if nearest else ""

@@ -1,6 +1,5 @@
 """Hard constraints: what a winner must satisfy before it goes live, besides being better."""
 
-import difflib
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -8,9 +7,9 @@ from typing import Any, NamedTuple
 from river import metrics
 
 from anabranch import artifact, statetree
-from anabranch.errors import ConfigError
+from anabranch.errors import ConfigError, did_you_mean
 from anabranch.events import Prediction
-from config.settings import ConstraintsSettings, Settings
+from config.settings import Bound, ConstraintsSettings, Settings
 from learners.arena.members import Groups, Member
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
@@ -27,15 +26,17 @@ class Examined(NamedTuple):
     fault: str
 
 
-def _metric(key: str, *, task: str) -> metrics.base.Metric:
-    """The metric of a bound such as `min_accuracy`."""
+def _metric(bound: Bound, *, task: str) -> metrics.base.Metric:
+    """The metric that a bound is on."""
     try:
-        return metric_of(key.partition("_")[2], task=task)
+        return metric_of(bound.metric, task=task)
     except ConfigError as error:
-        bounds = [f"{key[:3]}_{each.lower()}" for each in metrics.__all__]
-        near = difflib.get_close_matches(key, [*ConstraintsSettings.model_fields, *bounds], n=1)
-        hint = f"; did you mean `{near[0]}`?" if near and near[0] != key else ""
-        raise ConfigError(f"constraints.{key}: {str(error).partition(';')[0]}{hint}") from error
+        prefix = bound.key.removesuffix(bound.metric)
+        known = [*ConstraintsSettings.model_fields, *(f"{prefix}{each.lower()}" for each in metrics.__all__)]
+        # The metric may be one that does not fit the task: then its own name is the nearest, and no help.
+        hint = did_you_mean(bound.key, [each for each in known if each != bound.key])
+        said = [str(error).partition(";")[0], *filter(None, [hint])]
+        raise ConfigError(f"constraints.{bound.key}: {'; '.join(said)}") from error
 
 
 class HardConstraints:
@@ -47,7 +48,7 @@ class HardConstraints:
         self.task = task
         self.too_slow: dict[str, float] = {}
         """Members that take longer than `max_predict_us`, by name: an input, since it is measured."""
-        self._metrics = {name: _metric(name, task=task.kind) for name in sorted(constraints.bounds)}
+        self._metrics = {bound.key: _metric(bound, task=task.kind) for bound in constraints.bounds}
         task.wants_proba = task.wants_proba or wants_proba(self._metrics.values())
 
     def begin(self, member: Member) -> None:
@@ -80,10 +81,10 @@ class HardConstraints:
     ) -> Examined:
         """Everything there is to know of a winner, from cheap to dear; it ends at the first fault."""
         measured = self.measure(member)
-        for name, bound in self.settings.bounds.items():
-            # No comparison with NaN is true, so what cannot be measured satisfies nothing.
-            if not (measured[name] >= bound if name.startswith("min_") else measured[name] <= bound):
-                return Examined(measured, f"{name} is {bound:g}, {_said(measured[name])}")
+        for bound in self.settings.bounds:
+            found = measured[bound.key]
+            if not bound.allows(found):
+                return Examined(measured, f"{bound.key} is {bound.value:g}, {_said(found)}")
         if member.name in self.too_slow:
             us = self.too_slow[member.name]
             return Examined(measured, f"max_predict_us is {self.settings.max_predict_us:g}, measured {us:.0f}")

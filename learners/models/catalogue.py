@@ -9,7 +9,6 @@
 (0.1, 0.5)
 """
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from typing import Any
 from river import base, compose, reco
 
 from anabranch import statetree
-from anabranch.errors import ModelSpecError
+from anabranch.errors import ModelSpecError, did_you_mean
 from anabranch.recommender import Recommender
 from config.settings import ModelSpec
 from learners.models.training import seeded, unseeded
@@ -178,8 +177,7 @@ def _refuse_unknown(parameters: Mapping[str, Any], known: Mapping[str, inspect.P
         return
     for name in parameters:
         if name not in known:
-            near = difflib.get_close_matches(name, list(known), n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known) or 'none'}"
+            hint = did_you_mean(name, list(known), instead=f"it takes {', '.join(known) or 'none'}")
             raise ModelSpecError(f"{where} has no parameter `{name}`; {hint}")
 
 
@@ -198,16 +196,12 @@ def _river_class(path: str, *, where: str) -> type:
     room, _, name = path.rpartition(".")
     top = room.partition(".")[0]
     if top not in _ROOMS_OF_RIVER or "datasets" in room.split("."):
-        near = difflib.get_close_matches(top, sorted(_ROOMS_OF_RIVER), n=1, cutoff=0.7)
-        raise ModelSpecError(
-            f"{where}: use = {path!r}: River has no models in {room!r}; "
-            + (f"did you mean {near[0]!r}?" if near else _ONLY_RIVERS)
-        )
+        hint = did_you_mean(top, sorted(_ROOMS_OF_RIVER), cutoff=0.7, show="'{}'", instead=_ONLY_RIVERS)
+        raise ModelSpecError(f"{where}: use = {path!r}: River has no models in {room!r}; {hint}")
     module = _module(room, where=where, path=path)
     public = [each for each in getattr(module, "__all__", ()) if inspect.isclass(getattr(module, each, None))]
     if name not in public:
-        near = difflib.get_close_matches(name, public, n=1, cutoff=0.4)
-        hint = f"did you mean {room}.{near[0]}?" if near else f"it has {', '.join(public)}"
+        hint = did_you_mean(name, public, cutoff=0.4, show=f"{room}.{{}}", instead=f"it has {', '.join(public)}")
         raise ModelSpecError(f"{where}: river.{room} has no class {name!r}; {hint}")
     kind: type = getattr(module, name)
     return kind

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from anabranch.errors import ConfigError
 from config.loading import build, load
-from config.settings import Detector, Settings
+from config.settings import Bound, Detector, Settings
 from detectors.catalogue import signal_of
 from detectors.watch import Watch
 
@@ -120,7 +120,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
     settings = load(written(tmp_path, text))
     assert (settings.seed, settings.arena.min_gain, settings.arena.shadows_max) == (7, 0.01, 5)
     assert settings.detectors["adwin"].parameters == {"delta": 0.5}
-    assert (settings.constraints.window, settings.constraints.bounds) == (50, {"min_accuracy": 0.7})
+    assert settings.constraints.bounds == (Bound("min_accuracy", "accuracy", True, 0.7),)
 
 
 @pytest.mark.parametrize(
