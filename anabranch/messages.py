@@ -16,7 +16,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Moment = Annotated[datetime | Number, BeforeValidator(spelt_out)]
 FeatureValue = bool | int | Number | str | None
 LabelValue = bool | int | Number | str
-SignalKind = Literal["error", "input", "prediction", "label", "threshold", "schedule", "volume", "demand"]
+SignalKind = Literal["error", "input", "prediction", "label", "threshold", "schedule", "volume"]
 UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild"]
 LifeState = Literal["new", "recruiting", "arena", "paused", "probation", "serving", "displaced", "library", "gone"]
 Level = Literal["info", "alert"]
@@ -115,8 +115,6 @@ class DriftSignal(Message):
     window: tuple[LogRange, ...] = Field(default=(), description="the records since the change: what to retrain on")
     withheld: str = Field(default="", description="why retraining was not decided: cooldown, budget, jobs, …")
     dry_run: bool = Field(default=False, description="decided, and only told: trigger.dry_run is on")
-    reason: str = Field(default="", description="on demand: what was said")
-    by: str = Field(default="", description="on demand: who asked")
 
 
 class Verdict(Message):
@@ -258,7 +256,7 @@ class DeadLetter(Message):
 
 
 class Retrain(Message):
-    """A request on `model-control`: retrain now. The answer is a `DriftSignal` of kind `demand`."""
+    """A request: retrain now. It is answered once, by a `RetrainAnswer`."""
 
     goes_to: ClassVar[str] = "control"
     id: str = Field(min_length=1, max_length=200, description="unique; the answer bears it")
@@ -267,6 +265,21 @@ class Retrain(Message):
     reason: str = Field(min_length=1, max_length=2000)
     by: str = Field(default="", max_length=200, description="who asks")
     events: int = Field(default=0, ge=0, description="retrain on the last so many; 0: as configured")
+
+
+class RetrainAnswer(Message):
+    """What became of a request to retrain."""
+
+    goes_to: ClassVar[str] = "answers"
+    id: str
+    model: str
+    request: str = Field(description="the request's id")
+    event: int = Field(description="accepted events when it was answered")
+    accepted: bool = Field(description="whether a retraining has begun")
+    withheld: str = Field(default="", description="why none has: no event learned yet, jobs under way, …")
+    window: tuple[LogRange, ...] = Field(default=(), description="the records to retrain on, if so many were asked for")
+    reason: str = Field(default="", description="of the request")
+    by: str = Field(default="", description="who asked")
 
 
 PUBLISHED: tuple[type[Message], ...] = (
@@ -279,6 +292,7 @@ PUBLISHED: tuple[type[Message], ...] = (
     Alert,
     DeadLetter,
     Retrain,
+    RetrainAnswer,
 )
 
 

@@ -8,13 +8,13 @@ import typer
 
 def retrain(
     model: Annotated[str, typer.Argument(help="the model's name, or its TOML file")],
-    reason: Annotated[str, typer.Option(help="why; it is kept with the answer on drift-signals")],
+    reason: Annotated[str, typer.Option(help="why; it is kept with the answer")],
     by: Annotated[str | None, typer.Option(help="who asks; by default, who is logged in")] = None,
     events: Annotated[int, typer.Option(min=0, help="retrain on the last so many; 0: as configured")] = 0,
     topic: Annotated[str | None, typer.Option(help="the control topic, with its prefix")] = None,
     bootstrap: Annotated[str | None, typer.Option(help="the brokers; also ANABRANCH_BOOTSTRAP")] = None,
 ) -> None:
-    """Ask for a retraining. What it brings forth competes like any other; the answer comes on `drift-signals`."""
+    """Ask for a retraining. What it brings forth competes like any other; the answer comes on `model-answers`."""
     import getpass
     import time
     import uuid
@@ -43,7 +43,7 @@ def retrain(
     sink = KafkaSink(producer(kafka))
     sink.send(where, key=name, value=encode(request), partition=PARTITION)
     sink.flush()
-    print(f"asked {name} to retrain, as {request.id} on {where}; the answer comes on drift-signals")
+    print(f"asked {name} to retrain, as {request.id} on {where}; the answer comes on model-answers")
 
 
 def unknown(kafka: dict[str, object], model: str, *, updates: str) -> str:

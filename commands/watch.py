@@ -11,6 +11,7 @@ class Which(StrEnum):
     """The topics that can be watched."""
 
     SIGNALS = "signals"
+    ANSWERS = "answers"
     LIFECYCLE = "lifecycle"
     ALERTS = "alerts"
     DEAD_LETTERS = "dead-letters"
@@ -24,7 +25,7 @@ def watch(
     since_start: Annotated[bool, typer.Option("--since-start", help="also what is there already")] = False,
     json: Annotated[bool, typer.Option("--json", help="print each message as a line of JSON")] = False,
 ) -> None:
-    """Print the model's signals, lifecycle, alerts, dead letters, reports and updates as they come, until Ctrl-C.
+    """Print what the model says on its topics, from signals to updates, as it comes, until Ctrl-C.
 
     With --since-start, what is there already comes topic by topic, as the brokers send it.
     """

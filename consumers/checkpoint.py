@@ -17,7 +17,6 @@ from consumers.layouts import migrated
 from consumers.ports import Committed, Positions, Store
 from detectors.watch import Watch
 from learners.lane import Lane
-from learners.models import catalogue
 
 log = structlog.get_logger()
 
@@ -175,8 +174,7 @@ def inspect(
         )
     refuse_other_scope(newest_one.scope, scope, name=settings.name)
     state, sha = state_of(settings, store, sha=newest_one.sha, parent=newest_one.parent, scope=scope)
-    lane = Lane(settings, catalogue.build(settings.model, seed=settings.seed), watch=Watch(settings))
-    lane.restore(state["lane"])
+    lane = Lane.restored(settings, state["lane"], watch=Watch(settings), scope=scope)
     accepted, refused, duplicates, *_ = state["guard"]["counts"]
     return {
         "model": settings.name,

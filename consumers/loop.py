@@ -66,7 +66,6 @@ class LearningLoop:
         """Whether it has written a checkpoint: all was there that it needs."""
         self.begun = set(begun)
         """The scopes that this process has a checkpoint of: gained once more, they are not begun once more."""
-        self._owner(GLOBAL)  # a mistaken configuration shows at start
 
     def _owner(self, scope: Scope) -> Owner:
         return self.owner_type(

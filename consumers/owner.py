@@ -44,7 +44,6 @@ from consumers.timing import CheckpointTiming
 from detectors.watch import Watch
 from learners.emitted import NOTHING, Emitted, Promotion
 from learners.lane import Lane, Observer
-from learners.models import catalogue
 from learners.models.fence import is_fault
 from learners.retraining import JobResult
 from learners.retraining.lineage import Lineage
@@ -131,29 +130,12 @@ class Owner:
         self.requests = Requests(ports.controls(), model=settings.name)
         self.timing = CheckpointTiming(ports.clock)
         self.budget = ComputeBudget(settings, clock=ports.clock)
-        self._start_blank()
-
-    def _start_blank(self) -> None:
-        """What a checkpoint is restored into. Made at once, so that a mistaken configuration shows at start."""
-        self._start_afresh(catalogue.build(self.settings.model, seed=self.settings.seed), TrainedOn())
-
-    def _start_afresh(self, model: base.Estimator, trained_on: TrainedOn) -> None:
-        """The state before the first event."""
-        self.lane = Lane(
-            self.settings,
-            model,
-            watch=Watch(self.settings),
-            trained_on=trained_on,
-            scope=self.scope,
-            observer=self.observer,
-        )
-        self.guard = Guard(self.settings)
+        self.lane: Lane
+        """Like all that it learns from, of a first champion or of a checkpoint: see `assign`."""
+        self.guard = Guard(settings)
         self.intake = Intake()
-        self.begun_with = self._read()
-        if trained_on.events:
-            self.guard.labels.expect(answer_of(model))
+        self.poison = Poison(in_a_row_max=settings.guard.poison_max)
         self.positions: Positions = {}
-        self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.outbox: list[ModelUpdate] = []
         self.epoch, self.seq, self.number, self.sha = FIRST_EPOCH, 0, 0, ""
         self.rebuilding = ""
@@ -169,6 +151,20 @@ class Owner:
         """How many checkpoints it has written since."""
         self.unwritten = True
         """Whether the next turn has to begin with a checkpoint."""
+
+    def _with_first(self, model: base.Estimator, trained_on: TrainedOn) -> None:
+        """The state before the first event."""
+        self.lane = Lane(
+            self.settings,
+            model,
+            watch=Watch(self.settings),
+            trained_on=trained_on,
+            scope=self.scope,
+            observer=self.observer,
+        )
+        self.begun_with = self._read()
+        if trained_on.events:
+            self.guard.labels.expect(answer_of(model))
 
     # ── gaining and giving up ───────────────────────────────────────────────────────────────────────────────────
 
@@ -223,7 +219,7 @@ class Owner:
         Args:
             added: the group has begun on other partitions: what lies on an added one is new, whatever `start` says.
         """
-        self._start_afresh(*self.first())
+        self._with_first(*self.first())
         self._look_at_log()
         start = "earliest" if added else self.settings.start
         self.positions = self.ports.source.first_positions(start, partitions)
@@ -249,7 +245,7 @@ class Owner:
             raise CheckpointError(
                 f"there is no checkpoint of {self.settings.name} to rebuild; `anabranch learn` begins anew"
             )
-        self._start_afresh(*self.first())
+        self._with_first(*self.first())
         self._look_at_log()
         # The chain of parents begins anew as well: whoever fell back behind the rebuild would undo what it announced.
         self.epoch, self.seq, self.number = entry.epoch + 1, entry.seq, entry.number
@@ -275,6 +271,7 @@ class Owner:
             self.positions = {Partition(self.topic, each): at for each, at in found.positions.items()}
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.requests.begin(state["control"])
+        self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
         self.losses = list(state["losses"])
@@ -287,9 +284,12 @@ class Owner:
                 to_do="`anabranch rebuild CONFIG` learns the log anew with it",
             )
         self.announcer.kept = list(state["artifacts"])
+        self.guard, self.intake = Guard(self.settings), Intake()
         self.guard.restore(state["guard"])
         self.intake.restore(state["intake"])
-        self.lane.restore(state["lane"])
+        self.lane = Lane.restored(
+            self.settings, state["lane"], watch=Watch(self.settings), scope=self.scope, observer=self.observer
+        )
         self._accept(found or Place({}))
         self.runner.reset([each.job for each in self.lane.jobs.under_way.values()])
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
@@ -446,11 +446,8 @@ class Owner:
         """
         log.error("poison", model=self.settings.name, partition=error.partition, offset=error.offset, error=str(error))
         self.poison.found(error, kinds=self.guard.kinds)
-        sha, poison, epoch, number, begun_with = self.sha, self.poison, self.epoch, self.number, self.begun_with
-        origin, partitions = self.origin, self.partitions
-        self._start_blank()
-        self.begun_with, self.origin, self.partitions = begun_with, origin, partitions
-        self._restore(sha)
+        poison, epoch, number = self.poison, self.epoch, self.number
+        self._restore(self.sha)
         self.poison, self.epoch, self.number = poison, epoch, number  # the checkpoint may be of before a new epoch
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────

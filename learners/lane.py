@@ -13,7 +13,7 @@ from river import base
 from anabranch import statetree
 from anabranch.errors import LearnError
 from anabranch.events import AcceptedEvent, Findings, Prediction
-from anabranch.messages import Alert, DriftSignal, ModelReport, Retrain, TrainedOn, Transition
+from anabranch.messages import Alert, ModelReport, Retrain, RetrainAnswer, TrainedOn, Transition
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from learners.arena import Arena
@@ -280,9 +280,9 @@ class Lane:
         self.watch.trained()
         return Emitted([answer, *self._transitions(at)], [] if job is None else [job])
 
-    def _answer(self, asked: Retrain, *, withheld: str = "") -> DriftSignal:
+    def _answer(self, asked: Retrain, *, withheld: str = "") -> RetrainAnswer:
         window = self.recruits.ranges(asked.events)
-        return self.reports.answer(asked, self.newest, number=self.events, window=window, withheld=withheld)
+        return self.reports.answer(asked, number=self.events, window=window, withheld=withheld)
 
     def measured(self, *, stride: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
@@ -473,8 +473,26 @@ class Lane:
             "unusable_band": self.unusable_band,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of a lane with the same settings."""
+    @classmethod
+    def restored(
+        cls,
+        settings: Settings,
+        state: dict[str, Any],
+        *,
+        watch: Watcher,
+        scope: Scope = GLOBAL,
+        observer: Observer | None = None,
+    ) -> "Lane":
+        """The lane that `state` described, under the same settings.
+
+        Raises:
+            ConfigError: as for a new one, of the champion that it holds.
+        """
+        lane = cls(settings, state["champion"]["model"], watch=watch, scope=scope, observer=observer)
+        lane._restore(state)
+        return lane
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.events = state["events"]
         self.lifecycle.restore(state["lifecycle"])
         self.succession.restore(state["succession"], champion=state["champion"], version=state["version"])

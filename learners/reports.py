@@ -3,7 +3,17 @@
 from collections.abc import Iterable
 
 from anabranch.events import AcceptedEvent, Findings, Fired
-from anabranch.messages import Alert, AlertKind, DriftSignal, Level, LogRange, ModelReport, Retrain, Transition
+from anabranch.messages import (
+    Alert,
+    AlertKind,
+    DriftSignal,
+    Level,
+    LogRange,
+    ModelReport,
+    Retrain,
+    RetrainAnswer,
+    Transition,
+)
 from anabranch.scope import Scope
 from learners.arena.lifecycle import Step
 from learners.arena.members import Member
@@ -50,29 +60,14 @@ class Reports:
             dry_run=findings.dry_run,
         )
 
-    def answer(
-        self,
-        asked: Retrain,
-        at: AcceptedEvent | None,
-        *,
-        number: int,
-        window: tuple[LogRange, ...],
-        withheld: str,
-    ) -> DriftSignal:
+    def answer(self, asked: Retrain, *, number: int, window: tuple[LogRange, ...], withheld: str) -> RetrainAnswer:
         """What became of a request to retrain."""
-        return DriftSignal(
+        return RetrainAnswer(
             id=f"{self.name}/{asked.id}",
             model=self.model,
-            detector="retrain",
-            partition=at.partition if at else 0,
-            offset=at.offset if at else 0,
+            request=asked.id,
             event=number,
-            statistic=0.0,
-            threshold=0.0,
-            change_point=max(1, number - asked.events + 1),
-            window_events=asked.events,
-            triggered=not withheld,
-            kind="demand",
+            accepted=not withheld,
             withheld=withheld,
             window=window,
             reason=asked.reason,

@@ -13,6 +13,7 @@ from anabranch.messages import (
     Message,
     ModelReport,
     ModelUpdate,
+    RetrainAnswer,
     Transition,
     UnreadableMessage,
     decode,
@@ -27,6 +28,7 @@ KINDS: dict[str, type[Message]] = {
     "dead-letters": DeadLetter,
     "reports": ModelReport,
     "updates": ModelUpdate,
+    "answers": RetrainAnswer,
 }
 
 
@@ -65,7 +67,7 @@ def line(message: Message) -> str:
     return "".join(each if each.isprintable() else "�" for each in _words(message))
 
 
-def _words(message: Message) -> str:
+def _words(message: Message) -> str:  # noqa: PLR0911  # a kind of message, a line
     match message:
         case DriftSignal():
             return f"{message.event:>9,}  signal     {_signal(message)}"
@@ -75,6 +77,9 @@ def _words(message: Message) -> str:
             return f"{message.event:>9,}  lifecycle  {alert}{message.member}: {step}: {message.reason}"
         case Alert():
             return f"{message.event:>9,}  alert      ALERT {message.kind}: {message.reason}"
+        case RetrainAnswer():
+            outcome = "retraining" if message.accepted else f"not retrained: {message.withheld}"
+            return f"{message.event:>9,}  answer     {message.by or 'somebody'}: {message.reason}: {outcome}"
         case ModelUpdate():
             return f"{message.event:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
         case ModelReport():
@@ -88,7 +93,6 @@ def _words(message: Message) -> str:
 
 def _signal(signal: DriftSignal) -> str:
     moved = f"; moved: {', '.join(each.feature for each in signal.moved)}" if signal.moved else ""
-    reason = f": {signal.reason}" if signal.reason else ""
     withheld = f"not retrained: {signal.withheld}" if signal.withheld else "a signal only"
     outcome = "triggers a retraining" if signal.triggered else withheld
-    return f"{signal.detector} ({signal.kind}){reason}: {outcome}{moved}"
+    return f"{signal.detector} ({signal.kind}): {outcome}{moved}"

@@ -84,7 +84,18 @@ _KEPT = {"cleanup.policy": "compact", "retention.ms": "-1"}
 _DAYS_7 = {"cleanup.policy": "delete", "retention.ms": str(7 * 86_400_000)}
 _DAYS_30 = {"cleanup.policy": "delete", "retention.ms": str(30 * 86_400_000)}
 
-LEARNED = ("events", "updates", "artifacts", "signals", "reports", "lifecycle", "alerts", "control", "dead_letters")
+LEARNED = (
+    "events",
+    "updates",
+    "artifacts",
+    "signals",
+    "reports",
+    "lifecycle",
+    "alerts",
+    "control",
+    "answers",
+    "dead_letters",
+)
 """The topics that a learner reads and writes."""
 
 log = structlog.get_logger()
@@ -99,6 +110,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "lifecycle": _DAYS_30,
     "alerts": _DAYS_30,
     "control": _DAYS_30,
+    "answers": _DAYS_30,
     "dead_letters": _DAYS_30,
 }
 

@@ -15,7 +15,7 @@ from consumers.kafka.sink import KafkaSink
 from support.command_line import anabranch, ended, start
 
 MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
-TOPICS = ("signals", "lifecycle", "alerts", "reports", "dead_letters", "updates", "control")
+TOPICS = ("signals", "lifecycle", "alerts", "reports", "dead_letters", "updates", "control", "answers")
 PLACE: dict[str, Any] = {"partition": 0, "offset": 7}
 
 STEP = Transition(

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch.messages import DriftSignal, Retrain, decode, encode
+from anabranch.messages import Retrain, RetrainAnswer, decode, encode
 from config.loading import build
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
@@ -54,8 +54,8 @@ def turned(log: MemoryLog, store: MemoryStore) -> LearningLoop:
     return loop
 
 
-def answers(log: MemoryLog) -> list[DriftSignal]:
-    return [decode(DriftSignal, value) for value in log.values("drift-signals")]
+def answers(log: MemoryLog) -> list[RetrainAnswer]:
+    return [decode(RetrainAnswer, value) for value in log.values("model-answers")]
 
 
 def test_a_request_brings_recruits_and_is_answered() -> None:
@@ -66,8 +66,8 @@ def test_a_request_brings_recruits_and_is_answered() -> None:
     learn(log, store, events=300)
     loop = learn(log, store, events=300)
     (answer,) = answers(log)
-    assert (answer.id, answer.kind, answer.by, answer.reason) == ("m/r1", "demand", "ann", "new prices")
-    assert answer.triggered
+    assert (answer.id, answer.request, answer.by, answer.reason) == ("m/r1", "r1", "ann", "new prices")
+    assert answer.accepted
     assert sum(each.end - each.start for each in answer.window) == 100
     assert [member.name for member in loop.owner.lane.shadows.members] == [f"r{answer.event}-demand-100"]
 
@@ -108,7 +108,7 @@ def test_a_request_that_cannot_be_met_says_why() -> None:
     for n in range(2):
         predict(log, id=f"r{n}")
     learn(log, store, events=100)
-    assert [(each.triggered, each.withheld) for each in answers(log)] == [
+    assert [(each.accepted, each.withheld) for each in answers(log)] == [
         (True, ""),
         (False, "nothing was learned since the last one began"),
     ]
@@ -124,6 +124,6 @@ def test_asking_again_before_the_next_event_does_no_harm() -> None:
     learn(log, store, events=30)
     predict(log, id="r2", events=100)
     loop = turned(log, store)
-    assert [each.triggered for each in answers(log)] == [True, False, True]
+    assert [each.accepted for each in answers(log)] == [True, False, True]
     assert "learned since" in answers(log)[1].withheld
     assert loop.owner.lane.lifecycle.states.keys() == {"first", "r300-demand-100", "r330-demand-100"}

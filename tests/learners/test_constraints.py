@@ -11,7 +11,7 @@ from anabranch.messages import Transition
 from learners.arena.constraints import Groups
 from learners.emitted import Promotion
 from learners.lane import Lane
-from support.lanes import Reads, contested, event
+from support.lanes import Reads, contested, event, twin_of
 
 
 class Holds(base.Classifier):
@@ -120,8 +120,6 @@ def test_groups_are_in_the_checkpoint() -> None:
     lane = contested(Reads("s"), constraints=GROUPS)
     for n in range(50):
         lane.on_event(event(100 + n, country="FR" if n % 2 else "PT"))
-    twin = contested(Reads("s"), constraints=GROUPS)
-    trusted = lane.settings.model.trusted
-    twin.restore(statetree.decode(statetree.encode(lane.state(), trusted=trusted), trusted=trusted))
+    twin, trusted = twin_of(lane), lane.settings.model.trusted
     assert statetree.digest(twin.state(), trusted=trusted) == statetree.digest(lane.state(), trusted=trusted)
     assert len(twin.champion.groups or ()) == len(twin.shadows.members[0].groups or ()) == 50

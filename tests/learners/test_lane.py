@@ -19,7 +19,20 @@ from learners.lane import Lane
 from learners.models import catalogue
 from learners.retraining import Job, JobResult
 from support.command_line import python
-from support.lanes import QUICK, Reads, ReadsNumber, contested, digest, event, job_of, lane_of, names, shown, spoken
+from support.lanes import (
+    QUICK,
+    Reads,
+    ReadsNumber,
+    contested,
+    digest,
+    event,
+    job_of,
+    lane_of,
+    names,
+    shown,
+    spoken,
+    twin_of,
+)
 from support.live_lanes import Driver, comparable, live, mixed, stream, whole_run
 
 # ── test, then learn ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -394,7 +407,7 @@ def test_a_lane_goes_on_from_its_state_at_any_event(places: set[int]) -> None:
     for at, each in enumerate(events):
         if at in places:
             twins[at], told[at] = Driver(live(), events), len(straight.said)
-            twins[at].lane.restore(statetree.decode(statetree.encode(straight.lane.state())))
+            twins[at].lane = twin_of(straight.lane)
             assert digest(twins[at].lane) == digest(straight.lane)
         straight.run([each])
     for at, twin in twins.items():
@@ -410,11 +423,10 @@ def test_a_lane_goes_on_from_its_state_after_every_event_of_a_swap() -> None:
     """Also of one whose shadow raises, and while the displaced champion is on probation."""
     events = [event(100 + n, c=n > 25, s="raise" if n == 45 else n < 25) for n in range(60)]
     for at in range(len(events)):
-        lane, twin = (contested(Reads("s"), Reads("c")) for _ in range(2))
+        lane = contested(Reads("s"), Reads("c"))
         for each in events[:at]:
             lane.on_event(each)
-        trusted = lane.settings.model.trusted
-        twin.restore(statetree.decode(statetree.encode(lane.state(), trusted=trusted), trusted=trusted))
+        twin = twin_of(lane)
         later = [[raises_or_says(one, each) for each in events[at:]] for one in (lane, twin)]
         assert later[0] == later[1]
         assert digest(lane) == digest(twin)

@@ -20,6 +20,7 @@ from learners.models import catalogue
 from learners.models.training import Repeats
 from learners.retraining import Job, JobResult, Plan, retrain
 from learners.retraining.lineage import Run
+from support.lanes import twin_of
 from support.live_lanes import LIVE, Driver, live, mixed, stream
 
 FIRED = (Fired("adwin", Shift(0.2, 0.1, 40)),)
@@ -128,8 +129,7 @@ def test_the_library_is_bounded() -> None:
 def test_a_library_is_in_the_checkpoint() -> None:
     """A restored lane lets the same former champions in."""
     lane = displaced(lane_with({"on": "now"}, {"on": "former"}))
-    twin = lane_with({"on": "now"}, {"on": "former"}, count=0)
-    twin.restore(statetree.decode(statetree.encode(lane.state())))
+    twin = twin_of(lane)
     for each in (lane, twin):
         trigger(each)
     assert statetree.digest(twin.state()) == statetree.digest(lane.state())

@@ -15,7 +15,7 @@ from learners.arena import standing as portfolio
 from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.models import catalogue
-from support.lanes import Reads, entrant, event, settings_of
+from support.lanes import Reads, entrant, event, settings_of, twin_of
 from support.live_lanes import LIVE, mixed, stream
 
 NAMES = ["linear-slow", "linear", "linear-quick", "bayes", "tree", "adaptive-tree", "tree-reset", "bayes-reset"]
@@ -205,10 +205,10 @@ def test_a_lane_with_a_portfolio_goes_on_from_its_state() -> None:
 
     events = stream(600)
     for at in range(50, 600, 97):
-        lane, twin = fresh(), fresh()
+        lane = fresh()
         for each in events[:at]:
             lane.on_event(each)
-        twin.restore(statetree.decode(statetree.encode(lane.state())))
+        twin = twin_of(lane)
         for each in events[at : at + 120]:
             lane.on_event(each)
             twin.on_event(each)
@@ -219,8 +219,8 @@ def test_a_standing_shadow_that_is_no_longer_configured_leaves() -> None:
     """It races on as a recruit does, for a time; a new one enters at the next event."""
     lane = lane_with([{"use": "tree.HoeffdingTreeClassifier"}], standing=[BAYES])
     shown(lane, 20)
-    other = lane_with([{"use": "tree.HoeffdingTreeClassifier"}], standing=[{**BAYES, "name": "other"}])
-    other.restore(statetree.decode(statetree.encode(lane.state())))
+    changed = lane_with([{"use": "tree.HoeffdingTreeClassifier"}], standing=[{**BAYES, "name": "other"}]).settings
+    other = twin_of(lane, changed)
     other.on_event(mixed(20, random.Random(1))._replace(x={"a": 0.0, "b": 0.0}))
     assert [(each.name, each.kind) for each in other.shadows.members] == [("bayes", "recruit"), ("other", "standing")]
 

@@ -132,3 +132,11 @@ def entrant(lane: Lane, name: str, model: Any, *, since: int = 0, place: str = "
         cause=Cause("place", place) if place else Cause("trigger", "1"),
         place=place,
     )
+
+
+def twin_of(lane: Lane, settings: Settings | None = None) -> Lane:
+    """A lane that goes on from the state of another, under its settings or others."""
+    trusted = lane.settings.model.trusted
+    state = statetree.decode(statetree.encode(lane.state(), trusted=trusted), trusted=trusted)
+    settings = settings or lane.settings
+    return Lane.restored(settings, state, watch=Watch(settings))

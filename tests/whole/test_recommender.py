@@ -23,6 +23,7 @@ from learners.retraining import Job, Plan, retrain
 from learners.retraining.lineage import Run
 from support.checkout import ROOT
 from support.command_line import python
+from support.lanes import twin_of
 
 MODELS = ["reco.Baseline", "reco.BiasedMF", "reco.FunkMF", "reco.RandomNormal"]
 
@@ -90,10 +91,10 @@ def test_an_event_without_a_user_teaches_nothing() -> None:
 def test_a_lane_of_recommenders_goes_on_from_its_state(use: str) -> None:
     """With the portfolio of the task beside it."""
     settings = settings_of(use, shadows={"portfolio": "cheap"})
-    lane, twin = (Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings)) for _ in range(2))
+    lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
     for each in ratings(300):
         lane.on_event(each)
-    twin.restore(statetree.decode(statetree.encode(lane.state())))
+    twin = twin_of(lane)
     for each in ratings(400)[300:]:
         lane.on_event(each)
         twin.on_event(each)
