@@ -42,7 +42,7 @@ accuracy: $(READY) ## compare with River's models on streams that drift; writes 
 faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that no event is lost or learned twice
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
-golden: $(READY) ## write what the golden runs say anew, after a change that is meant to change it; the diff shows what
+golden: $(READY) ## rewrite what the golden runs say, after a change that is meant to change it; the diff shows what
 	@PYTHONHASHSEED=0 PYTHONPATH=tests $(BIN)/python -m tests.whole.test_golden_runs $(ARGS)
 
 kafka: $(READY) ## run a real Apache Kafka in the foreground; needs Java and Maven
@@ -51,7 +51,7 @@ kafka: $(READY) ## run a real Apache Kafka in the foreground; needs Java and Mav
 client: $(READY) ## build the client's wheel into client/dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir client/dist client
 
-lock: ## resolve the dependencies anew into constraints.txt; ARGS=--upgrade takes the newest
+lock: ## resolve the dependencies again into constraints.txt; ARGS=--upgrade takes the newest
 	@python3 -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install -q "uv>=0.13,<1"
 	@$(VENV)-lock/bin/uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \

@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from anabranch.errors import AnabranchError
 from anabranch.values import spelt_out
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Moment = Annotated[datetime | Number, BeforeValidator(spelt_out)]
+EventNumber = Annotated[int, Field(validation_alias=AliasChoices("event_number", "event"))]
+"""The ordinal of an accepted event, from 1. Messages of before it had this name are read, too."""
+
 FeatureValue = bool | int | Number | str | None
 LabelValue = bool | int | Number | str
 SignalKind = Literal["error", "input", "prediction", "label", "threshold", "schedule", "volume"]
@@ -87,7 +90,7 @@ class CountedSignal(Message):
 
     detector: str
     kind: SignalKind
-    event: int
+    event_number: EventNumber
     partition: int
     offset: int
     statistic: float
@@ -103,7 +106,7 @@ class DriftSignal(Message):
     detector: str
     partition: int
     offset: int = Field(description="of the event on which it fired")
-    event: int = Field(description="that event's place among all accepted events, from 1")
+    event_number: EventNumber = Field(description="that event's place among all accepted events, from 1")
     statistic: float
     threshold: float
     change_point: int = Field(description="estimated first accepted event after the change, from 1")
@@ -150,7 +153,7 @@ class ModelUpdate(Message):
     kind: UpdateKind
     epoch: int
     seq: int
-    event: int = Field(description="accepted events when it was decided")
+    event_number: EventNumber = Field(description="accepted events when it was decided")
     partition: int
     offset: int
     event_ts: float = Field(description="event time of that event, epoch seconds")
@@ -194,7 +197,7 @@ class ModelReport(Message):
     id: str
     model: str
     version: int
-    event: int
+    event_number: EventNumber
     partition: int
     offset: int
     event_ts: float
@@ -222,7 +225,7 @@ class Transition(Message):
     after: LifeState = Field(description="the same as before: a win that was held back")
     reason: str
     level: Level = Field(default="info", description="alert: somebody should look at it")
-    event: int = Field(description="accepted events so far")
+    event_number: EventNumber = Field(description="accepted events so far")
     partition: int
     offset: int
     event_ts: float
@@ -237,7 +240,7 @@ class Alert(Message):
     kind: AlertKind = Field(description="what it is about")
     level: Level = Field(default="alert", description="info: the first of its kind, worth knowing")
     reason: str = Field(description="what was found, and what to do")
-    event: int = Field(description="accepted events so far")
+    event_number: EventNumber = Field(description="accepted events so far")
     positions: dict[str, int] = Field(description="the next offset of each 'topic/partition', when it was noticed")
 
 
@@ -274,7 +277,7 @@ class RetrainAnswer(Message):
     id: str
     model: str
     request: str = Field(description="the request's id")
-    event: int = Field(description="accepted events when it was answered")
+    event_number: EventNumber = Field(description="accepted events when it was answered")
     accepted: bool = Field(description="whether a retraining has begun")
     withheld: str = Field(default="", description="why none has: no event learned yet, jobs under way, …")
     window: tuple[LogRange, ...] = Field(default=(), description="the records to retrain on, if so many were asked for")

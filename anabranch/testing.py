@@ -101,7 +101,7 @@ class MemoryFollower(Follower):
             kind="first" if version == 1 else kind,
             epoch=1,
             seq=version,
-            event=version,
+            event_number=version,
             partition=0,
             offset=version,
             event_ts=now_s,

@@ -54,8 +54,8 @@ def _run(detectors: dict[str, Any], count: int) -> float:
     began = time.perf_counter()
     for (event, loss), answer in zip(several, answers, strict=False):
         if asks:
-            watch.on_event(event, answer, number=event.offset)
-        watch.update(loss, event=event.offset, seen=event, answer=answer)
+            watch.on_event(event, answer, event_number=event.offset)
+        watch.update(loss, event_number=event.offset, seen=event, answer=answer)
     return (time.perf_counter() - began) / count
 
 

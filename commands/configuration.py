@@ -1,6 +1,6 @@
 """The reference of all keys in docs/CONFIGURATION.md, from the settings themselves.
 
-    python -m commands.configuration      writes it anew
+    python -m commands.configuration      writes it again
 
 >>> print(table(Augment))
 | key | type | default | |

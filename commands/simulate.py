@@ -14,35 +14,36 @@ def simulate(
         Path | None, typer.Argument(help="the TOML file of the model; without one, models that ship, and poison")
     ] = None,
     seeds: Annotated[int, typer.Option(help="how many schedules", min=1)] = 1000,
-    begin: Annotated[int, typer.Option(help="the first of their seeds", min=0)] = 0,
+    first: Annotated[int, typer.Option("--first-seed", help="the first of their seeds", min=0)] = 0,
     seed: Annotated[int | None, typer.Option(help="replay this seed alone, and print its steps")] = None,
     data: Annotated[Path | None, typer.Option(help="learn these events instead of synthetic ones")] = None,
     target: Annotated[str, typer.Option(help="the label's column in --data")] = "target",
     ts: Annotated[str | None, typer.Option(help="the time's column in --data")] = None,
     events: Annotated[int, typer.Option(help="of a schedule, when a configuration is given", min=1)] = 300,
-    hostile: Annotated[int, typer.Option(help="how many hostile records the guard is shown", min=0)] = 100_000,
-    siege: Annotated[int | None, typer.Option(help="replay this siege of hostile records alone")] = None,
-    answers: Annotated[int, typer.Option(help="how many hostile answers models give, about", min=0)] = 100_000,
-    fuzz: Annotated[int | None, typer.Option(help="replay this run with hostile models alone")] = None,
+    malformed: Annotated[
+        int, typer.Option("--records", help="how many malformed records the guard is shown", min=0)
+    ] = 100_000,
+    guard_seed: Annotated[int | None, typer.Option(help="replay this run of malformed records alone")] = None,
+    answers: Annotated[int, typer.Option(help="how many malformed answers models give, about", min=0)] = 100_000,
+    model_seed: Annotated[int | None, typer.Option(help="replay this run with misbehaving models alone")] = None,
     processes: Annotated[int, typer.Option(help="how many at a time; 0 = one a core", min=0)] = 0,
 ) -> None:
     """Crash the learner anywhere, take it over, tear its blobs; then check that each event was learned exactly once.
 
-    Each seed is one schedule, over a log and a store in memory. Before, the guard is shown hostile records, a thousand
-    in each siege, and hostile models answer anything, as champion and as shadows. A seed that fails is printed with its
-    last steps and the command that replays it; the exit code is then 1.
+    Each seed is one schedule, over a log and a store in memory. Before, the guard is fuzzed with malformed records, a
+    thousand a run, and misbehaving models answer anything, as champion and as shadows. A seed that fails is printed
+    with its last steps and the command that replays it; the exit code is then 1.
     """
     from commands import data as given_data
     from commands import wiring
     from commands.views import simulation as simulation_view
-    from evaluation.simulation import guard_fuzz as sieges
-    from evaluation.simulation import model_fuzz
+    from evaluation.simulation import guard_fuzz, model_fuzz
     from evaluation.simulation.campaign import MODELS, Campaign, configured, shipped
 
     if data is not None and config is None:
         raise typer.BadParameter("it needs a configuration", param_hint="--data")
     if config is None:
-        campaign, besieged = Campaign(tuple(map(shipped, MODELS))), sieges.shipped()
+        campaign, guard_runs = Campaign(tuple(map(shipped, MODELS))), guard_fuzz.shipped()
     else:
         settings = wiring.settings_at(config)
         wiring.fitting(settings)
@@ -53,21 +54,21 @@ def simulate(
             records = itertools.islice(given_data.records(files), events)
             given = [(each.timestamp_s, each.value or b"") for each in records]
         campaign = Campaign((configured(settings, events=events, given=given),))
-        besieged = sieges.Sieges((settings,))
+        guard_runs = guard_fuzz.GuardFuzz((settings,))
     if seed is not None:
         simulation_view.show(campaign, seed)
-    elif siege is not None:
-        simulation_view.show(besieged, siege)
-    elif fuzz is not None:
-        simulation_view.show(model_fuzz.shipped(), fuzz)
+    elif guard_seed is not None:
+        simulation_view.show(guard_runs, guard_seed)
+    elif model_seed is not None:
+        simulation_view.show(model_fuzz.shipped(), model_seed)
     else:
         again = _replay(config, data, target=target, ts=ts, events=events)
         processes = processes or os.cpu_count() or 1
-        count = -(-hostile // sieges.RECORDS)
-        simulation_view.besiege(besieged, range(begin, begin + count), processes=processes, again=again)
-        fuzzes = range(begin, begin + -(-answers // model_fuzz.ANSWERS))
+        count = -(-malformed // guard_fuzz.RECORDS)
+        simulation_view.fuzz_guard(guard_runs, range(first, first + count), processes=processes, again=again)
+        fuzzes = range(first, first + -(-answers // model_fuzz.ANSWERS))
         simulation_view.fuzz(model_fuzz.shipped(), fuzzes, processes=processes)
-        simulation_view.run(campaign, range(begin, begin + seeds), processes=processes, again=again)
+        simulation_view.run(campaign, range(first, first + seeds), processes=processes, again=again)
 
 
 def _replay(config: Path | None, data: Path | None, *, target: str, ts: str | None, events: int) -> str:

@@ -129,7 +129,7 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
     update = wanted[-1]
     packed = kafka_artifacts.fetch(settings.kafka, update)
     unpacked = artifact.unpack(packed, sha256=update.artifact.sha256, trusted=settings.model.trusted)
-    return unpacked.model, TrainedOn(events=update.event, note=f"models:/{update.model}/{update.version}")
+    return unpacked.model, TrainedOn(events=update.event_number, note=f"models:/{update.model}/{update.version}")
 
 
 def scope_of(settings: Settings, partition: int | None) -> Scope:

@@ -209,8 +209,8 @@ class StandingSettings(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$", description="of the place")
     steps: tuple[dict[str, Any], ...] = Field(description="as in `model.steps`")
-    restart_every: int = Field(0, ge=0, description="it begins afresh after so many events; 0 = never")
-    reset_on_alarm: bool = Field(False, description="it begins afresh when ADWIN sees its own error rise")
+    restart_every: int = Field(0, ge=0, description="it restarts after so many events; 0 = never")
+    reset_on_alarm: bool = Field(False, description="it restarts when ADWIN sees its own error rise")
 
 
 class ShadowsSettings(Section):

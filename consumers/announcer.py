@@ -45,7 +45,7 @@ class Announcer:
             kind=promotion.kind,
             epoch=epoch,
             seq=seq,
-            event=promotion.event,
+            event_number=promotion.event_number,
             partition=promotion.partition,
             offset=promotion.offset,
             event_ts=promotion.event_ts,

@@ -17,9 +17,9 @@ Offsets = dict[int, int]
 
 _ACCEPT = (
     "`anabranch learn CONFIG --accept-loss` goes on with what was learned so far, from {where}; "
-    "`anabranch rebuild CONFIG` learns the log anew"
+    "`anabranch rebuild CONFIG` learns the log again"
 )
-_NAME_OR_REBUILD = "give this one another `name`, or let `anabranch rebuild CONFIG` learn the log anew under this one"
+_NAME_OR_REBUILD = "give this one another `name`, or let `anabranch rebuild CONFIG` learn the log again under this one"
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ def _made_anew(positions: Offsets, *, before: Origin | None, now: Origin, ends: 
     known = before is not None and bool(before.topic_id and now.topic_id)
     if known and before is not None and before.topic_id != now.topic_id:
         return (
-            f"topic {now.topic!r} was made anew since the last checkpoint, which is of id {before.topic_id} "
+            f"topic {now.topic!r} was recreated since the last checkpoint, which is of id {before.topic_id} "
             f"({_listed(positions)}); the topic there now has id {now.topic_id}"
         )
     beyond = {each: ends.get(each, 0) for each, at in positions.items() if at > ends.get(each, 0)}
     if beyond and not known:
-        return f"{_cut(positions, beyond, now)}: it was made anew, or has lost records"
+        return f"{_cut(positions, beyond, now)}: it was recreated, or has lost records"
     return ""
 
 

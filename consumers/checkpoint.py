@@ -92,7 +92,7 @@ def newest(committed: Committed | None, store: Store, *, scope: Scope = GLOBAL) 
     if committed is not None and committed.positions:
         raise CheckpointError(
             f"the group has committed {nested(committed.positions)}, but no checkpoint is named there or in the store: "
-            "point `checkpoint.store` at the folder used before, or delete the group's offsets to begin anew"
+            "point `checkpoint.store` at the folder used before, or delete the group's offsets to start from nothing"
         )
     return None
 

@@ -162,7 +162,7 @@ class Owner:
             scope=self.scope,
             observer=self.observer,
         )
-        self.begun_with = self._read()
+        self.read_before = self._read()
         if trained_on.events:
             self.guard.labels.expect(answer_of(model))
 
@@ -176,7 +176,7 @@ class Owner:
         if entry is None or how.rebuild:
             self.requests.begin(None)
         if how.rebuild:
-            return self._begin_again(partitions, entry)
+            return self._rebuild(partitions, entry)
         if entry is None:
             return self._begin(partitions, added=committed is not None)
         refuse_other_scope(entry.scope, self.scope, name=self.settings.name)
@@ -209,7 +209,7 @@ class Owner:
             events=self.lane.events,
             checkpoint=self.sha[:12],
         )
-        self.begun_with = self._read()
+        self.read_before = self._read()
         self._publish_outbox()
         return self.positions
 
@@ -239,15 +239,15 @@ class Owner:
         self.origin = self.ports.source.origin()
         self.partitions = self.origin.partitions
 
-    def _begin_again(self, partitions: Sequence[Partition], entry: CheckpointRef | None) -> Positions:
+    def _rebuild(self, partitions: Sequence[Partition], entry: CheckpointRef | None) -> Positions:
         """A rebuild: nothing is restored, and all that it will announce is newer than all that was announced."""
         if entry is None:
             raise CheckpointError(
-                f"there is no checkpoint of {self.settings.name} to rebuild; `anabranch learn` begins anew"
+                f"there is no checkpoint of {self.settings.name} to rebuild; `anabranch learn` starts one"
             )
         self._with_first(*self.first())
         self._look_at_log()
-        # The chain of parents begins anew as well: whoever fell back behind the rebuild would undo what it announced.
+        # The chain of parents starts again as well: whoever fell back behind the rebuild would undo what it announced.
         self.epoch, self.seq, self.number = entry.epoch + 1, entry.seq, entry.number
         self.lane.version = entry.version
         self.positions = self.ports.source.first_positions("earliest", partitions)
@@ -281,7 +281,7 @@ class Owner:
                 "the configuration's model has changed",
                 model=self.settings.name,
                 what="the models of the checkpoint go on; recruits are of the new one",
-                to_do="`anabranch rebuild CONFIG` learns the log anew with it",
+                to_do="`anabranch rebuild CONFIG` learns the log again with it",
             )
         self.announcer.kept = list(state["artifacts"])
         self.guard, self.intake = Guard(self.settings), Intake()
@@ -389,7 +389,7 @@ class Owner:
     @property
     def read(self) -> Read:
         """What was read since ownership was gained, and how much of it was of no use."""
-        now, then = self._read(), self.begun_with
+        now, then = self._read(), self.read_before
         return Read(*(max(0, value - before) for value, before in zip(astuple(now), astuple(then), strict=True)))
 
     def _read(self) -> Read:
@@ -418,10 +418,10 @@ class Owner:
     def take_inputs(self) -> None:
         """Let in finished jobs, requests and measurements. An input is journalled by the checkpoint after it."""
         done = self.runner.finished(self.lane.events)
-        for recruited in done:
-            log.info("recruited", model=self.settings.name, job=recruited.job_id, failure=recruited.failure)
-            self._tell_failures(recruited)
-            self._emit(self.lane.admit(recruited))
+        for result in done:
+            log.info("job done", model=self.settings.name, job=result.job_id, failure=result.failure)
+            self._tell_failures(result)
+            self._emit(self.lane.admit(result))
         asked = self.requests.take()
         for each in asked:
             self._emit(self.lane.retrain_asked(each))
@@ -432,12 +432,12 @@ class Owner:
             self.checkpoint()
         self.runner.keep(self.lane.jobs.under_way)
 
-    def _tell_failures(self, recruited: JobResult) -> None:
+    def _tell_failures(self, result: JobResult) -> None:
         """A retraining that came to nothing, all of it or a part."""
-        if recruited.failure:
-            self.alert("retraining", f"job {recruited.job_id}: {recruited.failure}")
-        for plan, reason in recruited.failures.items():
-            self.alert("retraining", f"job {recruited.job_id}, {plan}: {reason}; its other recruits are trained")
+        if result.failure:
+            self.alert("retraining", f"job {result.job_id}: {result.failure}")
+        for plan, reason in result.failures.items():
+            self.alert("retraining", f"job {result.job_id}, {plan}: {reason}; its other recruits are trained")
 
     def leave_out(self, error: LearnError) -> None:
         """The champion raised half way through an event: back to the last checkpoint, and past it next time.
@@ -474,7 +474,7 @@ class Owner:
                 kind=kind,
                 level=level,
                 reason=reason,
-                event=self.lane.events,
+                event_number=self.lane.events,
                 positions={f"{topic}/{each}": at for (topic, each), at in sorted(self.positions.items())},
             )
         )
@@ -518,7 +518,7 @@ class Owner:
             model=update.model,
             scope=update.scope,
             version=update.version,
-            events=update.event,
+            events=update.event_number,
             reason=update.reason,
             arena_events=update.verdict.events if update.verdict else None,
         )

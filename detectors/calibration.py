@@ -116,7 +116,7 @@ class Bench:
 def chosen(trials: Sequence[Trial]) -> Trial | None:
     """The quickest of the values that, like all more careful ones, alarm falsely no more often than allowed.
 
-    That need not be the most sensitive: what alarms before a change has to begin anew, and then misses it. Of two that
+    That need not be the most sensitive: what alarms before a change has to restart, and then misses it. Of two that
     are as quick, the more careful.
     """
     bearable = itertools.takewhile(lambda trial: trial.bearable, trials)

@@ -130,7 +130,7 @@ class Volume:
         return Shift(self.seen, self.labels, self.seen)
 
     def trained(self) -> None:
-        """Count anew."""
+        """Count again."""
         self.seen, self.due = 0, self.labels
 
     def state(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ class Signal(Protocol):
     name: str
     kind: SignalKind
     of_champion: bool
-    """Whether what it has seen belongs to the champion, so that it begins afresh after a swap."""
+    """Whether what it has seen belongs to the champion, so that it restarts after a swap."""
 
     def trained(self) -> None:
         """A retraining has begun."""

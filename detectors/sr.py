@@ -55,7 +55,7 @@ class SRDetector(base.DriftDetector):
         return sum(self.capitals) / len(STAKES)
 
     def update(self, x: float) -> None:
-        """Take in one value in [0, 1]; after an alarm it begins anew."""
+        """Take in one value in [0, 1]; after an alarm it restarts."""
         if self._drift_detected:
             self._reset()
         edge = x - self.expected

@@ -33,9 +33,9 @@ Withheld = Callable[[int], str]
 """Why no retraining can begin on the event with this number; "" if one can."""
 
 
-def never_withheld(event: int) -> str:
+def never_withheld(event_number: int) -> str:
     """A retraining can always begin."""
-    del event
+    del event_number
     return ""
 
 
@@ -63,7 +63,7 @@ class Trigger:
         self,
         fired: Sequence[Fired],
         *,
-        event: int,
+        event_number: int,
         place: tuple[int, int],
         now_s: float | None,
         withheld: Withheld = never_withheld,
@@ -76,24 +76,28 @@ class Trigger:
             now_s: event time, where it is known.
             withheld: asked last, when all else speaks for it: what cannot begin costs no pause and no share of the day.
         """
-        fresh = [each for each in fired if self._counts(each.name, event)]
-        if self.last is not None and event - self.last <= self.pause_events:
+        fresh = [each for each in fired if self._counts(each.name, event_number)]
+        if self.last is not None and event_number - self.last <= self.pause_events:
             return Decision(False, withheld="cooldown")
-        self.counted.update({each.name: _counted(each, event, place) for each in fresh})
-        recent = {name: each for name, each in self.counted.items() if event - each.event <= self.together_events}
+        self.counted.update({each.name: _counted(each, event_number, place) for each in fresh})
+        recent = {
+            name: each
+            for name, each in self.counted.items()
+            if event_number - each.event_number <= self.together_events
+        }
         self.counted = recent
         if not fresh or len(recent) < self.needed:
             return WAIT
         several = tuple(recent[name] for name in sorted(recent))
-        if reason := self._withheld(now_s) or withheld(event):
+        if reason := self._withheld(now_s) or withheld(event_number):
             return Decision(False, several, reason)
-        self._note(event, now_s)
+        self._note(event_number, now_s)
         return Decision(True, several)
 
-    def _counts(self, name: str, event: int) -> bool:
+    def _counts(self, name: str, event_number: int) -> bool:
         """Whether the signal has been silent for long enough before."""
-        before, self.heard[name] = self.heard.get(name), event
-        return before is None or event - before > self.settings.silence_events
+        before, self.heard[name] = self.heard.get(name), event_number
+        return before is None or event_number - before > self.settings.silence_events
 
     def _withheld(self, now_s: float | None) -> str:
         if now_s is None or not self.needs_time:
@@ -104,8 +108,8 @@ class Trigger:
         most = self.settings.per_day_max
         return "budget" if most and day == now_s // DAY_S and times >= most else ""
 
-    def _note(self, event: int, now_s: float | None) -> None:
-        self.last, self.last_s, self.counted = event, now_s, {}
+    def _note(self, event_number: int, now_s: float | None) -> None:
+        self.last, self.last_s, self.counted = event_number, now_s, {}
         if now_s is not None:
             day, times = self.today
             today = int(now_s // DAY_S)
@@ -146,11 +150,11 @@ def _needed(settings: TriggerSettings, names: tuple[str, ...]) -> int:
     return wanted
 
 
-def _counted(fired: Fired, event: int, place: tuple[int, int]) -> CountedSignal:
+def _counted(fired: Fired, event_number: int, place: tuple[int, int]) -> CountedSignal:
     return CountedSignal(
         detector=fired.name,
         kind=fired.kind,
-        event=event,
+        event_number=event_number,
         partition=place[0],
         offset=place[1],
         statistic=fired.shift.statistic,

@@ -40,7 +40,7 @@ class Watch:
         self._on_questions = [each for each in self.signals if isinstance(each, OnQuestions)]
 
     def on_event(
-        self, event: AcceptedEvent, answer: Prediction, *, number: int, withheld: Withheld = never_withheld
+        self, event: AcceptedEvent, answer: Prediction, *, event_number: int, withheld: Withheld = never_withheld
     ) -> Findings | None:
         """Show an event and the champion's answer, before its label is looked at; what fired, if anything did."""
         now_s = self.clock.update(event.ts)
@@ -49,13 +49,13 @@ class Watch:
             for signal in self._on_questions
             if (shift := signal.on_event(event, answer, now_s=now_s)) is not None
         ]
-        return self._findings(fired, number, event, withheld) if fired else None
+        return self._findings(fired, event_number, event, withheld) if fired else None
 
     def update(
         self,
         loss: float | None,
         *,
-        event: int,
+        event_number: int,
         seen: AcceptedEvent,
         answer: Prediction | None,
         withheld: Withheld = never_withheld,
@@ -75,11 +75,15 @@ class Watch:
                 for each in self._on_labels
                 if (shift := each.on_label(seen.y, answer, now_s=now_s)) is not None
             ]
-        return self._findings(fired, event, seen, withheld) if fired else None
+        return self._findings(fired, event_number, seen, withheld) if fired else None
 
-    def _findings(self, fired: list[Fired], event: int, seen: AcceptedEvent, withheld: Withheld) -> Findings:
+    def _findings(self, fired: list[Fired], event_number: int, seen: AcceptedEvent, withheld: Withheld) -> Findings:
         triggered, counted, reason = self.trigger.decide(
-            fired, event=event, place=(seen.partition, seen.offset), now_s=self.clock.now_s, withheld=withheld
+            fired,
+            event_number=event_number,
+            place=(seen.partition, seen.offset),
+            now_s=self.clock.now_s,
+            withheld=withheld,
         )
         if self.dry_run:
             if triggered:
@@ -116,7 +120,7 @@ class Watch:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; a signal that the configuration added or changed since begins afresh."""
+        """Go on from a checkpoint; a signal that the configuration added or changed since restarts."""
         kept = {each["name"]: each for each in state["signals"]}
         for signal in self.signals:
             if signal.name in kept and kept[signal.name]["settings"] == self._settings_of(signal):

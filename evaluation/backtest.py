@@ -30,7 +30,7 @@ class FileSource:
     """Serves records from a file, and the last `history_max` of them once more.
 
     Args:
-        values: opens the file anew: each call gives the encoded events from the first.
+        values: opens the file: each call gives the encoded events from the first.
         timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number; None: each
             event's own time.
     """
@@ -47,7 +47,7 @@ class FileSource:
         self.timestamp_of = timestamp_of
         self.limit = limit
         self.history: deque[bytes] = deque(maxlen=history_max)
-        """The values just before `offset`; their records are made anew, which takes half the memory."""
+        """The values just before `offset`; their records are made again, which takes half the memory."""
         self.rewind({PARTITION: 0})
 
     def start(self, owners: Owners) -> None:
@@ -151,7 +151,7 @@ class Backtest:
 
     Args:
         first: makes the first champion.
-        values: opens the file anew: the encoded events from the first.
+        values: opens the file: the encoded events from the first.
         timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number; None: each
             event's own time.
         listener: is shown every message, as it comes.

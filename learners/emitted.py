@@ -12,7 +12,7 @@ class Promotion(NamedTuple):
 
     kind: UpdateKind
     version: int
-    event: int
+    event_number: int
     partition: int
     offset: int
     event_ts: float

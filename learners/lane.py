@@ -46,7 +46,7 @@ class Watcher(Protocol):
     """Whether answers must come with probabilities."""
 
     def on_event(
-        self, event: AcceptedEvent, answer: Prediction, *, number: int, withheld: Callable[[int], str]
+        self, event: AcceptedEvent, answer: Prediction, *, event_number: int, withheld: Callable[[int], str]
     ) -> Findings | None:
         """Called for each event with the champion's answer, before its label is looked at; arguments as in `update`."""
 
@@ -54,7 +54,7 @@ class Watcher(Protocol):
         self,
         loss: float | None,
         *,
-        event: int,
+        event_number: int,
         seen: AcceptedEvent,
         answer: Prediction | None,
         withheld: Callable[[int], str],
@@ -203,7 +203,7 @@ class Lane:
             raise _choked(event, error, learned=self.events) from error
         answers = {champion.name: answer}
         if self.shadows.members:
-            self.arena.predict(event, answers, number=self.events, timed=self.timed)
+            self.arena.predict(event, answers, event_number=self.events, timed=self.timed)
         alert = self._unusable(event, answer) if answer.unusable else None
         go_on = self._watched if self._watches_events else self._go_on
         emitted = go_on(event, answer, answers)
@@ -212,8 +212,8 @@ class Lane:
     def _unusable(self, event: AcceptedEvent, answer: Prediction) -> Alert | None:
         """The champion's answer cannot be used: what there is to tell, the first time and when they are many."""
         unusable, number = self.champion.unusable, self.events
-        unusable.note(answer.unusable, number=number, window=self._window)
-        share = unusable.share(number=number, window=self._window)
+        unusable.note(answer.unusable, event_number=number, window=self._window)
+        share = unusable.share(event_number=number, window=self._window)
         band = sum(share >= each for each in UNUSABLE_BANDS) if unusable.count >= UNUSABLE_MIN else 0
         if unusable.count > 1 and band <= self.unusable_band:
             self.unusable_band = band
@@ -224,12 +224,12 @@ class Lane:
             f"{often} of the champion, {self.champion.name}, cannot be used: {answer.unusable}. Such an answer counts "
             "as wrong, and nothing is announced while they are many; is what the model computes with scaled?"
         )
-        return self.reports.alert(event, "answers", reason, number=number, level="alert" if band else "info")
+        return self.reports.alert(event, "answers", reason, event_number=number, level="alert" if band else "info")
 
     def _watched(self, event: AcceptedEvent, answer: Prediction, answers: dict[str, Prediction]) -> Emitted:
         """The same, with signals that need no label."""
         number = self.events + (event.y is not None)
-        findings = self.watch.on_event(event, answer, number=number, withheld=self._withheld)
+        findings = self.watch.on_event(event, answer, event_number=number, withheld=self._withheld)
         emitted = self._go_on(event, answer, answers)
         return emitted if findings is None else emitted.and_then(self._drifted(event, findings))
 
@@ -264,9 +264,9 @@ class Lane:
 
     # ── inputs: what comes from outside the records, between two batches ────────────────────────────────────────
 
-    def admit(self, recruited: JobResult) -> Emitted:
+    def admit(self, result: JobResult) -> Emitted:
         """A retraining job came back: its recruits learn the gap and enter the arena; or it failed."""
-        self.notes += self.recruits.admit(recruited, event=self.events)
+        self.notes += self.recruits.admit(result, event_number=self.events)
         return NOTHING if self.newest is None else Emitted(self._transitions(self.newest))
 
     def retrain_asked(self, asked: Retrain) -> Emitted:
@@ -276,13 +276,13 @@ class Lane:
             return Emitted([self._answer(asked, withheld=withheld)])
         self.notes.append(f"retraining asked for by {asked.by or 'somebody'}: {asked.reason}")
         answer = self._answer(asked)
-        job = self.recruits.demand(asked, champion=self.champion, event=self.events)
+        job = self.recruits.demand(asked, champion=self.champion, event_number=self.events)
         self.watch.trained()
         return Emitted([answer, *self._transitions(at)], [] if job is None else [job])
 
     def _answer(self, asked: Retrain, *, withheld: str = "") -> RetrainAnswer:
         window = self.recruits.ranges(asked.events)
-        return self.reports.answer(asked, number=self.events, window=window, withheld=withheld)
+        return self.reports.answer(asked, event_number=self.events, window=window, withheld=withheld)
 
     def measured(self, *, stride: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
@@ -356,7 +356,7 @@ class Lane:
         if self.shadows.members:
             self.arena.judge(event, loss, answers, timed=self.timed)
         if self.standing.any:
-            self.arena.tend(event, answers, champion=champion, number=self.events)
+            self.arena.tend(event, answers, champion=champion, event_number=self.events)
         if self._is_regression and self.task.judged(event.y, served):
             self.watch.rescaled()
             self.standing.rescaled()
@@ -370,7 +370,7 @@ class Lane:
     def _conclude(self, event: AcceptedEvent, loss: float | None, own: Prediction | None) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
-        findings = self.watch.update(loss, event=number, seen=event, answer=own, withheld=self._withheld)
+        findings = self.watch.update(loss, event_number=number, seen=event, answer=own, withheld=self._withheld)
         emitted = NOTHING if findings is None else self._drifted(event, findings)
         promotion = self._contest(event) if self.arena.ahead else None
         if number >= self.shadows.due or number >= succession.due:
@@ -389,21 +389,21 @@ class Lane:
         """The signals, and the job if they add up to a trigger."""
         signals = [
             self.reports.signal(
-                event, each, findings, number=self.events, window=self.recruits.ranges(each.shift.window_events)
+                event, each, findings, event_number=self.events, window=self.recruits.ranges(each.shift.window_events)
             )
             for each in findings.fired
         ]
         if not findings.triggered:
             return Emitted(signals)
-        job = self.recruits.trigger(findings.fired, champion=self.champion, event=self.events)
+        job = self.recruits.trigger(findings.fired, champion=self.champion, event_number=self.events)
         self.watch.trained()
         return Emitted(signals, [] if job is None else [job])
 
-    def _withheld(self, number: int) -> str:
+    def _withheld(self, event_number: int) -> str:
         """Why no retraining can begin on the event with this number, though the signals add up to one."""
-        withheld = self.recruits.withheld(number)
+        withheld = self.recruits.withheld(event_number)
         if withheld:
-            self.notes.append(f"trigger at event {number} passed over: {withheld}")
+            self.notes.append(f"trigger at event {event_number} passed over: {withheld}")
         return withheld
 
     def _contest(self, event: AcceptedEvent) -> Promotion | None:
@@ -423,13 +423,13 @@ class Lane:
         """The steps that members have taken since; those that end badly go into the report, too."""
         steps = self.lifecycle.emit()
         self.notes += [f"{step.member} {step.reason}" for step in steps if step.noted]
-        return [self.reports.transition(step, event, number=self.events) for step in steps]
+        return [self.reports.transition(step, event, event_number=self.events) for step in steps]
 
     def _report(self, event: AcceptedEvent) -> ModelReport:
         notes, self.notes = tuple(self.notes), []
         return self.reports.report(
             event,
-            number=self.events,
+            event_number=self.events,
             version=self.version,
             scores=self.scores,
             members=[self.champion, *self.shadows.members],

@@ -18,7 +18,7 @@ class Waiting(NamedTuple):
 class Pending:
     """At most `pending_max` events; the oldest gives way.
 
-    Each is packed once: a checkpoint that looked at all of them anew would take seconds.
+    Each is packed once: a checkpoint that looked at all of them again would take seconds.
 
     >>> pending = Pending(pending_max=2)
     >>> answer = Prediction(True, {True: 0.75, False: 0.25})

@@ -36,7 +36,7 @@ class Reports:
         return f"{self.model}/{event.partition}/{event.offset}/{what}"
 
     def signal(
-        self, event: AcceptedEvent, fired: Fired, findings: Findings, *, number: int, window: tuple[LogRange, ...]
+        self, event: AcceptedEvent, fired: Fired, findings: Findings, *, event_number: int, window: tuple[LogRange, ...]
     ) -> DriftSignal:
         """A signal fired on the event with this number; `window` is what it proposes to retrain on."""
         shift = fired.shift
@@ -46,10 +46,10 @@ class Reports:
             detector=fired.name,
             partition=event.partition,
             offset=event.offset,
-            event=number,
+            event_number=event_number,
             statistic=shift.statistic,
             threshold=shift.threshold,
-            change_point=max(1, number - shift.window_events + 1),
+            change_point=max(1, event_number - shift.window_events + 1),
             window_events=shift.window_events,
             triggered=findings.triggered,
             kind=fired.kind,
@@ -60,13 +60,15 @@ class Reports:
             dry_run=findings.dry_run,
         )
 
-    def answer(self, asked: Retrain, *, number: int, window: tuple[LogRange, ...], withheld: str) -> RetrainAnswer:
+    def answer(
+        self, asked: Retrain, *, event_number: int, window: tuple[LogRange, ...], withheld: str
+    ) -> RetrainAnswer:
         """What became of a request to retrain."""
         return RetrainAnswer(
             id=f"{self.name}/{asked.id}",
             model=self.model,
             request=asked.id,
-            event=number,
+            event_number=event_number,
             accepted=not withheld,
             withheld=withheld,
             window=window,
@@ -74,7 +76,7 @@ class Reports:
             by=asked.by,
         )
 
-    def alert(self, event: AcceptedEvent, kind: AlertKind, reason: str, *, number: int, level: Level) -> Alert:
+    def alert(self, event: AcceptedEvent, kind: AlertKind, reason: str, *, event_number: int, level: Level) -> Alert:
         """Something about this event that a person should look at."""
         return Alert(
             id=self._id(event, f"alert/{kind}"),
@@ -82,11 +84,11 @@ class Reports:
             kind=kind,
             level=level,
             reason=reason,
-            event=number,
+            event_number=event_number,
             positions={f"{self.topic}/{event.partition}": event.offset + 1},
         )
 
-    def transition(self, step: Step, event: AcceptedEvent, *, number: int) -> Transition:
+    def transition(self, step: Step, event: AcceptedEvent, *, event_number: int) -> Transition:
         """A model took a step in its life."""
         return Transition(
             id=self._id(event, f"{step.member}/{step.after}"),
@@ -96,7 +98,7 @@ class Reports:
             after=step.after,
             reason=step.reason,
             level=step.level,
-            event=number,
+            event_number=event_number,
             partition=event.partition,
             offset=event.offset,
             event_ts=event.ts,
@@ -106,7 +108,7 @@ class Reports:
         self,
         event: AcceptedEvent,
         *,
-        number: int,
+        event_number: int,
         version: int,
         scores: Scores,
         members: Iterable[Member],
@@ -121,13 +123,15 @@ class Reports:
             id=self._id(event, "report"),
             model=self.model,
             version=version,
-            event=number,
+            event_number=event_number,
             partition=event.partition,
             offset=event.offset,
             event_ts=event.ts,
             scores=scores.values(),
             windowed=scores.windowed_values(),
-            members=tuple(member.report(wins_at=wins_at, number=number, window=window) for member in members),
+            members=tuple(
+                member.report(wins_at=wins_at, event_number=event_number, window=window) for member in members
+            ),
             pending=pending,
             jobs=jobs,
             unusable=dict(scores.unusable),

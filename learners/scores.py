@@ -101,7 +101,7 @@ class Scores:
 
     The running ones see exactly what `river.evaluate.progressive_val_score` shows them, so they equal it to the last
     digit: an empty prediction is passed over, a metric on probabilities gets the probabilities. The windowed ones are
-    computed anew from the last `window` answers when asked for: that is less work than adding and taking back on every
+    recomputed from the last `window` answers when asked for: that is less work than adding and taking back on every
     event, leaves no rounding behind, and needs no metric that can take back.
 
     An answer that could not be used is a wrong label to metrics on labels, and nothing to those on probabilities. To
@@ -168,7 +168,7 @@ class Scores:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; metrics that the configuration changed since begin afresh."""
+        """Go on from a checkpoint; metrics that the configuration changed since restart."""
         if list(map(_described, state["running"])) != list(map(_described, self.running.metrics)):
             return
         if state["tally"] is not None:

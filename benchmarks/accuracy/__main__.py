@@ -3,7 +3,7 @@
     python -m benchmarks.accuracy [--streams NAME …] [--entries WORD …] [--seeds N] [--quick] [--data FOLDER]
 
 Each pass is kept as it ends: interrupt and start again as you like. What the code or the configuration has changed
-since is run anew.
+since is run again.
 """
 
 import argparse

@@ -22,11 +22,13 @@ class FalseAlarms:
 
     sees_events = wants_proba = False
 
-    def update(self, loss: float | None, *, event: int, withheld: Callable[[int], str], **seen: Any) -> Findings | None:
+    def update(
+        self, loss: float | None, *, event_number: int, withheld: Callable[[int], str], **seen: Any
+    ) -> Findings | None:
         """An alarm, whatever the loss."""
-        if event % ALARM_EVERY or event > ALARMS * ALARM_EVERY:
+        if event_number % ALARM_EVERY or event_number > ALARMS * ALARM_EVERY:
             return None
-        reason = withheld(event)
+        reason = withheld(event_number)
         return Findings((Fired("false", Shift(1.0, 1.0, 300)),), triggered=not reason, withheld=reason)
 
     def trained(self) -> None:

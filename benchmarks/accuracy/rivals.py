@@ -81,7 +81,7 @@ class ResetOnAdwin(_Alarmed):
     """A fresh model whenever ADWIN sees the loss rise."""
 
     def learn(self, x: Any, y: Any, answer: Prediction) -> Model | None:
-        """Learn, and begin afresh on an alarm."""
+        """Learn, and restart on an alarm."""
         loss = self.task.loss(y, answer)
         self.champion.learn(x, y)
         if self.task.kind == "regression":

@@ -153,7 +153,7 @@ def kills_over_partitions(folder: Path, *, seed: int, randomly: int, events: int
 def kills_while_retraining(folder: Path, *, seed: int, times: int, swaps: bool, **given: Any) -> Iterator[Row]:
     """A stream that turns round again and again, and a learner killed around its retraining jobs."""
     what = "and swapping" if swaps else ""
-    # Without swaps, a model that learns anew each time, so that the next turn is a drift as well.
+    # Without swaps, a model that learns again each time, so that the next turn is a drift as well.
     how: dict[str, Any] = {"factory": "bayes", "sections": SWAPS} if swaps else {"sections": NO_SWAPS}
     name = "swaps" if swaps else "retrain"
     # Slowly, and for longer: a retraining process takes two seconds, and its recruit must have time to win.

@@ -110,7 +110,7 @@ def _add_partition(here: Project) -> None:
 
 
 def other_logs(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
-    """Retention takes unread records; the topic is made anew: a stop that says so, and a way on that is told."""
+    """Retention takes unread records; the topic is recreated: a stop that says so, and a way on that is told."""
     with project(folder, name="cut", seed=seed, spice=CALM, **given) as here:
         with timed(Row("retention takes unread records: a stop, then --accept-loss", times=1)) as row:
             _learned_once(here)
@@ -118,12 +118,12 @@ def other_logs(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
             _cut(here, before=4000)
             row.recovered = int(_stops_and_goes_on(here, row, "offsets 2000 to 3999 are gone", events=3000))
         yield row
-    with project(folder, name="anew", seed=seed, spice=CALM, **given) as here:
-        with timed(Row("the topic is made anew: a stop, then --accept-loss", times=1)) as row:
+    with project(folder, name="again", seed=seed, spice=CALM, **given) as here:
+        with timed(Row("the topic is recreated: a stop, then --accept-loss", times=1)) as row:
             _learned_once(here)
             _make_anew(here)
             here.feed(3000)
-            row.recovered = int(_stops_and_goes_on(here, row, "was made anew", events=5000))
+            row.recovered = int(_stops_and_goes_on(here, row, "was recreated", events=5000))
         yield row
 
 

@@ -25,7 +25,7 @@ ORPHAN_S = 10.0
 """A training child whose learner is gone ends within it."""
 
 NO_POISON = (0.01, 0.01, 0.0)
-"""Each poison event begins the jobs anew, since it goes back to a checkpoint."""
+"""Each poison event starts the jobs again, since it goes back to a checkpoint."""
 
 ONE_TRIGGER = NO_SWAPS.replace("debounce_events = 1000", "debounce_events = 1000000")
 
@@ -106,7 +106,7 @@ def dying_jobs(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
             for _ in range(deaths):
                 row.times += 1
                 row.recovered += int(_hung_and_killed(row, learner))
-            learner.wait_for("recruited")
+            learner.wait_for("trained")
             outlived(row, learner)
             to_the_end(here, row)
             told = [each for each in messages(here, "reports") if b"killed (signal 9)" in each and b"twice" in each]

@@ -252,10 +252,10 @@ class FaultyRecruiter:
         self.runner.submit(job)
         self.points.passed("job:after")
 
-    def finished(self, event: int) -> list[JobResult]:
+    def finished(self, event_number: int) -> list[JobResult]:
         """Strike when there is something."""
-        done = self.runner.finished(event)
+        done = self.runner.finished(event_number)
         if done:
-            self.points.note(f"recruited {len(done)}")
+            self.points.note(f"trained {len(done)}")
             self.points.passed("job:in")
         return done

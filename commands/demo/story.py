@@ -45,7 +45,7 @@ class Story:
     @property
     def learned(self) -> int:
         """Accepted events, as last reported."""
-        return self.report.event if self.report else 0
+        return self.report.event_number if self.report else 0
 
     @property
     def at(self) -> int:

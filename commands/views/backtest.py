@@ -27,7 +27,7 @@ def progress(run: Backtest, *, quiet: bool) -> Iterator[None]:
         def note(message: Message) -> None:
             if isinstance(message, ModelReport):
                 scores = figures.listed(message.windowed)
-                bar.update(task, description=f"{message.event:,} events  version {message.version}  {scores}")
+                bar.update(task, description=f"{message.event_number:,} events  version {message.version}  {scores}")
 
         run.listener = note
         yield
@@ -81,7 +81,7 @@ def _swaps(swaps: list[dict[str, Any]]) -> Table:
 
 
 def _trained_on(trained_on: dict[str, Any]) -> str:
-    """The offsets; who learned none of them before it entered began afresh there."""
+    """The offsets; who learned none of them before it entered began there."""
     ranges = trained_on["ranges"]
     if ranges and not trained_on["events"]:
         return f"fresh from {ranges[-1]['start']:,}"

@@ -67,7 +67,7 @@ def _draw_signals(axes: Axes, signals: Sequence[DriftSignal], detectors: Sequenc
     """One row a detector; filled where retraining was decided."""
     for row, detector in enumerate(detectors):
         for triggered in (True, False):
-            at = [each.event for each in signals if each.detector == detector and each.triggered is triggered]
+            at = [each.event_number for each in signals if each.detector == detector and each.triggered is triggered]
             face = BLACK if triggered else "none"
             axes.scatter(at, [row] * len(at), s=30, marker="v", edgecolors=BLACK, facecolors=face, linewidths=0.9)
     axes.set_yticks(range(len(detectors)), detectors)
@@ -112,15 +112,15 @@ def _name_shadows(axes: Axes, curves: Sequence[Curve]) -> None:
 def _win_of(curve: Curve, swaps: Sequence[ModelUpdate]) -> list[tuple[int, float]]:
     """The point of its win: the champion's exchange ends the contest before it can be sampled."""
     last = curve.points[-1][0]
-    wins = [each for each in swaps if each.member == curve.name and each.event >= last and each.verdict]
-    return [(wins[0].event, wins[0].verdict.evidence)] if wins and wins[0].verdict else []
+    wins = [each for each in swaps if each.member == curve.name and each.event_number >= last and each.verdict]
+    return [(wins[0].event_number, wins[0].verdict.evidence)] if wins and wins[0].verdict else []
 
 
 def _draw_swaps(axes: Axes, swaps: Sequence[ModelUpdate]) -> None:
     width = 1.3 if len(swaps) <= NAMED_MAX else 0.8
     for swap in swaps:
         color, style = LINES[swap.kind]
-        axes.axvline(swap.event, color=color, linestyle=style, linewidth=width, zorder=0.5)
+        axes.axvline(swap.event_number, color=color, linestyle=style, linewidth=width, zorder=0.5)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
@@ -133,12 +133,12 @@ def _name_swaps(axes: Axes, swaps: Sequence[ModelUpdate]) -> None:
     ends: list[float] = []  # of the last text in each row, from the lowest
     for swap in swaps:
         text = f"v{swap.version} {swap.member}" if len(swaps) <= WINNERS_MAX else f"v{swap.version}"
-        at = (swap.event - left) / (right - left)
+        at = (swap.event_number - left) / (right - left)
         row = next((n for n, end in enumerate(ends) if end < at), len(ends))
         ends[row : row + 1] = [at + 0.02 + CHARACTER * len(text)]
         axes.annotate(
             text,
-            (swap.event, 1.01 + ROW * row),
+            (swap.event_number, 1.01 + ROW * row),
             xycoords=("data", "axes fraction"),
             ha="left",
             va="bottom",

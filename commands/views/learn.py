@@ -54,14 +54,16 @@ class View:
         if isinstance(message, ModelReport):
             windowed = figures.listed(message.windowed)
             where = f"partition {message.partition}: " if self.several else ""
-            self.say(f"{where}{message.event:,} events{self._rate(message)}  version {message.version}  {windowed}")
+            self.say(
+                f"{where}{message.event_number:,} events{self._rate(message)}  version {message.version}  {windowed}"
+            )
 
     def _rate(self, report: ModelReport) -> str:
         """Events a second since the report before; nothing at the first."""
         key, now_s = report.partition if self.several else 0, self.monotonic_s()
-        events, then_s = self.reported.get(key, (report.event, now_s))
-        self.reported[key] = (report.event, now_s)
-        return f"  {(report.event - events) / (now_s - then_s):,.0f} a second" if now_s > then_s else ""
+        events, then_s = self.reported.get(key, (report.event_number, now_s))
+        self.reported[key] = (report.event_number, now_s)
+        return f"  {(report.event_number - events) / (now_s - then_s):,.0f} a second" if now_s > then_s else ""
 
     def look(self) -> None:
         """Say once that nothing comes, until something does."""

@@ -29,28 +29,32 @@ def run(campaign: Trials, seeds: range, *, processes: int, again: str) -> None:
     print(f"{len(seeds)} schedules from seed {seeds.start} on, all well; {60 * len(seeds) / seconds:,.0f} a minute")
 
 
-def besiege(sieges: Trials, seeds: range, *, processes: int, again: str) -> None:
-    """All sieges of the guard, until one fails."""
+def fuzz_guard(runs: Trials, seeds: range, *, processes: int, again: str) -> None:
+    """All fuzz runs of the guard, until one fails."""
     if seeds:
-        seconds = _all_well(sieges, seeds, processes=processes, again=f"{again} --siege", what="sieges")
+        seconds = _all_well(
+            runs, seeds, processes=processes, again=f"{again} --guard-seed", what="runs of malformed records"
+        )
         records = len(seeds) * RECORDS
-        print(f"{records:,} hostile records before the guard, all well; {records / seconds:,.0f} a second", flush=True)
+        print(
+            f"{records:,} malformed records before the guard, all well; {records / seconds:,.0f} a second", flush=True
+        )
 
 
 def fuzz(fuzzes: Trials, seeds: range, *, processes: int) -> None:
-    """All runs with hostile models, until one fails."""
+    """All runs with misbehaving models, until one fails."""
     if seeds:
         answers: list[int] = []
         seconds = _all_well(
             fuzzes,
             seeds,
             processes=processes,
-            again="anabranch simulate --fuzz",
-            what="hostile models in the arena",
+            again="anabranch simulate --model-seed",
+            what="misbehaving models in the arena",
             tried=answers.append,
         )
         given = sum(answers)
-        print(f"{given:,} hostile answers behind the fence, all well; {given / seconds:,.0f} a second", flush=True)
+        print(f"{given:,} malformed answers behind the fence, all well; {given / seconds:,.0f} a second", flush=True)
 
 
 def _all_well(

@@ -70,21 +70,21 @@ def line(message: Message) -> str:
 def _words(message: Message) -> str:  # noqa: PLR0911  # a kind of message, a line
     match message:
         case DriftSignal():
-            return f"{message.event:>9,}  signal     {_signal(message)}"
+            return f"{message.event_number:>9,}  signal     {_signal(message)}"
         case Transition():
             alert = "ALERT " if message.level == "alert" else ""
             step = f"{message.before} → {message.after}"
-            return f"{message.event:>9,}  lifecycle  {alert}{message.member}: {step}: {message.reason}"
+            return f"{message.event_number:>9,}  lifecycle  {alert}{message.member}: {step}: {message.reason}"
         case Alert():
-            return f"{message.event:>9,}  alert      ALERT {message.kind}: {message.reason}"
+            return f"{message.event_number:>9,}  alert      ALERT {message.kind}: {message.reason}"
         case RetrainAnswer():
             outcome = "retraining" if message.accepted else f"not retrained: {message.withheld}"
-            return f"{message.event:>9,}  answer     {message.by or 'somebody'}: {message.reason}: {outcome}"
+            return f"{message.event_number:>9,}  answer     {message.by or 'somebody'}: {message.reason}: {outcome}"
         case ModelUpdate():
-            return f"{message.event:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
+            return f"{message.event_number:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
         case ModelReport():
             scores = figures.listed(message.windowed)
-            return f"{message.event:>9,}  report     version {message.version}  {scores}"
+            return f"{message.event_number:>9,}  report     version {message.version}  {scores}"
         case DeadLetter():
             where = f"{message.topic} partition {message.partition} offset {message.offset}"
             return f"{'–':>9}  refused    {where}: {message.stage}: {message.reason}"

@@ -26,7 +26,7 @@ class JobRunner(Protocol):
     def submit(self, job: Job) -> None:
         """Begin a job."""
 
-    def finished(self, event: int) -> list[JobResult]:
+    def finished(self, event_number: int) -> list[JobResult]:
         """What has come back since; `event` is the number of accepted events so far."""
 
     def keep(self, job_ids: Collection[str]) -> None:
@@ -106,14 +106,14 @@ class InlineRunner:
 
     def submit(self, job: Job) -> None:
         """Retrain now."""
-        recruited = outcome(job, self.reader, self.settings)
-        self.waiting.append((job.event + self.settings.retrain.admit_after_events, recruited))
+        result = outcome(job, self.reader, self.settings)
+        self.waiting.append((job.event_number + self.settings.retrain.admit_after_events, result))
         self._look_ahead()
 
-    def finished(self, event: int) -> list[JobResult]:
+    def finished(self, event_number: int) -> list[JobResult]:
         """Those whose number of events has come."""
-        done = [recruited for at, recruited in self.waiting if at <= event]
-        self.waiting = [(at, recruited) for at, recruited in self.waiting if at > event]
+        done = [result for at, result in self.waiting if at <= event_number]
+        self.waiting = [(at, result) for at, result in self.waiting if at > event_number]
         self._look_ahead()
         return done
 

@@ -53,7 +53,7 @@ class _Run:
 
 
 class ProcessRunner:
-    """One process a job, started anew: never a fork, since librdkafka's threads would not come along."""
+    """One process a job, started fresh: never a fork, since librdkafka's threads would not come along."""
 
     due = float("inf")
 
@@ -84,9 +84,9 @@ class ProcessRunner:
         deadline_s = self.clock.monotonic_s() + self.settings.retrain.job_timeout
         self.runs.append(_Run(job, process, folder, mark, deadline_s, attempt, before))
 
-    def finished(self, event: int) -> list[JobResult]:
+    def finished(self, event_number: int) -> list[JobResult]:
         """Collect the processes that have ended; end those that take too long."""
-        del event
+        del event_number
         done = []
         for run in list(self.runs):
             if run.process.poll() is None and self.clock.monotonic_s() > run.deadline_s:
@@ -94,9 +94,9 @@ class ProcessRunner:
                 _end(run.process)
             if run.process.poll() is not None:
                 self.runs.remove(run)
-                recruited = self._collect(run)
-                if recruited is not None:
-                    done.append(recruited)
+                result = self._collect(run)
+                if result is not None:
+                    done.append(result)
         return done
 
     def _collect(self, run: _Run) -> JobResult | None:

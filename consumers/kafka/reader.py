@@ -118,7 +118,7 @@ class KafkaControl:
             low, high = self.consumer.get_watermark_offsets(TopicPartition(self.topic, PARTITION), timeout=TIMEOUT_S)
         except KafkaException as error:
             raise KafkaUnavailable(f"{self.topic}: {error.args[0].str()}") from error
-        # A position beyond the end: the topic was made anew.
+        # A position beyond the end: the topic was recreated.
         begin = high if position is None or position > high else max(low, position)
         self.consumer.assign(at({Partition(self.topic, PARTITION): begin}))
         return begin

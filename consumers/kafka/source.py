@@ -224,7 +224,7 @@ class KafkaSource:
             return LogTruncated(truncated(partition.topic, {partition.number: (here, first)}))
         return LogTruncated(
             f"{partition.topic} partition {partition.number} holds no offset {here}, and begins at {first}: it was "
-            "made anew, or cut; start again, which says what can be done"
+            "recreated, or cut; start again, which says what can be done"
         )
 
     def at_end(self) -> bool:

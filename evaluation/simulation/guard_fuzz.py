@@ -79,7 +79,7 @@ _TIMES = (
     ),
     *('"２０２０-09-13T12:26:40Z"'.encode(), b'"2020-09-13T12:26:40+99:99"', b"-1e18", b"true"),
 )
-_HOSTILE = (*_NUMBERS, *_STRINGS, *_SHAPES, *_TIMES)
+_MALFORMED = (*_NUMBERS, *_STRINGS, *_SHAPES, *_TIMES)
 _TIMESTAMPS_S = (0.0, -0.001, 9.2e15, -9.2e15, 1.7e9)
 _NOTHINGS = (
     None,
@@ -96,7 +96,7 @@ _NOTHINGS = (
 )
 
 
-def hostile(settings: Settings, rng: Random, *, records: int) -> Iterator[Record]:
+def malformed(settings: Settings, rng: Random, *, records: int) -> Iterator[Record]:
     """So many records on the topic of events, at rising offsets; about half of them any guard takes."""
     topic = settings.topics.name("events")
     labels = _LABELS[settings.task] if settings.positive is None else _WORDS
@@ -111,28 +111,28 @@ def _value(rng: Random, number: int, labels: Sequence[bytes]) -> bytes | None:
         return rng.choice(_NOTHINGS)
     if chance < 0.03:
         return rng.randbytes(rng.randint(0, 300))
-    value = _event(rng, number, labels, hostile_parts=chance < 0.45)
+    value = _event(rng, number, labels, malformed_parts=chance < 0.45)
     return _mangled(value, rng) if chance > 0.85 else value
 
 
-def _event(rng: Random, number: int, labels: Sequence[bytes], *, hostile_parts: bool) -> bytes:
-    """The text of an event, with something hostile in one of its parts."""
+def _event(rng: Random, number: int, labels: Sequence[bytes], *, malformed_parts: bool) -> bytes:
+    """The text of an event, with something malformed in one of its parts."""
     label = rng.choice(labels if rng.random() < 0.95 else _OTHER_LABELS)
     id_ = b'"e%d"' % (number if rng.random() < 0.95 else rng.randint(0, number))
     features = [(b'"%s"' % name.encode(), rng.choice(_GOOD_VALUES[:4])) for name in NAMES[: rng.randint(0, len(NAMES))]]
     parts = [id_, rng.choice(_GOOD_TIMES), _object(features), label]
-    if hostile_parts:
+    if malformed_parts:
         which = rng.randrange(6)
         if which < len(parts):
-            parts[which] = rng.choice(_HOSTILE)
+            parts[which] = rng.choice(_MALFORMED)
         else:
             parts[2] = _object(_hostile_features(features, rng))
     keys = [b'"id"', b'"ts"', b'"features"', b'"label"']
-    if hostile_parts and rng.random() < 0.1:
+    if malformed_parts and rng.random() < 0.1:
         keys[rng.randrange(4)] = rng.choice((*keys, *_STRINGS))
     pairs = list(zip(keys, parts, strict=True))
-    if hostile_parts and rng.random() < 0.1:  # a key that is there twice, in any order
-        pairs.append((rng.choice(keys), rng.choice((*parts, *_HOSTILE))))
+    if malformed_parts and rng.random() < 0.1:  # a key that is there twice, in any order
+        pairs.append((rng.choice(keys), rng.choice((*parts, *_MALFORMED))))
         rng.shuffle(pairs)
     return _object(pairs)
 
@@ -143,7 +143,7 @@ def _hostile_features(features: Sequence[tuple[bytes, bytes]], rng: Random) -> l
     if chance < 0.1:
         return [(b'"n%d"' % n, b"1") for n in range(rng.choice((9, 100, 1001)))]
     name = rng.choice((b'"a"', b'"f%d"' % rng.randint(0, 50), *_STRINGS))
-    return [*features, (name, rng.choice(_HOSTILE if chance < 0.8 else _GOOD_VALUES))]
+    return [*features, (name, rng.choice(_MALFORMED if chance < 0.8 else _GOOD_VALUES))]
 
 
 def _object(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -171,7 +171,7 @@ def _cut(value: bytes, rng: Random) -> bytes:
 
 def _put_in(value: bytes, rng: Random) -> bytes:
     at = rng.randint(0, len(value))
-    return value[:at] + rng.choice((rng.randbytes(3), *_HOSTILE)) + value[at:]
+    return value[:at] + rng.choice((rng.randbytes(3), *_MALFORMED)) + value[at:]
 
 
 def _taken_out(value: bytes, rng: Random) -> bytes:
@@ -191,10 +191,10 @@ def _widened(value: bytes, rng: Random) -> bytes:
 _DAMAGE: Sequence[Callable[[bytes, Random], bytes]] = (_flipped, _cut, _put_in, _taken_out, _doubled, _widened)
 
 
-# ── A siege of the guard: a thousand hostile records, none of which may raise, leave a trace, or bring in a NaN ─────
+# ── A fuzz run of the guard: a thousand malformed records; none may raise, leave a trace, or bring in a NaN ─────────
 
 RECORDS = 1_000
-"""Of a siege."""
+"""Of a run."""
 
 VALUE_SHOWN = 300
 _SMALL = {"features_max": 8, "event_max_bytes": 2_000, "string_max": 40, "shapes_max": 30, "classes_max": 4}
@@ -206,7 +206,7 @@ class FuzzFinding(Exception):
 
 
 @dataclass
-class Siege:
+class GuardRun:
     """A guard, and a twin that is shown only what the guard has accepted: refused records must make no difference."""
 
     settings: Settings
@@ -221,7 +221,7 @@ class Siege:
             Breach: `record` is the one at which it was noticed.
         """
         guard, twin = self.make(self.settings), self.make(self.settings)
-        for record in hostile(self.settings, Random(self.seed), records=RECORDS):
+        for record in malformed(self.settings, Random(self.seed), records=RECORDS):
             self.record = record
             answer = self._answer(guard, record)
             if isinstance(answer, AcceptedEvent):
@@ -300,8 +300,8 @@ def _fault(value: object, *, string_max: int) -> str:
 
 
 @dataclass(frozen=True)
-class Sieges:
-    """Runs seeds over settings: siege n is of settings n modulo their number."""
+class GuardFuzz:
+    """Runs seeds over settings: run n is of settings n modulo their number."""
 
     settings: Sequence[Settings]
     make: Callable[[Settings], Guard] = Guard
@@ -313,19 +313,19 @@ class Sieges:
     def one(self, seed: int) -> Result:
         """One seed."""
         settings = self.settings[seed % len(self.settings)]
-        siege = Siege(settings, seed, self.make)
+        run = GuardRun(settings, seed, self.make)
         finding = ""
         try:
-            siege.run()
-        except FuzzFinding as breach:
-            finding = str(breach)
-        record = siege.record
+            run.run()
+        except FuzzFinding as found:
+            finding = str(found)
+        record = run.record
         assert record is not None
         value = "" if record.value is None else repr(record.value[:VALUE_SHOWN])
         return Result(seed, settings.name, finding, f"record {record.offset}: {value}" if finding else "")
 
 
-def shipped() -> Sieges:
+def shipped() -> GuardFuzz:
     """Each task, within the bounds as they ship and within narrow ones."""
     tasks: list[dict[str, Any]] = [
         {"task": "binary"},
@@ -333,7 +333,7 @@ def shipped() -> Sieges:
         {"task": "regression"},
         {"task": "binary", "positive": "red"},
     ]
-    return Sieges([_settings(task, bounds) for task in tasks for bounds in ({}, _SMALL, _SMALL_TOO)])
+    return GuardFuzz([_settings(task, bounds) for task in tasks for bounds in ({}, _SMALL, _SMALL_TOO)])
 
 
 def _settings(task: dict[str, Any], bounds: dict[str, int]) -> Settings:

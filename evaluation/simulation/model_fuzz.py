@@ -1,7 +1,7 @@
 """Fuzzes the fence: models that predict anything, and what must hold beside them whatever they do.
 
-A backtest of a few hundred events, with a hostile champion or with hostile shadows, and beside them a good model that
-stands by. At the end that one must be equal to a twin that learned the same events alone.
+A backtest of a few hundred events, with a misbehaving champion or with misbehaving shadows, and beside them a good
+model that stands by. At the end that one must be equal to a twin that learned the same events alone.
 """
 
 import math
@@ -48,7 +48,7 @@ class Evil:
 
 def _raising(error: type[BaseException]) -> Callable[[], Any]:
     def answer() -> Any:
-        raise error("hostile")
+        raise error("malformed")
 
     return answer
 
@@ -107,7 +107,7 @@ PROBABILITIES: Sequence[Callable[[], Any]] = (
 )
 
 
-class _Hostile:
+class _Misbehaving:
     """What classifiers and regressors share.
 
     Args:
@@ -118,7 +118,7 @@ class _Hostile:
     """
 
     given = 0
-    """Hostile answers of all models in this process."""
+    """Malformed answers of all models in this process."""
 
     def __init__(self, model: Any, seed: int = 1, share: float = 0.5, faults: float = 0.02) -> None:
         self.model = model
@@ -144,11 +144,11 @@ class _Hostile:
         faulty = self._fault(x, "predict") < self.faults
         if not faulty and self._rng.random() >= self.share:
             return answered
-        _Hostile.given += 1
+        _Misbehaving.given += 1
         return self._rng.choice(FAULTS if faulty else others)()
 
 
-class HostileClassifier(_Hostile, base.Classifier):
+class MisbehavingClassifier(_Misbehaving, base.Classifier):
     """A classifier that answers anything."""
 
     _multiclass = True
@@ -162,7 +162,7 @@ class HostileClassifier(_Hostile, base.Classifier):
         return self._instead(x, self.model.predict_proba_one(x), PROBABILITIES)
 
 
-class HostileRegressor(_Hostile, base.Regressor):
+class MisbehavingRegressor(_Misbehaving, base.Regressor):
     """A regressor that answers anything."""
 
     def predict_one(self, x: dict[Any, Any], **named: Any) -> Any:
@@ -171,45 +171,45 @@ class HostileRegressor(_Hostile, base.Regressor):
 
 
 def given() -> int:
-    """Hostile answers of all models in this process, so far."""
-    return _Hostile.given
+    """Malformed answers of all models in this process, so far."""
+    return _Misbehaving.given
 
 
 # ── factories, to be named in a configuration ───────────────────────────────────────────────────────────────────────
 
-TRUSTED = tuple(f"{__name__}:{name}" for name in ("HostileClassifier", "HostileRegressor"))
+TRUSTED = tuple(f"{__name__}:{name}" for name in ("MisbehavingClassifier", "MisbehavingRegressor"))
 
 
 def classifier() -> base.Classifier:
-    """Every second answer is hostile."""
-    return HostileClassifier(preprocessing.StandardScaler() | linear_model.LogisticRegression())
+    """Every second answer is malformed."""
+    return MisbehavingClassifier(preprocessing.StandardScaler() | linear_model.LogisticRegression())
 
 
 def multiclassifier() -> base.Classifier:
     """For several classes."""
-    return HostileClassifier(multiclass.OneVsRestClassifier(tree.HoeffdingTreeClassifier(grace_period=50)))
+    return MisbehavingClassifier(multiclass.OneVsRestClassifier(tree.HoeffdingTreeClassifier(grace_period=50)))
 
 
 def regressor() -> base.Regressor:
     """For numbers."""
-    return HostileRegressor(preprocessing.StandardScaler() | linear_model.LinearRegression())
+    return MisbehavingRegressor(preprocessing.StandardScaler() | linear_model.LinearRegression())
 
 
 def always() -> base.Classifier:
     """No answer is its own."""
-    return HostileClassifier(tree.HoeffdingTreeClassifier(), share=1.0, faults=0.0)
+    return MisbehavingClassifier(tree.HoeffdingTreeClassifier(), share=1.0, faults=0.0)
 
 
 def always_a_number() -> base.Regressor:
     """No answer is its own."""
-    return HostileRegressor(dummy.StatisticRegressor(stats.Mean()), share=1.0, faults=0.0)
+    return MisbehavingRegressor(dummy.StatisticRegressor(stats.Mean()), share=1.0, faults=0.0)
 
 
 # ── The fuzz ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 EVENTS = 300
 ANSWERS = 200
-"""Hostile answers of a seed, at least: what a count of them is divided by."""
+"""Malformed answers of a seed, at least: what a count of them is divided by."""
 
 GOOD = "good"
 _FACTORIES = {
@@ -234,17 +234,17 @@ _LOW = {
 
 
 class Unsafe(Exception):
-    """A hostile model did what none may."""
+    """A misbehaving model did what none may."""
 
 
 @dataclass
 class ModelFuzz:
-    """One backtest with hostile models."""
+    """One backtest with misbehaving models."""
 
     settings: Settings
     seed: int
     given: int = field(init=False, default=0)
-    """Hostile answers."""
+    """Malformed answers."""
 
     def run(self) -> None:
         """All events.
@@ -275,7 +275,7 @@ class ModelFuzz:
         try:
             run.run()
         except LearningFrozen as frozen:
-            if "the champion raised" not in str(frozen) or "hostile" not in str(frozen):
+            if "the champion raised" not in str(frozen) or "malformed" not in str(frozen):
                 raise Unsafe(f"frozen for another reason: {frozen}") from frozen
             return True
         except BaseException as error:
@@ -285,7 +285,7 @@ class ModelFuzz:
         return False
 
     def _same(self, lane: Lane, members: list[Member], events: list[dict[str, Any]]) -> None:
-        """Those that are not hostile are equal to twins which learned alone."""
+        """Those that are not malformed are equal to twins which learned alone."""
         trusted = self.settings.model.trusted
         learned = [offset for run in lane.lineage.last(lane.events) for offset in range(run.start, run.end)]
         for member in members:
@@ -295,7 +295,7 @@ class ModelFuzz:
             for offset in learned[lane.standing.born.get(GOOD, 0) :]:
                 twin.learn_one(events[offset]["features"], _label(self.settings.task, events[offset]["label"]))
             if statetree.digest(twin, trusted=trusted) != statetree.digest(member.model, trusted=trusted):
-                raise Unsafe("a model beside the hostile ones is not what it would have become alone")
+                raise Unsafe("a model beside the misbehaving ones is not what it would have become alone")
 
 
 def _label(task: str, label: Any) -> Any:
@@ -303,7 +303,7 @@ def _label(task: str, label: Any) -> Any:
 
 
 def _published(message: Message) -> None:
-    """What is said of hostile answers can be read by others."""
+    """What is said of malformed answers can be read by others."""
     decode(type(message), encode(message))
 
 
@@ -344,29 +344,36 @@ class ModelFuzzes:
             fuzz.run()
         except Unsafe as found:
             finding = str(found)
-        return Result(seed, settings.name, finding, f"{settings.name}, {fuzz.given} hostile answers", fuzz.given)
+        return Result(seed, settings.name, finding, f"{settings.name}, {fuzz.given} malformed answers", fuzz.given)
 
 
 def shipped() -> ModelFuzzes:
-    """Each task: with a hostile champion, with one that never answers itself, and with hostile shadows."""
+    """Each task: with a misbehaving champion, with one that never answers itself, and with misbehaving shadows."""
     return ModelFuzzes(
         tuple(_settings(task, which) for task in _FACTORIES for which in ("champion", "never-itself", "shadows"))
     )
 
 
 def _settings(task: str, which: str) -> Settings:
-    hostile, always = ({"factory": f"{__name__}:{name}", "trusted": list(TRUSTED)} for name in _FACTORIES[task])
+    misbehaving, always = ({"factory": f"{__name__}:{name}", "trusted": list(TRUSTED)} for name in _FACTORIES[task])
     good = _good(task)
     return build(
         {
             "name": f"{task}-{which}",
             "task": task,
-            "model": {"champion": hostile, "never-itself": always, "shadows": {"steps": good}}[which],
+            "model": {"champion": misbehaving, "never-itself": always, "shadows": {"steps": good}}[which],
             "scores": {"metrics": _METRICS[task], "window": 50},
             "detectors": {**_SIGNALS, "low": {"use": "threshold", "window": 50, **_LOW[task]}},
             "trigger": {"debounce_events": 20},
-            "retrain": {"recruits": [{"on": "now", "model": hostile}, {"on": "last", "events": 30, "model": hostile},
-                                     {"on": "former"}], "history_max": EVENTS, "admit_after_events": 5},
+            "retrain": {
+                "recruits": [
+                    {"on": "now", "model": misbehaving},
+                    {"on": "last", "events": 30, "model": misbehaving},
+                    {"on": "former"},
+                ],
+                "history_max": EVENTS,
+                "admit_after_events": 5,
+            },
             "shadows": {"standing": [{"name": GOOD, "steps": good}]},
             "arena": {"loss": "absolute" if task == "regression" else "brier", "false_swap_every": 20,
                       "probation_events": 40, "contest_events": 100},

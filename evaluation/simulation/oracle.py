@@ -42,7 +42,7 @@ class Straight:
             event = self.guard.check(record)
             assert isinstance(event, AcceptedEvent), f"{record} was learned, and is refused: {event}"
             self._hear(self.lane.on_event(event))
-            while waiting and waiting[-1].event == self.lane.events:
+            while waiting and waiting[-1].event_number == self.lane.events:
                 self._admit(waiting.pop())
         assert not waiting, f"{waiting} came after the last event"
 
@@ -57,18 +57,18 @@ class Straight:
         self.promotions += [] if emitted.promotion is None else [emitted.promotion]
 
     def _admit(self, back: Input) -> None:
-        recruited = outcome(self.jobs[back.job_id], self, self.settings)
+        result = outcome(self.jobs[back.job_id], self, self.settings)
         if back.failure:
-            recruited = recruited.__class__(back.job_id, failure=back.failure)
+            result = result.__class__(back.job_id, failure=back.failure)
         elif back.failures:  # plans whose range the log no longer held
             job = self.jobs[back.job_id]
             models = tuple(
                 None if plan.name in back.failures else model
-                for plan, model in zip(job.plans, recruited.models, strict=True)
+                for plan, model in zip(job.plans, result.models, strict=True)
             )
-            recruited = recruited.__class__(back.job_id, models, failures=back.failures)
-        assert back.failure or not recruited.failure, f"a shadow was admitted, and cannot be trained: {recruited}"
-        self._hear(self.lane.admit(recruited))
+            result = result.__class__(back.job_id, models, failures=back.failures)
+        assert back.failure or not result.failure, f"a shadow was admitted, and cannot be trained: {result}"
+        self._hear(self.lane.admit(result))
 
     def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterable[Record]:
         """As a reader of the log before retention took anything."""
@@ -229,9 +229,9 @@ def _all_announced(promotions: Iterable[Promotion], updates: Iterable[ModelUpdat
     newest: Mapping[int, ModelUpdate] = {
         each.version: each for each in sorted(updates, key=lambda each: (each.epoch, each.seq))
     }
-    expected = {each.version: (each.kind, each.event, each.partition, each.offset) for each in promotions}
+    expected = {each.version: (each.kind, each.event_number, each.partition, each.offset) for each in promotions}
     found = {
-        each.version: (each.kind, each.event, each.partition, each.offset)
+        each.version: (each.kind, each.event_number, each.partition, each.offset)
         for each in newest.values()
         if each.version > after
     }
@@ -251,4 +251,4 @@ def _later(updates: Sequence[ModelUpdate], *, after: int | None) -> Iterator[str
 
 
 def _brief(update: ModelUpdate) -> str:
-    return f"version {update.version} ({update.kind} at event {update.event}, {update.artifact.sha256[:8]})"
+    return f"version {update.version} ({update.kind} at event {update.event_number}, {update.artifact.sha256[:8]})"

@@ -21,7 +21,7 @@ TURNS_MAX = 6
 class Input(NamedTuple):
     """A job that came back: after how many events, and why without recruits, if so."""
 
-    event: int
+    event_number: int
     job_id: str
     failure: str
     failures: Mapping[str, str] = MappingProxyType({})
@@ -58,14 +58,14 @@ class SimulatedRunner:
     def _start(self, job: Job) -> None:
         self.runs.append(_Run(job, turns_left=self.schedule.rng.randint(0, TURNS_MAX)))
 
-    def finished(self, event: int) -> list[JobResult]:
+    def finished(self, event_number: int) -> list[JobResult]:
         """Those whose turns are over, and those that have died twice."""
         done: list[JobResult] = []
         for run in list(self.runs):
             run.turns_left -= 1
             if run.turns_left < 0:
                 done += self._end(run)
-        self.inputs += [Input(event, recruited.job_id, recruited.failure, recruited.failures) for recruited in done]
+        self.inputs += [Input(event_number, result.job_id, result.failure, result.failures) for result in done]
         return done
 
     def _end(self, run: _Run) -> list[JobResult]:

@@ -29,7 +29,7 @@ Stamped = tuple[float, bytes]
 """The broker's timestamp of a record, and its value."""
 
 Events = Callable[[Settings, Random], Iterator[Stamped]]
-"""Encoded events, drawn anew for each schedule."""
+"""Encoded events, drawn again for each schedule."""
 
 
 @dataclass

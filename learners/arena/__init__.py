@@ -23,17 +23,17 @@ class Arena:
         self.ahead = False
 
     def predict(
-        self, event: AcceptedEvent, answers: dict[str, Prediction], *, number: int, timed: Timed | None
+        self, event: AcceptedEvent, answers: dict[str, Prediction], *, event_number: int, timed: Timed | None
     ) -> None:
         """Let every shadow predict that takes part in this event."""
         for member in list(self.shadows.members):
-            if member.stride != 1 and (not member.stride or number % member.stride):
+            if member.stride != 1 and (not member.stride or event_number % member.stride):
                 continue
             try:
                 answer = member.predict(event.x) if timed is None else timed.predict(member, event.x)
                 answers[member.name] = answer
                 if answer.unusable:
-                    member.unusable.note(answer.unusable, number=number, window=self.window)
+                    member.unusable.note(answer.unusable, event_number=event_number, window=self.window)
             except BaseException as error:
                 if not is_fault(error):
                     raise
@@ -67,29 +67,31 @@ class Arena:
             self.standing.fault(member.place)
         self.shadows.leave(member, reason=f"disqualified: {type(error).__name__}: {error}")
 
-    def tend(self, event: AcceptedEvent, answers: dict[str, Prediction], *, champion: Member, number: int) -> None:
+    def tend(
+        self, event: AcceptedEvent, answers: dict[str, Prediction], *, champion: Member, event_number: int
+    ) -> None:
         """Fill the standing places whose model is old, alarmed or gone."""
-        for refill in list(self.standing.tend(event, answers, number=number)):
+        for refill in list(self.standing.tend(event, answers, event_number=event_number)):
             holder = self.standing.holders.get(refill.place)
             if holder is None or holder is champion:
-                self._stand(refill, instead_of=holder, number=number)
+                self._stand(refill, instead_of=holder, event_number=event_number)
             else:
                 holder.exchange_model(refill.model, task=self.task, trained_on=refill.trained_on)
                 holder.version = None  # what was published was another model
                 self.shadows.lifecycle.stay(holder.name, reason=refill.reason)
 
-    def _stand(self, refill: Refill, *, instead_of: Member | None, number: int) -> None:
+    def _stand(self, refill: Refill, *, instead_of: Member | None, event_number: int) -> None:
         """A new member for a place; a champion that held it serves on without one."""
         if instead_of is not None:
             instead_of.place = ""
-        name = refill.place if refill.place not in self.shadows.lifecycle.states else f"{refill.place}-{number}"
+        name = refill.place if refill.place not in self.shadows.lifecycle.states else f"{refill.place}-{event_number}"
         member = Member(
             name,
             refill.model,
             lifecycle=self.shadows.lifecycle,
             task=self.task,
             trained_on=refill.trained_on,
-            since=number,
+            since=event_number,
             cause=Cause("place", refill.place),
             place=refill.place,
         )

@@ -56,9 +56,9 @@ class HardConstraints:
         if self._metrics:
             fresh = [metric.clone() for metric in self._metrics.values()]
             member.measured = Scores(fresh, window=self.settings.window)
-        self.begin_groups(member)
+        self.start_groups(member)
 
-    def begin_groups(self, member: Member) -> None:
+    def start_groups(self, member: Member) -> None:
         """Measure groups, which the champion needs too."""
         if self.settings.group is not None and member.groups is None:
             member.groups = Groups(self.settings.group, window=self.settings.window)
@@ -77,7 +77,7 @@ class HardConstraints:
         return dict(zip(self._metrics, member.measured.measured(), strict=True))
 
     def examine(
-        self, member: Member, *, champion: Member, canary: Iterable[dict[str, object]], number: int
+        self, member: Member, *, champion: Member, canary: Iterable[dict[str, object]], event_number: int
     ) -> Examined:
         """Everything there is to know of a winner, from cheap to dear; it ends at the first fault."""
         measured = self.measure(member)
@@ -94,14 +94,14 @@ class HardConstraints:
             if not is_fault(error):
                 raise
             unequal = f"it raises {type(error).__name__}: {error}"
-        return Examined(measured, unequal or self.broken(member, canary, number=number, measured=measured))
+        return Examined(measured, unequal or self.broken(member, canary, event_number=event_number, measured=measured))
 
     def broken(
-        self, member: Member, canary: Iterable[dict[str, object]], *, number: int, measured: dict[str, float]
+        self, member: Member, canary: Iterable[dict[str, object]], *, event_number: int, measured: dict[str, float]
     ) -> str:
         """Why a member cannot be announced as it is, whatever it won; "" if it can."""
         try:
-            return self._unusable(member, canary, number) or self._unfit(member, measured)
+            return self._unusable(member, canary, event_number) or self._unfit(member, measured)
         except BaseException as error:
             if not is_fault(error):
                 raise
@@ -116,12 +116,12 @@ class HardConstraints:
         bound = self.settings.max_group_gap_widening
         return "" if wider <= bound else f"max_group_gap_widening is {bound:g}, measured {wider:.4g}"
 
-    def _unusable(self, member: Member, canary: Iterable[dict[str, object]], number: int) -> str:
+    def _unusable(self, member: Member, canary: Iterable[dict[str, object]], event_number: int) -> str:
         """What its answers lack: lately, and to the rows that followers will check it by."""
         answers = [self._fenced(answered) for answered in artifact.predictions(member.model, canary)]
         if not self.settings.finite:
             return ""
-        share = member.unusable.share(number=number, window=self.settings.window)
+        share = member.unusable.share(event_number=event_number, window=self.settings.window)
         if share > UNUSABLE_MAX:
             return f"finite: {100 * share:.3g} % of its last answers cannot be used: {member.unusable.reason}"
         unusable = next((each.unusable for each in answers if each.unusable), "")

@@ -113,7 +113,7 @@ class Contest:
         return self.evidence
 
     def _note_gain(self, d: float) -> None:
-        """The gain and its interval begin anew when the shadow has fallen behind, as the e-detector itself does.
+        """The gain and its interval restart when the shadow has fallen behind, as the e-detector itself does.
 
         So they tell what the evidence rests on, and not what was before a drift. An interval holds from where it
         begins; over all beginnings together its error is larger.

@@ -85,21 +85,21 @@ class Unusable:
         self.weight = 0.0
         self.reason = ""
 
-    def note(self, reason: str, *, number: int, window: int) -> None:
+    def note(self, reason: str, *, event_number: int, window: int) -> None:
         """One more, at the event with this number."""
-        self.weight = 1.0 + self._faded(number, window)
-        self.at, self.reason = number, reason
+        self.weight = 1.0 + self._faded(event_number, window)
+        self.at, self.reason = event_number, reason
         self.count += 1
 
-    def share(self, *, number: int, window: int) -> float:
+    def share(self, *, event_number: int, window: int) -> float:
         """Of the answers up to the event with this number."""
         if not self.count:
             return 0.0
-        whole = window * (1.0 - (1.0 - 1.0 / window) ** max(1, number - self.since))
-        return min(1.0, self._faded(number, window) / whole)
+        whole = window * (1.0 - (1.0 - 1.0 / window) ** max(1, event_number - self.since))
+        return min(1.0, self._faded(event_number, window) / whole)
 
-    def _faded(self, number: int, window: int) -> float:
-        return self.weight * float((1.0 - 1.0 / window) ** (number - self.at))
+    def _faded(self, event_number: int, window: int) -> float:
+        return self.weight * float((1.0 - 1.0 / window) ** (event_number - self.at))
 
     def state(self) -> tuple[Any, ...]:
         """What a checkpoint keeps."""
@@ -249,14 +249,14 @@ class Member:
             evidence=share,
         )
 
-    def report(self, *, wins_at: float, number: int, window: int) -> MemberReport:
+    def report(self, *, wins_at: float, event_number: int, window: int) -> MemberReport:
         """How it does, for people, at the event with this number."""
         return MemberReport(
             name=self.name,
             kind=self.kind,
             loss=self.loss_mean,
             stride=self.stride,
-            unusable=self.unusable.share(number=number, window=window),
+            unusable=self.unusable.share(event_number=event_number, window=window),
             verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at),
         )
 

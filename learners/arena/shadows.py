@@ -73,9 +73,9 @@ class Shadows:
         ahead = [member for member in self.members if member.stride and member.contest.won(self.wins_at)]
         return sorted(ahead, key=lambda member: -member.contest.evidence)
 
-    def over(self, *, event: int) -> list[Member]:
+    def over(self, *, event_number: int) -> list[Member]:
         """Those whose time is up: recruits without a win, displaced champions after their probation."""
-        return [member for member in self.members if event - member.since >= self._times[member.kind]]
+        return [member for member in self.members if event_number - member.since >= self._times[member.kind]]
 
     def restore(self, states: Iterable[dict[str, Any]]) -> None:
         """Go on from a checkpoint."""

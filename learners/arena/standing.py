@@ -1,7 +1,7 @@
 """Standing shadows: places that are always filled, with models of your own or a portfolio's.
 
 Eight for labels: three learning rates of a linear model, naive Bayes, two trees, and an eager tree and naive Bayes that
-begin afresh on their own alarm. No family is the best on every stream, and no learning rate either.
+restart on their own alarm. No family is the best on every stream, and no learning rate either.
 
 >>> [each.name for each in members("cheap", task="binary", words=False)]
 ['linear-slow', 'linear', 'linear-quick', 'bayes', 'tree', 'adaptive-tree', 'tree-reset', 'bayes-reset']
@@ -29,7 +29,7 @@ Table = dict[str, Any]
 _ADAPTIVE: Table = {"use": "tree.HoeffdingAdaptiveTreeClassifier"}
 _TREE: Table = {"use": "tree.HoeffdingTreeClassifier"}
 _EAGER_TREE: Table = {**_TREE, "grace_period": 50, "delta": 1e-4}
-"""A tree that begins afresh has to grow while the concept lasts. On 8,000 events of Agrawal's functions it is up
+"""A tree that restarts has to grow while the concept lasts. On 8,000 events of Agrawal's functions it is up
 to 7 points better than one that waits for River's usual certainty, and on SEA's as good, at some 10 % more time."""
 
 _ADAPTIVE_MEANS: Table = {"use": "tree.HoeffdingAdaptiveTreeRegressor", "leaf_prediction": "mean"}
@@ -186,7 +186,7 @@ class Refill(NamedTuple):
 class StandingPlaces:
     """The places by name, and who holds each: a shadow, or the champion.
 
-    When a champion's place is to be filled afresh, the champion goes on without a place: nothing is served anew because
+    When a champion's place is to be filled again, the champion goes on without a place: nothing is served because
     of an alarm.
     """
 
@@ -219,7 +219,7 @@ class StandingPlaces:
             if each.reset_on_alarm:
                 self.alarms.setdefault(each.name, Alarm())
 
-    def tend(self, event: AcceptedEvent, answers: dict[str, Prediction], *, number: int) -> Iterator[Refill]:
+    def tend(self, event: AcceptedEvent, answers: dict[str, Prediction], *, event_number: int) -> Iterator[Refill]:
         """The places to be filled after this event: those whose member is old or alarmed, and empty ones."""
         for place in self.tended:
             member = self.holders.get(place.name)
@@ -231,28 +231,28 @@ class StandingPlaces:
             if member.kind == "displaced":
                 continue  # it may be called back as it is
             if alarmed:
-                yield from self._fresh(place.name, event, number, "begins afresh: its own error has risen")
-            elif place.restart_every and number - self.born.get(place.name, 0) >= place.restart_every:
-                yield from self._fresh(place.name, event, number, f"begins afresh after {place.restart_every}")
+                yield from self._fresh(place.name, event, event_number, "restarts: its own error has risen")
+            elif place.restart_every and event_number - self.born.get(place.name, 0) >= place.restart_every:
+                yield from self._fresh(place.name, event, event_number, f"restarts after {place.restart_every}")
         if len(self.holders) + len(self.spent) < len(self.places):
-            yield from self._vacant(event, number)
+            yield from self._vacant(event, event_number)
 
     @property
     def spent(self) -> list[str]:
         """The places whose models have raised too often."""
         return [name for name, faults in self.faults.items() if faults > FAULTS_MAX and name in self.places]
 
-    def _vacant(self, event: AcceptedEvent, number: int) -> Iterator[Refill]:
+    def _vacant(self, event: AcceptedEvent, event_number: int) -> Iterator[Refill]:
         if not self.words and any(type(value) is str for value in event.x.values()):
             self.words = True  # from now on, what computes with numbers gets words encoded
             self._set_places()
         for name in self.places:
             if name not in self.holders and self.faults.get(name, 0) <= FAULTS_MAX:
-                yield from self._fresh(name, event, number, "a standing shadow")
+                yield from self._fresh(name, event, event_number, "a standing shadow")
 
-    def _fresh(self, name: str, event: AcceptedEvent, number: int, reason: str) -> Iterator[Refill]:
+    def _fresh(self, name: str, event: AcceptedEvent, event_number: int, reason: str) -> Iterator[Refill]:
         """A fresh model for a place, if one can be made: a factory, which made one at the start, may do as it likes."""
-        self.born[name] = number
+        self.born[name] = event_number
         if name in self.alarms:
             self.alarms[name].begin()
         try:
@@ -262,7 +262,7 @@ class StandingPlaces:
                 raise
             self.faults[name] = self.faults.get(name, 0) + 1
             return
-        yield Refill(name, model, fresh_after(event.partition, event.offset, number=number), reason)
+        yield Refill(name, model, fresh_after(event.partition, event.offset, event_number=event_number), reason)
 
     def build(self, name: str) -> Any:
         """A fresh model for a place."""

@@ -15,7 +15,7 @@ class DecisionContext(NamedTuple):
     """When something is decided: the event, its number, the scores and the newest rows."""
 
     event: AcceptedEvent
-    number: int
+    event_number: int
     scores: dict[str, float]
     canary: tuple[dict[str, object], ...]
 
@@ -47,15 +47,15 @@ class Succession:
         self._probation_events = settings.arena.probation_events
         self._warm_up_events = settings.publish.warm_up_events
         self._refresh_events = settings.publish.refresh_events
-        shadows.constraints.begin_groups(champion)
+        shadows.constraints.start_groups(champion)
 
     # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def publication_due(self, number: int) -> bool:
+    def publication_due(self, event_number: int) -> bool:
         """Whether the champion is to be announced for the first time, or as it has become."""
         if self.champion.version is None or self.held_until:
-            return number >= max(self._warm_up_events, self.held_until)
-        return bool(self._refresh_events) and number % self._refresh_events == 0
+            return event_number >= max(self._warm_up_events, self.held_until)
+        return bool(self._refresh_events) and event_number % self._refresh_events == 0
 
     def publish_as_it_is(self, context: DecisionContext) -> Promotion | None:
         """The champion once more, with what it has learned since; or for the first time. None if it is broken."""
@@ -63,30 +63,30 @@ class Succession:
             return None
         if self.champion.version is not None:
             return self.publish("refresh", context, reason=f"{self._refresh_events} events more")
-        return self.publish("first", context, reason=f"{context.number} events learned")
+        return self.publish("first", context, reason=f"{context.event_number} events learned")
 
     def rebuilt(self, context: DecisionContext, *, reason: str) -> Promotion | None:
         """The champion as it is, between two events; None before the warm-up is over, or if it is broken."""
-        if context.number < max(self._warm_up_events, self.held_until) or self._broken(context):
+        if context.event_number < max(self._warm_up_events, self.held_until) or self._broken(context):
             return None
         return self.publish("rebuild", context, reason=reason)
 
     def _broken(self, context: DecisionContext) -> bool:
         """Whether the champion cannot be announced as it is: then it is told, and looked at again after a warm-up."""
         constraints, measured = self.shadows.constraints, dict[str, float]()
-        why = constraints.broken(self.champion, context.canary, number=context.number, measured=measured)
+        why = constraints.broken(self.champion, context.canary, event_number=context.event_number, measured=measured)
         if why and not self.held_until:
             self.lifecycle.stay(self.champion.name, reason=f"held back: not announced: {why}", level="alert")
-        self.held_until = context.number + self._warm_up_events if why else 0
+        self.held_until = context.event_number + self._warm_up_events if why else 0
         return bool(why)
 
-    def times_up(self, number: int) -> None:
+    def times_up(self, event_number: int) -> None:
         """End what has lasted its time: the champion's probation, displaced champions, recruits that do not win."""
-        if number >= self.due:
+        if event_number >= self.due:
             self.due = NEVER
             if self.champion.life == "probation":
                 self.lifecycle.move(self.champion.name, "serving", reason="probation over")
-        for member in self.shadows.over(event=number):
+        for member in self.shadows.over(event_number=event_number):
             if member.kind == "recruit":
                 self.shadows.leave(member, reason="left: no win in its time")
             else:
@@ -108,23 +108,23 @@ class Succession:
     def contest(self, context: DecisionContext) -> Promotion | None:
         """The swap to the strongest winner that nothing holds back."""
         for member in self.shadows.ahead():
-            recent = self._rolled_back_lately(member, context.number)
+            recent = self._rolled_back_lately(member, context.event_number)
             if recent:
                 self._hold(member, recent, level="alert")
                 continue
             examined = self.shadows.constraints.examine(
-                member, champion=self.champion, canary=context.canary, number=context.number
+                member, champion=self.champion, canary=context.canary, event_number=context.event_number
             )
             if not examined.fault:
                 return self._swap(member, context, examined.measured)
             self._hold(member, examined.fault, level="info")
         return None
 
-    def _rolled_back_lately(self, member: Member, number: int) -> str:
+    def _rolled_back_lately(self, member: Member, event_number: int) -> str:
         at = self.rolled_back.get(member.cause)
-        if at is None or number - at >= self._probation_events:
+        if at is None or event_number - at >= self._probation_events:
             return ""
-        return f"{member.cause} was rolled back {number - at} events ago"
+        return f"{member.cause} was rolled back {event_number - at} events ago"
 
     def _hold(self, member: Member, why: str, *, level: Any) -> None:
         """It stays and begins its contest again: it may be worse before nothing holds it back any more."""
@@ -133,7 +133,7 @@ class Succession:
 
     def _swap(self, winner: Member, context: DecisionContext, measured: dict[str, float]) -> Promotion:
         """Exchange champion and winner; the displaced champion stays for its probation."""
-        displaced, number = self.champion, context.number
+        displaced, number = self.champion, context.event_number
         verdict = winner.verdict(wins_at=self.shadows.wins_at)
         restores = winner.version if winner.life == "displaced" else None
         reason = (
@@ -147,25 +147,25 @@ class Succession:
             }
             self.rolled_back[displaced.cause] = number
             self.library.drop(restores)
-        self._exchange(winner, displaced, number=number, rollback=restores is not None, reason=reason)
+        self._exchange(winner, displaced, event_number=number, rollback=restores is not None, reason=reason)
         self.held_until = 0
         promotion = self.publish("swap" if restores is None else "rollback", context, reason=reason)
         return promotion._replace(
             verdict=verdict, constraints=measured, displaced_version=displaced.version, restores=restores
         )
 
-    def _exchange(self, winner: Member, displaced: Member, *, number: int, rollback: bool, reason: str) -> None:
+    def _exchange(self, winner: Member, displaced: Member, *, event_number: int, rollback: bool, reason: str) -> None:
         self.shadows.members.remove(winner)
         on_probation = bool(self._probation_events) and displaced.version is not None
         settled = rollback or not on_probation
         self.lifecycle.move(winner.name, "serving" if settled else "probation", reason=reason)
         self.lifecycle.move(displaced.name, "displaced", reason=f"rolled back: {reason}" if rollback else reason)
         task = self.shadows.constraints.task
-        self.due = NEVER if settled else number + self._probation_events
-        winner.change_sides(task=task, since=number)
-        displaced.change_sides(task=task, since=number)
+        self.due = NEVER if settled else event_number + self._probation_events
+        winner.change_sides(task=task, since=event_number)
+        displaced.change_sides(task=task, since=event_number)
         self.champion = winner
-        self.shadows.constraints.begin_groups(winner)
+        self.shadows.constraints.start_groups(winner)
         self._shelve(displaced)
         self.shadows.start_over()
         if on_probation or displaced.place:
@@ -195,7 +195,7 @@ class Succession:
         return Promotion(
             kind=kind,
             version=self.version,
-            event=context.number,
+            event_number=context.event_number,
             partition=context.event.partition,
             offset=context.event.offset,
             event_ts=context.event.ts,
@@ -220,7 +220,7 @@ class Succession:
         """Go on from a checkpoint."""
         constraints = self.shadows.constraints
         self.champion = revived(champion, lifecycle=self.lifecycle, task=constraints.task)
-        constraints.begin_groups(self.champion)
+        constraints.start_groups(self.champion)
         if self.champion.groups is not None and champion["groups"] is not None:
             self.champion.groups.restore(champion["groups"])
         self.version = version

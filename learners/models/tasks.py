@@ -45,7 +45,7 @@ class RunningScale:
     """Bounds a regressor's error to [0, 1]: by four times the champion's mean absolute error, taken in steps.
 
     The scale stays as it is until the mean is twice or half of it. A scale that followed the mean would turn an error
-    that fell, and stays low, into a loss that rises: a false drift. A detector has to begin anew when the scale falls.
+    that fell, and stays low, into a loss that rises: a false drift. A detector has to restart when the scale falls.
     The mean forgets over some 1,000 events, the first ones sooner, since a model that has learned little is no measure;
     and no error counts for more than four times the mean, so that one absurd label does not hide all that follow.
 

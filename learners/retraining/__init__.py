@@ -37,7 +37,7 @@ class Job:
     """A decision to retrain: all recruits of one trigger."""
 
     id: str
-    event: int
+    event_number: int
     reason: str
     seed: int
     plans: tuple[Plan, ...]
@@ -53,7 +53,7 @@ class Job:
             )
             for plan in self.plans
         ]
-        return {"id": self.id, "event": self.event, "reason": self.reason, "seed": self.seed, "plans": plans}
+        return {"id": self.id, "event": self.event_number, "reason": self.reason, "seed": self.seed, "plans": plans}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Job":
@@ -70,10 +70,10 @@ class Job:
         return cls(state["id"], state["event"], state["reason"], state["seed"], plans)
 
 
-def fresh_after(partition: int, offset: int, *, number: int) -> TrainedOn:
+def fresh_after(partition: int, offset: int, *, event_number: int) -> TrainedOn:
     """What a model has learned that begins right after an event: nothing, and from where."""
     begin = LogRange(partition=partition, start=offset + 1, end=offset + 1)
-    return TrainedOn(ranges=(begin,), events=0, note=f"fresh after event {number}")
+    return TrainedOn(ranges=(begin,), events=0, note=f"fresh after event {event_number}")
 
 
 @dataclass(slots=True)
@@ -111,9 +111,9 @@ class Jobs:
         """Whether no further job may begin."""
         return len(self.under_way) >= self.jobs_max
 
-    def begun_at(self, event: int) -> bool:
+    def begun_at(self, event_number: int) -> bool:
         """Whether one that has not come back was decided on this event."""
-        return any(each.job.event == event for each in self.under_way.values())
+        return any(each.job.event_number == event_number for each in self.under_way.values())
 
     def begin(self, job: Job) -> None:
         """Keep what passes without the job from now on."""

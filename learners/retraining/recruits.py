@@ -40,73 +40,81 @@ class Recruits:
             if recruit.model is not None:  # a mistaken one shows at start, and not at the first trigger
                 task.check(build(recruit.model, seed=settings.seed))
 
-    def withheld(self, event: int) -> str:
+    def withheld(self, event_number: int) -> str:
         """Why no retraining can begin now, if so."""
-        if not event:
+        if not event_number:
             return "no event learned yet"
         if self.jobs.full:
             return f"jobs: {len(self.jobs)} under way"
         # The recruits of a second one would be the same, and bear the same names.
-        return "nothing was learned since the last one began" if self._begun_at(event) else ""
+        return "nothing was learned since the last one began" if self._begun_at(event_number) else ""
 
-    def _begun_at(self, event: int) -> bool:
+    def _begun_at(self, event_number: int) -> bool:
         """Whether a retraining has begun on this event, and somebody is there of it."""
-        cause = Cause("trigger", str(event))
-        return self.jobs.begun_at(event) or any(member.cause == cause for member in self.shadows.members)
+        cause = Cause("trigger", str(event_number))
+        return self.jobs.begun_at(event_number) or any(member.cause == cause for member in self.shadows.members)
 
-    def trigger(self, fired: tuple[Fired, ...], *, champion: Member, event: int) -> Job | None:
+    def trigger(self, fired: tuple[Fired, ...], *, champion: Member, event_number: int) -> Job | None:
         """Let in what needs no training, and make the job that trains the rest, one recruit for each distinct range."""
         what = "drift" if any(each.kind in _DRIFTS for each in fired) else "due"
         reason = f"{what}: " + ", ".join(each.name for each in fired)
         window = max(each.shift.window_events for each in fired)
-        self._let_in(champion, event=event, reason=reason)
-        return self._begin(self._plans(window, champion=champion, event=event), event=event, reason=reason)
+        self._let_in(champion, event_number=event_number, reason=reason)
+        return self._begin(
+            self._plans(window, champion=champion, event_number=event_number), event_number=event_number, reason=reason
+        )
 
-    def demand(self, asked: Retrain, *, champion: Member, event: int) -> Job | None:
+    def demand(self, asked: Retrain, *, champion: Member, event_number: int) -> Job | None:
         """The same because somebody asked for it; on the last events only, if so many were named."""
         reason = f"demand: {asked.reason}"
         if not asked.events:
-            self._let_in(champion, event=event, reason=reason)
-            plans = self._plans(0, champion=champion, event=event, what=_DEMAND)
+            self._let_in(champion, event_number=event_number, reason=reason)
+            plans = self._plans(0, champion=champion, event_number=event_number, what=_DEMAND)
         else:
-            span = min(asked.events, event, self.settings.retrain.history_max)
-            plans = (Plan(f"r{event}{_DEMAND}-{span}", tuple(self.lineage.last(span)), None, b""),)
-        return self._begin(plans, event=event, reason=reason, what=_DEMAND)
+            span = min(asked.events, event_number, self.settings.retrain.history_max)
+            plans = (Plan(f"r{event_number}{_DEMAND}-{span}", tuple(self.lineage.last(span)), None, b""),)
+        return self._begin(plans, event_number=event_number, reason=reason, what=_DEMAND)
 
     def ranges(self, events: int) -> tuple[LogRange, ...]:
         """The last so many learned events, as one range a partition."""
         return tuple(LogRange(partition=p, start=start, end=end) for p, start, end in merged(self.lineage.last(events)))
 
-    def _id(self, event: int, what: str = "") -> str:
-        return f"{self.settings.name}-{event}{what}"
+    def _id(self, event_number: int, what: str = "") -> str:
+        return f"{self.settings.name}-{event_number}{what}"
 
-    def _let_in(self, champion: Member, *, event: int, reason: str) -> None:
-        for member, why in self._at_once(champion, event=event):
+    def _let_in(self, champion: Member, *, event_number: int, reason: str) -> None:
+        for member, why in self._at_once(champion, event_number=event_number):
             self.shadows.enter(member, reason=f"{reason}; {why}")
 
-    def _begin(self, plans: tuple[Plan, ...], *, event: int, reason: str, what: str = "") -> Job | None:
+    def _begin(self, plans: tuple[Plan, ...], *, event_number: int, reason: str, what: str = "") -> Job | None:
         if not plans:
             return None
-        job = Job(id=self._id(event, what), event=event, reason=reason, seed=self.settings.seed, plans=plans)
+        job = Job(
+            id=self._id(event_number, what),
+            event_number=event_number,
+            reason=reason,
+            seed=self.settings.seed,
+            plans=plans,
+        )
         for plan in plans:
             self.lifecycle.move(plan.name, "recruiting", reason=reason)
         self.jobs.begin(job)
         return job
 
-    def _plans(self, window: int, *, champion: Member, event: int, what: str = "") -> tuple[Plan, ...]:
+    def _plans(self, window: int, *, champion: Member, event_number: int, what: str = "") -> tuple[Plan, ...]:
         """What is to be trained; two recruits that would be the same model are one."""
         plans: dict[tuple[Any, ...], Plan] = {}
         for number, recruit in enumerate(self.settings.retrain.recruits):
             if recruit.on in ("now", "former"):
                 continue
             events = max(window, recruit.events) if recruit.on == "detector-window" else recruit.events
-            span = min(events, event, self.settings.retrain.history_max)
+            span = min(events, event_number, self.settings.retrain.history_max)
             key = (span, recruit.on == "warm", str(recruit.model))
             if key in plans:
                 continue
             warm = self._bytes_of(champion) if recruit.on == "warm" else b""
             if warm is not None:
-                name = f"r{event}{what}-{recruit.on}-{span}{_other(recruit, number)}"
+                name = f"r{event_number}{what}-{recruit.on}-{span}{_other(recruit, number)}"
                 plans[key] = Plan(name, tuple(self.lineage.last(span)), recruit.model, warm)
         return tuple(plans.values())
 
@@ -117,16 +125,19 @@ class Recruits:
         except statetree.StateTreeError:
             return None
 
-    def _at_once(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
+    def _at_once(self, champion: Member, *, event_number: int) -> Iterator[tuple[Member, str]]:
         """Recruits that need no training."""
         for number, recruit in enumerate(self.settings.retrain.recruits):
-            name = f"r{event}-now{_other(recruit, number)}"
+            name = f"r{event_number}-now{_other(recruit, number)}"
             if recruit.on == "now" and name not in self.lifecycle.states:
                 model = self._fresh(recruit)
                 if model is not None:
-                    yield self._member(name, model, self._from_now(event), event=event), "fresh from now"
+                    yield (
+                        self._member(name, model, self._from_now(event_number), event_number=event_number),
+                        "fresh from now",
+                    )
             elif recruit.on == "former":
-                yield from self._former(champion, event=event)
+                yield from self._former(champion, event_number=event_number)
 
     def _fresh(self, recruit: Recruit) -> Any:
         """None if it cannot be made now: a factory, which made one at the start, may do as it likes."""
@@ -137,20 +148,20 @@ class Recruits:
                 raise
             return None
 
-    def _from_now(self, event: int) -> TrainedOn:
+    def _from_now(self, event_number: int) -> TrainedOn:
         """After the newest event that can be read again; there may be none."""
         newest = self.lineage.last(1)
         if not newest:
-            return TrainedOn(note=f"fresh after event {event}")
-        return fresh_after(newest[0].partition, newest[0].end - 1, number=event)
+            return TrainedOn(note=f"fresh after event {event_number}")
+        return fresh_after(newest[0].partition, newest[0].end - 1, event_number=event_number)
 
-    def _former(self, champion: Member, *, event: int) -> Iterator[tuple[Member, str]]:
+    def _former(self, champion: Member, *, event_number: int) -> Iterator[tuple[Member, str]]:
         """A copy of each former champion of which none is there."""
         for former in self.library:
             version, there = former.version, [champion, *self.shadows.members]
             if not any(version in (member.version, member.former) for member in there):
-                model, name = self.library.copy(former), f"r{event}-former-{version}"
-                member = self._member(name, model, former.trained_on, event=event, former=version)
+                model, name = self.library.copy(former), f"r{event_number}-former-{version}"
+                member = self._member(name, model, former.trained_on, event_number=event_number, former=version)
                 yield member, f"version {version} once more"
 
     def _member(
@@ -159,7 +170,7 @@ class Recruits:
         model: Any,
         trained_on: TrainedOn,
         *,
-        event: int,
+        event_number: int,
         trigger: int | None = None,
         former: int | None = None,
     ) -> Member:
@@ -170,8 +181,8 @@ class Recruits:
             lifecycle=self.lifecycle,
             task=self.task,
             trained_on=trained_on,
-            since=event,
-            cause=Cause("trigger", str(event if trigger is None else trigger)),
+            since=event_number,
+            cause=Cause("trigger", str(event_number if trigger is None else trigger)),
             former=former,
         )
 
@@ -185,25 +196,27 @@ class Recruits:
                 self.lifecycle.move(plan.name, "gone", reason="its job took too long", level="alert", noted=False)
         return notes
 
-    def admit(self, recruited: JobResult, *, event: int) -> list[str]:
+    def admit(self, result: JobResult, *, event_number: int) -> list[str]:
         """A job came back: its recruits learn the gap and enter the arena; or it failed. What there is to note."""
-        under_way = self.jobs.come_back(recruited.job_id)
+        under_way = self.jobs.come_back(result.job_id)
         if under_way is None:
             return []
         notes = []
-        models = recruited.models or (None,) * len(under_way.job.plans)
+        models = result.models or (None,) * len(under_way.job.plans)
         for plan, model in zip(under_way.job.plans, models, strict=True):
-            failure = recruited.failure_of(plan)
+            failure = result.failure_of(plan)
             if failure:
                 self.lifecycle.move(plan.name, "gone", reason=failure, level="alert", noted=False)
-                notes.append(f"job {recruited.job_id}{'' if recruited.failure else f', {plan.name}'}: {failure}")
+                notes.append(f"job {result.job_id}{'' if result.failure else f', {plan.name}'}: {failure}")
             else:
-                self._enter(plan, model, under_way, event=event)
+                self._enter(plan, model, under_way, event_number=event_number)
         return list(dict.fromkeys(notes))
 
-    def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay, *, event: int) -> None:
+    def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay, *, event_number: int) -> None:
         trained_on = under_way.trained_on(plan)
-        member = self._member(plan.name, model, trained_on, event=event, trigger=under_way.job.event)
+        member = self._member(
+            plan.name, model, trained_on, event_number=event_number, trigger=under_way.job.event_number
+        )
         try:
             for each in under_way.gap:
                 member.learn(each.x, each.y)

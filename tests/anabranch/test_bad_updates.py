@@ -126,7 +126,7 @@ def test_everything_bad_at_once_on_a_real_kafka(kafka: Any, topic_prefix: str) -
     for version in range(1, GOOD + 1):
         good = publisher.announce(version)
     for number, bad in enumerate(BAD.values()):
-        bad(publisher, good.model_copy(update={"event": number}))
+        bad(publisher, good.model_copy(update={"event_number": number}))
     begun_s = time.monotonic()
     with follow("m", kafka=publisher.kafka, topic=publisher.topic) as model:
         assert model.wait(timeout_s=60).version == GOOD

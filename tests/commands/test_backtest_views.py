@@ -108,7 +108,7 @@ def test_a_run_without_signals_or_shadows_can_be_drawn(tmp_path: Path, sea: Path
 
 
 def test_the_table_of_swaps_says_who_won_and_what_it_learned() -> None:
-    """A recruit that learned nothing before it entered began afresh; no gain is -0.0; triggers are told apart."""
+    """A recruit that learned nothing before it entered restarted; no gain is -0.0; triggers are told apart."""
     fresh = {"ranges": [{"partition": 0, "start": 5120, "end": 5120}], "events": 0, "note": "fresh"}
     row = {"offset": 5150, "version": 2, "kind": "swap", "arena_events": 30, "member": "r5120-now"}
     console = Console(width=80, record=True, file=io.StringIO())

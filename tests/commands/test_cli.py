@@ -159,6 +159,7 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "Alert",
         "DeadLetter",
         "Retrain",
+        "RetrainAnswer",
     }
     assert schemas["Event"]["required"] == ["id", "ts", "features"]
 
@@ -229,7 +230,7 @@ def test_numbers_that_make_no_sense_are_refused(words: tuple[str, ...]) -> None:
 def test_simulate_refuses_a_model_that_does_not_fit(tmp_path: Path) -> None:
     """As `check` does, before the first schedule."""
     text = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "linear_model.LinearRegression" }]\n'
-    done = anabranch("simulate", config_in(tmp_path, text), "--seeds", 1, "--hostile", 0, "--answers", 0)
+    done = anabranch("simulate", config_in(tmp_path, text), "--seeds", 1, "--records", 0, "--answers", 0)
     assert done.returncode == 2
     assert "classifier" in done.stderr
     assert "Traceback" not in done.stderr
@@ -239,7 +240,7 @@ def test_simulate_refuses_events_of_which_none_is_accepted(tmp_path: Path) -> No
     """That all is well with nothing says nothing."""
     config = config_in(tmp_path, f'name = "m"\ntask = "binary"\npositive = "yes"\n{MODEL}')
     data = stream_in(tmp_path, "a.jsonl", events=20)
-    done = anabranch("simulate", config, "--data", data, "--seeds", 1, "--hostile", 0, "--answers", 0)
+    done = anabranch("simulate", config, "--data", data, "--seeds", 1, "--records", 0, "--answers", 0)
     assert done.returncode == 2
     assert "label is a boolean, not a string" in done.stderr
 

@@ -40,7 +40,7 @@ def loop() -> LearningLoop:
 
 def report(event: int) -> ModelReport:
     some: dict[str, Any] = {"partition": 0, "offset": event, "event_ts": 0.0, "scores": {}, "members": ()}
-    return ModelReport(id=f"m-{event}", model="m", version=3, event=event, windowed={"accuracy": 0.9}, **some)
+    return ModelReport(id=f"m-{event}", model="m", version=3, event_number=event, windowed={"accuracy": 0.9}, **some)
 
 
 def test_the_closing_line_counts_what_was_not_learned(loop: LearningLoop) -> None:

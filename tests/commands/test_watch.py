@@ -20,7 +20,7 @@ PLACE: dict[str, Any] = {"partition": 0, "offset": 7}
 
 STEP = Transition(
     id="m-1", model="m", member="r5-now", before="recruiting", after="arena", reason="trained",
-    event=1200, event_ts=0.0, **PLACE,
+    event_number=1200, event_ts=0.0, **PLACE,
 )  # fmt: skip
 REFUSED = DeadLetter(
     id="m/events/0/7",
@@ -32,14 +32,14 @@ REFUSED = DeadLetter(
     **PLACE,
 )
 SIGNAL = DriftSignal(
-    id="m-s-1", model="m", detector="adwin", event=1199, statistic=0.3, threshold=0.1, change_point=1100,
+    id="m-s-1", model="m", detector="adwin", event_number=1199, statistic=0.3, threshold=0.1, change_point=1100,
     window_events=99, triggered=False, withheld="cooldown", **PLACE,
 )  # fmt: skip
 REPORT = ModelReport(
     id="m-r-1",
     model="m",
     version=2,
-    event=2000,
+    event_number=2000,
     event_ts=0.0,
     scores={},
     windowed={"accuracy": 0.5},
@@ -106,7 +106,7 @@ def test_watch_prints_one_topic_as_json(config: Path) -> None:
     ],
 )
 def test_a_message_is_a_line(message: Message, said: str) -> None:
-    """And what a hostile record says moves no cursor."""
+    """And what a malformed record says moves no cursor."""
     assert line(message).strip() == said
 
 

@@ -28,7 +28,7 @@ def sections_in(annotation: Any) -> set[type[BaseModel]]:
 
 
 def test_the_reference_is_that_of_the_settings() -> None:
-    """If this fails: `python -m commands.configuration` writes it anew."""
+    """If this fails: `python -m commands.configuration` writes it again."""
     document = configuration.DOCUMENT.read_text()
     assert configuration.BEGIN in document
     assert document == configuration.renewed(document)

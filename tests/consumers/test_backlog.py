@@ -220,7 +220,7 @@ def test_a_topic_that_was_made_anew_is_refused(project: Project) -> None:
     project.learn()
     project.make_anew()
     project.produce(sea(400, first=300))
-    with pytest.raises(CheckpointError, match=r"made anew.*partition 0 at 300.*--accept-loss"):
+    with pytest.raises(CheckpointError, match=r"recreated.*partition 0 at 300.*--accept-loss"):
         project.learn()
     owner = project.learn(how=StartOptions(accept_loss=True))
     assert (owner.lane.events, owner.positions) == (700, {Partition(project.events, 0): 400})

@@ -65,7 +65,7 @@ def test_another_topic_of_the_same_name_is_refused_even_when_it_is_longer(here: 
     """Its positions would be taken for the old one's; nothing is committed."""
     before = here.log.committed
     here.made_anew("two").append(300, 1000)
-    with pytest.raises(CheckpointError, match=r"was made anew.*id one \(partition 0 at 300\).*id two.*--accept-loss"):
+    with pytest.raises(CheckpointError, match=r"was recreated.*id one \(partition 0 at 300\).*id two.*--accept-loss"):
         here.learn()
     assert here.log.committed == before
 
@@ -79,7 +79,7 @@ def test_another_log_can_be_gone_on_with(here: Here) -> None:
         {Partition("events", 0): 100},
         100,
     )
-    assert "accepted loss: topic 'events' was made anew" in owner.lane.notes[0]
+    assert "accepted loss: topic 'events' was recreated" in owner.lane.notes[0]
     assert here.log.values("model-alerts")
     assert here.learn().losses == owner.losses
 

@@ -72,7 +72,7 @@ def test_shadows_beyond_the_budget_are_sampled_or_paused() -> None:
     told = {each.member: each for each in said if isinstance(each, Transition) and "budget" in each.reason}
     assert told["s1"].reason == "takes part in one of 8 events: the budget"
     assert (told["s2"].before, told["s2"].after) == ("arena", "paused")
-    assert told["s2"].event == 1001
+    assert told["s2"].event_number == 1001
 
 
 def test_a_paused_shadow_costs_nothing_and_a_sampled_one_an_eighth() -> None:

@@ -19,7 +19,7 @@ from support.command_line import environment
 from support.waiting import until
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:9", "log_level": 0}
-JOB = Job("m-9", event=9, reason="drift", seed=1, plans=(Plan("r9-last-9", (Run(0, 0, 9),)),))
+JOB = Job("m-9", event_number=9, reason="drift", seed=1, plans=(Plan("r9-last-9", (Run(0, 0, 9),)),))
 
 PARENT = """
 import sys, time
@@ -80,8 +80,8 @@ def test_a_killed_job_is_tried_again_and_then_told(folder: Path, capsys: pytest.
     until(lambda: not one.finished(0) and one.runs[0].attempt == 2)
     assert "retraining failed" in capsys.readouterr().out
     os.kill(one.runs[0].process.pid, signal.SIGKILL)
-    (recruited,) = until(lambda: one.finished(0))
-    assert recruited == JobResult("m-9", failure="retraining failed: killed (signal 9): out of memory?: no word, twice")
+    (result,) = until(lambda: one.finished(0))
+    assert result == JobResult("m-9", failure="retraining failed: killed (signal 9): out of memory?: no word, twice")
     assert list(folder.glob(f"{PREFIX}*")) == []
 
 
@@ -89,8 +89,8 @@ def test_a_job_that_takes_too_long_says_so(folder: Path) -> None:
     """A timeout is not taken for a lack of memory."""
     one = runner(job_timeout=0.001)
     one.submit(JOB)
-    (recruited,) = until(lambda: one.finished(0))
-    assert "it took longer than 0.001 s (retrain.job_timeout)" in recruited.failure
+    (result,) = until(lambda: one.finished(0))
+    assert "it took longer than 0.001 s (retrain.job_timeout)" in result.failure
 
 
 def test_a_job_that_was_given_up_is_ended(folder: Path) -> None:

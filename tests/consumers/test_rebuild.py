@@ -113,7 +113,7 @@ def test_only_the_model_that_has_caught_up_is_announced(learned: Learned) -> Non
     rebuilt = run(log, store, rebuild=True)
     (update,) = updates_in(log)[len(before) :]
     assert (update.kind, update.epoch, update.reason) == ("rebuild", 2, "rebuilt from the log")
-    assert (update.event, update.offset) == (2000, 1999)
+    assert (update.event_number, update.offset) == (2000, 1999)
     assert update.version == rebuilt.owner.lane.version > straight.owner.lane.version
     assert update.seq == before[-1].seq + 1
 
@@ -187,7 +187,7 @@ def test_a_rebuild_needs_no_blob(learned: Learned) -> None:
 
 def test_without_any_checkpoint_there_is_nothing_to_rebuild() -> None:
     """It would use version 1 once more without knowing."""
-    with pytest.raises(CheckpointError, match="no checkpoint of m to rebuild; `anabranch learn` begins anew"):
+    with pytest.raises(CheckpointError, match="no checkpoint of m to rebuild; `anabranch learn` starts one"):
         run(log_of(10), MemoryStore(), rebuild=True)
 
 

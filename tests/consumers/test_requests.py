@@ -69,7 +69,7 @@ def test_a_request_brings_recruits_and_is_answered() -> None:
     assert (answer.id, answer.request, answer.by, answer.reason) == ("m/r1", "r1", "ann", "new prices")
     assert answer.accepted
     assert sum(each.end - each.start for each in answer.window) == 100
-    assert [member.name for member in loop.owner.lane.shadows.members] == [f"r{answer.event}-demand-100"]
+    assert [member.name for member in loop.owner.lane.shadows.members] == [f"r{answer.event_number}-demand-100"]
 
 
 def test_a_request_is_answered_once() -> None:

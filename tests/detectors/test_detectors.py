@@ -120,7 +120,7 @@ def test_page_hinkley_looks_upwards_whatever_its_mode() -> None:
 def decide(trigger: Trigger, names: Iterable[str], event: int, *, now_s: float | None = None) -> Decision:
     """What a trigger makes of signals on an event."""
     fired = [Fired(name, Shift(1.0, 0.5, 10)) for name in names]
-    return trigger.decide(fired, event=event, place=(0, event), now_s=now_s)
+    return trigger.decide(fired, event_number=event, place=(0, event), now_s=now_s)
 
 
 def trigger_of(when: Any = "any", *, debounce_events: int = 100, **more: Any) -> Trigger:
@@ -192,7 +192,7 @@ def test_a_decision_names_all_signals_it_rests_on() -> None:
     """Also those that fired before, with where they did."""
     trigger = trigger_of("all")
     decide(trigger, "a", 10)
-    assert [(each.detector, each.event, each.offset) for each in decide(trigger, "b", 20).counted] == [
+    assert [(each.detector, each.event_number, each.offset) for each in decide(trigger, "b", 20).counted] == [
         ("a", 10, 10),
         ("b", 20, 20),
     ]
@@ -225,7 +225,7 @@ def seen(watch: Watch, losses: Iterable[float], *, after: int = 0) -> list[tuple
 def updated(watch: Watch, loss: float, n: int) -> Findings | None:
     """What a watch finds on an event whose label is true, and the champion's answer right if the loss is 0."""
     seen = AcceptedEvent(f"e{n}", {}, True, float(n), 0, n)
-    return watch.update(loss, event=n, seen=seen, answer=Prediction(loss == 0.0))
+    return watch.update(loss, event_number=n, seen=seen, answer=Prediction(loss == 0.0))
 
 
 def test_a_watch_reports_both_detectors_and_triggers_once() -> None:

@@ -94,9 +94,9 @@ def shown(watch: Watch, several: Iterable[Step]) -> list[tuple[int, Any]]:
     found = []
     for event, answer, loss in several:
         n = event.offset + 1
-        if watch.sees_events and (findings := watch.on_event(event, answer, number=n)) is not None:
+        if watch.sees_events and (findings := watch.on_event(event, answer, event_number=n)) is not None:
             found.append((n, findings))
-        if (findings := watch.update(loss, event=n, seen=event, answer=answer)) is not None:
+        if (findings := watch.update(loss, event_number=n, seen=event, answer=answer)) is not None:
             found.append((n, findings))
     return found
 

@@ -91,7 +91,9 @@ def test_data_drift_alone_recruits() -> None:
 def test_data_drift_needs_no_labels() -> None:
     """The same is signalled where labels have not come yet; there is nothing learned to retrain on before them."""
     said = learned(lane_of(detectors={"inputs": INPUTS}), moved_at(800, 1200, y=None))
-    assert [(each.kind, each.event, 800 <= each.offset <= 1050) for each in signals(said)] == [("input", 0, True)]
+    assert [(each.kind, each.event_number, 800 <= each.offset <= 1050) for each in signals(said)] == [
+        ("input", 0, True)
+    ]
 
 
 def test_an_event_brings_the_label_and_the_signal_of_its_own() -> None:
@@ -100,7 +102,10 @@ def test_an_event_brings_the_label_and_the_signal_of_its_own() -> None:
         detectors={"due": {"use": "schedule", "every_events": 100}, "full": {"use": "volume", "labels": 100}}
     )
     said = signals(learned(lane, moved_at(0, 100)))
-    assert [(each.kind, each.event, each.offset) for each in said] == [("volume", 100, 99), ("schedule", 100, 99)]
+    assert [(each.kind, each.event_number, each.offset) for each in said] == [
+        ("volume", 100, 99),
+        ("schedule", 100, 99),
+    ]
 
 
 def test_a_message_of_before_still_decodes() -> None:

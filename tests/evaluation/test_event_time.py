@@ -97,6 +97,6 @@ def test_calibrate_and_simulate_take_the_column_too(tmp_path: Path, hourly: Path
     config = tmp_path / "m.toml"
     config.write_text(CONFIG)
     words = ("--data", hourly, "--ts", "when")
-    done = anabranch("simulate", config, *words, "--seeds", "3", "--hostile", "0", "--answers", "0", "--events", "50")
+    done = anabranch("simulate", config, *words, "--seeds", "3", "--records", "0", "--answers", "0", "--events", "50")
     assert done.returncode == 0, done.stderr
     assert "too few" in anabranch("calibrate", config, *words).stderr  # 240 rows, all of them learned

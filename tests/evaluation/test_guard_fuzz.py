@@ -1,4 +1,4 @@
-"""Sieges of the guard: they find nothing in it, they find what is planted there, and each can be replayed."""
+"""GuardFuzz of the guard: they find nothing in it, they find what is planted there, and each can be replayed."""
 
 import json
 from typing import Any
@@ -9,18 +9,18 @@ from typer.testing import CliRunner
 from anabranch.events import AcceptedEvent, Record
 from commands.main import app
 from consumers.guard import Guard, Refused
-from evaluation.simulation import guard_fuzz as siege
-from evaluation.simulation.guard_fuzz import Sieges
+from evaluation.simulation import guard_fuzz
+from evaluation.simulation.guard_fuzz import GuardFuzz
 
-SIEGES_TO_FIND = 24
-"""Within so many sieges each planted bug is found."""
+RUNS_TO_FIND = 24
+"""Within so many runs each planted bug is found."""
 
-sound = siege.shipped()
+sound = guard_fuzz.shipped()
 
 
 def findings(guard: type[Guard]) -> list[str]:
-    """What the sieges say of a guard."""
-    results = Sieges(sound.settings, make=guard).some(range(SIEGES_TO_FIND))
+    """What the runs say of a guard."""
+    results = GuardFuzz(sound.settings, make=guard).some(range(RUNS_TO_FIND))
     return [each.finding for each in results if each.finding]
 
 
@@ -74,7 +74,7 @@ class Grudging(Guard):
     ],
 )
 def test_what_is_planted_in_the_guard_is_found(guard: type[Guard], finding: str) -> None:
-    """Hostile records that a weaker guard lets in, chokes on, or remembers."""
+    """Malformed records that a weaker guard lets in, chokes on, or remembers."""
     assert any(finding in each for each in findings(guard)), findings(guard)
 
 
@@ -83,19 +83,19 @@ def test_the_guard_holds() -> None:
     assert findings(Guard) == []
 
 
-def test_a_siege_that_fails_can_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_fails_can_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command that is printed shows the same record again."""
-    monkeypatch.setattr(siege, "shipped", lambda: Sieges(sound.settings, make=Lenient))
-    done = CliRunner().invoke(app, ["simulate", "--hostile", "20000", "--answers", "0", "--processes", "1"])
+    monkeypatch.setattr(guard_fuzz, "shipped", lambda: GuardFuzz(sound.settings, make=Lenient))
+    done = CliRunner().invoke(app, ["simulate", "--records", "20000", "--answers", "0", "--processes", "1"])
     *_, record, finding, replay = done.stdout.splitlines()
     again = CliRunner().invoke(app, replay.removeprefix("replay it: anabranch ").split())
     assert (done.exit_code, again.exit_code) == (1, 1)
     assert again.stdout.splitlines() == [record, finding]
 
 
-def test_the_sieges_are_a_part_of_simulate() -> None:
+def test_fuzzing_is_a_part_of_simulate() -> None:
     """With a line of their own, in front of the schedules."""
     done = CliRunner().invoke(
-        app, ["simulate", "--hostile", "3000", "--answers", "0", "--seeds", "1", "--processes", "1"]
+        app, ["simulate", "--records", "3000", "--answers", "0", "--seeds", "1", "--processes", "1"]
     )
-    assert done.stdout.startswith("3,000 hostile records before the guard, all well"), done.output
+    assert done.stdout.startswith("3,000 malformed records before the guard, all well"), done.output

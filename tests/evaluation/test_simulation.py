@@ -30,7 +30,7 @@ SEEDS_TO_FIND = 120
 
 def simulate(*words: str) -> Any:
     """The verb's schedules, in this process and on one core."""
-    return CliRunner().invoke(app, ["simulate", *words, "--processes", "1", "--hostile", "0", "--answers", "0"])
+    return CliRunner().invoke(app, ["simulate", *words, "--processes", "1", "--records", "0", "--answers", "0"])
 
 
 def first_failure(scenario: Scenario) -> Result:
@@ -65,7 +65,7 @@ def planted(loop: Any, **more: Any) -> Scenario:
 def test_many_schedules_on_all_cores_find_nothing() -> None:
     """P1 to P5: through crashes, takeovers and faults each event is learned once, each update announced once."""
     done = in_a_process("simulate", "--seeds", 100, "--answers", 6000)
-    assert "100,000 hostile records before the guard, all well" in done.stdout, done.stdout + done.stderr
+    assert "100,000 malformed records before the guard, all well" in done.stdout, done.stdout + done.stderr
     assert "100 schedules from seed 0 on, all well" in done.stdout, done.stdout + done.stderr
 
 
@@ -102,7 +102,7 @@ class LateStore:
 
 
 class StubbornSource:
-    """Joins anew when a commit is refused, and commits the same state under the new generation."""
+    """Joins again when a commit is refused, and commits the same state under the new generation."""
 
     def __init__(self, source: Any) -> None:
         self.source = source
@@ -268,8 +268,8 @@ def test_every_kind_of_store_is_sound(volume: Any) -> None:
 class SameEpochOwner(Owner):
     """Rebuilds under the epoch that was."""
 
-    def _begin_again(self, partitions: Sequence[int], entry: Any) -> Positions:
-        positions = super()._begin_again(partitions, entry)
+    def _rebuild(self, partitions: Sequence[int], entry: Any) -> Positions:
+        positions = super()._rebuild(partitions, entry)
         self.epoch -= 1
         return positions
 
@@ -286,8 +286,8 @@ class BackdatingOwner(Owner):
 class ForgetfulOwner(Owner):
     """Begins a rebuild behind the log's first record."""
 
-    def _begin_again(self, partitions: Sequence[int], entry: Any) -> Positions:
-        positions = super()._begin_again(partitions, entry)
+    def _rebuild(self, partitions: Sequence[int], entry: Any) -> Positions:
+        positions = super()._rebuild(partitions, entry)
         self.positions = {partition: position + 1 for partition, position in positions.items()}
         return self.positions
 
@@ -380,7 +380,7 @@ def test_a_configuration_meets_the_events_of_a_file(tmp_path: Path) -> None:
 
 def update(epoch: int, seq: int, *, reason: str = "") -> ModelUpdate:
     return ModelUpdate.model_construct(
-        model="m", version=seq, kind="swap", epoch=epoch, seq=seq, event=seq, reason=reason, artifact=ARTIFACT
+        model="m", version=seq, kind="swap", epoch=epoch, seq=seq, event_number=seq, reason=reason, artifact=ARTIFACT
     )
 
 

@@ -187,7 +187,7 @@ def factories(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 def test_a_factory_makes_the_model(factories: types.ModuleType) -> None:
-    """Called anew for each model."""
+    """Called again for each model."""
     vars(factories)["make"] = naive_bayes.GaussianNB
     one, other = (build(ModelSpec(factory="users_models:make"), seed=1) for _ in range(2))
     assert isinstance(one, naive_bayes.GaussianNB)

@@ -20,7 +20,6 @@ from config.loading import build
 from consumers.poison import Poison
 from detectors.watch import Watch
 from evaluation.simulation import model_fuzz
-from evaluation.simulation import model_fuzz as hostile_models
 from evaluation.simulation.model_fuzz import LABELS, NUMBERS, PROBABILITIES, Evil
 from learners.arena.members import Member
 from learners.emitted import Promotion
@@ -158,7 +157,7 @@ def lane_of(champion: base.Estimator | None = None, **more: Any) -> Lane:
     table: dict[str, Any] = {
         "name": "m",
         "task": "binary",
-        "model": {"factory": "unused:here", "trusted": [f"{__name__}:Says", *hostile_models.TRUSTED]},
+        "model": {"factory": "unused:here", "trusted": [f"{__name__}:Says", *model_fuzz.TRUSTED]},
         "scores": {"window": 100},
         "detectors": {},
         "publish": {"warm_up_events": 20, "refresh_events": 100, "report_events": 200},
@@ -290,7 +289,7 @@ class Scripted:
         return getattr(self.model, method)(x) if instead is None else instead()
 
 
-ANSWERS = st.lists(st.none() | st.sampled_from((*hostile_models.FAULTS, *NUMBERS, *PROBABILITIES)), max_size=60)
+ANSWERS = st.lists(st.none() | st.sampled_from((*model_fuzz.FAULTS, *NUMBERS, *PROBABILITIES)), max_size=60)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -313,7 +312,7 @@ def test_any_answers_in_any_order_end_nothing(name: str, first: list[Any], secon
     )
     lane = Lane(settings, make(), watch=Watch(settings))
     good, twin = make(), make()
-    for shadow, model in (("hostile", make()), ("good", good)):
+    for shadow, model in (("malformed", make()), ("good", good)):
         member = entrant(lane, shadow, model)
         lane.shadows.enter(member, reason="test")
     for member, script in ((lane.champion, first), (lane.shadows.members[0], second)):
@@ -324,7 +323,7 @@ def test_any_answers_in_any_order_end_nothing(name: str, first: list[Any], secon
         try:
             said = lane.on_event(event)
         except LearnError as error:
-            assert "hostile" in str(error)  # noqa: PT017  # most events raise nothing
+            assert "malformed" in str(error)  # noqa: PT017  # most events raise nothing
             continue  # the event is left out; who is asked first raised, so nobody has learned
         twin.learn_one(event.x, y)
         for each in said:
@@ -360,7 +359,7 @@ _TRUSTED = (f"{__name__}:Says",)
 
 @pytest.mark.parametrize("seed", range(9))
 def test_hostile_models_in_the_arena_end_nothing(seed: int) -> None:
-    """Each task, with a hostile champion, with one that never answers itself, with hostile shadows."""
+    """Each task, with a misbehaving champion, with one that never answers itself, with misbehaving shadows."""
     result = model_fuzz.shipped().some([seed])[0]
     assert result.finding == ""
     assert result.tried

@@ -148,10 +148,15 @@ def test_a_drift_gives_a_signal_and_a_job() -> None:
     signal, job = shown(lane, 10, c=False)
     assert isinstance(signal, DriftSignal)
     assert isinstance(job, Job)
-    assert (signal.detector, signal.offset, signal.event, signal.triggered) == ("up", job.event - 1, job.event, True)
+    assert (signal.detector, signal.offset, signal.event_number, signal.triggered) == (
+        "up",
+        job.event_number - 1,
+        job.event_number,
+        True,
+    )
     assert signal.change_point == 51
-    assert (job.id, job.reason) == (f"m-{job.event}", "drift: up")
-    assert [tuple(run) for run in job.plans[0].runs] == [(0, job.event - 10, job.event)]
+    assert (job.id, job.reason) == (f"m-{job.event_number}", "drift: up")
+    assert [tuple(run) for run in job.plans[0].runs] == [(0, job.event_number - 10, job.event_number)]
 
 
 def test_one_recruit_is_trained_for_each_distinct_range() -> None:
@@ -159,8 +164,8 @@ def test_one_recruit_is_trained_for_each_distinct_range() -> None:
     recruits = [{"on": "detector-window", "events": 20}, {"on": "last", "events": 20}, {"on": "last", "events": 9999}]
     job = job_of(lane_of(retrain={"recruits": recruits}))
     assert [plan.name for plan in job.plans] == [
-        f"r{job.event}-detector-window-20",
-        f"r{job.event}-last-{job.event}",
+        f"r{job.event_number}-detector-window-20",
+        f"r{job.event_number}-last-{job.event_number}",
     ]
 
 
@@ -174,7 +179,7 @@ def test_a_recruit_learns_the_gap_and_enters() -> None:
     (member,) = lane.shadows.members
     assert (model.learned, member.kind, member.name) == (7, "recruit", job.plans[0].name)
     assert member.trained_on.events == 17
-    assert member.trained_on.ranges == (LogRange(partition=0, start=job.event - 10, end=job.event + 7),)
+    assert member.trained_on.ranges == (LogRange(partition=0, start=job.event_number - 10, end=job.event_number + 7),)
     shown(lane, 3)
     assert (model.learned, member.contest.events) == (10, 3)
 
@@ -256,7 +261,7 @@ def test_a_better_shadow_becomes_champion() -> None:
     (recruit,) = lane.shadows.members
     at = lane.events + events_to_win(100.0)
     (swap,) = shown(lane, 40, c=False)
-    assert (swap.kind, swap.version, swap.event, swap.offset) == ("swap", 2, at, at - 1)
+    assert (swap.kind, swap.version, swap.event_number, swap.offset) == ("swap", 2, at, at - 1)
     assert (swap.displaced_version, swap.restores, swap.member) == (1, None, "r56-last-10")
     assert (swap.verdict.events, swap.verdict.gain) == (events_to_win(100.0), 1.0)
     assert swap.verdict.evidence >= 1.0
@@ -297,7 +302,7 @@ def test_the_displaced_champion_comes_back_if_it_is_better_after_all() -> None:
 def test_the_displaced_champion_leaves_after_its_probation() -> None:
     """After `probation_events` without a win; with none it never stays."""
     lane = contested(Reads("s"), arena={"probation_events": 30})
-    swapped_at = shown(lane, 20, c=False)[0].event
+    swapped_at = shown(lane, 20, c=False)[0].event_number
     shown(lane, swapped_at + 29 - lane.events)
     assert names(lane) == ["first"]
     shown(lane, 1)
@@ -461,6 +466,6 @@ def test_regression_signals_are_about_the_error_and_not_its_scale(outlier: float
         if n == 7000 and outlier is not None:
             y = outlier
         said = lane.on_event(AcceptedEvent(f"e{n}", dict(x), y, 1.6e9, 0, n))
-        fired += [each.event for each in said if isinstance(each, DriftSignal)]
+        fired += [each.event_number for each in said if isinstance(each, DriftSignal)]
     assert fired
     assert min(fired) > 8000

@@ -48,7 +48,7 @@ def lane_with(*recruits: dict[str, Any], count: int = 100, own: dict[str, Any] |
 
 def trigger(lane: Lane) -> Job | None:
     """What a trigger brings."""
-    return lane.recruits.trigger(FIRED, champion=lane.champion, event=lane.events)
+    return lane.recruits.trigger(FIRED, champion=lane.champion, event_number=lane.events)
 
 
 def test_one_that_is_fresh_from_now_enters_at_once() -> None:
@@ -186,11 +186,11 @@ def test_a_log_cut_below_one_recruits_range_costs_that_one_only() -> None:
     )
     job = trigger(lane)
     assert job is not None
-    recruited = outcome(job, Cut(40), lane.settings)
+    result = outcome(job, Cut(40), lane.settings)
     whole = outcome(job, Cut(0), lane.settings)
-    assert recruited.failures == {"r100-last-90": "partition 1: offsets 10 to 39 are gone"}
-    assert [digest_of(each) for each in recruited.models[1:]] == [digest_of(each) for each in whole.models[1:]]
-    steps = [step for step in lane.admit(recruited) if isinstance(step, Transition) and step.before == "recruiting"]
+    assert result.failures == {"r100-last-90": "partition 1: offsets 10 to 39 are gone"}
+    assert [digest_of(each) for each in result.models[1:]] == [digest_of(each) for each in whole.models[1:]]
+    steps = [step for step in lane.admit(result) if isinstance(step, Transition) and step.before == "recruiting"]
     assert [(step.member, step.after, step.level) for step in steps] == [
         ("r100-last-90", "gone", "alert"),
         ("r100-last-30", "arena", "info"),
@@ -204,8 +204,8 @@ def test_a_log_cut_below_all_of_them_is_the_jobs_failure() -> None:
     lane = lane_with({"on": "last", "events": 90}, {"on": "last", "events": 30}, own=PLAIN)
     job = trigger(lane)
     assert job is not None
-    recruited = outcome(job, Cut(99), lane.settings)
-    assert recruited.failure.startswith("partition 1: offsets 10 to 98 are gone; partition")
+    result = outcome(job, Cut(99), lane.settings)
+    assert result.failure.startswith("partition 1: offsets 10 to 98 are gone; partition")
 
 
 def test_a_model_that_raises_costs_its_own_plan_only() -> None:
@@ -214,9 +214,9 @@ def test_a_model_that_raises_costs_its_own_plan_only() -> None:
     lane = lane_with({"on": "last", "events": 30}, {"on": "last", "events": 30, "model": words}, own=PLAIN)
     job = trigger(lane)
     assert job is not None
-    recruited = outcome(job, Cut(0), lane.settings)
-    assert [each is None for each in recruited.models] == [False, True]
-    assert next(iter(recruited.failures.values())).startswith("training raised")
+    result = outcome(job, Cut(0), lane.settings)
+    assert [each is None for each in result.models] == [False, True]
+    assert next(iter(result.failures.values())).startswith("training raised")
 
 
 def digest_of(model: Any) -> str:

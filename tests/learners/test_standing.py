@@ -1,4 +1,4 @@
-"""Standing shadows: always there, begun afresh by their own rules, and champions like any other."""
+"""Standing shadows: always there, restarted by their own rules, and champions like any other."""
 
 import random
 from typing import Any
@@ -125,7 +125,7 @@ def test_one_is_begun_afresh_after_so_many_events() -> None:
     """In its place and under its name; its contest goes on."""
     lane = lane_with([{"use": "tree.HoeffdingTreeClassifier"}], standing=[{**BAYES, "restart_every": 100}])
     steps = [each for each in shown(lane, 350) if isinstance(each, Transition) and each.member == "bayes"]
-    assert [(each.after, each.event) for each in steps] == [
+    assert [(each.after, each.event_number) for each in steps] == [
         ("arena", 1),
         ("arena", 101),
         ("arena", 201),
@@ -145,10 +145,10 @@ def test_one_is_begun_afresh_on_its_own_alarm() -> None:
     for n in range(1200):
         each = numbers(n, rng)
         said += lane.on_event(each._replace(y=each.y if n < 800 else not each.y))
-    afresh = [each for each in said if isinstance(each, Transition) and "its own error has risen" in each.reason]
-    assert afresh
-    assert {each.member for each in afresh} == {"bayes"}
-    assert 800 < afresh[0].event < 900
+    renewed = [each for each in said if isinstance(each, Transition) and "its own error has risen" in each.reason]
+    assert renewed
+    assert {each.member for each in renewed} == {"bayes"}
+    assert 800 < renewed[0].event_number < 900
 
 
 def test_a_champion_whose_place_is_begun_afresh_serves_on() -> None:

@@ -81,10 +81,10 @@ class Driver:
         if late is not None and late.offset % 3 == 0:
             self.said += self.lane.on_label(late.id, late.y)
         for under_way in list(self.lane.jobs.under_way.values()):
-            if self.lane.events >= under_way.job.event + self.admit_after:
-                self.lane.admit(self.recruited(under_way.job))
+            if self.lane.events >= under_way.job.event_number + self.admit_after:
+                self.lane.admit(self.result(under_way.job))
 
-    def recruited(self, job: Job) -> JobResult:
+    def result(self, job: Job) -> JobResult:
         """The models that a job gives: the same whenever it is carried out."""
         longest = max((plan.runs for plan in job.plans), key=lambda runs: sum(run.end - run.start for run in runs))
         events = [self.log[run.partition, n] for run in longest for n in range(run.start, run.end)]

@@ -13,7 +13,8 @@ from consumers.timing import SystemClock
 from learners.emitted import Promotion
 
 UPDATE = ModelUpdate(
-    model="m", version=1, kind="first", epoch=1, seq=1, event=1, partition=0, offset=0, event_ts=0, announced_ts=0,
+    model="m", version=1, kind="first", epoch=1, seq=1, event_number=1, partition=0, offset=0,
+    event_ts=0, announced_ts=0,
     reason="", member="first", river="", python="", numpy="",
     artifact=ArtifactPointer(
         topic="a", partition=0, first_offset=0, last_offset=0, chunks=1, sha256="a", size_bytes=1
@@ -40,7 +41,8 @@ class Publisher:
         for label in [True] * version + [False]:
             model.learn_one({}, label)
         promotion = Promotion(
-            kind="refresh", version=version, event=version, partition=0, offset=version, event_ts=0.0, member="first",
+            kind="refresh", version=version, event_number=version, partition=0, offset=version,
+            event_ts=0.0, member="first",
             model=model, trained_on=TrainedOn(), reason="test", scores={}, canary=({"a": 1.0},),
         )  # fmt: skip
         update = self.announcer.prepare(promotion, epoch=1, seq=version, features=["a"])

@@ -4,7 +4,7 @@ Each case is a stream, a configuration and `golden/CASE.jsonl`: all that the run
 published models answer. Numbers must be the same to the last digit; where the only difference is far behind it
 (another processor's logarithm), the run is accepted too.
 
-A change that is meant to change what is said writes the files anew, and its diff shows what: `make golden`.
+A change that is meant to change what is said writes the files again, and its diff shows what: `make golden`.
 """
 
 import math
@@ -334,7 +334,7 @@ def test_golden_runs_hold_what_they_are_for() -> None:
 
 
 def main(names: list[str]) -> None:
-    """Write the files anew."""
+    """Write the files again."""
     GOLDEN.mkdir(exist_ok=True)
     for name in names or CASES:
         lines = [orjson.dumps(normal(line), option=orjson.OPT_SORT_KEYS) for line in said(CASES[name])]

@@ -143,7 +143,7 @@ def test_a_signal_ends_the_learner_after_a_checkpoint(number: signal.Signals, co
     settings = wiring.settings_at(config)
     announced = kafka_updates.all_updates(settings.kafka, topic=settings.topics.name("updates"), model=settings.name)
     assert state["events"] == state["accepted"] == sum(next(iter(state["positions"].values())).values()) >= 1000
-    assert announced[-1].event == 200
+    assert announced[-1].event_number == 200
     assert (announced[-1].version, announced[-1].seq) == (state["version"], state["seq"])
 
 

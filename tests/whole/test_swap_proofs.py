@@ -67,8 +67,8 @@ class Plants(InlineRunner):
     def submit(self, job: Job) -> None:
         """Train the planted ones."""
         super().submit(job)
-        at, recruited = self.waiting.pop()
-        self.waiting.append((at, JobResult(recruited.job_id, tuple(self.planted() for _ in recruited.models))))
+        at, result = self.waiting.pop()
+        self.waiting.append((at, JobResult(result.job_id, tuple(self.planted() for _ in result.models))))
 
 
 def stream(events: int, *, change: int, rng: random.Random) -> Iterator[bytes]:
@@ -161,10 +161,10 @@ def test_a_champion_that_turns_bad_is_rolled_back(broker: Any) -> None:
         retrain={"recruits": [{"on": "last", "events": 500}], "library_max": 0}, arena={"probation_events": 3000}
     )
     said = run(stream(9000, change=5000, rng=random.Random(1)), settings, planted=Spoiled, kafka=broker)
-    swap, rollback = [each for each in updates(said) if each.event > 5000][:2]
+    swap, rollback = [each for each in updates(said) if each.event_number > 5000][:2]
     assert (swap.kind, rollback.kind) == ("swap", "rollback")
     assert rollback.restores == swap.displaced_version
-    assert 6000 < rollback.event < 6400
+    assert 6000 < rollback.event_number < 6400
 
 
 def coin_flips(seed: int, events: int, *, false_swap_every: float) -> int:
