@@ -24,6 +24,7 @@ class Artifact(NamedTuple):
 def pack(
     model: Any,
     *,
+    state: bytes = b"",
     task: str,
     positive: str | None,
     features: Iterable[str],
@@ -32,12 +33,16 @@ def pack(
 ) -> bytes:
     """The model as bytes.
 
+    Args:
+        state: the model's own bytes (`statetree.encode`), if they are known already.
+
     Raises:
         StateTreeError: the model holds something that cannot be restored faithfully.
     """
     kept = [dict(x) for x in canary]
     rows = list(zip(kept, predictions(model, kept), strict=True))
-    table = {"model": model, "task": task, "positive": positive, "features": sorted(features), "canary": rows}
+    state = state or statetree.encode(model, trusted=trusted)
+    table = {"model": state, "task": task, "positive": positive, "features": sorted(features), "canary": rows}
     return statetree.encode(table, trusted=trusted)
 
 
@@ -52,6 +57,8 @@ def unpack(data: bytes, *, sha256: str, trusted: tuple[str, ...] = ()) -> Artifa
     if found != sha256:
         raise ArtifactError(f"its sha256 is {found[:12]}…, announced was {sha256[:12]}…")
     table = statetree.decode(data, trusted=trusted)
+    if isinstance(table["model"], bytes):  # before, the model lay in the table as it is
+        table["model"] = statetree.decode(table["model"], trusted=trusted)
     for n, (x, expected) in enumerate(table["canary"]):
         got = predict(table["model"], x)
         if any(each != each for each in (*_numbers(got), *_numbers(expected))):  # noqa: PLR0124  # NaN is not itself

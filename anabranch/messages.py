@@ -163,6 +163,9 @@ class ModelUpdate(Message):
     displaced_version: int | None = None
     restores: int | None = Field(default=None, description="a rollback: the version that is better after all")
     trained_on: TrainedOn = TrainedOn()
+    lost: float | None = Field(
+        default=None, description="what followers of the version before lost against the live champion, in mean loss"
+    )
     verdict: Verdict | None = None
     constraints: dict[str, float] = Field(default_factory=dict, description="measured values that passed")
     scores: dict[str, float] = Field(default_factory=dict, description="the served scores so far")
@@ -190,6 +193,18 @@ class CheckpointPause(Message):
     largest: float
 
 
+class PublishedReport(Message):
+    """What followers have, beside the live champion."""
+
+    version: int
+    events: int = Field(description="accepted events since it was announced")
+    age_s: float = Field(description="event time since then, in seconds")
+    lost: float | None = Field(
+        description="its mean loss less the live champion's, lately; null: not compared (`publish.refresh_level = 0`)"
+    )
+    evidence: float = Field(description="that it loses, as a share of what an announcement needs")
+
+
 class ModelReport(Message):
     """How the learner does, every so many events."""
 
@@ -204,6 +219,7 @@ class ModelReport(Message):
     scores: dict[str, float]
     windowed: dict[str, float]
     members: tuple[MemberReport, ...]
+    published: PublishedReport | None = Field(default=None, description="null: nothing is announced yet")
     pending: int = 0
     jobs: int = 0
     checkpoint_pause_s: CheckpointPause | None = Field(default=None, description="null: no checkpoint since")

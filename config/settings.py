@@ -289,7 +289,19 @@ class Publish(Section):
     """When the champion is announced besides at swaps."""
 
     warm_up_events: int = Field(200, ge=1, description="accepted events before the first champion is announced")
-    refresh_events: int = Field(10_000, ge=0, description="announce what it has learned since; 0 = never")
+    refresh_level: float = Field(
+        100.0,
+        ge=0,
+        description="evidence that followers lose by their copy at which it is announced again; 0 = not asked",
+    )
+    refresh_gap: int | None = Field(
+        None, ge=0, description="accepted events between two such announcements; None = 0, and 50 above 100 kB"
+    )
+    refresh_events: int = Field(10_000, ge=0, description="announce at the latest after so many; 0 = never")
+    refresh_interval: float = Field(0.0, ge=0, description="and after so many seconds of event time; 0 = never")
+    blocks: int = Field(
+        0, ge=0, description="learn and announce so many events at a time; between, members are as they were announced"
+    )
     report_events: int = Field(2_000, ge=1, description="accepted events between two reports")
     versions_kept: int = Field(100, ge=2, description="whose bytes stay on the artifacts' topic")
     canary_rows: int = Field(

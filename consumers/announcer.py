@@ -32,6 +32,7 @@ class Announcer:
         """Publish the bytes of the promoted model and wait; the update to announce once the checkpoint is safe."""
         data = artifact.pack(
             promotion.model,
+            state=promotion.data,
             task=self.settings.task,
             positive=self.settings.positive,
             features=features,
@@ -55,6 +56,7 @@ class Announcer:
             displaced_version=promotion.displaced_version,
             restores=promotion.restores,
             trained_on=promotion.trained_on,
+            lost=promotion.lost,
             verdict=promotion.verdict,
             constraints=promotion.constraints,
             scores=promotion.scores,

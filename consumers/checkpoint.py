@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -16,7 +16,7 @@ from consumers.belonging import refuse_other_scope, refuse_other_settings
 from consumers.layouts import migrated
 from consumers.ports import Committed, Positions, Store
 from detectors.watch import Watch
-from learners.lane import Lane
+from learners.lane import Lane, refers_to
 
 log = structlog.get_logger()
 
@@ -32,6 +32,7 @@ class CheckpointRef:
         seq: of the last update.
         version: of the last announced model.
         partitions: how many the log had when the model began.
+        refs: other blobs that its state or its parent's refers to.
         number: of the checkpoint, from 1.
     """
 
@@ -42,6 +43,7 @@ class CheckpointRef:
     version: int
     scope: Scope
     partitions: int
+    refs: tuple[str, ...]
     number: int
 
     def as_metadata(self) -> str:
@@ -55,8 +57,9 @@ class CheckpointRef:
     @classmethod
     def read(cls, entry: Mapping[str, Any], *, scope: Scope) -> "CheckpointRef":
         """Of metadata or of a manifest's entry. Those that do not say a scope or partitions are of `scope`, and old."""
-        known = {"scope": scope, "partitions": 0, **entry}
-        return cls(**{each.name: known[each.name] for each in fields(cls)} | {"scope": Scope(known["scope"])})
+        known = {"scope": scope, "partitions": 0, "refs": (), **entry}
+        typed = {"scope": Scope(known["scope"]), "refs": tuple(known["refs"])}
+        return cls(**{each.name: known[each.name] for each in fields(cls)} | typed)
 
 
 def nested(positions: Positions) -> dict[str, dict[str, int]]:
@@ -97,16 +100,34 @@ def newest(committed: Committed | None, store: Store, *, scope: Scope = GLOBAL) 
     return None
 
 
-def state_of(
-    settings: Settings, store: Store, *, sha: str, parent: str = "", scope: Scope = GLOBAL
-) -> tuple[dict[str, Any], str]:
-    """The state in a blob, or in its parent when the blob is missing or torn; and which of them it is.
+class Contents(NamedTuple):
+    """What a checkpoint keeps: its state, the blobs that the state refers to, and which checkpoint it is."""
+
+    state: dict[str, Any]
+    blobs: dict[str, bytes]
+    sha: str
+
+
+def contents_of(settings: Settings, store: Store, *, sha: str, parent: str = "", scope: Scope = GLOBAL) -> Contents:
+    """The state in a blob, or in its parent when the blob, or one that it refers to, is missing or torn.
 
     Raises:
         CheckpointError: neither can be read, or they were written by something that this program is not.
         ConfigError: they were written under settings that make them of no use under these.
     """
-    data, sha = _blob(store, sha=sha, parent=parent)
+    try:
+        state = _state(settings, store.get(sha), sha=sha, scope=scope)
+        return Contents(state, {each: store.get(each) for each in refers_to(state["lane"])}, sha)
+    except (CheckpointMissing, CheckpointCorrupt) as error:
+        if not parent:
+            raise CheckpointError(
+                f"{error}; bring it back, or learn the log again: `anabranch rebuild CONFIG`"
+            ) from error
+        log.warning("checkpoint unreadable, taking its parent", error=str(error))
+        return contents_of(settings, store, sha=parent, scope=scope)
+
+
+def _state(settings: Settings, data: bytes, *, sha: str, scope: Scope) -> dict[str, Any]:
     try:
         state: dict[str, Any] = statetree.decode(data, trusted=settings.model.trusted)
     except statetree.VersionMismatch as error:
@@ -123,19 +144,7 @@ def state_of(
     except CheckpointError as error:
         raise CheckpointError(f"checkpoint {sha[:12]}: {error}") from error
     refuse_other_settings(state, settings)
-    return state, sha
-
-
-def _blob(store: Store, *, sha: str, parent: str) -> tuple[bytes, str]:
-    try:
-        return store.get(sha), sha
-    except (CheckpointMissing, CheckpointCorrupt) as error:
-        if not parent:
-            raise CheckpointError(
-                f"{error}; bring it back, or learn the log again: `anabranch rebuild CONFIG`"
-            ) from error
-        log.warning("checkpoint unreadable, taking its parent", error=str(error))
-        return _blob(store, sha=parent, parent="")
+    return state
 
 
 def rebuilt_from(positions: Mapping[int, int]) -> str:
@@ -173,8 +182,8 @@ def inspect(
             f"no checkpoint of {settings.name} in {settings.checkpoint.store!r}; `anabranch learn` writes the first"
         )
     refuse_other_scope(newest_one.scope, scope, name=settings.name)
-    state, sha = state_of(settings, store, sha=newest_one.sha, parent=newest_one.parent, scope=scope)
-    lane = Lane.restored(settings, state["lane"], watch=Watch(settings), scope=scope)
+    state, blobs, sha = contents_of(settings, store, sha=newest_one.sha, parent=newest_one.parent, scope=scope)
+    lane = Lane.restored(settings, state["lane"], blobs=blobs, watch=Watch(settings), scope=scope)
     accepted, refused, duplicates, *_ = state["guard"]["counts"]
     return {
         "model": settings.name,
@@ -192,7 +201,14 @@ def inspect(
         "rebuilding": state["rebuilding"],
         "losses": state["losses"],
         "version": lane.version,
+        "published": _published(lane),
         "scores": lane.scores.values(),
         "shadows": [member.name for member in lane.shadows.members],
         "state_hash": statetree.digest(lane.learning_state(), trusted=settings.model.trusted),
     }
+
+
+def _published(lane: Lane) -> dict[str, Any] | None:
+    """How far followers were behind when the checkpoint was written."""
+    report = None if lane.newest is None else lane.published.report(lane.newest, lane.events)
+    return None if report is None else report.model_dump()

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from anabranch.errors import CheckpointError
+from learners.arena.evidence import Contest
 
 State = dict[str, Any]
 
-LAYOUT = 3
-"""Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each member.
+LAYOUT = 4
+"""Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
+member; 4 knows the copy that followers have.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -32,7 +34,7 @@ def migrated(state: State, *, topic: str) -> State:
             f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
             "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
         )
-    steps: tuple[Callable[[State, str], State], ...] = (_second, _third)
+    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth)
     for step in steps[layout - 1 :]:
         state = step(state, topic)
     return {**state, "layout": LAYOUT}
@@ -108,3 +110,22 @@ def _was_noted(step: tuple[Any, ...]) -> bool:
     if before == "recruiting":
         return str(reason).startswith("disqualified")
     return after == "gone" or level == "alert" or str(reason).startswith("held back")
+
+
+def _fourth(state: State, _topic: str) -> State:
+    """What followers have is compared with the live champion; of a copy that is not known, nothing can be said."""
+    lane = state["lane"]
+    newest = lane["newest"]
+    published = {
+        "version": lane["champion"]["version"],
+        "sha256": "",
+        "at": (lane["events"], 0.0 if newest is None else newest[3]),
+        "lost": (0.0, 0),
+        "contest": Contest().state(),
+        "enough": False,
+    }
+    members = {
+        "champion": {**lane["champion"], "entered": lane["champion"]["since"]},
+        "shadows": [{**member, "entered": member["since"]} for member in lane["shadows"]],
+    }
+    return {**state, "lane": {**lane, **members, "published": published, "block": []}}

@@ -30,7 +30,7 @@ from config.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
 from consumers.budget import ComputeBudget
-from consumers.checkpoint import CheckpointRef, nested, newest, positions_of, rebuilt_from, state_of
+from consumers.checkpoint import CheckpointRef, contents_of, nested, newest, positions_of, rebuilt_from
 from consumers.guard import Guard, Repeated
 from consumers.guard.labels import answer_of
 from consumers.intake import Intake, Outcome, Read
@@ -137,6 +137,8 @@ class Owner:
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
         self.positions: Positions = {}
         self.outbox: list[ModelUpdate] = []
+        self.refs: tuple[str, ...] = ()
+        """The blobs that the last checkpoint refers to, which lie in the store."""
         self.epoch, self.seq, self.number, self.sha = FIRST_EPOCH, 0, 0, ""
         self.rebuilding = ""
         """Why, until the rebuilt model has caught up: so long nothing is announced."""
@@ -264,7 +266,7 @@ class Owner:
             partitions: gained just now, so that the log may be another, or hold less; none: it is what it was.
             accept_loss: then go on all the same.
         """
-        state, self.sha = state_of(self.settings, self.store, sha=sha, parent=parent, scope=self.scope)
+        state, blobs, self.sha = contents_of(self.settings, self.store, sha=sha, parent=parent, scope=self.scope)
         self.positions = positions_of(state["positions"])
         found = self._place(state, partitions, accept_loss=accept_loss) if partitions else None
         if found is not None:
@@ -288,8 +290,14 @@ class Owner:
         self.guard.restore(state["guard"])
         self.intake.restore(state["intake"])
         self.lane = Lane.restored(
-            self.settings, state["lane"], watch=Watch(self.settings), scope=self.scope, observer=self.observer
+            self.settings,
+            state["lane"],
+            blobs=blobs,
+            watch=Watch(self.settings),
+            scope=self.scope,
+            observer=self.observer,
         )
+        self.refs = tuple(blobs)
         self._accept(found or Place({}))
         self.runner.reset([each.job for each in self.lane.jobs.under_way.values()])
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
@@ -573,17 +581,26 @@ class Owner:
         blob = self._encoded(parent)
         sha = digest(blob)
         self.timing.lap("encode_s")
+        refs = self._put_refs()
         self.store.put(sha, blob)
         self.timing.lap("store_s")
-        reference = self._reference(sha, parent)
+        reference = self._reference(sha, parent, refs=tuple(dict.fromkeys((*refs, *self.refs))))
         self.ports.source.commit(self.positions, reference.as_metadata())
         self.timing.lap("commit_s")
-        self.sha, self.unwritten, self.written = sha, False, self.written + 1
+        self.sha, self.refs, self.unwritten, self.written = sha, refs, False, self.written + 1
         self.store.record(reference.as_entry(self.positions))
         self._publish_outbox()
         self.timing.lap("announce_s")
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
         log.debug("checkpoint", scope=self.scope, number=self.number, size_bytes=len(blob), **self.timing.end())
+
+    def _put_refs(self) -> tuple[str, ...]:
+        """What the state refers to, durable before the state is; most of it lies there since an earlier checkpoint."""
+        blobs = self.lane.blobs
+        for sha, data in blobs.items():
+            if sha not in self.refs:
+                self.store.put(sha, data)
+        return tuple(blobs)
 
     def _encoded(self, parent: str) -> bytes:
         """The state as bytes. A shadow whose state cannot be kept leaves; a champion's freezes learning."""
@@ -601,7 +618,7 @@ class Owner:
                 "`anabranch rebuild CONFIG` learn the log again with it"
             ) from error
 
-    def _reference(self, sha: str, parent: str) -> CheckpointRef:
+    def _reference(self, sha: str, parent: str, *, refs: tuple[str, ...]) -> CheckpointRef:
         return CheckpointRef(
             sha=sha,
             parent=parent,
@@ -610,6 +627,7 @@ class Owner:
             version=self.lane.version,
             scope=self.scope,
             partitions=self.partitions,
+            refs=refs,
             number=self.number,
         )
 

@@ -2,14 +2,14 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from river import base
 
 from anabranch.errors import LogTruncated
-from anabranch.events import Partition, Record
+from anabranch.events import AcceptedEvent, Partition, Prediction, Record
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
 from config.settings import Settings
 from consumers.guard import own_time_s
@@ -18,7 +18,9 @@ from consumers.loop import LearningLoop
 from consumers.owner import Ports
 from consumers.ports import Clock, Origin, Owners, Positions, Sent
 from consumers.stores import MemoryStore
-from learners.lane import Observer
+from learners.lane import Lane, Observer
+from learners.publication import copied
+from learners.scores import Scores, metrics_of
 
 # ── A file as a log of one partition: the offset is the record's place in the file ──────────────────────────────────
 
@@ -186,8 +188,19 @@ class Backtest:
             runners=lambda scope: InlineRunner(settings, reader=source),
             clock=clock,
         )
-        self.loop = LearningLoop(settings, first=first, ports=ports, listener=self._hear, observer=observer)
+        self.observer = observer
+        self.followers = Scores(metrics_of(settings), window=settings.scores.window)
+        """Of what followers would have answered, by the copy that was announced last."""
+        self.loop = LearningLoop(settings, first=first, ports=ports, listener=self._hear, observer=self._observe)
         self.seconds = 0.0
+
+    def _observe(self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
+        # In blocks there is no copy beside the champion: it is its own.
+        copy = served if lane.settings.publish.blocks and lane.published.version is not None else copied(answers)
+        if copy is not None:
+            self.followers.update(event.y, copy)
+        if self.observer is not None:
+            self.observer(event, served, answers, lane)
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, DriftSignal | ModelUpdate):
@@ -213,6 +226,11 @@ class Backtest:
             "model": lane.settings.name,
             "events": lane.events,
             "scores": lane.scores.values(),
+            "followers": {
+                "scores": self.followers.values(),
+                "announced": len(updates),
+                "bytes": sum(each.artifact.size_bytes for each in updates),
+            },
             "signals": [_signal(said) for said in signals],
             "swaps": [_swap(said) for said in updates if said.kind in ("swap", "rollback")],
             "dead_letters": guard.refused,

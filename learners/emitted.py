@@ -8,7 +8,10 @@ from learners.retraining import Job
 
 
 class Promotion(NamedTuple):
-    """The champion as it is to be announced. `model` is the live object: encode it before the next event."""
+    """The champion as it is to be announced.
+
+    `data` are its bytes; `model` is the live object, which is as its bytes until the next event.
+    """
 
     kind: UpdateKind
     version: int
@@ -18,6 +21,7 @@ class Promotion(NamedTuple):
     event_ts: float
     member: str
     model: Any
+    data: bytes
     trained_on: TrainedOn
     reason: str
     scores: dict[str, float]
@@ -26,6 +30,7 @@ class Promotion(NamedTuple):
     constraints: dict[str, float] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
     displaced_version: int | None = None
     restores: int | None = None
+    lost: float | None = None
 
 
 class Emitted:

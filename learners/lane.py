@@ -6,7 +6,7 @@ It reads no clock, no network and no random source: the same records in the same
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from river import base
 
@@ -27,6 +27,7 @@ from learners.emitted import NOTHING, Emitted, Promotion
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
 from learners.pending import Pending
+from learners.publication import Published
 from learners.reports import Reports
 from learners.retraining import JobResult
 from learners.retraining.lineage import placeless
@@ -93,6 +94,14 @@ class Observer(Protocol):
         """
 
 
+class Delayed(NamedTuple):
+    """A labelled event that is learned later, its number, and who was asked."""
+
+    event: AcceptedEvent
+    event_number: int
+    asked: tuple[str, ...]
+
+
 class Lane:
     """One model's fold over its records.
 
@@ -130,7 +139,15 @@ class Lane:
         self.standing = StandingPlaces(settings, task=self.task)
         first = self._first(champion, trained_on or TrainedOn())
         library = Library(library_max=settings.retrain.library_max, trusted=settings.model.trusted)
-        self.succession = Succession(settings, first, shadows=self.shadows, library=library, lifecycle=self.lifecycle)
+        self.published = Published(settings, task=self.task)
+        self.succession = Succession(
+            settings,
+            first,
+            shadows=self.shadows,
+            library=library,
+            lifecycle=self.lifecycle,
+            published=self.published,
+        )
         self.recruits = Recruits(
             settings, task=self.task, shadows=self.shadows, library=library, lifecycle=self.lifecycle
         )
@@ -144,6 +161,8 @@ class Lane:
         self.lineage = self.recruits.lineage
         self.jobs = self.recruits.jobs
         self.pending = Pending(pending_max=settings.pending_max)
+        self.block: list[Delayed] = []
+        """With `publish.blocks`: what is to be learned at the next announcement."""
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
         self.newest: AcceptedEvent | None = None
         self.events = 0
@@ -152,6 +171,7 @@ class Lane:
         self._is_regression = self.task.kind == "regression"
         self._is_multiclass = self.task.kind == "multiclass"
         self._window = settings.scores.window
+        self._blocks = settings.publish.blocks
         self._report_events = settings.publish.report_events
         self.notes: list[str] = []
 
@@ -202,6 +222,8 @@ class Lane:
                 raise
             raise _choked(event, error, learned=self.events) from error
         answers = {champion.name: answer}
+        if self.published.is_asked:
+            answers[self.published.key] = self.published.predict(event.x)
         if self.shadows.members:
             self.arena.predict(event, answers, event_number=self.events, timed=self.timed)
         alert = self._unusable(event, answer) if answer.unusable else None
@@ -345,16 +367,20 @@ class Lane:
             champion.note_loss(loss, window=self._window)
             if champion.groups is not None:
                 self.constraints.note(champion, event.x, event.y, own)
-        try:
-            champion.learn(event.x, event.y) if self.timed is None else self.timed.learn(champion, event.x, event.y)
-        except BaseException as error:
-            if not is_fault(error):
-                raise
-            raise _choked(event, error, learned=self.events - 1) from error
+            # None if another version was announced since: its contest is over.
+            copied = answers.get(self.published.key)
+            if copied is not None:
+                self.published.judge(loss, event.y, copied)
+        # In blocks members stay as they were announced; before there is anything to be equal to, they learn at once.
+        learns = not self._blocks or self.published.version is None
+        if learns:
+            self._teach(champion, event, self.events, timed=self.timed)
+        else:
+            self.block.append(Delayed(event, self.events, tuple(answers)))
         self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
-            self.arena.judge(event, loss, answers, timed=self.timed)
+            self.arena.judge(event, loss, answers, timed=self.timed, learns=learns)
         if self.standing.any:
             self.arena.tend(event, answers, champion=champion, event_number=self.events)
         if self._is_regression and self.task.judged(event.y, served):
@@ -367,6 +393,23 @@ class Lane:
             self.observer(event, served, answers, self)
         return emitted
 
+    def _teach(self, champion: Member, event: AcceptedEvent, event_number: int, *, timed: Timed | None) -> None:
+        try:
+            champion.learn(event.x, event.y) if timed is None else timed.learn(champion, event.x, event.y)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            raise _choked(event, error, learned=event_number - 1) from error
+
+    def _learn_block(self) -> None:
+        """Every member learns what it was asked since the last announcement, in the order of the labels."""
+        block, self.block = self.block, []
+        champion = self.succession.champion
+        for event, number, asked in block:
+            if number > champion.entered:
+                self._teach(champion, event, number, timed=None)
+            self.arena.catch_up(event, number, asked=asked)
+
     def _conclude(self, event: AcceptedEvent, loss: float | None, own: Prediction | None) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
@@ -375,7 +418,9 @@ class Lane:
         promotion = self._contest(event) if self.arena.ahead else None
         if number >= self.shadows.due or number >= succession.due:
             succession.times_up(number)
-        if promotion is None and succession.publication_due(number):
+        if self.block and number >= self.published.latest:
+            self._learn_block()
+        if promotion is None and succession.publication_due(event, number):
             promotion = succession.publish_as_it_is(self._context(event))
         reports = number % self._report_events == 0
         if promotion is None and not self.lifecycle.pending and not reports:
@@ -435,6 +480,7 @@ class Lane:
             members=[self.champion, *self.shadows.members],
             wins_at=self.shadows.wins_at,
             window=self._window,
+            published=self.published.report(event, self.events),
             pending=len(self.pending),
             jobs=len(self.jobs),
             notes=notes,
@@ -451,12 +497,18 @@ class Lane:
             "champion": self.champion.state(),
             "shadows": [member.state() for member in self.shadows.members],
             "succession": self.succession.state(),
+            "published": self.published.state(),
             "standing": self.standing.state(),
             "too_slow": dict(self.constraints.too_slow),
             "watch": self.watch.state(),
             "scores": self.scores.state(),
             "scale": self.task.scale.state(),
         }
+
+    @property
+    def blobs(self) -> dict[str, bytes]:
+        """What the state refers to, by digest: what changes seldom is not written with each checkpoint."""
+        return self.published.blobs
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: the learning state and what is under way."""
@@ -466,6 +518,7 @@ class Lane:
             "lineage": self.lineage.state(),
             "jobs": self.jobs.state(),
             "pending": self.pending.state(),
+            "block": [(tuple(event), number, asked) for event, number, asked in self.block],
             "canary": list(self.canary),
             "newest": None if self.newest is None else tuple(self.newest),
             "notes": list(self.notes),
@@ -479,21 +532,26 @@ class Lane:
         settings: Settings,
         state: dict[str, Any],
         *,
+        blobs: Mapping[str, bytes],
         watch: Watcher,
         scope: Scope = GLOBAL,
         observer: Observer | None = None,
     ) -> "Lane":
         """The lane that `state` described, under the same settings.
 
+        Args:
+            blobs: what the state refers to: those of `refers_to`, at least.
+
         Raises:
             ConfigError: as for a new one, of the champion that it holds.
         """
         lane = cls(settings, state["champion"]["model"], watch=watch, scope=scope, observer=observer)
-        lane._restore(state)
+        lane._restore(state, blobs)
         return lane
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _restore(self, state: dict[str, Any], blobs: Mapping[str, bytes]) -> None:
         self.events = state["events"]
+        self.published.restore(state["published"], blobs)
         self.lifecycle.restore(state["lifecycle"])
         self.succession.restore(state["succession"], champion=state["champion"], version=state["version"])
         self.shadows.restore(state["shadows"])
@@ -505,12 +563,18 @@ class Lane:
         self.lineage.restore(state["lineage"])
         self.jobs.restore(state["jobs"])
         self.pending.restore(state["pending"])
+        self.block = [Delayed(AcceptedEvent(*event), number, tuple(asked)) for event, number, asked in state["block"]]
         self.canary.clear()
         self.canary.extend(state["canary"])
         self.newest = None if state["newest"] is None else AcceptedEvent(*state["newest"])
         self.notes = list(state["notes"])
         self.task.fence.restore(state["labels"])
         self.unusable_band = state["unusable_band"]
+
+
+def refers_to(state: Mapping[str, Any]) -> list[str]:
+    """The digests of the blobs that a lane's state needs beside it."""
+    return [state["published"]["sha256"]] if state["published"]["sha256"] else []
 
 
 def _choked(event: AcceptedEvent, error: BaseException, *, learned: int) -> LearnError:

@@ -10,6 +10,7 @@ from anabranch.messages import (
     Level,
     LogRange,
     ModelReport,
+    PublishedReport,
     Retrain,
     RetrainAnswer,
     Transition,
@@ -114,6 +115,7 @@ class Reports:
         members: Iterable[Member],
         wins_at: float,
         window: int,
+        published: PublishedReport | None,
         pending: int,
         jobs: int,
         notes: tuple[str, ...],
@@ -132,6 +134,7 @@ class Reports:
             members=tuple(
                 member.report(wins_at=wins_at, event_number=event_number, window=window) for member in members
             ),
+            published=published,
             pending=pending,
             jobs=jobs,
             unusable=dict(scores.unusable),

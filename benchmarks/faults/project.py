@@ -21,7 +21,7 @@ from anabranch.scope import GLOBAL, Scope, of_partition
 from benchmarks.faults import witness
 from benchmarks.faults.stream import SPICE, Spice, Stream
 from commands import wiring
-from consumers.checkpoint import positions_of, state_of
+from consumers.checkpoint import contents_of, positions_of
 from consumers.kafka.topics import create
 from consumers.stores import store_of
 
@@ -229,7 +229,7 @@ class Project:
         entries = store.manifest()
         if not entries:
             return {}
-        return state_of(self.settings, store, sha=str(entries[-1]["sha"]), scope=scope)[0]
+        return contents_of(self.settings, store, sha=str(entries[-1]["sha"]), scope=scope).state
 
     def positions(self) -> dict[int, int]:
         """What the newest checkpoints have learned, by partition."""

@@ -6,10 +6,28 @@
 
 from collections.abc import Mapping
 
+from anabranch.messages import PublishedReport
+
 
 def figure(value: float) -> str:
     """Four decimals; as a power of ten where those would fill the line."""
     return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def behind(published: PublishedReport | None) -> str:
+    """How far behind followers are, where that is known.
+
+    >>> behind(PublishedReport(version=3, events=40, age_s=0.41, lost=0.0123, evidence=0.2))
+    'followers lose 1.2 points; 40 events, 0.4 s old'
+    """
+    if published is None:
+        return ""
+    old = f"{published.events:,} events, {published.age_s:,.3g} s old" if published.events else "up to date"
+    return (
+        f"followers lose {100 * published.lost:.1f} points; {old}"
+        if published.lost is not None
+        else f"followers: {old}"
+    )
 
 
 def listed(values: Mapping[str, float], *, between: str = "  ") -> str:

@@ -41,6 +41,12 @@ def show(result: dict[str, Any]) -> None:
         f"[bold]{result['model']}[/]: {result['events']:,} events, {result['events_per_second']:,.0f} a second"
     )
     console.print(scores)
+    followers = result["followers"]
+    as_followers = figures.listed(followers["scores"])
+    console.print(
+        f"followers: {as_followers or 'not compared'}; {followers['announced']:,} announcements, "
+        f"{followers['bytes'] / 1e6:,.2f} MB"
+    )
     counts = {"refused": "dead_letters", "duplicates": "duplicates", "without a label": "waiting_for_label"}
     if any(result[key] for key in counts.values()):
         console.print(", ".join(f"{name} {result[key]:,}" for name, key in counts.items() if result[key]))

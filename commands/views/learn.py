@@ -54,9 +54,9 @@ class View:
         if isinstance(message, ModelReport):
             windowed = figures.listed(message.windowed)
             where = f"partition {message.partition}: " if self.several else ""
-            self.say(
-                f"{where}{message.event_number:,} events{self._rate(message)}  version {message.version}  {windowed}"
-            )
+            behind = figures.behind(message.published)
+            words = [f"{where}{message.event_number:,} events{self._rate(message)}", f"version {message.version}"]
+            self.say("  ".join(filter(None, [*words, windowed, behind])))
 
     def _rate(self, report: ModelReport) -> str:
         """Events a second since the report before; nothing at the first."""

@@ -83,8 +83,8 @@ def _words(message: Message) -> str:  # noqa: PLR0911  # a kind of message, a li
         case ModelUpdate():
             return f"{message.event_number:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
         case ModelReport():
-            scores = figures.listed(message.windowed)
-            return f"{message.event_number:>9,}  report     version {message.version}  {scores}"
+            told = [f"version {message.version}", figures.listed(message.windowed), figures.behind(message.published)]
+            return f"{message.event_number:>9,}  report     {'  '.join(filter(None, told))}"
         case DeadLetter():
             where = f"{message.topic} partition {message.partition} offset {message.offset}"
             return f"{'–':>9}  refused    {where}: {message.stage}: {message.reason}"

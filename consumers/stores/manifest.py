@@ -5,7 +5,7 @@ It answers where a broker has dropped the offsets' metadata, and it is what `ana
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -16,7 +16,7 @@ NAME = "manifest.json"
 STRANGER_S = 3600.0
 """What no entry has ever named is another process's at work, or was left behind by one that was killed: by then."""
 
-Entry = Mapping[str, object]
+Entry = Mapping[str, Any]
 
 
 class Kept(NamedTuple):
@@ -45,7 +45,8 @@ def appended(before: list[Entry], entry: Entry, *, keep: int) -> Kept:
 
 
 def _named(entries: Iterable[Entry]) -> set[str]:
-    return {str(entry[which]) for entry in entries for which in ("sha", "parent")} - {""}
+    named = {str(entry[which]) for entry in entries for which in ("sha", "parent")} - {""}
+    return named.union(*(entry.get("refs", ()) for entry in entries))
 
 
 def packed(entries: list[Entry]) -> bytes:

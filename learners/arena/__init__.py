@@ -1,5 +1,7 @@
 """The arena: on each event every shadow predicts, is judged beside the champion, and learns; one that raises leaves."""
 
+from collections.abc import Collection
+
 from anabranch.events import AcceptedEvent, Prediction
 from learners.arena.members import Cause, Member, Timed, paired
 from learners.arena.shadows import Shadows
@@ -40,9 +42,15 @@ class Arena:
                 self.disqualify(member, error)
 
     def judge(
-        self, event: AcceptedEvent, loss: float | None, answers: dict[str, Prediction], *, timed: Timed | None
+        self,
+        event: AcceptedEvent,
+        loss: float | None,
+        answers: dict[str, Prediction],
+        *,
+        timed: Timed | None,
+        learns: bool = True,
     ) -> None:
-        """Score every shadow on its answer, beside the champion's loss, and teach it."""
+        """Score every shadow on its answer, beside the champion's loss, and teach it if it `learns` at once."""
         window, task, wins_at = self.window, self.task, self.shadows.wins_at
         for member in list(self.shadows.members):
             answer = answers.get(member.name)
@@ -54,12 +62,22 @@ class Arena:
                     self.ahead = True
                 if member.groups is not None:
                     self.shadows.constraints.note(member, event.x, event.y, answer)
-            try:
-                member.learn(event.x, event.y) if timed is None else timed.learn(member, event.x, event.y)
-            except BaseException as error:
-                if not is_fault(error):
-                    raise
-                self.disqualify(member, error)
+            if learns:
+                self._teach(member, event, timed=timed)
+
+    def catch_up(self, event: AcceptedEvent, event_number: int, *, asked: Collection[str]) -> None:
+        """Teach an event of before to every shadow that was there and took part in it."""
+        for member in list(self.shadows.members):
+            if event_number > member.entered and (member.stride == 1 or member.name in asked):
+                self._teach(member, event, timed=None)
+
+    def _teach(self, member: Member, event: AcceptedEvent, *, timed: Timed | None) -> None:
+        try:
+            member.learn(event.x, event.y) if timed is None else timed.learn(member, event.x, event.y)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            self.disqualify(member, error)
 
     def disqualify(self, member: Member, error: BaseException) -> None:
         """A shadow that raises never costs an event: it leaves."""
@@ -78,6 +96,7 @@ class Arena:
             else:
                 holder.exchange_model(refill.model, task=self.task, trained_on=refill.trained_on)
                 holder.version = None  # what was published was another model
+                holder.entered = event_number
                 self.shadows.lifecycle.stay(holder.name, reason=refill.reason)
 
     def _stand(self, refill: Refill, *, instead_of: Member | None, event_number: int) -> None:

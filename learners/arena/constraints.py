@@ -20,10 +20,14 @@ UNUSABLE_MAX = 0.01
 
 
 class Examined(NamedTuple):
-    """What was measured of a winner, by constraint, and why it does not satisfy them; "" if it does."""
+    """What was measured of a winner, by constraint, and why it does not satisfy them; "" if it does.
+
+    `data` are its bytes: they are made to be measured, and announced as they are.
+    """
 
     measured: dict[str, float]
     fault: str
+    data: bytes = b""
 
 
 def _metric(bound: Bound, *, task: str) -> metrics.base.Metric:
@@ -94,18 +98,21 @@ class HardConstraints:
             if not is_fault(error):
                 raise
             unequal = f"it raises {type(error).__name__}: {error}"
-        return Examined(measured, unequal or self.broken(member, canary, event_number=event_number, measured=measured))
+        if unequal:
+            return Examined(measured, unequal)
+        return self.announceable(member, canary, event_number=event_number, measured=measured)
 
-    def broken(
+    def announceable(
         self, member: Member, canary: Iterable[dict[str, object]], *, event_number: int, measured: dict[str, float]
-    ) -> str:
-        """Why a member cannot be announced as it is, whatever it won; "" if it can."""
+    ) -> Examined:
+        """Its bytes, or why a member cannot be announced as it is, whatever it won."""
         try:
-            return self._unusable(member, canary, event_number) or self._unfit(member, measured)
+            unusable = self._unusable(member, canary, event_number)
+            return Examined(measured, unusable) if unusable else self._encoded(member, measured)
         except BaseException as error:
             if not is_fault(error):
                 raise
-            return f"it raises {type(error).__name__}: {error}"
+            return Examined(measured, f"it raises {type(error).__name__}: {error}")
 
     def _unequal(self, member: Member, champion: Member, measured: dict[str, float]) -> str:
         if member.groups is None or champion.groups is None:
@@ -134,15 +141,15 @@ class HardConstraints:
             return fence.probabilities(answered)
         return fence.number(answered) if self.task.kind == "regression" else fence.label(answered)
 
-    def _unfit(self, member: Member, measured: dict[str, float]) -> str:
-        """Bytes are made only for this: a winner is about to be published anyway."""
+    def _encoded(self, member: Member, measured: dict[str, float]) -> Examined:
         data = statetree.encode(member.model, trusted=self.trusted)
         largest = self.settings.max_artifact_bytes
         if largest is not None:
             measured["max_artifact_bytes"] = len(data)
             if len(data) > largest:
-                return f"max_artifact_bytes is {largest}, measured {len(data)}"
-        return "finite: a NaN is in its state" if self.settings.finite and statetree.holds_nan(data) else ""
+                return Examined(measured, f"max_artifact_bytes is {largest}, measured {len(data)}")
+        holds_nan = self.settings.finite and statetree.holds_nan(data)
+        return Examined(measured, "finite: a NaN is in its state" if holds_nan else "", data)
 
 
 def _said(measured: float) -> str:

@@ -148,11 +148,15 @@ class Member:
         cause: why it is there.
         place: the name of its standing place, or "".
         former: the version of the former champion that it is a copy of, if it is one.
+
+    Attributes:
+        entered: accepted events when its model came: it has learned none of them from the lane.
     """
 
     __slots__ = (
         "cause",
         "contest",
+        "entered",
         "former",
         "groups",
         "learn",
@@ -189,7 +193,7 @@ class Member:
         self.lifecycle = lifecycle
         self.place = place
         self.exchange_model(model, task=task, trained_on=trained_on)
-        self.since = since
+        self.since = self.entered = since
         self.version = version
         self.cause = cause
         self.former = former
@@ -267,6 +271,7 @@ class Member:
             "model": self.model,
             "trained_on": self.trained_on.model_dump(mode="json"),
             "since": self.since,
+            "entered": self.entered,
             "version": self.version,
             "cause": tuple(self.cause),
             "place": self.place,
@@ -299,7 +304,7 @@ def revived(state: dict[str, Any], *, lifecycle: Lifecycle, task: Task) -> Membe
         former=state["former"],
     )
     member.losses, member.loss_mean = state["losses"]
-    member.stride = state["stride"]
+    member.stride, member.entered = state["stride"], state["entered"]
     member.unusable.restore(state["unusable"])
     return member
 

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 from anabranch.events import AcceptedEvent
 from anabranch.messages import UpdateKind
 from config.settings import Settings
+from learners.arena.constraints import Examined
 from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Cause, Member, revived
 from learners.arena.shadows import NEVER, Library, Shadows
 from learners.emitted import Promotion
+from learners.publication import Published
 
 
 class DecisionContext(NamedTuple):
@@ -33,52 +35,65 @@ class Succession:
     """
 
     def __init__(
-        self, settings: Settings, champion: Member, *, shadows: Shadows, library: Library, lifecycle: Lifecycle
+        self,
+        settings: Settings,
+        champion: Member,
+        *,
+        shadows: Shadows,
+        library: Library,
+        lifecycle: Lifecycle,
+        published: Published,
     ) -> None:
         self.champion = champion
         self.version = 0
         self.shadows = shadows
         self.library = library
         self.lifecycle = lifecycle
+        self.published = published
         self.due = NEVER
         self.held_until = 0
         """Accepted events at which a champion that was broken is looked at again; 0: none was."""
         self.rolled_back: dict[Cause, int] = {}
         self._probation_events = settings.arena.probation_events
         self._warm_up_events = settings.publish.warm_up_events
-        self._refresh_events = settings.publish.refresh_events
         shadows.constraints.start_groups(champion)
 
     # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def publication_due(self, event_number: int) -> bool:
+    def publication_due(self, event: AcceptedEvent, event_number: int) -> bool:
         """Whether the champion is to be announced for the first time, or as it has become."""
         if self.champion.version is None or self.held_until:
             return event_number >= max(self._warm_up_events, self.held_until)
-        return bool(self._refresh_events) and event_number % self._refresh_events == 0
+        return self.published.is_due(event, event_number)
 
     def publish_as_it_is(self, context: DecisionContext) -> Promotion | None:
         """The champion once more, with what it has learned since; or for the first time. None if it is broken."""
-        if self._broken(context):
+        data = self._announceable(context)
+        if not data:
             return None
         if self.champion.version is not None:
-            return self.publish("refresh", context, reason=f"{self._refresh_events} events more")
-        return self.publish("first", context, reason=f"{context.event_number} events learned")
+            reason = self.published.why(context.event, context.event_number)
+            return self.publish("refresh", context, data=data, reason=reason)
+        return self.publish("first", context, data=data, reason=f"{context.event_number} events learned")
 
     def rebuilt(self, context: DecisionContext, *, reason: str) -> Promotion | None:
         """The champion as it is, between two events; None before the warm-up is over, or if it is broken."""
-        if context.event_number < max(self._warm_up_events, self.held_until) or self._broken(context):
+        if context.event_number < max(self._warm_up_events, self.held_until):
             return None
-        return self.publish("rebuild", context, reason=reason)
+        data = self._announceable(context)
+        return self.publish("rebuild", context, data=data, reason=reason) if data else None
 
-    def _broken(self, context: DecisionContext) -> bool:
-        """Whether the champion cannot be announced as it is: then it is told, and looked at again after a warm-up."""
+    def _announceable(self, context: DecisionContext) -> bytes:
+        """The champion's bytes; none if it cannot be announced as it is: an alert, and another look after a warm-up."""
         constraints, measured = self.shadows.constraints, dict[str, float]()
-        why = constraints.broken(self.champion, context.canary, event_number=context.event_number, measured=measured)
+        examined = constraints.announceable(
+            self.champion, context.canary, event_number=context.event_number, measured=measured
+        )
+        why = examined.fault
         if why and not self.held_until:
             self.lifecycle.stay(self.champion.name, reason=f"held back: not announced: {why}", level="alert")
         self.held_until = context.event_number + self._warm_up_events if why else 0
-        return bool(why)
+        return b"" if why else examined.data
 
     def times_up(self, event_number: int) -> None:
         """End what has lasted its time: the champion's probation, displaced champions, recruits that do not win."""
@@ -116,7 +131,7 @@ class Succession:
                 member, champion=self.champion, canary=context.canary, event_number=context.event_number
             )
             if not examined.fault:
-                return self._swap(member, context, examined.measured)
+                return self._swap(member, context, examined)
             self._hold(member, examined.fault, level="info")
         return None
 
@@ -131,7 +146,7 @@ class Succession:
         member.contest = self.shadows.contest()
         self.lifecycle.stay(member.name, reason=f"held back: {why}", level=level, noted=True)
 
-    def _swap(self, winner: Member, context: DecisionContext, measured: dict[str, float]) -> Promotion:
+    def _swap(self, winner: Member, context: DecisionContext, examined: Examined) -> Promotion:
         """Exchange champion and winner; the displaced champion stays for its probation."""
         displaced, number = self.champion, context.event_number
         verdict = winner.verdict(wins_at=self.shadows.wins_at)
@@ -149,9 +164,10 @@ class Succession:
             self.library.drop(restores)
         self._exchange(winner, displaced, event_number=number, rollback=restores is not None, reason=reason)
         self.held_until = 0
-        promotion = self.publish("swap" if restores is None else "rollback", context, reason=reason)
+        kind: UpdateKind = "swap" if restores is None else "rollback"
+        promotion = self.publish(kind, context, data=examined.data, reason=reason)
         return promotion._replace(
-            verdict=verdict, constraints=measured, displaced_version=displaced.version, restores=restores
+            verdict=verdict, constraints=examined.measured, displaced_version=displaced.version, restores=restores
         )
 
     def _exchange(self, winner: Member, displaced: Member, *, event_number: int, rollback: bool, reason: str) -> None:
@@ -187,11 +203,13 @@ class Succession:
 
     # ── versions ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def publish(self, kind: UpdateKind, context: DecisionContext, *, reason: str) -> Promotion:
-        """The next version."""
+    def publish(self, kind: UpdateKind, context: DecisionContext, *, data: bytes, reason: str) -> Promotion:
+        """The next version, which is what followers have from now on."""
         self.version += 1
-        champion = self.champion
+        champion, published = self.champion, self.published
         champion.version = self.version
+        lost = published.lost if published.judged else None
+        published.exchange(data, version=self.version, event=context.event, event_number=context.event_number)
         return Promotion(
             kind=kind,
             version=self.version,
@@ -201,6 +219,8 @@ class Succession:
             event_ts=context.event.ts,
             member=champion.name,
             model=champion.model,
+            data=data,
+            lost=lost,
             trained_on=champion.trained_on,
             reason=reason,
             scores=context.scores,

@@ -211,7 +211,7 @@ def test_a_shadow_that_answers_nan_now_and_then_does_not_go_live() -> None:
     shadow = entrant(lane, "s", Says("s"))
     lane.shadows.enter(shadow, reason="test")
     said = [each for n in range(400) for each in shown(lane, "wrong", s="nan" if n % 9 == 0 else "right")]
-    assert [each.kind for each in of(Promotion, said)] == ["first"] + ["refresh"] * 4
+    assert [each.kind for each in of(Promotion, said)] == ["first"] + ["refresh"] * 3
     assert any("held back: finite" in each.reason for each in of(Transition, said))
     shares = [each.unusable for report in of(ModelReport, said) for each in report.members if each.name == "s"]
     assert all(0.08 < each < 0.15 for each in shares)

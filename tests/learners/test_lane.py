@@ -243,8 +243,7 @@ def test_the_first_champion_is_announced_when_it_has_warmed_up() -> None:
     said = shown(lane, 40)
     assert [(each.kind, each.version, each.offset) for each in said] == [
         ("first", 1, 4),
-        ("refresh", 2, 19),
-        ("refresh", 3, 39),
+        ("refresh", 2, 24),
     ]
     assert len(said[0].canary) == 5
 

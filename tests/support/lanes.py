@@ -139,4 +139,4 @@ def twin_of(lane: Lane, settings: Settings | None = None) -> Lane:
     trusted = lane.settings.model.trusted
     state = statetree.decode(statetree.encode(lane.state(), trusted=trusted), trusted=trusted)
     settings = settings or lane.settings
-    return Lane.restored(settings, state, watch=Watch(settings))
+    return Lane.restored(settings, state, blobs=lane.blobs, watch=Watch(settings))

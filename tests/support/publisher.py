@@ -4,6 +4,7 @@ from typing import Any
 
 from river import dummy
 
+from anabranch import statetree
 from anabranch.kafka import producer
 from anabranch.messages import ArtifactPointer, ModelUpdate, TrainedOn, encode
 from config.loading import build
@@ -43,7 +44,8 @@ class Publisher:
         promotion = Promotion(
             kind="refresh", version=version, event_number=version, partition=0, offset=version,
             event_ts=0.0, member="first",
-            model=model, trained_on=TrainedOn(), reason="test", scores={}, canary=({"a": 1.0},),
+            model=model, data=statetree.encode(model), trained_on=TrainedOn(), reason="test",
+            scores={}, canary=({"a": 1.0},),
         )  # fmt: skip
         update = self.announcer.prepare(promotion, epoch=1, seq=version, features=["a"])
         update = update.model_copy(update=changes)

@@ -1,0 +1,180 @@
+"""Publication on evidence: the champion as followers have it, and whether the live one is worth announcing again.
+
+A follower serves a copy from when it was announced; the arena judges the champion that goes on learning. So the copy
+that went out is asked beside the champion, and the difference of their losses goes into the arena's own e-detector:
+what followers lose is measured all the time, and a publication comes when there is evidence that it helps. On a stream
+that stands still nothing is gained by announcing, and nothing is announced.
+
+Where publications are to be few and evenly spaced, members learn in blocks instead: between two of them every member is
+what it was at the last one, so what is judged is what is served.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from anabranch import statetree
+from anabranch.events import AcceptedEvent, Prediction
+from anabranch.messages import PublishedReport
+from config.settings import Publish, Settings
+from learners.arena.evidence import Contest
+from learners.models.fence import is_fault
+from learners.models.tasks import Task
+
+LARGE_BYTES = 100_000
+"""A model above this size is announced on evidence at least `LARGE_GAP` events after it was."""
+
+LARGE_GAP = 50
+
+MARK = "@"
+"""Before the version: no member's name begins so."""
+
+NEVER = 1 << 62
+
+
+class Published:
+    """The copy that followers have, its contest against the live champion, and when the next publication is due.
+
+    Attributes:
+        version: of the copy; None before the first announcement.
+        data: its bytes, as they went out; `sha256` is their digest.
+        key: under which its prediction lies among the members'; of no member's name, and another for each version.
+        lost: mean loss of the copy less that of the live champion, exponentially weighted over the scores' window.
+    """
+
+    def __init__(self, settings: Settings, *, task: Task) -> None:
+        self.settings: Publish = settings.publish
+        self.task = task
+        self.version: int | None = None
+        self.data, self.sha256 = b"", ""
+        self.key = ""
+        self.lost, self.judged = 0.0, 0
+        self.contest = Contest()
+        self.enough = False
+        """Whether there is evidence enough; it may be too soon all the same."""
+        self.at_event, self.at_ts = 0, 0.0
+        """Of the event after which it was announced: its number, and its time."""
+        self.gap_ends, self.latest, self.latest_ts = 0, NEVER, math.inf
+        self._trusted = settings.model.trusted
+        self._window = settings.scores.window
+        self._level = settings.publish.refresh_level
+        # In blocks the champion is its own copy until it is announced again.
+        self._is_compared = bool(self._level) and not settings.publish.blocks
+        self._predict: Any = None
+
+    def exchange(self, data: bytes, *, version: int, event: AcceptedEvent, event_number: int) -> None:
+        """A version goes out: from now on followers have this."""
+        self.version, self.data, self.sha256 = version, data, hashlib.sha256(data).hexdigest()
+        self.at_event, self.at_ts = event_number, event.ts
+        self.contest, self.enough = Contest(), False
+        self._arm()
+
+    def _arm(self) -> None:
+        """What is asked on every event, worked out once."""
+        settings = self.settings
+        self.key = f"{MARK}{self.version}"
+        self.gap_ends = self.at_event + self._gap()
+        most = settings.blocks or settings.refresh_events
+        self.latest = self.at_event + most if most else NEVER
+        timed = settings.refresh_interval and not settings.blocks
+        self.latest_ts = self.at_ts + settings.refresh_interval if timed else math.inf
+        if self._is_compared and self.data:
+            # Decoded, as followers do it: the copy shares nothing with the model that goes on learning.
+            self._predict = self.task.predictor(statetree.decode(self.data, trusted=self._trusted))
+
+    def _gap(self) -> int:
+        if self.settings.refresh_gap is not None:
+            return self.settings.refresh_gap
+        return LARGE_GAP if len(self.data) > LARGE_BYTES else 0
+
+    # ── the copy beside the champion ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is a copy that predicts beside the champion."""
+        return self._predict is not None
+
+    def predict(self, x: dict[str, object]) -> Prediction:
+        """What a follower answers now; a copy that raises answers nothing that could be used."""
+        try:
+            answer: Prediction = self._predict(x)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            return Prediction(None, None, f"{type(error).__name__} raised")
+        return answer
+
+    def judge(self, loss: float, y: Any, copied: Prediction) -> None:
+        """Compare the copy's answer with the champion's, both as they were asked, once the label is there."""
+        difference = self.task.loss(y, copied) - loss
+        self.judged += 1
+        self.lost += (difference - self.lost) / min(self.judged, self._window)
+        if self.contest.update(difference) >= self._level:
+            self.enough = self.contest.won(self._level)
+
+    # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def is_due(self, event: AcceptedEvent, event_number: int) -> bool:
+        """Whether the champion is to be announced as it has become."""
+        if self.enough and event_number >= self.gap_ends:
+            return True
+        return event_number >= self.latest or event.ts >= self.latest_ts
+
+    def why(self, event: AcceptedEvent, event_number: int) -> str:
+        """The reason, for people."""
+        settings = self.settings
+        if self.enough and event_number >= self.gap_ends:
+            gain, count = self.contest.gain, self.contest.interval.count
+            return f"followers lost {100 * gain:.3g} points of loss in {count} events"
+        if settings.blocks:
+            return f"a block of {settings.blocks} events"
+        if event_number >= self.latest:
+            return f"{event_number - self.at_event} events more"
+        return f"{event.ts - self.at_ts:g} s more"
+
+    # ── for people and checkpoints ──────────────────────────────────────────────────────────────────────────────
+
+    def report(self, event: AcceptedEvent, event_number: int) -> PublishedReport | None:
+        """How far behind followers are, at this event; None before the first announcement."""
+        if self.version is None:
+            return None
+        return PublishedReport(
+            version=self.version,
+            events=event_number - self.at_event,
+            age_s=max(0.0, event.ts - self.at_ts),
+            lost=self.lost if self.judged else None,
+            evidence=min(self.contest.evidence / self._level, 1e9) if self._is_compared else 0.0,
+        )
+
+    @property
+    def blobs(self) -> dict[str, bytes]:
+        """What a checkpoint refers to, by its digest."""
+        return {self.sha256: self.data} if self.data else {}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the copy by its digest, when it went out, and the contest."""
+        return {
+            "version": self.version,
+            "sha256": self.sha256,
+            "at": (self.at_event, self.at_ts),
+            "lost": (self.lost, self.judged),
+            "contest": self.contest.state(),
+            "enough": self.enough,
+        }
+
+    def restore(self, state: dict[str, Any], blobs: Mapping[str, bytes]) -> None:
+        """Go on from a checkpoint and what it refers to."""
+        self.version, self.sha256 = state["version"], state["sha256"]
+        self.data = blobs[self.sha256] if self.sha256 else b""
+        self.at_event, self.at_ts = state["at"]
+        self.lost, self.judged = state["lost"]
+        self.contest.restore(state["contest"])
+        self.enough = state["enough"]
+        if self.version is not None:
+            self._arm()
+
+
+def copied(answers: Mapping[str, Prediction]) -> Prediction | None:
+    """What the copy answered that followers had when the event was asked; None if there was none."""
+    return next((answer for name, answer in answers.items() if name[:1] == MARK), None)
