@@ -76,6 +76,7 @@ class Schedule:
         if now_s < self.due_s:
             return None
         waited_s, planned_s = now_s - self.last_s, self.due_s - self.last_s
+        # Counted from what was due and not from now: events that come late would otherwise move the whole schedule.
         self.last_s, self.due_s = now_s, self._after(self.due_s, now_s)
         return self._fire(waited_s, planned_s)
 

@@ -203,6 +203,8 @@ def _derived(metric: Any) -> bool:
         isinstance(metric, metrics.base.ClassificationMetric)
         and type(metric).update in plain
         and metric.requires_labels
+        # BinaryMetric compares labels with pos_val before it counts
+        # them; only True leaves the counts of a shared matrix right.
         and getattr(metric, "pos_val", True) is True
     )
 
