@@ -63,6 +63,7 @@ def build(table: Mapping[str, Any], *, where: str = "config") -> Settings:
     except SettingsError as error:
         raise ConfigError(f"environment: {error}: {error.__cause__}") from error
     except ValidationError as error:
+        # pydantic tells all its faults at once; ours come along, so that a person mends everything in one go.
         faults = [f"{where}: {each}" for each in _explained(error)] + faults
         raise ConfigError("\n".join(faults)) from error
     if faults:
@@ -194,6 +195,7 @@ UNSHOWN = "kafka"
 
 def place_of(fault: Any) -> Place:
     """Where a fault is."""
+    # The first part is a key in any case, even where it looks like the name of a type.
     parts = [str(part) for part in fault["loc"]]
     return tuple(part for n, part in enumerate(parts) if n == 0 or not _ALTERNATIVE.fullmatch(part))
 

@@ -52,6 +52,8 @@ class Times:
     @property
     def ask_us(self) -> float:
         """A prediction, in microseconds."""
+        # The median: a pause of the collector or of the machine falls
+        # into few of the samples, but may be a thousand times as long.
         return 1e6 * statistics.median(self.predict)
 
     @property
@@ -140,6 +142,7 @@ class ComputeBudget:
 
     def _share(self, member: Member, *, left: float, allowed: float) -> int:
         cost = self._cost(member)
+        # Who was beyond the budget needs some room to come back, or members at its edge would change at every look.
         margin = 0.0 if member.stride == 1 else (1 - MARGIN) * allowed
         if cost <= left - margin or member.kind == "displaced":
             return 1

@@ -91,6 +91,7 @@ class Intake:
         self.bands[outcome] = band
         reason = f"{share:.1%} of the last {BLOCK * BLOCKS:,} records were {what}"
         yield Remark("", reason)
+        # It is over only two bands below, at 10 %: a share that swings about one half would alert again and again.
         yield from self._alert(kind, f"{reason}; {to_do}", on=band == MOST, off=band < MOST - 1)
 
     def _unlabelled(self, total: Mapping[str, int]) -> Iterable[Remark]:

@@ -59,6 +59,7 @@ class Poison:
         Raises:
             LearningFrozen: it is one too many.
         """
+        # Something was learned in between, so it is not the model that can learn nothing any more.
         if error.learned != self.learned:
             self.row = []
         place = (error.partition, error.offset)

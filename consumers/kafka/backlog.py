@@ -113,6 +113,7 @@ class Merger:
             time_s, turn = (stamped_s, 0) if time_s < stamped_s <= latest_s else (time_s, turn + 1)
             self.last[partition] = time_s, turn
             self.arrivals += 1
+            # The number of the arrival is unique, so that sorting never comes to compare two records.
             self.queues[partition].append((time_s, turn, self.arrivals, record))
             self.left[partition] += 1
             self.sizes[partition] += len(record.value or b"")
@@ -255,6 +256,7 @@ class KafkaBacklog:
         """A partition that had its share of the bounds waits until the others have come as far."""
         roomy = self.paused - self.merger.crowded(0.5)
         if full := self.merger.crowded() - self.paused:
+            # pause() and resume() look at topic and partition only; the offset is of no account.
             self.consumer.pause(at(dict.fromkeys(full, 0)))
         if roomy:
             self.consumer.resume(at(dict.fromkeys(roomy, 0)))

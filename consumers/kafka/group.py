@@ -65,6 +65,7 @@ class Group:
         for each in known:
             if each.error is not None:
                 raise KafkaUnavailable(f"offsets of group {self.id}: {each.error.str()}")
+        # A negative offset (OFFSET_INVALID) stands for a partition of which nothing was ever committed.
         return {Partition(each.topic, each.partition): each for each in known if each.offset >= 0}
 
     def seen_from_outside(self, client: AdminClient, *, timeout_s: float) -> dict[Partition, TopicPartition]:

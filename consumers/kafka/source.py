@@ -91,6 +91,8 @@ class KafkaSource:
         self.rebalanced = True
         self.group.member_id = self.consumer.memberid() or self.group.member_id
         gained = self._all_or_nothing(assigned)
+        # Of all partitions: one that was added since has no commit,
+        # and only the others tell whether the model has begun.
         known = self.group.committed(self.consumer, sorted({*self.all, *gained}))
         positions: Positions = {}
         for share in [gained] if self.is_global else [[each] for each in gained]:
@@ -164,7 +166,9 @@ class KafkaSource:
         """Read on from `positions`."""
         self.read = dict(positions)
         there = at(positions)
+        # A cooperative member may not assign() as a whole: librdkafka refuses it under that strategy.
         if self.is_cooperative:
+            # Taken out first: incremental_assign() refuses a partition that is assigned already.
             self.consumer.incremental_unassign(there)
             self.consumer.incremental_assign(there)
         else:
@@ -181,6 +185,8 @@ class KafkaSource:
         self.rebalanced = False
         few = self.backlog.is_ready
         try:
+            # Polled even if nothing more is wanted: within poll() the client learns of rebalances, and without it the
+            # broker takes the member for dead after max.poll.interval.ms.
             messages = batch(self.consumer, 1 if few else max_records, timeout_s=0 if few else timeout_s)
         except KafkaException as error:
             raise self.group.gone(error.args[0].str()) from error
