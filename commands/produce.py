@@ -94,6 +94,7 @@ def _send(
             sent += 1
     except KeyboardInterrupt:
         stopping.set()
+    # After Ctrl-C as well: what is counted as published must have been delivered.
     sink.flush()
     return sent
 
@@ -114,6 +115,7 @@ def paced(values: Iterator[bytes], rate: float | None) -> Iterator[bytes]:
     for number, value in enumerate(values):
         if rate is not None:
             ahead = number / rate - (time.monotonic() - began)
+            # A sleep for each event would be longer than it should be: they go out in small bursts instead.
             if ahead > _STEP_S:
                 time.sleep(ahead)
         yield value

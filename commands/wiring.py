@@ -126,6 +126,8 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
     if not wanted:
         versions = ", ".join(str(each.version) for each in known) or "none"
         raise ConfigError(f"{published}: not on {topic}; versions there: {versions}")
+    # They are in the order of (epoch, seq): the last one is the champion,
+    # and of a version that was announced twice the later announcement.
     update = wanted[-1]
     packed = kafka_artifacts.fetch(settings.kafka, update)
     unpacked = artifact.unpack(packed, sha256=update.artifact.sha256, trusted=settings.model.trusted)

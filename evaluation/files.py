@@ -53,6 +53,7 @@ class Files:
     def __init__(self, paths: Sequence[Path], reading: Reading, *, tell: Tell = lambda said: None) -> None:
         self.paths = [file for path in paths for file in _expanded(path)]
         self.reading = reading
+        # A verb may read its files more than once: a trial, the run, one more for each configuration.
         self.tell = once(tell)
         kinds = {_kind(path) for path in self.paths}
         if len(kinds) > 1:
@@ -128,11 +129,13 @@ def _expanded(path: Path) -> list[Path]:
     """The files that a path means."""
     if path.is_dir():
         found = sorted(
+            # Not what begins with . or _: hidden files, and what Spark and its relatives leave beside their data.
             each for each in path.iterdir() if each.is_file() and _suffix(each) in KINDS and each.name[0] not in "._"
         )
         if not found:
             raise ConfigError(f"{path}: no .csv, .jsonl or .parquet lies in this folder")
         return found
+    # A path that exists is no pattern, whatever characters are in it.
     if not path.exists() and glob.has_magic(str(path)):
         found = sorted(
             Path(each)

@@ -270,6 +270,7 @@ class LocalKafka:
         return False
 
     def _end(self, how: signal.Signals) -> None:
+        # The watchdog goes first: when its pipe is closed it kills the broker, which is to end in order.
         if self._watchdog is not None:
             self._watchdog.kill()
             self._watchdog.communicate()
@@ -343,6 +344,7 @@ def _free_port() -> int:
 
 def _can_bind(port: int) -> bool:
     with socket.socket() as probe:
+        # As Java sets it, too: a port whose last connections are in TIME_WAIT can be had.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -151,6 +151,7 @@ class _Misbehaving:
 class MisbehavingClassifier(_Misbehaving, base.Classifier):
     """A classifier that answers anything."""
 
+    # What River's own classifiers say if they take more than two classes.
     _multiclass = True
 
     def predict_one(self, x: dict[Any, Any], **named: Any) -> Any:
@@ -292,6 +293,7 @@ class ModelFuzz:
             if member.place != GOOD:
                 continue
             twin = lane.standing.build(GOOD)
+            # A standing model begins on the event on which its place was filled, and has learned none before it.
             for offset in learned[lane.standing.born.get(GOOD, 0) :]:
                 twin.learn_one(events[offset]["features"], _label(self.settings.task, events[offset]["label"]))
             if statetree.digest(twin, trusted=trusted) != statetree.digest(member.model, trusted=trusted):

@@ -129,6 +129,7 @@ class Simulation:
                 self._run()
                 self._judge()
         finally:
+            # Their threads wait for a turn that never comes, and would go on doing so for the whole campaign.
             for process in self.processes:
                 process.kill()
 
@@ -271,6 +272,8 @@ class Simulation:
                 return True
             case OwnershipLost() | SessionExpired() | KafkaUnavailable() | CheckpointError() | StoreUnavailable():
                 return hit or taken_over
+            # Retention leaves what the last two checkpoints need, so
+            # only who was taken over may find that records are gone.
             case LogTruncated():
                 return taken_over
         return False

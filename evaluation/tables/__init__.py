@@ -116,6 +116,7 @@ class Table:
         self.left_out: dict[str, str] = {}
         """Columns that are no features, with the reason."""
         self._decide()
+        # Everything is decided: some hundred thousand cells need not stay for the whole run.
         self.sample.clear()
 
     def _headers_agree(self) -> None:
@@ -189,6 +190,7 @@ class Table:
             self._place_column(name, kind)
 
     def _place_column(self, name: str, kind: str) -> None:
+        # Held back, since of a column that is left out nothing else is worth telling.
         said: list[str] = []
         column: Column
         if kind == "text":
@@ -278,6 +280,7 @@ class Table:
         features = zip(*columns, strict=True) if columns else [()] * len(labels)
         for id_, ts, values, label in zip(ids, times, features, labels, strict=True):
             table = {"id": id_, "ts": ts, "features": dict(zip(names, values, strict=True)), "label": label}
+            # As bytes, though a backtest takes them apart again: the guard is to see what it would see on Kafka.
             yield orjson.dumps(table)
 
     def values(self, name: str, cells: Cells, *, row: int) -> list[Any]:
@@ -310,6 +313,7 @@ def _text(cell: Any) -> str:
         return ""
     if isinstance(cell, bool):
         return "true" if cell else "false"
+    # repr() writes the shortest text that reads as the very same float.
     return cell if isinstance(cell, str) else repr(cell)
 
 

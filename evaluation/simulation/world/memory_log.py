@@ -190,6 +190,7 @@ class MemorySource:
         """At most so many records of a partition from its position, which moves on."""
         self._still_there(partition, position)
         records = self.log.records.get(partition, [])
+        # By bisection: offsets have gaps, so that a position is no index.
         start = bisect_left(records, position, key=lambda record: record.offset)
         fresh = records[start : start + most]
         if fresh:
@@ -218,6 +219,7 @@ class MemorySource:
     def at_end(self) -> bool:
         """Whether nothing is left to read."""
         return self.joined and all(
+            # Between the last record and the end there may be a gap, in which no record ever comes.
             position >= self.log.next_offset.get(partition, 0) or not self._left(partition, position)
             for partition, position in self.positions.items()
         )

@@ -179,6 +179,7 @@ class Process:
             self._back.release()
             self._go.acquire()
         self._steps_left -= 1
+        # A process that has crashed still runs its `finally` blocks: nothing that they do may reach the world.
         if self._doomed:
             raise Crash
 
@@ -219,6 +220,7 @@ class Dying:
         act = getattr(self.port, name)
 
         def step(*args: Any, **named: Any) -> Any:
+            # close() is called from the `finally` of a process that is dead already, and must not raise once more.
             if name != "close" and next(self.left) <= 0:
                 raise Crash
             return act(*args, **named)
