@@ -55,6 +55,7 @@ def settings_at(config: Path) -> Settings:
         ConfigError: naming the file and what is wrong in it, with the model, a detector or a metric as well.
     """
     settings = loading.load(config)
+    # Before any model is built, since a factory is imported from beside the file.
     sys.path.insert(0, str(config.resolve().parent))
     with naming(config):
         lane_of(settings)
@@ -155,6 +156,7 @@ def learning_loop(
     stopping: threading.Event | None = None,
 ) -> LearningLoop:
     """The loop on Kafka; `before` is the one that the broker took for dead."""
+    # What was begun goes on from its checkpoint: after an outage, a rebuild must not begin from the first record again.
     begun = before.begun if before is not None else ()
     clock = SystemClock()
     stopping = stopping or threading.Event()

@@ -158,6 +158,7 @@ def _secret(match: re.Match[str]) -> str:
             raise ConfigError(f"${{env:{name}}}: the environment has no {name}")
         return os.environ[name]
     try:
+        # Secrets that are mounted as files mostly end in a line end, which is no part of them.
         return Path(name).read_bytes().decode("utf-8").strip()
     except OSError as error:
         raise ConfigError(f"${{file:{name}}}: cannot be read: {error.strerror}") from error

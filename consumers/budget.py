@@ -112,6 +112,7 @@ class ComputeBudget:
         self.times = {each.name: self.times[each.name] for each in [lane.champion, *members] if each.name in self.times}
         stride = {member.name: member.stride for member in members if member.stride != 1}
         wanted = Change(self._shares(lane), self._too_slow(lane.constraints.too_slow, {each.name for each in members}))
+        # By the names alone: measured times differ at each look, and each change costs a checkpoint.
         if (wanted.stride, wanted.too_slow.keys()) == (stride, lane.constraints.too_slow.keys()):
             return None
         self.changed_at = lane.events

@@ -127,6 +127,7 @@ class Intake:
         if state is None:
             return
         self.block, self.blocks = Counter(state["block"]), deque(state["blocks"], maxlen=BLOCKS)
+        # A block goes on where the checkpoint was, so that the same is said at the same records.
         self.left = BLOCK - sum(self.block.values())
         self.stages, self.bands = dict.fromkeys(state["stages"]), dict(state["bands"])
         self.alerted = dict.fromkeys(state["alerted"])

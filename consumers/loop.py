@@ -171,6 +171,7 @@ class LearningLoop:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Another process is about to own these: what was learned so far is checkpointed for it."""
         for owner in self._dropped(partitions):
+            # Without one it has not learned anything yet: the first checkpoint comes before the first record.
             if owner.sha:
                 owner.checkpoint()
 

@@ -93,6 +93,7 @@ class Threshold:
         recent, window_time = self.recent, self.settings.window_time
         if not window_time:
             return len(recent) == recent.maxlen
+        # By the events' clock and not the newest event, so that a single time from the future empties no window.
         while now_s is not None and recent and recent[0][0] < now_s - window_time:
             recent.popleft()
         return len(recent) >= max(10, self.settings.window // 10)

@@ -107,6 +107,7 @@ def reading_of(paths: Sequence[Path]) -> Iterator[None]:
     """What goes wrong with the bytes names the files."""
     try:
         yield
+    # EOFError is what gzip raises where an archive was cut off.
     except (OSError, EOFError, zlib.error, UnicodeError, csv.Error) as error:
         named = getattr(error, "filename", None) or ", ".join(map(str, paths[:3])) + (" …" if len(paths) > 3 else "")
         hint = "; name its encoding: --encoding cp1252, for example" if isinstance(error, UnicodeError) else ""
@@ -128,8 +129,8 @@ def once(tell: Tell) -> Tell:
 def _expanded(path: Path) -> list[Path]:
     """The files that a path means."""
     if path.is_dir():
+        # Not what begins with . or _: hidden files, and what Spark and its relatives leave beside their data.
         found = sorted(
-            # Not what begins with . or _: hidden files, and what Spark and its relatives leave beside their data.
             each for each in path.iterdir() if each.is_file() and _suffix(each) in KINDS and each.name[0] not in "._"
         )
         if not found:

@@ -128,6 +128,7 @@ class Scores:
         value, proba, unusable = answer
         if unusable:
             self.unusable[unusable] = self.unusable.get(unusable, 0) + 1
+            # A running mean never forgets: a NaN that counted as 1e100 would be the only thing it ever said again.
             if unusable in WITHOUT_BOUND or not self.running.numeric:
                 value = worst(y, numeric=self.running.numeric)
         self.running.show(y, value, proba)

@@ -169,6 +169,7 @@ class LocalKafka:
         self, data_dir: Path | None = None, *, port: int = 0, ready_timeout_s: float = 60.0, properties: str = ""
     ) -> None:
         self.data_dir = (data_dir or Path(tempfile.mkdtemp(prefix="anabranch-kafka-"))).resolve()
+        # A finalizer also runs at the end of the process, where nobody has called stop().
         self._forget = weakref.finalize(self, _remove, self.data_dir if data_dir is None else None)
         self._port = port or _free_port()
         self._controller_port = _free_port()

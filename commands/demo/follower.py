@@ -75,6 +75,7 @@ def main(config: Path) -> None:
     settings = loading.load(config)
     topics = settings.topics
     events = consumer(reader(settings.kafka))
+    # The demo publishes on partition 0 alone, so that its events keep their order; the embedded broker makes four.
     events.assign(at({Partition(topics.name("events"), 0): 0}))
     with follow(settings.name, kafka=settings.kafka, topic=topics.name("updates")) as model:
         scorer = Scorer(model)

@@ -91,6 +91,7 @@ class Demo:
         self.learner.check()
 
     def _stream(self, hearing: Hearing, events: PacedEvents) -> None:
+        # Silence counts from here: before, there was nothing to learn.
         self.heard_s = time.monotonic()
         while not self._done():
             events.send_due(time.monotonic(), learned=self.story.learned)

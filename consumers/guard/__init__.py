@@ -243,6 +243,7 @@ class Guard:
             raise Refused("type", f"feature {name!r} is a {kind}; it was a {seen} before")
         self._check_string("a feature's name", name)
         new[name] = kind
+        # Producers that write values into names would otherwise fill the memory, and every checkpoint.
         if len(self.kinds) + len(new) > self.limits.shapes_max:
             raise Refused("limits", f"feature {name!r} is new, and {self.limits.shapes_max} names are known already")
 
@@ -268,6 +269,7 @@ class Guard:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.kinds = dict(state["kinds"])
+        # A cache of what the feature types allow, and these are others from here on.
         self._plain_shapes.clear()
         self.labels.restore(list(state["labels"]), kind=state["label_kind"])
         self.ids.restore(state["ids"])

@@ -159,6 +159,7 @@ def tidy() -> None:
                     shutil.rmtree(folder, ignore_errors=True)
                 continue
             with (folder / "owner").open("rb") as mark:
+                # Without waiting: whoever holds the lock lives, and needs the folder.
                 fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
 

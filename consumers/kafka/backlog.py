@@ -146,6 +146,7 @@ class Merger:
 
     def _merge(self) -> None:
         """Sort what is no younger than the newest of each partition that is behind: whatever comes is younger."""
+        # One of them may yet deliver a record that is older than all that are here.
         if self.awaited:
             return
         horizon = min((self.queues[each][-1] for each in self.behind if self.queues[each]), default=None)
@@ -210,6 +211,7 @@ class KafkaBacklog:
 
     def _merge_up_to(self, ends: Positions, read: Positions) -> None:
         ended = {partition for partition, here in read.items() if here >= ends.get(partition, here)}
+        # A single partition has its order; and where nobody is behind, records are taken as they come.
         merges = self.merges and len(read) > 1 and len(ended) < len(read)
         self.merger.begin({each: ends.get(each, here) for each, here in read.items()} if merges else {})
         for partition in ended:

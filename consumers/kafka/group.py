@@ -41,6 +41,7 @@ class Group:
 
     def gone(self, reason: str) -> AnabranchError:
         """Who was displaced leaves for good; who was only taken for dead may begin again."""
+        # Where partitions are shared there are other members in any case, and they say nothing.
         if self.settings.scope != "global":
             return SessionExpired(f"{self.topic}: {reason}: its partitions go to others in group {self.id}")
         try:

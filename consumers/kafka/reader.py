@@ -38,6 +38,7 @@ class KafkaLogReader:
             LogTruncated: retention has taken some of them.
             KafkaUnavailable: nothing came for a while.
         """
+        # One assignment for all runs: each partition is read once, from its earliest run on.
         starts: dict[int, int] = {}
         for partition, start, _ in runs:
             starts[partition] = min(start, starts.get(partition, start))

@@ -212,6 +212,7 @@ class KafkaSource:
         """What came instead of a record: most faults mend by themselves."""
         error, partition = message.error(), Partition(message.topic() or self.topic, message.partition() or 0)
         assert error is not None
+        # The end may be that of a partition which was given up in the meantime.
         if error.code() == KafkaError._PARTITION_EOF and partition in self.read:
             self.told[partition] = message.offset() or 0
             self.backlog.reached(partition)

@@ -144,6 +144,7 @@ class _Misbehaving:
         faulty = self._fault(x, "predict") < self.faults
         if not faulty and self._rng.random() >= self.share:
             return answered
+        # On the class: an attribute of the instance would be part of the model's state, and of its digest.
         _Misbehaving.given += 1
         return self._rng.choice(FAULTS if faulty else others)()
 
@@ -224,6 +225,7 @@ _METRICS = {
     "regression": ["MAE", "RMSE", "R2", "RMSLE", "MAPE"],
 }
 _SIGNALS: dict[str, dict[str, Any]] = {
+    # So eager that it fires by chance: what a trigger brings about is to be tried as well.
     "adwin": {"use": "drift.ADWIN", "delta": 0.5},
     "answers": {"use": "predictions", "reference_events": 200, "window": 200},
 }

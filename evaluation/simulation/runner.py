@@ -69,6 +69,7 @@ class SimulatedRunner:
         return done
 
     def _end(self, run: _Run) -> list[JobResult]:
+        # In this order, since take_fault() uses up one of the faults that are left.
         if self.schedule.rng.random() < 0.2 and self.schedule.take_fault():
             return self._die(run)
         self.runs.remove(run)

@@ -85,6 +85,7 @@ class Simulation:
         self.schedule = Schedule(seed, faults_max=scenario.faults_max)
         self.rng = self.schedule.rng
         self.clock = FrozenClock()
+        # The order of the draws is what a seed means: in another one, a seed replays another run.
         partitions, shared = self.rng.randint(1, PARTITIONS_MAX), scenario.settings.scope == "partition"
         self.log = ObservedLog(partitions=partitions, shared=shared, holds=self._holds)
         make = self.rng.choice(scenario.volumes)

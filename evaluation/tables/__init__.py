@@ -133,6 +133,7 @@ class Table:
 
     def _sampled(self) -> dict[str, Cells]:
         most = min(SAMPLE_ROWS, max(1000, SAMPLE_CELLS // len(self.header)))
+        # Over all files, since the first of them may be too short to decide anything on.
         rows = list(itertools.islice(itertools.chain.from_iterable(file.rows() for file in self.files), most))
         return dict(zip(self.header, zip(*rows, strict=True) if rows else [()] * len(self.header), strict=True))
 
@@ -143,6 +144,7 @@ class Table:
     def kind_in_file(self, name: str) -> str:
         """What the files say of a column: text, if nothing."""
         kinds = {file.kinds[name] if isinstance(file, ParquetTable) else "text" for file in self.files}
+        # Where one file holds whole numbers and another one fractions, both hold numbers.
         return kinds.pop() if len(kinds) == 1 else "number" if kinds == {"integer", "number"} else "other"
 
     def _label(self) -> Column:
@@ -257,6 +259,7 @@ class Table:
                 else:
                     times = [now_s] * (rows - row)
                 yield from self._events(cells, row=row, times=times, stem=stem)
+            # Times go on from file to file; ids begin again, under each file's own name.
             begin += rows
 
     def chunks(self, file: TextTable | ParquetTable) -> Iterator[tuple[int, dict[str, Cells]]]:

@@ -98,6 +98,7 @@ class Column:
 
         A cell that is not of its column's kind stays a string, for the guard to refuse.
         """
+        # Decided on its first value, however late it comes: an empty sample would make it a column of strings for good.
         if self.kind == "empty":
             self._decide_late(cells, row)
         if self.kind == "string":

@@ -77,6 +77,7 @@ def _unmarked_16(path: Path, begin: bytes) -> str:
 
 
 def _eight_bit(path: Path) -> str:
+    # An incremental one, since a block may end within a character.
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for block in _blocks(path):
@@ -233,6 +234,7 @@ class TextTable:
 
     def _is_footer(self, row: list[str], place: int, *, first: bool) -> bool:
         """A last row that sums up."""
+        # A sum leaves cells empty. A row without an empty one is data, whatever its first word may be.
         footer = not first and "" in row and _sums_up(row)
         if footer:
             self._pass_over(place, row)

@@ -63,6 +63,7 @@ class MemoryLog:
         known = {partition: self.commits[partition] for partition in partitions if partition in self.commits}
         if not known:
             return None
+        # A commit that succeeded for some partitions only leaves the metadata of two checkpoints.
         newest = max((metadata for _, metadata in known.values()), key=_number)
         return Committed({Partition(topic, partition): at for partition, (at, _) in known.items()}, newest)
 
@@ -143,6 +144,7 @@ class MemorySource:
 
     def _rebalance(self) -> None:
         """Give up and take what the group says, one partition after the other."""
+        # What is lost comes first: revoked() would commit for partitions that somebody else owns by now.
         self._drop([each for each in self.positions if self.log.owners.get(each.number) is not self], self.owners.lost)
         if self not in self.log.members:
             self.log.join(self)

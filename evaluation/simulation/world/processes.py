@@ -198,6 +198,7 @@ class Process:
             if not self._doomed:
                 self.work(self)
         except BaseException as error:
+            # Whatever ends a process is the scheduler's to judge: a Crash is planned, most others are findings.
             self.error = error
         self.ended = True
         self._back.release()
