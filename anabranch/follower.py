@@ -61,7 +61,7 @@ class Follower:
         artifact_max_bytes: int = 512 * 2**20,
         on_update: Callable[[ModelUpdate], None] | None = None,
     ) -> None:
-        # Here, since in the thread nobody would hear of a mistaken setting: it would be tried for ever.
+        # Here, where the caller hears of a mistaken setting: the thread would only log it, and try for ever.
         examine(kafka)
         self.model = model
         self.kafka = dict(kafka)

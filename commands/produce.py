@@ -79,6 +79,7 @@ def produce(
         raise ConfigError(f"{given.name}: there are no events in it")
     print(f"{sent} events published on {topic}{', then interrupted' if stopping.is_set() else ''}")
     if stopping.is_set():
+        # What shells report of a program that Ctrl-C has ended: 128 and the number of the signal.
         raise typer.Exit(130)
 
 

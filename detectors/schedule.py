@@ -64,6 +64,7 @@ class Schedule:
     def on_event(self, event: AcceptedEvent, answer: Prediction, *, now_s: float | None) -> Shift | None:
         """Count the event."""
         del event, answer
+        # Counted where time decides, too: the events since the last firing are the window that a signal proposes.
         self.events += 1
         if self.every_events is not None:
             return self._fire(self.events, self.every_events) if self.events >= self.every_events else None

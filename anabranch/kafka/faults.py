@@ -95,6 +95,7 @@ class Faults:
 
     def log(self, level: int, _: str, facility: str, client: str, text: str) -> None:
         """What a client calls as its `logger`: of connections that were closed, only the log tells."""
+        # confluent_kafka calls it as it would a Logger: a format, and then the three parts that are to fill it.
         del level, client
         if facility == "FAIL":
             self.note(unthreaded(text))

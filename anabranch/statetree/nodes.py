@@ -211,7 +211,7 @@ def is_of_class(kind: type, name: str) -> bool:
 def put(thing: Any, names: Sequence[str], values: Sequence[Any]) -> None:
     """Set attributes, none of which is a name of the class, as `self.name = value` does."""
     for name, value in zip(names, values, strict=True):
-        # Past a __setattr__ of the class, which would be code that the bytes have run.
+        # Past a __setattr__ of the class, since bytes must not make any code run.
         object.__setattr__(thing, name, value)
 
 

@@ -256,6 +256,8 @@ class KafkaBacklog:
 
     def _make_room(self) -> None:
         """A partition that had its share of the bounds waits until the others have come as far."""
+        # Room is made at half of the share only: at its full edge
+        # a partition would be paused and resumed at every poll.
         roomy = self.paused - self.merger.crowded(0.5)
         if full := self.merger.crowded() - self.paused:
             # pause() and resume() look at topic and partition only; the offset is of no account.

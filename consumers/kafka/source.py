@@ -85,6 +85,7 @@ class KafkaSource:
             self._give_up(_partitions(lost), owners.lost)
 
         self.waits_since_s = self.said_s = time.monotonic()
+        # The callbacks run within poll(), in the loop's own thread, so that they may checkpoint and restore.
         self.consumer.subscribe([self.topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
     def _gain(self, owners: Owners, assigned: list[Partition]) -> None:

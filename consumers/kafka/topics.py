@@ -246,6 +246,7 @@ def _ends(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[
 def _without_a_last_record(configured: dict[str, Any], topic: str, ends: Mapping[int, int]) -> set[int]:
     """The partitions whose last offset holds no record that could be read."""
     last = {partition: end - 1 for partition, end in ends.items() if end}
+    # The mark of a transaction takes an offset and is handed to nobody, so that only reading there can tell.
     found, until_s = set(last), time.monotonic() + ANSWER_S
     open_ends = set(last)
     with closing(consumer({**configured, "enable.partition.eof": True})) as client:

@@ -138,6 +138,7 @@ def notation_of(cells: Iterable[str]) -> Reading:
     ]
     if not fitting:
         return Reading(None)
+    # Where both notations give the same numbers there is nothing to doubt.
     ambiguous = len(fitting) == 2 and any(fitting[0].read(cell) != fitting[1].read(cell) for cell in known)
     return Reading(fitting[0], ambiguous)
 

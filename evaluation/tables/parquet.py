@@ -40,6 +40,7 @@ class ParquetTable:
     def _ask(self, query: str) -> Any:
         import duckdb  # noqa: PLC0415  # a tenth of a second, which only who reads Parquet should wait
 
+        # Kept for rows(): DuckDB raises on damaged pages only when they are fetched.
         self._errors = duckdb.Error
         try:
             # One thread: rows come in the file's order as they are read, and nothing is gathered.

@@ -29,6 +29,7 @@ False
 import math
 from typing import Any
 
+# Stakes from bold to careful: which one grows fastest depends on a gain that nobody knows.
 LAMBDAS = tuple(2.0**-k for k in range(1, 8))
 CONFIDENCE_ALPHA = 0.05
 EVIDENCE_MAX = 1e300
@@ -57,7 +58,7 @@ class Interval:
         # the value it is put on would make the interval invalid.
         mean_before = self.total / t
         variance = self.square / t
-        # The cap keeps log(1 − λ) away from its pole; the paper recommends 1/2.
+        # The cap keeps log(1 − λ) away from its pole; 1/2 is a value that the paper proposes.
         lam = min(0.5, math.sqrt(2 * math.log(2 / CONFIDENCE_ALPHA) / (variance * t * math.log(1 + t))))
         self.weight += lam
         self.weighted += lam * x

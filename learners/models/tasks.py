@@ -123,6 +123,7 @@ class Task:
         return 1.0 if answer.value is None else self.scale.bounded(answer.value - y)
 
     def _squared(self, y: float, answer: Prediction) -> float:
+        # Bounded first and squared then: so a loss stays within [0, 1], as the evidence of the arena takes it.
         return self._absolute(y, answer) ** 2
 
     def judged(self, y: Any, champion: Prediction) -> bool:
