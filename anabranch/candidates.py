@@ -59,10 +59,13 @@ class Candidates:
         """An update was read; of two with the same numbers, the later one is tried first."""
         key = key_of(update)
         refusal = self.refused.get(key)
+        # Equal numbers as well: a restart right after a commit announces once more what is in use already.
         if order(update) <= self.in_use or (refusal is not None and refusal.due_s == float("inf")):
             return
         self.waiting.pop(key, None)
+        # Put at the end, since newest() looks from there: of two with the same numbers it finds the later one first.
         self.waiting[key] = update
+        # Not before it is twice too many, or reading a long topic would sort at every update.
         if len(self.waiting) >= 2 * CANDIDATES_MAX:
             self._trim()
 
@@ -87,6 +90,7 @@ class Candidates:
         """It is in use: what is not newer counts no more."""
         self.in_use = order(update)
         self.waiting = {key: each for key, each in self.waiting.items() if order(each) > self.in_use}
+        # The first two parts of a key are epoch and seq, so they compare with what is in use.
         self.refused = {key: each for key, each in self.refused.items() if key[:2] > self.in_use}
         self.has_dropped = False
 
@@ -99,6 +103,7 @@ class Candidates:
         if for_good:
             self.waiting.pop(key, None)
         if len(self.refused) > REFUSALS_MAX:
+            # At worst the oldest of them is tried once more, and refused again.
             self.refused.pop(next(iter(self.refused)))
         return is_news
 

@@ -61,6 +61,7 @@ class Follower:
         artifact_max_bytes: int = 512 * 2**20,
         on_update: Callable[[ModelUpdate], None] | None = None,
     ) -> None:
+        # Here, where the caller hears of a mistaken setting: the thread would only log it, and try for ever.
         examine(kafka)
         self.model = model
         self.kafka = dict(kafka)
@@ -75,6 +76,7 @@ class Follower:
         self._told = ""
         self._changed = threading.Condition()
         self._stopping = threading.Event()
+        # A daemon, so that a service which forgets to leave the follower can end all the same.
         self._thread = threading.Thread(target=self._run, name=f"follow-{model}", daemon=True)
 
     # ── predicting ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,12 +165,15 @@ class Follower:
         """Take the newest that can be used of what is there, then every newer one that comes."""
         update: ModelUpdate | None = None
         while not self._stopping.is_set():
+            # Without a wait after a candidate was tried: if it was refused, the next one is there already.
             for each in updates.poll(0.0 if update else 0.1):
                 self._candidates.add(each)
             self.last_refusal, updates.passed_over = updates.passed_over or self.last_refusal, ""
+            # Not before the topic was read to its end, or a start would load every version that there ever was.
             update = self._candidates.newest() if updates.caught_up else None
             if update is not None:
                 self._consider(update)
+            # The next reader begins at the topic's first record, and so finds what was dropped for want of room.
             elif updates.caught_up and self._candidates.is_to_be_read_again():
                 return
 
@@ -183,6 +188,7 @@ class Follower:
         else:
             with self._changed:
                 self._candidates.use(update)
+                # One assignment, which is atomic: whoever predicts takes no lock.
                 self._champion = champion
                 self._changed.notify_all()
             self._tell(update)

@@ -47,10 +47,12 @@ class Recommender(base.Regressor):
         return float(self.mean.get()) + self._bias("u", user) + self._bias("i", item)
 
     def _knows(self, side: str, who: Any) -> bool:
+        # River's own names: u_biases, i_latents and so on. Baseline has no latents, FunkMF no biases.
         tables = [getattr(self.model, f"{side}_{name}", None) for name in ("biases", "latents")]
         return all(table is None or who in table for table in tables)
 
     def _bias(self, side: str, who: Any) -> float:
+        # By get(), since the table is a defaultdict: an index would draw a value for a stranger and keep it.
         return float(getattr(self.model, f"{side}_biases", {}).get(who, 0.0))
 
 

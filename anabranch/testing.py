@@ -26,6 +26,7 @@ from anabranch.errors import ArtifactError
 from anabranch.follower import Follower
 from anabranch.messages import ArtifactPointer, ModelUpdate, UpdateKind
 
+# The settings are examined as any are, but nothing connects: on port 1 nobody would answer.
 _NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}
 
 

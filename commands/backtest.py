@@ -141,6 +141,7 @@ def _try_path(path: Path) -> None:
     """Nobody should wait for a picture that cannot be written."""
     was_there = path.exists()
     try:
+        # For appending, so that a picture that is there stays until the new one is drawn.
         path.open("ab").close()
     except OSError as error:
         raise typer.BadParameter(f"{path}: cannot be written: {error.strerror}", param_hint="--plot") from error

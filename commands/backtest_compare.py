@@ -38,6 +38,7 @@ def compared(
     if len(tasks) > 1:
         told = ", ".join(f'{config}: "{task}"' for task, config in tasks.items())
         raise ConfigError(f"only configurations of one task can be compared; {told}")
+    # For all of them before the first run, which may take minutes.
     for _, settings in several:
         files = data.files(settings, paths, **reading)
         event_time.warn_of_times(settings, files)

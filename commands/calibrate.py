@@ -53,6 +53,7 @@ def calibrate(
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
     trial.warn_of_strings(settings, given)
     known = history(settings, islice(records(given), limit))
+    # Enough events for three false alarms at the bearable rate; on fewer, none would say nothing.
     events = min(EVENTS_MAX, max(50_000, int(3 / rate)))
     console = Console()
     pasted = []

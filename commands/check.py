@@ -45,6 +45,7 @@ def check(
             settings, data, keep=keep, drop=drop, missing=missing,
             target=target, ts=ts, ts_format=ts_format, id=id_, encoding=encoding,
         )  # fmt: skip
+        # Before the trial, which any model passes on a file of which nothing is accepted.
         refuse_nothing_accepted(settings, given, limit=trial.EVENTS)
         with wiring.naming(config):
             trial.refuse_what_cannot_learn(settings, given)
@@ -60,6 +61,7 @@ def _ask(settings: "Settings") -> None:
     from consumers.kafka import topics
     from consumers.kafka.topics import require
 
+    # Before what is missing, since require() ends the command.
     for fault in topics.shortcomings(settings):
         typer.echo(f"warning: {fault}", err=True)
     needed = [settings.topics.name(which) for which in topics.LEARNED]

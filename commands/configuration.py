@@ -185,6 +185,7 @@ def _toml(value: Any) -> str:
 
 def renewed(document: str) -> str:
     """The document with the reference as it is now."""
+    # By a function, since in a string a backslash of the reference would be taken for a group.
     return re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{reference()}\n{END}", document, flags=re.DOTALL)
 
 

@@ -37,6 +37,7 @@ def files(
     return Files(paths, Reading(**options, **lists, **told), tell=(lambda said: None) if quiet else _warn_once)
 
 
+# One for the process: a verb that reads a file several times says what it found only once.
 _warn_once = once(warn)
 
 

@@ -41,6 +41,7 @@ def follow(
                 f"{update.model} version {update.version} ({update.kind}, {size:.0f} KiB): {update.reason}", flush=True
             )
 
+    # The topics of a learner share their prefix, so the one follows from the other.
     artifacts = topic.replace("model-updates", "model-artifacts")
     trusted: tuple[str, ...] = ()
     scope = GLOBAL if partition is None else of_partition(partition)
@@ -57,6 +58,7 @@ def follow(
         typer.echo(f"waiting for models of {name} on {topic} at {kafka['bootstrap.servers']}", err=True)
         came = _came(model, timeout_s=timeout and max(0.0, timeout - (time.monotonic() - began_s)))
         while came and not once:
+            # The follower works in a thread of its own; this one only waits for Ctrl-C.
             threading.Event().wait(3600)
     if not came:  # by now the follower knows whether a broker answered
         why = f": {model.last_refusal}" if model.last_refusal else f"; {_known(model)}"

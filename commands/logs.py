@@ -26,6 +26,7 @@ def configure() -> None:
     )
     shared = logging.getLogger("anabranch")  # what other services install as well logs as they are used to
     shared.handlers = [Retold()]
+    # Or a root logger that some library has configured would tell each line a second time.
     shared.propagate = False
 
 

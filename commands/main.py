@@ -28,6 +28,7 @@ from commands import (
     watch,
 )
 
+# Verbs import what they need when they run: River and librdkafka take a second, which --help must not.
 VERBS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "learn": learn.learn,
@@ -81,6 +82,7 @@ def main() -> None:
     except AnabranchError as error:
         print(f"anabranch: {error}", file=sys.stderr)
         sys.exit(exit_code(error))
+    # `anabranch watch … | head` ends like this, and nothing is wrong.
     except BrokenPipeError:
         sys.exit(0)
 

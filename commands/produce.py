@@ -79,6 +79,7 @@ def produce(
         raise ConfigError(f"{given.name}: there are no events in it")
     print(f"{sent} events published on {topic}{', then interrupted' if stopping.is_set() else ''}")
     if stopping.is_set():
+        # What shells report of a program that Ctrl-C has ended: 128 and the number of the signal.
         raise typer.Exit(130)
 
 
@@ -94,6 +95,7 @@ def _send(
             sent += 1
     except KeyboardInterrupt:
         stopping.set()
+    # After Ctrl-C as well: what is counted as published must have been delivered.
     sink.flush()
     return sent
 
@@ -114,6 +116,7 @@ def paced(values: Iterator[bytes], rate: float | None) -> Iterator[bytes]:
     for number, value in enumerate(values):
         if rate is not None:
             ahead = number / rate - (time.monotonic() - began)
+            # A sleep for each event would be longer than it should be: they go out in small bursts instead.
             if ahead > _STEP_S:
                 time.sleep(ahead)
         yield value

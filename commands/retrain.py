@@ -41,6 +41,7 @@ def retrain(
     if warning:
         typer.echo(f"warning: {warning}", err=True)
     sink = KafkaSink(producer(kafka))
+    # A learner reads this partition alone, so that requests have one order.
     sink.send(where, key=name, value=encode(request), partition=PARTITION)
     sink.flush()
     print(f"asked {name} to retrain, as {request.id} on {where}; the answer comes on model-answers")

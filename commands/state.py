@@ -31,6 +31,7 @@ def state(
     settings = wiring.settings_at(config)
     scope = wiring.scope_of(settings, partition)
     committed, named_by = committed_of(settings, partition)
+    # It only looks: a store that is not there must not come into being by that.
     store = store_of(settings, scope, make=False)
     found = inspect(settings, store, scope=scope, committed=committed, named_by=named_by)
     if json:
@@ -50,6 +51,7 @@ def committed_of(settings: "Settings", partition: int | None) -> "tuple[Committe
     from consumers.kafka.group import Group, newest_of
 
     try:
+        # A short question first, so that brokers that are away are given up after two seconds.
         reach(settings.kafka, timeout_s=BROKER_S)
         group = Group(settings, stopping=threading.Event())
         known = group.seen_from_outside(admin(settings.kafka), timeout_s=BROKER_S)

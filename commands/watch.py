@@ -46,5 +46,6 @@ def watch(
                         wiring.print_message(message)
                     else:
                         print(f"{at:%m-%d %H:%M:%S}  {watch_view.line(message)}", flush=True)
+    # The way to end it, and no failure.
     except KeyboardInterrupt:
         pass

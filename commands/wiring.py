@@ -55,6 +55,7 @@ def settings_at(config: Path) -> Settings:
         ConfigError: naming the file and what is wrong in it, with the model, a detector or a metric as well.
     """
     settings = loading.load(config)
+    # Before any model is built, since a factory is imported from beside the file.
     sys.path.insert(0, str(config.resolve().parent))
     with naming(config):
         lane_of(settings)
@@ -126,6 +127,8 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
     if not wanted:
         versions = ", ".join(str(each.version) for each in known) or "none"
         raise ConfigError(f"{published}: not on {topic}; versions there: {versions}")
+    # They are in the order of (epoch, seq): the last one is the champion,
+    # and of a version that was announced twice the later announcement.
     update = wanted[-1]
     packed = kafka_artifacts.fetch(settings.kafka, update)
     unpacked = artifact.unpack(packed, sha256=update.artifact.sha256, trusted=settings.model.trusted)
@@ -153,6 +156,7 @@ def learning_loop(
     stopping: threading.Event | None = None,
 ) -> LearningLoop:
     """The loop on Kafka; `before` is the one that the broker took for dead."""
+    # What was begun goes on from its checkpoint: after an outage, a rebuild must not begin from the first record again.
     begun = before.begun if before is not None else ()
     clock = SystemClock()
     stopping = stopping or threading.Event()

@@ -63,6 +63,7 @@ def build(table: Mapping[str, Any], *, where: str = "config") -> Settings:
     except SettingsError as error:
         raise ConfigError(f"environment: {error}: {error.__cause__}") from error
     except ValidationError as error:
+        # pydantic tells all its faults at once; ours come along, so that a person mends everything in one go.
         faults = [f"{where}: {each}" for each in _explained(error)] + faults
         raise ConfigError("\n".join(faults)) from error
     if faults:
@@ -157,6 +158,7 @@ def _secret(match: re.Match[str]) -> str:
             raise ConfigError(f"${{env:{name}}}: the environment has no {name}")
         return os.environ[name]
     try:
+        # Secrets that are mounted as files mostly end in a line end, which is no part of them.
         return Path(name).read_bytes().decode("utf-8").strip()
     except OSError as error:
         raise ConfigError(f"${{file:{name}}}: cannot be read: {error.strerror}") from error
@@ -194,6 +196,7 @@ UNSHOWN = "kafka"
 
 def place_of(fault: Any) -> Place:
     """Where a fault is."""
+    # The first part is a key in any case, even where it looks like the name of a type.
     parts = [str(part) for part in fault["loc"]]
     return tuple(part for n, part in enumerate(parts) if n == 0 or not _ALTERNATIVE.fullmatch(part))
 

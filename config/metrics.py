@@ -46,6 +46,7 @@ class Tally:
         """What a confusion matrix has counted."""
         tally = cls()
         tally.pairs = int(matrix.n_samples)
+        # River's table has entries of 0 where somebody has only asked for a class.
         tally.labels = Counter({label: int(count) for label, count in matrix.sum_row.items() if count})
         tally.answers = Counter({label: int(count) for label, count in matrix.sum_col.items() if count})
         return tally
@@ -217,6 +218,7 @@ def metric_of(wanted: str | dict[str, Any], *, task: str) -> metrics.base.Metric
     kind = _class(str(parameters.pop("use", "")).removeprefix("metrics."), task=task)
     try:
         metric = kind(**parameters)
+        # Asked once while it is empty: what is not a single number is then refused here, and not at the first report.
         metric.get()
     except TypeError as error:
         raise ConfigError(f"the metric {kind.__name__} refuses its parameters: {error}") from error

@@ -107,6 +107,7 @@ def place(
         raise CheckpointError(f"{_cut(positions, cut, now)}; {_ACCEPT.format(where='its end')}")
     if gone and not accept_loss:
         raise LogTruncated(truncated(now.topic, {each: (positions[each], end) for each, end in gone.items()}))
+    # The last one wins: where the log begins holds for partitions that were added, a loss for those that are cut.
     return Place({**first, **positions, **gone, **cut}, tuple(losses))
 
 
@@ -150,6 +151,7 @@ def _made_anew(positions: Offsets, *, before: Origin | None, now: Origin, ends: 
             f"topic {now.topic!r} was recreated since the last checkpoint, which is of id {before.topic_id} "
             f"({_listed(positions)}); the topic there now has id {now.topic_id}"
         )
+    # Only a hint where ids are not known: with equal ids the topic is the same one, and its end was cut off.
     beyond = {each: ends.get(each, 0) for each, at in positions.items() if at > ends.get(each, 0)}
     if beyond and not known:
         return f"{_cut(positions, beyond, now)}: it was recreated, or has lost records"

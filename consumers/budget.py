@@ -52,6 +52,8 @@ class Times:
     @property
     def ask_us(self) -> float:
         """A prediction, in microseconds."""
+        # The median: a pause of the collector or of the machine falls
+        # into few of the samples, but may be a thousand times as long.
         return 1e6 * statistics.median(self.predict)
 
     @property
@@ -110,6 +112,7 @@ class ComputeBudget:
         self.times = {each.name: self.times[each.name] for each in [lane.champion, *members] if each.name in self.times}
         stride = {member.name: member.stride for member in members if member.stride != 1}
         wanted = Change(self._shares(lane), self._too_slow(lane.constraints.too_slow, {each.name for each in members}))
+        # By the names alone: measured times differ at each look, and each change costs a checkpoint.
         if (wanted.stride, wanted.too_slow.keys()) == (stride, lane.constraints.too_slow.keys()):
             return None
         self.changed_at = lane.events
@@ -140,6 +143,7 @@ class ComputeBudget:
 
     def _share(self, member: Member, *, left: float, allowed: float) -> int:
         cost = self._cost(member)
+        # Who was beyond the budget needs some room to come back, or members at its edge would change at every look.
         margin = 0.0 if member.stride == 1 else (1 - MARGIN) * allowed
         if cost <= left - margin or member.kind == "displaced":
             return 1

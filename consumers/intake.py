@@ -91,6 +91,7 @@ class Intake:
         self.bands[outcome] = band
         reason = f"{share:.1%} of the last {BLOCK * BLOCKS:,} records were {what}"
         yield Remark("", reason)
+        # It is over only two bands below, at 10 %: a share that swings about one half would alert again and again.
         yield from self._alert(kind, f"{reason}; {to_do}", on=band == MOST, off=band < MOST - 1)
 
     def _unlabelled(self, total: Mapping[str, int]) -> Iterable[Remark]:
@@ -126,6 +127,7 @@ class Intake:
         if state is None:
             return
         self.block, self.blocks = Counter(state["block"]), deque(state["blocks"], maxlen=BLOCKS)
+        # A block goes on where the checkpoint was, so that the same is said at the same records.
         self.left = BLOCK - sum(self.block.values())
         self.stages, self.bands = dict.fromkeys(state["stages"]), dict(state["bands"])
         self.alerted = dict.fromkeys(state["alerted"])

@@ -120,6 +120,8 @@ class LearningLoop:
     def _turn(self) -> None:
         """One batch."""
         records = self.ports.source.poll(BATCH_MAX, timeout_s=0.2)
+        # After the poll, within which partitions are gained, and before a record is taken: an event that the champion
+        # raises on needs a checkpoint to go back to.
         self._begin()
         try:
             for record in records:
@@ -128,8 +130,10 @@ class LearningLoop:
                 self.owner_of[record.topic, record.partition].take(record)
         except LearnError as error:
             self.owner_of[record.topic, record.partition].leave_out(error)
+            # The owner is restored by now: what was fetched and not taken belongs to positions that no longer count.
             self.ports.source.rewind(self._positions())
         for owner in self.owners.values():
+            # Between two batches, and followed by a checkpoint: no crash may make an input enter once more, elsewhere.
             owner.take_inputs()
         self._end_rebuild()
         for owner in self.owners.values():
@@ -167,6 +171,7 @@ class LearningLoop:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Another process is about to own these: what was learned so far is checkpointed for it."""
         for owner in self._dropped(partitions):
+            # Without one it has not learned anything yet: the first checkpoint comes before the first record.
             if owner.sha:
                 owner.checkpoint()
 

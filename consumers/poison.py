@@ -59,6 +59,7 @@ class Poison:
         Raises:
             LearningFrozen: it is one too many.
         """
+        # Something was learned in between, so it is not the model that can learn nothing any more.
         if error.learned != self.learned:
             self.row = []
         place = (error.partition, error.offset)
@@ -77,6 +78,7 @@ class Poison:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: also across a restart the next in a row is one too many."""
+        # Sorted, since after a rewind they may be found in another order, and equal states must be equal bytes.
         return {"places": sorted(self.places.items()), "row": list(self.row), "learned": self.learned}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ class Requests:
             return []
         asked = []
         for record in self.control.poll():
+            # Also for what is no request, or is one to another model: none of it is looked at again.
             self.position = record.offset + 1
             request = _read(record)
             if request is not None and request.model == self.model:

@@ -79,6 +79,7 @@ class _Waiting:
         self.pause_s = AGAIN_S if is_news else min(2 * self.pause_s, AGAIN_MAX_S)
         while not self.stopping.wait(self.pause_s):
             try:
+                # First a short question: a loop reads its checkpoint, which is in vain while no broker answers.
                 clients.reach(before.settings.kafka, timeout_s=REACH_S)
                 loop = make(self.stopping, before)
             except (KafkaUnavailable, StoreUnavailable) as error:

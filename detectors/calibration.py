@@ -69,6 +69,7 @@ class Bench:
         self.seed = seed
         self.events = events
         self.mean = sum(losses) / len(losses)
+        # A loss ends at 1, so a model that is often wrong has little room left to grow worse.
         self.rise = min(1 - self.mean, max(0.05, self.mean / 2)) if rise is None else rise
 
     def trials(self, name: str, detector: Detector, *, rate: float) -> Iterator[Trial]:
@@ -94,6 +95,7 @@ class Bench:
 
     def _reordered(self, purpose: str) -> Iterator[float]:
         """The blocks in random order, again and again."""
+        # Seeded by the purpose, so that all values of a parameter are tried on the very same streams.
         rng = random.Random(f"{self.seed} {purpose}")
         order = list(self.blocks)
         while True:
@@ -104,8 +106,12 @@ class Bench:
     def _delay(self, gauge: Gauge, run: int) -> int | None:
         stream = self._reordered(f"run {run}")
         rng = random.Random(f"{self.seed} rise {run}")
+        # Alarms in here are not counted: the quiet stream tells
+        # how many are false. A detector that restarts misses more.
         for loss in itertools.islice(stream, BEFORE_EVENTS):
             gauge.update(loss)
+        # Only what lies below 1 can be raised: with this share of
+        # the losses set to 1, the mean rises by exactly `rise`.
         share = self.rise / (1 - self.mean) if self.mean < 1 else 0.0
         for n, loss in enumerate(itertools.islice(stream, HORIZON_EVENTS), 1):
             if gauge.update(1.0 if rng.random() < share else loss) is not None:

@@ -85,6 +85,7 @@ def _error_signal(name: str, detector: Detector, settings: Settings) -> ErrorSig
     return ErrorSignal(name, gauge, debounce_events=settings.trigger.debounce_events, of_labels=of_labels)
 
 
+# A hundred values: KSWIN compares nothing, and so minds no parameter, before its window of a hundred is full.
 _TRIAL = (0.0, 1.0) * 50
 
 
@@ -100,11 +101,13 @@ def gauge_of(detector: Detector, *, name: str, seed: int) -> Gauge:
         if parameter not in known:
             hint = did_you_mean(parameter, known, cutoff=0.4, instead=f"it takes {', '.join(known) or 'none'}")
             raise ConfigError(f"detectors.{name}: {detector.use} has no parameter `{parameter}`; {hint}")
+    # KSWIN draws the sample that it compares with: without a seed two runs over one log would fire at different events.
     seeds = {"seed": seed} if "seed" in known else {}
     try:
         tried = gauge_for(kind, **{**seeds, **detector.parameters})
         for loss in _TRIAL:
             tried.update(loss)  # River takes a threshold of "25" and minds it only when it compares
+        # Made a second time, since the trial has left its values in the first.
         return gauge_for(kind, **{**seeds, **detector.parameters})
     except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
         raise ConfigError(f"detectors.{name}: {detector.use} refuses its parameters: {error}") from error

@@ -28,9 +28,11 @@ MISSING = object()
 def column(values: Sequence[Any]) -> "Column":
     """The column of a feature with these reference values: of numbers, or of anything else."""
     present = [each for each in values if each is not MISSING]
+    # bool is a subclass of int, but a truth is a category: it has no quantiles to lay bins at.
     numeric = all(isinstance(each, int | float) and not isinstance(each, bool) for each in present)
     made: Column = Numeric() if numeric else Categorical()
     made.lay(present)
+    # Only after lay(): the reference and its blocks are counted in the very bins that windows are counted in later.
     made.reference = made.block(values)
     made.expect(values)
     return made
@@ -55,6 +57,7 @@ class Column:
     def expect(self, values: Sequence[Any]) -> None:
         """Learn from the reference how much windows vary of themselves, where values hang on those before them."""
         length = max(1, len(values) // REFERENCE_BLOCKS)
+        # All of one length. A shorter block at the end would vary more by chance and pass for dependence.
         blocks = [self.block(values[at : at + length]) for at in range(0, length * REFERENCE_BLOCKS, length)]
         counts = np.array([each[0] for each in blocks])
         absent = np.array([(each[1], length - each[1]) for each in blocks])
@@ -94,6 +97,8 @@ class Column:
         n, m = int(was.sum()), int(now.sum())
         absent = (reference[1], n + reference[1]), (window[1], m + window[1])
         yield "missing", distances.missing(*absent, inflation=self.inflations[2])
+        # Where every value is missing there is no distribution to
+        # compare; the test of missing values has told it by then.
         if n and m:
             yield self.compared(test, was, now)
 
@@ -122,12 +127,15 @@ class Numeric(Column):
         numbers = np.asarray(values, dtype=float)
         edges = _edges(numbers) if len(numbers) else np.array([])
         # Each value counts as the mean of its bin, and how far apart these lie is what Wasserstein's distance needs.
+        # With side="right" a value that equals an edge opens the bin:
+        # edges at v and right behind it hold v and nothing else.
         bins = np.searchsorted(edges, numbers, side="right")
         counts = np.bincount(bins, minlength=len(edges) + 1)
         sums = np.bincount(bins, weights=numbers, minlength=len(edges) + 1)
         middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]]) if len(edges) else np.zeros(1)
         centres = np.divide(sums, counts, out=middles, where=counts > 0)
         deviation = float(numbers.std()) if len(numbers) else 0.0
+        # In standard deviations of the reference, so that one `min_distance` serves features of any unit.
         widths = np.diff(centres) / deviation if deviation else np.zeros(len(edges))
         if len(widths):
             widths[[0, -1]] = 1.0  # how far beyond the reference's range values lie is not kept: a deviation, say
@@ -153,6 +161,8 @@ class Numeric(Column):
 
     def compared(self, test: str, was: Any, now: Any) -> tuple[str, Distance]:
         """Any of the four."""
+        # The larger of the two errs on the safe side: dependence may
+        # show in single bins or only in their cumulative shares.
         cumulative = max(self.inflations[:2])
         if test == "wasserstein":
             widths = np.array(self.widths)
@@ -230,6 +240,7 @@ class Categorical(Column):
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
+        # A set of strings iterates in an order that hangs on the process's hash seed; the hash of the state must not.
         known = sorted(self.known, key=str)
         return {**super().state(), "places": dict(self.places), "known": known, "seen_once": self.seen_once}
 
@@ -254,6 +265,7 @@ def _edges(numbers: Any) -> Any:
     else:
         bins = max(RARE_BINS_MIN, round(BINS_MAX * len(rare) / len(numbers)))
         others = np.quantile(rare, np.linspace(0, 1, bins + 1)[1:-1])
+    # The largest value itself belongs to the last bin inside the range; only what is larger falls beyond its end.
     ends = np.array([distinct[0], np.nextafter(distinct[-1], np.inf)])
     return np.unique(np.concatenate([ends, alone, np.nextafter(alone, np.inf), others]))
 

@@ -58,6 +58,8 @@ def jensen_shannon(reference: Counts, window: Counts, *, inflation: float = 1.0)
     n, m = reference.sum(), window.sum()
     was, now = _shares(reference), _shares(window)
     divergence = _divergence(was, now, weight=0.5)
+    # Weighted by the sizes this is the G-test's statistic, whose law is known; the distance that people see weighs both
+    # sides alike, so that it does not change with the sizes of reference and window.
     statistic = 2 * (n + m) * _divergence(was, now, weight=n / (n + m))
     return Distance(divergence, _chi_squared(statistic / inflation, bins=len(was)))
 
@@ -72,6 +74,7 @@ def wasserstein(
     if chance.mean <= 0:  # a constant: any other value is a new one
         return Distance(travelled, new_category(0, int(n), int(window[reference == 0].sum()), int(m)).p_value)
     scale = float(np.sqrt((1 / n + 1 / m) * inflation))
+    # The gamma law of this mean and variance: its rate is mean / variance, its shape mean² / variance.
     rate = chance.mean / chance.variance
     return Distance(travelled, float(special.gammaincc(chance.mean * rate, travelled / scale * rate)))
 
@@ -82,6 +85,7 @@ def chance_of(reference: Counts, widths: Counts) -> Chance:
     covariance = np.minimum.outer(shares, shares) * (1 - np.maximum.outer(shares, shares))
     deviations = np.sqrt(np.diag(covariance))
     scale = np.outer(deviations, deviations)
+    # Rounding takes correlations a little beyond 1, where the root below is a NaN; 0 / 0 is where a share is 0 or 1.
     correlation = np.clip(np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0), -1, 1)
     absolute = scale * (np.sqrt(1 - correlation**2) + correlation * np.arcsin(correlation) - 1) * 2 / np.pi
     mean, variance = float(widths @ deviations * np.sqrt(2 / np.pi)), float(widths @ absolute @ widths)
@@ -91,6 +95,7 @@ def chance_of(reference: Counts, widths: Counts) -> Chance:
 def missing(reference: tuple[int, int], window: tuple[int, int], *, inflation: float = 1.0) -> Distance:
     """The rise of a share, each given as a count of how many; two-sided, by the normal law."""
     (k, n), (j, m) = reference, window
+    # Laplace's estimate: with a plain share of 0 or 1 the deviation is 0, and the division below has no result.
     pooled = (k + j + 1) / (n + m + 2)
     rise = j / m - k / n
     deviation = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m) * inflation)
@@ -137,6 +142,7 @@ def discoveries(p_values: Sequence[float], *, rate: float) -> list[bool]:
     """
     several = len(p_values)
     harmonic = sum(1 / n for n in range(1, several + 1))
+    # A step-up test: the largest p-value within its own bound lets all smaller ones pass, whatever their bounds are.
     ranked = sorted(p_values)
     passed = [each for n, each in enumerate(ranked, 1) if each <= rate * n / (several * harmonic)]
     return [bool(passed) and each <= passed[-1] for each in p_values]

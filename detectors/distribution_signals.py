@@ -91,6 +91,8 @@ class DistributionSignal:
         self.wanted = max(1, self.settings.window // BLOCKS)
         if self.columns is None:
             laid = {name: _values(rows, name) for name in self._names(rows)}
+            # A feature without a value in the reference has nothing
+            # to be compared with until the next swap takes a new one.
             self.columns = {name: column(each) for name, each in laid.items() if any(v is not MISSING for v in each)}
             return None
         return self._slide(self.columns, rows)
@@ -104,6 +106,7 @@ class DistributionSignal:
         full = True
         for name, each in columns.items():
             each.slide(_values(rows, name), blocks_max=BLOCKS)
+            # All columns slide together, so that the last one answers for all.
             full = len(each.blocks) == BLOCKS
         if not columns or not full:
             return None
@@ -111,13 +114,18 @@ class DistributionSignal:
         return self._fire(looks, columns)
 
     def _fire(self, looks: list[Look], columns: dict[str, Column]) -> Shift | None:
+        # All features and tests together: each at its own rate, a
+        # hundred features would always have one that moved by chance.
         significant = discoveries([look.distance.p_value for look in looks], rate=self.settings.rate)
         moved = [
             look
             for look, sure in zip(looks, significant, strict=True)
             if sure and look.distance.statistic >= self._min_distance(look.test)
         ]
+        # Rebuilt from what moved this time, so that a streak that is interrupted begins again at one.
         self.streaks = {(look.feature, look.test): self.streaks.get((look.feature, look.test), 0) + 1 for look in moved}
+        # Exactly so many and not at least: a streak that is longer
+        # has fired already, and fires again only after a break.
         if self.settings.consecutive_checks not in self.streaks.values():
             return None
         lasting = [look for look in moved if self.streaks[look.feature, look.test] >= self.settings.consecutive_checks]
@@ -165,6 +173,7 @@ class DistributionSignal:
         self.rows, self.wanted, self.skip = list(state["rows"]), state["wanted"], state["skip"]
         columns = state["columns"]
         if columns is not None and any("edges" in each and each.get("layout") != LAYOUT for each in columns.values()):
+            # Counts of bins that were laid otherwise cannot be compared with: a new reference is taken from here on.
             self.rows, self.wanted, self.skip, columns = [], self.settings.reference_events, 0, None
         self.columns = None if columns is None else {name: revived(each) for name, each in columns.items()}
         self.streaks = {(feature, test): count for feature, test, count in state["streaks"]}

@@ -89,6 +89,8 @@ class Means:
             older, older_total = older + n, older_total + each
             newer = events - older
             split = Split(older_total / older, (total - older_total) / newer, newer)
+            # The squared error of the difference is in proportion to
+            # events / (older · newer); events are the same for all cuts.
             distance = (split.after - split.before) ** 2 * older * newer
             if distance > best:
                 best, found = distance, split
@@ -203,6 +205,7 @@ class MeansGauge:
         split = self.means.split()
         if split is None:
             return None
+        # Forgotten after a fall as well: the same old change would otherwise be found again at the next alarm.
         self.means.keep(split.events)
         rise = split.after - split.before
         return None if rise <= 0 else Shift(*self._compared(rise), split.events)
@@ -256,6 +259,7 @@ class ErrorSignal:
 
     def update(self, loss: float) -> Shift | None:
         """Feed one loss in [0, 1]; the shift if the detector fired on a rise and is not debounced."""
+        # Fed while it is silent, too: the detector that is heeded again afterwards knows the error of the new concept.
         shift = self.gauge.update(loss)
         if self.quiet:
             self.quiet -= 1

@@ -64,6 +64,7 @@ class Schedule:
     def on_event(self, event: AcceptedEvent, answer: Prediction, *, now_s: float | None) -> Shift | None:
         """Count the event."""
         del event, answer
+        # Counted where time decides, too: the events since the last firing are the window that a signal proposes.
         self.events += 1
         if self.every_events is not None:
             return self._fire(self.events, self.every_events) if self.events >= self.every_events else None
@@ -76,6 +77,7 @@ class Schedule:
         if now_s < self.due_s:
             return None
         waited_s, planned_s = now_s - self.last_s, self.due_s - self.last_s
+        # Counted from what was due and not from now: events that come late would otherwise move the whole schedule.
         self.last_s, self.due_s = now_s, self._after(self.due_s, now_s)
         return self._fire(waited_s, planned_s)
 

@@ -45,6 +45,7 @@ class SRDetector(base.DriftDetector):
     def _reset(self) -> None:
         super()._reset()
         self.n = 0
+        # As if four events with a mean of one half had been seen; `expected` is one standard error above that.
         self.mean = 0.5
         self.expected = 0.75
         self.capitals = [0.0] * len(STAKES)
@@ -56,9 +57,12 @@ class SRDetector(base.DriftDetector):
 
     def update(self, x: float) -> None:
         """Take in one value in [0, 1]; after an alarm it restarts."""
+        # As in River's detectors an alarm stands until the next value, for whoever reads it after update().
         if self._drift_detected:
             self._reset()
         edge = x - self.expected
+        # Written out for the five STAKES: a loop over them costs
+        # more than the arithmetic, and this runs on every event.
         a, b, c, d, e = self.capitals
         a = (a + 1) * (1 + 0.05 * edge)
         b = (b + 1) * (1 + 0.1 * edge)
@@ -68,6 +72,7 @@ class SRDetector(base.DriftDetector):
         self.capitals = [a, b, c, d, e]
         if a + b + c + d + e >= len(STAKES) * self.arl:
             self._drift_detected = True
+        # After the bet: a stake that knew the value it bets on would win on any stream.
         self._learn(x)
 
     def _learn(self, x: float) -> None:

@@ -62,6 +62,8 @@ class Threshold:
 
     def on_label(self, y: Any, answer: Prediction | None, *, now_s: float | None) -> Shift | None:
         """Take in one label and the answer to it."""
+        # A model that cannot predict yet is at no fault and is
+        # passed over; an answer that cannot be used counts as wrong.
         if answer is not None and (answer.value is not None or answer.unusable):
             self.recent.append((now_s or 0.0, y, answer.proba if self.wants_proba else answer.value))
         self.until_check -= 1
@@ -91,6 +93,7 @@ class Threshold:
         recent, window_time = self.recent, self.settings.window_time
         if not window_time:
             return len(recent) == recent.maxlen
+        # By the events' clock and not the newest event, so that a single time from the future empties no window.
         while now_s is not None and recent and recent[0][0] < now_s - window_time:
             recent.popleft()
         return len(recent) >= max(10, self.settings.window // 10)
@@ -100,6 +103,7 @@ class Threshold:
         shown = [(y, self._worst(y) if answer is None else answer) for _, y, answer in self.recent]
         if not defined(self.metric, (y for y, _ in shown), (answer for _, answer in shown)):
             return None
+        # Computed from nothing: not every metric of River can take a value back, and those that can gather rounding.
         fresh = self.metric.clone()
         for y, answer in shown:
             with suppress(Exception):  # the metric's, on an answer that it has no value for: the scores count it

@@ -76,9 +76,12 @@ class Trigger:
             now_s: event time, where it is known.
             withheld: asked last, when all else speaks for it: what cannot begin costs no pause and no share of the day.
         """
+        # Before the cooldown is looked at: _counts() also notes
+        # that a signal was heard, and must do so in the pause, too.
         fresh = [each for each in fired if self._counts(each.name, event_number)]
         if self.last is not None and event_number - self.last <= self.pause_events:
             return Decision(False, withheld="cooldown")
+        # Not reached within the pause: what fires in there does not count together with what fires after it.
         self.counted.update({each.name: _counted(each, event_number, place) for each in fresh})
         recent = {
             name: each

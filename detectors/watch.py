@@ -29,6 +29,7 @@ class Watch:
         self.wants_proba = any(isinstance(each, Threshold) and each.wants_proba for each in self.signals)
         self._sort()
         on_time = any(isinstance(each, Threshold) and each.settings.window_time for each in self.signals)
+        # The clock is moved by on_event() alone, so whatever goes by event time needs to be shown events as well.
         self.sees_events = bool(self._on_questions) or self.trigger.needs_time or on_time
 
     def _sort(self) -> None:
@@ -99,6 +100,7 @@ class Watch:
     def start_over(self) -> None:
         """Fresh signals for a new champion, but for schedules; the trigger's pause goes on: it is about retraining."""
         self.signals = [signal_of(each.name, self.settings) if each.of_champion else each for each in self.signals]
+        # In this order: until _sort() has run, its lists still hold the signals of the displaced champion.
         self.trigger.start_over()
         self._sort()
 

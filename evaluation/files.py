@@ -53,6 +53,7 @@ class Files:
     def __init__(self, paths: Sequence[Path], reading: Reading, *, tell: Tell = lambda said: None) -> None:
         self.paths = [file for path in paths for file in _expanded(path)]
         self.reading = reading
+        # A verb may read its files more than once: a trial, the run, one more for each configuration.
         self.tell = once(tell)
         kinds = {_kind(path) for path in self.paths}
         if len(kinds) > 1:
@@ -106,6 +107,7 @@ def reading_of(paths: Sequence[Path]) -> Iterator[None]:
     """What goes wrong with the bytes names the files."""
     try:
         yield
+    # EOFError is what gzip raises where an archive was cut off.
     except (OSError, EOFError, zlib.error, UnicodeError, csv.Error) as error:
         named = getattr(error, "filename", None) or ", ".join(map(str, paths[:3])) + (" …" if len(paths) > 3 else "")
         hint = "; name its encoding: --encoding cp1252, for example" if isinstance(error, UnicodeError) else ""
@@ -127,12 +129,14 @@ def once(tell: Tell) -> Tell:
 def _expanded(path: Path) -> list[Path]:
     """The files that a path means."""
     if path.is_dir():
+        # Not what begins with . or _: hidden files, and what Spark and its relatives leave beside their data.
         found = sorted(
             each for each in path.iterdir() if each.is_file() and _suffix(each) in KINDS and each.name[0] not in "._"
         )
         if not found:
             raise ConfigError(f"{path}: no .csv, .jsonl or .parquet lies in this folder")
         return found
+    # A path that exists is no pattern, whatever characters are in it.
     if not path.exists() and glob.has_magic(str(path)):
         found = sorted(
             Path(each)

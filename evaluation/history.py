@@ -59,6 +59,7 @@ def history(settings: Settings, records: Iterable[Record]) -> History:
             losses.append(task.loss(event.y, answer))
             wrongs.append(float(answer.value != event.y))
             if task.kind == "regression":
+                # After the loss was taken: the scale must not know the error that it is to bound.
                 task.judged(event.y, answer)
     warm_up = settings.publish.warm_up_events
     if len(losses) - warm_up < 1000:

@@ -101,8 +101,11 @@ class LaneSwapEvaluation:
         if self._lane is lane and not self.hindsight.trials and self._champion is lane.champion:
             return
         began_s = self.clock.monotonic_s()
+        # Before a new trial begins: what this event has displaced
+        # has learned it already, and is judged from the next one on.
         if self.hindsight.trials:
             self.hindsight.update(event.x, event.y, served)
+        # A lane that was restored is another object, with another champion in it: that is no swap.
         if self._lane is lane and self._champion is not None and self._champion is not lane.champion:
             self._displaced(self._champion)
         self._lane, self._champion = lane, lane.champion
@@ -164,6 +167,8 @@ class Trace:
             self.error.append((lane.events, self._sum / self.window))
         wins_at = lane.shadows.wins_at
         for member in lane.shadows.members:
+            # With `since`, as a name may enter again: a standing
+            # place that was filled once more has a curve of its own.
             key = (member.name, member.kind, member.since)
             curve = self.curves.setdefault(key, Curve(member.name, member.kind))
             curve.points.append((lane.events, member.contest.evidence / wins_at))

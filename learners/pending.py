@@ -51,6 +51,7 @@ class Pending:
         packed = self.waiting.pop(event_id, None)
         if packed is None:
             return None
+        # Tables of probabilities have labels as keys, and msgpack by default takes strings and bytes only.
         event, served, answers = msgpack.unpackb(packed, strict_map_key=False)
         own = {name: Prediction(*each) for name, each in answers.items()}
         return Waiting(AcceptedEvent(*event), Prediction(*served), own)

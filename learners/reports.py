@@ -86,6 +86,7 @@ class Reports:
             level=level,
             reason=reason,
             event_number=event_number,
+            # As Kafka counts positions: the next record, not the one that this is about.
             positions={f"{self.topic}/{event.partition}": event.offset + 1},
         )
 

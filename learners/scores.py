@@ -128,6 +128,7 @@ class Scores:
         value, proba, unusable = answer
         if unusable:
             self.unusable[unusable] = self.unusable.get(unusable, 0) + 1
+            # A running mean never forgets: a NaN that counted as 1e100 would be the only thing it ever said again.
             if unusable in WITHOUT_BOUND or not self.running.numeric:
                 value = worst(y, numeric=self.running.numeric)
         self.running.show(y, value, proba)
@@ -203,6 +204,8 @@ def _derived(metric: Any) -> bool:
         isinstance(metric, metrics.base.ClassificationMetric)
         and type(metric).update in plain
         and metric.requires_labels
+        # BinaryMetric compares labels with pos_val before it counts
+        # them; only True leaves the counts of a shared matrix right.
         and getattr(metric, "pos_val", True) is True
     )
 

@@ -65,6 +65,7 @@ def common(kafka: Kafka) -> dict[str, Any]:
     return {
         "bootstrap.servers": DEFAULT_BOOTSTRAP,
         "log_level": 3,
+        # Brokers hang up on idle connections (connections.max.idle.ms), which is no fault.
         "log.connection.close": False,
         "logger": KAFKA_LOG,
         # A broker that is away is asked for often enough to be found soon, and not twenty times a second.
@@ -79,9 +80,13 @@ def reader(kafka: Kafka) -> dict[str, Any]:
     return {
         **_without(common(kafka), _PRODUCER_ONLY),
         "group.id": "anabranch-reader",  # librdkafka wants one; nothing joins it
+        # Positions are committed with the checkpoint that they belong to, and never by a timer.
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
+        # Where retention has taken the position, librdkafka would otherwise go on elsewhere without a word.
         "auto.offset.reset": "error",
+        # An aborted event must be learned by nobody, neither as
+        # it comes nor when a recruit is trained on the log again.
         "isolation.level": "read_committed",
     }
 
@@ -104,8 +109,10 @@ def sharer(kafka: Kafka, *, model: str, assignment: str) -> dict[str, Any]:
     return {
         **reader(kafka),
         "group.id": f"anabranch-{model}",
+        # Under the newer protocol it is the broker that names the strategy, and librdkafka refuses one of the client's.
         "group.protocol": "classic",
         "partition.assignment.strategy": assignment,
+        # So that the broker tells where the log ends: position() still names the old place after a rewind.
         "enable.partition.eof": True,
     }
 
@@ -113,6 +120,7 @@ def sharer(kafka: Kafka, *, model: str, assignment: str) -> dict[str, Any]:
 def producer(kafka: Kafka) -> dict[str, Any]:
     """Settings of a producer: idempotent, so that a retry neither doubles nor reorders."""
     shared = _without(common(kafka), _CONSUMER_ONLY)
+    # Idempotence stands behind the user's settings, since none of them may switch it off.
     return {"linger.ms": 5, "message.timeout.ms": 60_000, **shared, "enable.idempotence": True}
 
 
@@ -216,6 +224,7 @@ def members(kafka: Kafka, group: str, *, timeout_s: float = TIMEOUT_S) -> list[M
     Raises:
         KafkaUnavailable: no broker answers.
     """
+    # Held by name: an answer is lost when its client is collected before it comes.
     client = admin(kafka)
     try:
         described = client.describe_consumer_groups([group], request_timeout=timeout_s)[group].result()

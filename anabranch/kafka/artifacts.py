@@ -47,10 +47,13 @@ def fetch(kafka: Kafka, update: ModelUpdate) -> bytes:
     _see_that_it_can_be(pointer)
     wanted = chunk_key(update.model, update.scope, update.version, sha256=pointer.sha256)
     found: dict[str, bytes] = {}
+    # Without the end of the partition, chunks that retention has taken would be waited for.
     with closing(consumer({**reader(kafka), "enable.partition.eof": True})) as client:
         _see_that_it_is_there(client, pointer)
         client.assign(at({Partition(pointer.topic, pointer.partition): pointer.first_offset}))
         for key, value in _until(client, pointer.last_offset):
+            # The key holds the digest: between these chunks may lie
+            # others of the same version, from an attempt that was killed.
             if key.startswith(wanted) and value is not None:
                 found[key] = value
             if sum(map(len, found.values())) > pointer.size_bytes:
@@ -110,6 +113,7 @@ def _until(client: Consumer, last_offset: int) -> Iterator[tuple[str, bytes | No
                     continue
                 raise ArtifactMissing(f"its chunks cannot be read: {error.str()}")
             if offset <= last_offset:
+                # Anybody may write there: a key that is no text must not end the reading.
                 yield bytes(message.key() or b"").decode(errors="replace"), message.value()
             if offset >= last_offset:
                 return

@@ -89,11 +89,13 @@ class Faults:
 
     def hear(self, error: KafkaError) -> None:
         """What a client calls as its `error_cb`."""
+        # That one follows upon faults of single brokers, and does not tell why.
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self.note(error.str())
 
     def log(self, level: int, _: str, facility: str, client: str, text: str) -> None:
         """What a client calls as its `logger`: of connections that were closed, only the log tells."""
+        # confluent_kafka calls it as it would a Logger: a format, and then the three parts that are to fill it.
         del level, client
         if facility == "FAIL":
             self.note(unthreaded(text))
@@ -110,6 +112,7 @@ class Faults:
     def hope_s(self) -> float:
         """How long to go on asking: 0 if every broker has a fault that does not mend by itself."""
         found = [_of(words) for words in self.said.values()]
+        # An address that has said nothing yet may be the one that answers.
         if len(found) < self.addresses:
             return float("inf")
         return max(float("inf") if each is None else each.hope_s for each in found)

@@ -93,6 +93,7 @@ def refused(said: str, kafka: Mapping[str, Any]) -> str:
     key = (named[1] or named[2]) if named else ""
     if key not in kafka:
         return f"librdkafka refuses these settings: {said}"
+    # What is refused goes to logs and terminals, where no password may stand.
     value = "" if _SECRET.search(key) else f" = {kafka[key]!r}"
     bounds = _RANGE.search(said)
     wanted = f"it must be from {bounds[1]} to {bounds[2]}" if bounds else _wanted(key)

@@ -72,6 +72,7 @@ class Tail:
             found = self.poll(SLICE_S)
             if found:
                 heard_s = time.monotonic()
+            # The poll may have brought no record, but the last partition's end.
             elif time.monotonic() - heard_s > TIMEOUT_S and not self.caught_up:
                 raise KafkaUnavailable(with_words(f"no record of {self.topics} came for {TIMEOUT_S:.0f} s"))
             yield from found

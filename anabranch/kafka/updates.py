@@ -69,6 +69,8 @@ class Updates:
             yield from self._mine(message)
 
     def _mine(self, message: Message) -> list[ModelUpdate]:
+        # By the key, before the value is looked at: what is wrong
+        # with other models' updates is not this reader's to tell.
         if not bytes(message.key() or b"").startswith(f"{self.model}/{self.scope}/".encode()):
             return []
         try:

@@ -120,6 +120,7 @@ def _envelope(data: bytes) -> bytes:
     if not data.startswith(MAGIC):
         raise CorruptState(f"these {len(data)} bytes are no model of ours: they do not begin with {MAGIC!r}")
     match _unpack(data[len(MAGIC) :]):
+        # First of all, since an envelope of another format may look otherwise behind its number.
         case [int(found), *_] if found != FORMAT:
             raise VersionMismatch(f"the bytes are of format {found}, this program reads {FORMAT}: update the older one")
         case [_, str(written_by), str(), str(), bytes(body)]:
@@ -139,6 +140,7 @@ def _check_river(written_by: str) -> None:
 
 def _unpack(data: bytes) -> Any:
     try:
+        # Strings of Python may hold half of a surrogate pair, which UTF-8 does not know.
         return msgpack.unpackb(data, unicode_errors="surrogatepass", ext_hook=_refuse_extension)
     except (msgpack.UnpackException, ArithmeticError, MemoryError, RecursionError, TypeError, ValueError) as error:
         raise CorruptState(f"the bytes are no msgpack of ours: {type(error).__name__}: {error}") from error

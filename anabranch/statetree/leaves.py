@@ -41,6 +41,7 @@ def demand(holds: bool, fault: str) -> None:
 
 
 def _write_big_int(value: int) -> list[Any]:
+    # One bit more than bit_length() counts, for the sign.
     size = value.bit_length() // 8 + 1
     if size > BIG_INT_MAX_BYTES:
         raise UnsupportedState(f"an integer of {size} bytes is above the bound of {BIG_INT_MAX_BYTES}")
@@ -76,6 +77,7 @@ def _read_array(dtype: str, order: Any, shape: list[int], data: bytes) -> np.nda
         count *= n
     demand(len(data) == count * kind.itemsize, f"{len(data)} bytes do not fill an array of {dtype}, shape {shape}")
     demand(kind.kind != "b" or not data.strip(b"\x00\x01"), "a boolean array holds other bytes than 0 and 1")
+    # A copy, since frombuffer() gives a view that cannot be written to, and models change their arrays in place.
     return np.frombuffer(data, kind).reshape(shape, order=order).copy(order=order)
 
 

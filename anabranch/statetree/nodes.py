@@ -62,6 +62,7 @@ def slots_of(cls: type) -> dict[str, MemberDescriptorType]:
     for base in cls.__mro__:
         for name, member in vars(base).items():
             if type(member) is MemberDescriptorType and not name.startswith("__"):
+                # In the order of the MRO: of two slots of one name it is the first that an attribute access finds.
                 found.setdefault(name, member)
     return found
 
@@ -185,6 +186,7 @@ def peek(thing: Any, kind: type) -> tuple[tuple[str, ...], tuple[Any, ...]] | No
 @functools.cache
 def candidates(kind: type) -> tuple[str, ...]:
     """The names that the class's own code mentions and that are no names of the class, sorted."""
+    # With one of these, that a name can be read no longer shows that the instance has it.
     if any("__getattr__" in vars(base) or "__getattribute__" in vars(base) for base in kind.__mro__[:-1]):
         return ()
     mentioned = {name for base in kind.__mro__ for thing in vars(base).values() for name in _names_in(thing)}
@@ -209,6 +211,7 @@ def is_of_class(kind: type, name: str) -> bool:
 def put(thing: Any, names: Sequence[str], values: Sequence[Any]) -> None:
     """Set attributes, none of which is a name of the class, as `self.name = value` does."""
     for name, value in zip(names, values, strict=True):
+        # Past a __setattr__ of the class, since bytes must not make any code run.
         object.__setattr__(thing, name, value)
 
 

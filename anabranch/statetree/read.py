@@ -81,6 +81,7 @@ class Reader(ValueReader):
         kind = self._trust.resolve(class_name)
         demand(isinstance(kind, type) and (is_plain_class(kind) or issubclass(kind, deque)), "not a class to restore")
         demand(len(set(names)) == len(names), "an attribute appears twice")
+        # `__class__` would turn the instance into something that nobody has checked.
         demand(not any(name.startswith("__") for name in names), "an attribute starts with two underscores")
         slots = tuple((place, slots_of(kind)[name]) for place, name in enumerate(names) if name in slots_of(kind))
         demand(len(slots) == len(names) or kind.__dictoffset__ != 0, "an attribute has no place to go")
@@ -91,6 +92,7 @@ class Reader(ValueReader):
         late: list[int] = []
         for place, node in enumerate(nodes):
             demand(type(node) is list and bool(node) and type(node[0]) is int, f"node {place} is none")
+            # A VectorDict is given what it holds when it is made, so everything that it may hold is made first.
             if node[0] == VECTOR_DICT:
                 late.append(place)
             self._made.append(self._empty(node))
@@ -115,6 +117,7 @@ class Reader(ValueReader):
     def _instance(self, layout: int, values: int) -> Any:
         kind, names, *_ = self._layouts[layout]
         demand(len(names) == values and not issubclass(kind, deque), f"a {kind.__name__} with {values} attributes")
+        # Past the class's own __new__ and __init__: no code runs because bytes have named it.
         return object.__new__(kind)
 
     def _river_deque(self, node: list[Any]) -> Any:
@@ -123,6 +126,7 @@ class Reader(ValueReader):
         kind, names, slots, *_ = self._layouts[held[0]]
         demand(issubclass(kind, deque) and len(names) == len(held) - 1 and not slots, f"{kind.__name__} is no deque")
         made = deque.__new__(kind)
+        # Past the class's own __init__, which would be run; and here, since `maxlen` cannot be set later.
         deque.__init__(made, (), maxlen)
         return made
 
@@ -150,6 +154,7 @@ class Reader(ValueReader):
         if slots:
             self._fill_slots(made, names, slots, values)
         elif runs_code:
+            # Past properties and descriptors, which would be called otherwise.
             vars(made).update(zip(names, values, strict=True))
         else:
             put(made, names, values)
@@ -182,6 +187,7 @@ class Reader(ValueReader):
 
     def _fill_deque(self, made: deque[Any], node: list[Any]) -> None:
         values = self._values(node[2:])
+        # extend() would drop what is too much without a word.
         demand(made.maxlen is None or len(values) <= made.maxlen, "a deque holds more than its bound")
         made.extend(values)
 
@@ -189,6 +195,7 @@ class Reader(ValueReader):
         self._fill_instance(made, node[1])
         values = self._values(node[3:])
         demand(made.maxlen is None or len(values) <= made.maxlen, "a deque holds more than its bound")
+        # Not the class's own extend(), which may do more than append; whatever it did is in the values already.
         deque.extend(made, values)
 
 
@@ -221,6 +228,7 @@ _FLOATS: Final = frozenset({"<f2", "<f4", "<f8"})
 
 def any_nan(tree: Any) -> bool:
     """Whether a NaN is among the values of an unpacked tree; states written in Rust are not looked into."""
+    # By a stack of its own: a tree that has grown into a chain is deeper than Python recurses.
     stack = [tree]
     while stack:
         item = stack.pop()

@@ -249,9 +249,11 @@ def _lookup(name: str, module: str, path: str) -> object:
     for part in path.split("."):
         if part.startswith("__") or not part.isidentifier():
             raise UntrustedClass(f"{name!r} is not a name that model bytes may contain")
+        # By vars() and not getattr(), behind which a module or a metaclass may run code.
         found = vars(found).get(part) if isinstance(found, ModuleType | type) else None
     if isinstance(found, staticmethod | classmethod):
         found = found.__func__
+    # Only under the name by which it was defined: a module also holds what it has imported, which nobody trusted.
     if (getattr(found, "__module__", None), getattr(found, "__qualname__", None)) != (module, path):
         raise UntrustedClass(f"{name} does not exist in River {river_version} or in this process")
     return found

@@ -103,6 +103,7 @@ class ValueReader:
     def _method(self, name: str, bound_to: Any) -> MethodType:
         function, owner = self._trust.resolve(name), self._value(bound_to)
         kind = owner if isinstance(owner, type) else type(owner)
+        # Only a method that the owner's class really has: else bytes could bind a trusted function to any object.
         inherited = [vars(base).get(getattr(function, "__name__", "")) for base in kind.__mro__]
         demand(
             any(getattr(method, "__func__", method) is function for method in inherited)

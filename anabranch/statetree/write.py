@@ -69,6 +69,7 @@ class Writer:
         """The tree `[layouts, nodes, root]`."""
         top = self._value(root)
         nodes: list[Any] = []
+        # One after the other and not by recursion: a Hoeffding tree may be a chain that is deeper than Python's stack.
         while len(nodes) < len(self._found):
             self._at = len(nodes)
             nodes.append(self._node(self._found[self._at]))
@@ -137,6 +138,7 @@ class Writer:
         written = self._values(members)
         if any(map(refers, written)):
             raise UnsupportedState("a set of mutable objects has no order to write it in; use a dict or a list")
+        # The order in which a set iterates is no part of its state, and differs between processes.
         return sorted(written, key=pack)
 
     def _node(self, thing: Any) -> Any:

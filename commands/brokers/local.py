@@ -169,6 +169,7 @@ class LocalKafka:
         self, data_dir: Path | None = None, *, port: int = 0, ready_timeout_s: float = 60.0, properties: str = ""
     ) -> None:
         self.data_dir = (data_dir or Path(tempfile.mkdtemp(prefix="anabranch-kafka-"))).resolve()
+        # A finalizer also runs at the end of the process, where nobody has called stop().
         self._forget = weakref.finalize(self, _remove, self.data_dir if data_dir is None else None)
         self._port = port or _free_port()
         self._controller_port = _free_port()
@@ -270,6 +271,7 @@ class LocalKafka:
         return False
 
     def _end(self, how: signal.Signals) -> None:
+        # The watchdog goes first: when its pipe is closed it kills the broker, which is to end in order.
         if self._watchdog is not None:
             self._watchdog.kill()
             self._watchdog.communicate()
@@ -343,6 +345,7 @@ def _free_port() -> int:
 
 def _can_bind(port: int) -> bool:
     with socket.socket() as probe:
+        # As Java sets it, too: a port whose last connections are in TIME_WAIT can be had.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

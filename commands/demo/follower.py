@@ -75,6 +75,7 @@ def main(config: Path) -> None:
     settings = loading.load(config)
     topics = settings.topics
     events = consumer(reader(settings.kafka))
+    # The demo publishes on partition 0 alone, so that its events keep their order; the embedded broker makes four.
     events.assign(at({Partition(topics.name("events"), 0): 0}))
     with follow(settings.name, kafka=settings.kafka, topic=topics.name("updates")) as model:
         scorer = Scorer(model)
@@ -102,6 +103,7 @@ class Hearing:
 
     def __init__(self, settings: Settings) -> None:
         self.kinds = {settings.topics.name(which): kind for which, kind in _KINDS.items()}
+        # Unlike a learner, the view goes on where the embedded broker has dropped the beginning of a topic.
         self.consumer = consumer({**reader(settings.kafka), "auto.offset.reset": "earliest"})
         self.consumer.assign(
             [TopicPartition(topic, each, 0) for topic in self.kinds for each in partitions(settings.kafka, topic)]
@@ -132,6 +134,7 @@ class PacedEvents:
 
     def __init__(self, settings: Settings, values: Iterable[bytes], *, rate: float) -> None:
         self.topic = settings.topics.name("events")
+        # Compressed, since the embedded broker keeps 5 MB a partition: so many more records fit.
         # Without a log: at the end the broker goes first, which is no news. Failures come with the acknowledgements.
         self.sink = KafkaSink(producer({**settings.kafka, "compression.type": "lz4", "log_level": 0}))
         self.values = iter(values)

@@ -53,6 +53,7 @@ class World:
         self.terminals = [Terminal(number, self._km(), self._km()) for number in range(TERMINALS)]
         self.compromised = rng.sample(self.terminals, COMPROMISED)
         self.near = [self._by_distance(customer) for customer in self.customers]
+        # Never empty: the very first payment may be a fraudster's, who needs a card to copy.
         self.last_customers: deque[Customer] = deque([self.customers[0]], maxlen=LAST_CUSTOMERS)
 
     def _km(self) -> float:
@@ -192,6 +193,7 @@ class Features:
         while recent and recent[0] < at_s - DAY_S:
             recent.popleft()
         recent.append(at_s)
+        # Less the payment itself, which is what is to be judged.
         return float(len(recent) - 1)
 
 

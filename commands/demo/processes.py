@@ -51,6 +51,7 @@ class Child:
                 stderr=output,
             )
         if self.process.stdout is not None:
+            # In a thread: reading a pipe blocks, and one that nobody reads would fill up and block the child.
             threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True).start()
         return self
 

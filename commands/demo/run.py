@@ -55,6 +55,7 @@ class Demo:
             hearing = stack.enter_context(Hearing(settings))
             self.learner = stack.enter_context(_learner(config))
             self.follower = stack.enter_context(_follower(config))
+            # Drawn once, since the same records are also learned without adaptation.
             values = list(self.stream.values())
             without = self._unadapted(settings, values)
             self._stream(hearing, PacedEvents(settings, values, rate=self.rate))
@@ -86,9 +87,11 @@ class Demo:
     def _hear_unadapted(self, message: Message) -> None:
         self.story.hear_unadapted(message)
         self.show(self.story)
+        # This runs while the others start: one that has ended must not be waited for.
         self.learner.check()
 
     def _stream(self, hearing: Hearing, events: PacedEvents) -> None:
+        # Silence counts from here: before, there was nothing to learn.
         self.heard_s = time.monotonic()
         while not self._done():
             events.send_due(time.monotonic(), learned=self.story.learned)

@@ -197,6 +197,7 @@ def _axis(story: Story, *, width: int) -> list[Text]:
     planted, said = [("─", "dim")] * width, [(" ", "")] * width
     for change in story.stream.changes[: story.planted]:
         planted[column(change.offset, width=width, end=end)] = ("▲", STYLES["planted"])
+    # The first of them is drawn last: in the same column a swap is worth more than a signal.
     for kind, mark in reversed(MARKS):
         for happening in story.happenings:
             if happening.kind == kind:

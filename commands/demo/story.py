@@ -78,6 +78,7 @@ class Story:
 
     def _reported(self, report: ModelReport) -> None:
         self.report = report
+        # A report names the champion first, and then the shadows.
         self.champion.append(Point(report.offset, report.members[0].loss))
         for member in report.members[1:]:
             self.shadows.setdefault(member.name, []).append(Point(report.offset, member.loss))

@@ -58,6 +58,7 @@ def show(result: dict[str, Any]) -> None:
         console.print(_swaps(result["swaps"]))
     else:
         console.print("swaps: none")
+    # Not wrapped, since a hash that is broken over two lines cannot be copied.
     console.print(f"learning state hash {result['state_hash']}", soft_wrap=True)
 
 

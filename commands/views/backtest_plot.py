@@ -38,6 +38,7 @@ def draw(path: Path, trace: Trace, said: Sequence[Message], *, title: str, loss:
     signals = [each for each in said if isinstance(each, DriftSignal)]
     swaps = [each for each in said if isinstance(each, ModelUpdate) and each.kind in LINES]
     detectors = sorted({each.detector for each in signals})
+    # Not by pyplot, which keeps every figure alive and may want a display.
     figure = Figure(figsize=(11, 6.2 + 0.25 * len(detectors)), layout="constrained")
     heights = (3, 0.35 + 0.3 * len(detectors), 2.4)
     error, alarms, arena = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": heights})
@@ -84,6 +85,7 @@ def _draw_arena(axes: Axes, curves: Sequence[Curve], swaps: Sequence[ModelUpdate
     for curve in curves:
         points = [*curve.points, *_win_of(curve, swaps)]
         events, shares = zip(*points, strict=True)
+        # A logarithmic scale has no 0.
         shown = [max(share, LEAST_EVIDENCE) for share in shares]
         axes.plot(events, shown, color=KINDS.get(curve.kind, GREY), linewidth=1, alpha=0.85)
     _name_shadows(axes, curves)

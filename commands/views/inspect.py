@@ -19,6 +19,7 @@ def show(found: dict[str, Any]) -> None:
     console.print(table)
     for name, reason in found["left_out"].items():
         console.print(f"left out: {name or 'a column without a name'}: {reason}", markup=False, soft_wrap=True)
+    # Without markup: names of columns and labels may hold brackets.
     console.print(_label(found["label"]), markup=False, soft_wrap=True)
     console.print(_time(found["time"]), markup=False, soft_wrap=True)
 

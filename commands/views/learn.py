@@ -47,6 +47,7 @@ class View:
         """How far the loop was when it last got on, and when that was."""
         self.waiting = False
         self._ending = threading.Event()
+        # In a thread of its own: while no events come, no message does either.
         self._thread = threading.Thread(target=self._look_on, name="learn-view", daemon=True)
 
     def hear(self, message: Message) -> None:

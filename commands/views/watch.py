@@ -41,6 +41,7 @@ def heard(
     records: Iterable[KafkaMessage], kinds: Mapping[str, type[Message]], *, model: str
 ) -> Iterator[tuple[datetime, Message]]:
     """The messages of this model, by the broker's time; what cannot be read is named and passed over."""
+    # Those of one poll only: across topics and partitions records come in no order.
     for record in sorted(records, key=lambda record: record.timestamp()[1]):
         value = record.value()
         if value is None:  # a tombstone

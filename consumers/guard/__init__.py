@@ -151,6 +151,7 @@ class Guard:
             id_, ts, features = table["id"], table["ts"], table["features"]
         except KeyError as error:
             raise Refused("schema", f"no {error.args[0]!r}{lookalikes.of_table(table)}") from None
+        # Three keys are there by now, so only a table with a fourth can hold one that nobody knows.
         if len(table) > 3 and not table.keys() <= _KEYS:
             self._refuse_unknown_key(table)
         if type(id_) is not str or not 0 < len(id_) <= self._string_max:
@@ -209,6 +210,7 @@ class Guard:
         new: dict[str, str] = {}
         for name, value in features.items():
             self._feature(name, value, new)
+        # A string has a length to be checked, and a missing value is to be taken out: those always need the long look.
         if not new and not {type(None), str} & set(shape[len(features) :]):
             self._remember_shape(shape)
         return {name: value for name, value in features.items() if value is not None}, new
@@ -231,6 +233,7 @@ class Guard:
 
     def _remember_shape(self, shape: tuple[Any, ...]) -> None:
         if len(self._plain_shapes) >= SHAPES_MAX:
+            # A stream of ever new shapes must not make it grow; the usual ones are known again after one event each.
             self._plain_shapes.clear()
         self._plain_shapes.add(shape)
 
@@ -240,6 +243,7 @@ class Guard:
             raise Refused("type", f"feature {name!r} is a {kind}; it was a {seen} before")
         self._check_string("a feature's name", name)
         new[name] = kind
+        # Producers that write values into names would otherwise fill the memory, and every checkpoint.
         if len(self.kinds) + len(new) > self.limits.shapes_max:
             raise Refused("limits", f"feature {name!r} is new, and {self.limits.shapes_max} names are known already")
 
@@ -247,6 +251,7 @@ class Guard:
         if type(label) is str:
             self._check_string("label", label)
         y = self.read_label(label)
+        # Of several classes also what is known: 1 and true are equal as keys, and must not both be labels.
         if self.labels.one_kind or label not in self.labels.known:
             self.labels.look(label)
         return y
@@ -264,6 +269,7 @@ class Guard:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.kinds = dict(state["kinds"])
+        # A cache of what the feature types allow, and these are others from here on.
         self._plain_shapes.clear()
         self.labels.restore(list(state["labels"]), kind=state["label_kind"])
         self.ids.restore(state["ids"])

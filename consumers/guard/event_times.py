@@ -52,6 +52,7 @@ class Plausible:
         """In which unit it would be plausible."""
         for unit, per_second in _UNITS:
             small = time_s / per_second
+            # Where the record's timestamp is the event's own time, as in a file, it says nothing about that time.
             compared = record_s > 0 and record_s != time_s
             if _recent(small) and (not compared or self.earliest <= small - record_s <= self.latest):
                 return f": {unit}? Seconds are expected"

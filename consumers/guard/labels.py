@@ -125,6 +125,7 @@ class Labels:
 def answer_of(model: base.Estimator) -> Any:
     """What a trained model answers to an event without features: of which kind its labels were. None if it cannot."""
     try:
+        # Of a copy: some models of River change when they are asked about features that they do not know.
         return copy.deepcopy(model).predict_one({})  # type: ignore[attr-defined]  # what has none raises
     except BaseException as error:
         if not is_fault(error):
@@ -229,6 +230,7 @@ class RecentIds:
             return False
         if len(self.young) >= self.window:
             self.old, self.young = self.young, {}
+        # A window of 0 remembers nothing: that is for replays, which hold accepted events only.
         if self.window:
             self.young[event_id] = code
         return True

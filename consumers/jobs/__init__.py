@@ -72,6 +72,7 @@ def carried_out(job: Job, reader: LogReader, settings: Settings) -> JobResult:
             trained = retrain(left, events, settings.model, augment=settings.retrain.augment, failures=raised)
         except LogTruncated as error:
             span = count(longest(left))
+            # Plans of one length begin with the same record, so what is gone for one is gone for all of them.
             failures |= {plan.name: str(error) for plan in plans if count(plan.runs) == span}
             plans = [plan for plan in plans if plan.name not in failures]
             continue

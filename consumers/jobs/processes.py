@@ -70,12 +70,16 @@ class ProcessRunner:
     def _start(self, job: Job, *, attempt: int, before: str = "") -> None:
         folder = tempfile.TemporaryDirectory(prefix=PREFIX)
         mark = Path(folder.name, "owner").open("wb")  # noqa: SIM115  # it is locked for as long as the folder is there
+        # The kernel lets go of it when this process ends, however it ends; the child does not inherit the file. So
+        # whoever finds it unlocked knows that the folder is an orphan's.
         fcntl.flock(mark, fcntl.LOCK_EX)
         order = {"settings": self.settings.model_dump(mode="json"), "job": job.state()}
         Path(folder.name, "job").write_bytes(statetree.encode(order))
+        # Into a file: a pipe that nobody reads while the job runs would fill up and block it.
         with Path(folder.name, "log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "consumers.jobs.processes", folder.name],
+                # The child must find what this process can import: a factory beside the configuration, say.
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
                 stdin=subprocess.PIPE,  # nothing is written: its end is the end of this process
                 stdout=output,
@@ -155,11 +159,13 @@ def tidy() -> None:
                     shutil.rmtree(folder, ignore_errors=True)
                 continue
             with (folder / "owner").open("rb") as mark:
+                # Without waiting: whoever holds the lock lives, and needs the folder.
                 fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tidied(run: _Run) -> None:
+    # The folder before its lock: once that is open, another learner may be removing the folder as well.
     run.folder.cleanup()
     run.mark.close()
     if run.process.stdin is not None:
@@ -188,6 +194,7 @@ def main(folder: Path) -> None:
     done = carried_out(job, KafkaLogReader(settings), settings)
     result = [list(done.models), done.failure, dict(done.failures)]
     (folder / "part").write_bytes(statetree.encode(result, trusted=settings.model.trusted))
+    # By a rename, so that a result is whole if it is there.
     (folder / "part").rename(folder / "result")
 
 
@@ -199,6 +206,7 @@ def end_with_parent() -> None:
 def _wait_for_end() -> None:
     while os.read(0, 1):
         pass
+    # sys.exit() would end this thread alone.
     os._exit(ORPHANED)
 
 

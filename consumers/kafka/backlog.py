@@ -113,6 +113,7 @@ class Merger:
             time_s, turn = (stamped_s, 0) if time_s < stamped_s <= latest_s else (time_s, turn + 1)
             self.last[partition] = time_s, turn
             self.arrivals += 1
+            # The number of the arrival is unique, so that sorting never comes to compare two records.
             self.queues[partition].append((time_s, turn, self.arrivals, record))
             self.left[partition] += 1
             self.sizes[partition] += len(record.value or b"")
@@ -145,6 +146,7 @@ class Merger:
 
     def _merge(self) -> None:
         """Sort what is no younger than the newest of each partition that is behind: whatever comes is younger."""
+        # One of them may yet deliver a record that is older than all that are here.
         if self.awaited:
             return
         horizon = min((self.queues[each][-1] for each in self.behind if self.queues[each]), default=None)
@@ -209,6 +211,7 @@ class KafkaBacklog:
 
     def _merge_up_to(self, ends: Positions, read: Positions) -> None:
         ended = {partition for partition, here in read.items() if here >= ends.get(partition, here)}
+        # A single partition has its order; and where nobody is behind, records are taken as they come.
         merges = self.merges and len(read) > 1 and len(ended) < len(read)
         self.merger.begin({each: ends.get(each, here) for each, here in read.items()} if merges else {})
         for partition in ended:
@@ -253,8 +256,11 @@ class KafkaBacklog:
 
     def _make_room(self) -> None:
         """A partition that had its share of the bounds waits until the others have come as far."""
+        # Room is made at half of the share only: at its full edge
+        # a partition would be paused and resumed at every poll.
         roomy = self.paused - self.merger.crowded(0.5)
         if full := self.merger.crowded() - self.paused:
+            # pause() and resume() look at topic and partition only; the offset is of no account.
             self.consumer.pause(at(dict.fromkeys(full, 0)))
         if roomy:
             self.consumer.resume(at(dict.fromkeys(roomy, 0)))

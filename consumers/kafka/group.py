@@ -41,6 +41,7 @@ class Group:
 
     def gone(self, reason: str) -> AnabranchError:
         """Who was displaced leaves for good; who was only taken for dead may begin again."""
+        # Where partitions are shared there are other members in any case, and they say nothing.
         if self.settings.scope != "global":
             return SessionExpired(f"{self.topic}: {reason}: its partitions go to others in group {self.id}")
         try:
@@ -65,6 +66,7 @@ class Group:
         for each in known:
             if each.error is not None:
                 raise KafkaUnavailable(f"offsets of group {self.id}: {each.error.str()}")
+        # A negative offset (OFFSET_INVALID) stands for a partition of which nothing was ever committed.
         return {Partition(each.topic, each.partition): each for each in known if each.offset >= 0}
 
     def seen_from_outside(self, client: AdminClient, *, timeout_s: float) -> dict[Partition, TopicPartition]:

@@ -38,6 +38,7 @@ class KafkaLogReader:
             LogTruncated: retention has taken some of them.
             KafkaUnavailable: nothing came for a while.
         """
+        # One assignment for all runs: each partition is read once, from its earliest run on.
         starts: dict[int, int] = {}
         for partition, start, _ in runs:
             starts[partition] = min(start, starts.get(partition, start))
@@ -62,8 +63,10 @@ def _in_order(consumer: Consumer, runs: Sequence[tuple[int, int, int]]) -> Itera
                 if not queue and partition in ended:
                     raise LogTruncated(f"partition {partition}: offsets {expected} to {end - 1} are gone")
             record = queue.popleft()
+            # Runs hold accepted events only, and each of them was there once: a gap is what retention has taken.
             if record.offset > expected:
                 raise LogTruncated(f"partition {partition}: offsets {expected} to {record.offset - 1} are gone")
+            # What lies before it was refused once, or belongs to no run: it is passed over.
             if record.offset == expected:
                 expected += 1
                 yield record

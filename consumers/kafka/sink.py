@@ -61,9 +61,11 @@ class KafkaSink:
                 break
             except BufferError:  # the queue is full: let it drain
                 self.producer.poll(0.1)
+        # Acknowledgements are heard within poll() only; without it they would wait in memory until the next flush.
         self.producer.poll(0)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        # The first failure is the cause; those behind it mostly follow from it.
         if error is not None and self.failure is None:
             self.failure = f"{message.topic()}: {error.str()}"
 

@@ -85,12 +85,15 @@ class KafkaSource:
             self._give_up(_partitions(lost), owners.lost)
 
         self.waits_since_s = self.said_s = time.monotonic()
+        # The callbacks run within poll(), in the loop's own thread, so that they may checkpoint and restore.
         self.consumer.subscribe([self.topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
 
     def _gain(self, owners: Owners, assigned: list[Partition]) -> None:
         self.rebalanced = True
         self.group.member_id = self.consumer.memberid() or self.group.member_id
         gained = self._all_or_nothing(assigned)
+        # Of all partitions: one that was added since has no commit,
+        # and only the others tell whether the model has begun.
         known = self.group.committed(self.consumer, sorted({*self.all, *gained}))
         positions: Positions = {}
         for share in [gained] if self.is_global else [[each] for each in gained]:
@@ -164,7 +167,9 @@ class KafkaSource:
         """Read on from `positions`."""
         self.read = dict(positions)
         there = at(positions)
+        # A cooperative member may not assign() as a whole: librdkafka refuses it under that strategy.
         if self.is_cooperative:
+            # Taken out first: incremental_assign() refuses a partition that is assigned already.
             self.consumer.incremental_unassign(there)
             self.consumer.incremental_assign(there)
         else:
@@ -181,6 +186,8 @@ class KafkaSource:
         self.rebalanced = False
         few = self.backlog.is_ready
         try:
+            # Polled even if nothing more is wanted: within poll() the client learns of rebalances, and without it the
+            # broker takes the member for dead after max.poll.interval.ms.
             messages = batch(self.consumer, 1 if few else max_records, timeout_s=0 if few else timeout_s)
         except KafkaException as error:
             raise self.group.gone(error.args[0].str()) from error
@@ -206,6 +213,7 @@ class KafkaSource:
         """What came instead of a record: most faults mend by themselves."""
         error, partition = message.error(), Partition(message.topic() or self.topic, message.partition() or 0)
         assert error is not None
+        # The end may be that of a partition which was given up in the meantime.
         if error.code() == KafkaError._PARTITION_EOF and partition in self.read:
             self.told[partition] = message.offset() or 0
             self.backlog.reached(partition)

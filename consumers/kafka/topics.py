@@ -152,6 +152,7 @@ def _answer(name: str, future: object) -> str:
     try:
         future.result()  # type: ignore[attr-defined]  # confluent_kafka's stubs name no type for it
     except KafkaException as error:
+        # Somebody may have made it between the question and the answer; asking first would not help.
         if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return "was there"
         raise KafkaUnavailable(f"{name}: {error.args[0].str()}") from error
@@ -216,6 +217,7 @@ def transactions(settings: Settings) -> list[str]:
     topic = settings.topics.name("events")
     every = partitions(settings.kafka, topic)
     committed = reader(settings.kafka)
+    # The same question at both levels of isolation: between the two ends lies what an open transaction holds back.
     ends = _ends({**committed, "isolation.level": "read_uncommitted"}, topic, every)
     readable = _ends(committed, topic, every)
     marked = _without_a_last_record(committed, topic, readable)
@@ -244,6 +246,7 @@ def _ends(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[
 def _without_a_last_record(configured: dict[str, Any], topic: str, ends: Mapping[int, int]) -> set[int]:
     """The partitions whose last offset holds no record that could be read."""
     last = {partition: end - 1 for partition, end in ends.items() if end}
+    # The mark of a transaction takes an offset and is handed to nobody, so that only reading there can tell.
     found, until_s = set(last), time.monotonic() + ANSWER_S
     open_ends = set(last)
     with closing(consumer({**configured, "enable.partition.eof": True})) as client:

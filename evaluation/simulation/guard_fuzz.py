@@ -118,6 +118,7 @@ def _value(rng: Random, number: int, labels: Sequence[bytes]) -> bytes | None:
 def _event(rng: Random, number: int, labels: Sequence[bytes], *, malformed_parts: bool) -> bytes:
     """The text of an event, with something malformed in one of its parts."""
     label = rng.choice(labels if rng.random() < 0.95 else _OTHER_LABELS)
+    # Now and then an id of before: a duplicate, or a label that comes later.
     id_ = b'"e%d"' % (number if rng.random() < 0.95 else rng.randint(0, number))
     features = [(b'"%s"' % name.encode(), rng.choice(_GOOD_VALUES[:4])) for name in NAMES[: rng.randint(0, len(NAMES))]]
     parts = [id_, rng.choice(_GOOD_TIMES), _object(features), label]

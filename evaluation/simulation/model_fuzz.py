@@ -144,6 +144,7 @@ class _Misbehaving:
         faulty = self._fault(x, "predict") < self.faults
         if not faulty and self._rng.random() >= self.share:
             return answered
+        # On the class: an attribute of the instance would be part of the model's state, and of its digest.
         _Misbehaving.given += 1
         return self._rng.choice(FAULTS if faulty else others)()
 
@@ -151,6 +152,7 @@ class _Misbehaving:
 class MisbehavingClassifier(_Misbehaving, base.Classifier):
     """A classifier that answers anything."""
 
+    # What River's own classifiers say if they take more than two classes.
     _multiclass = True
 
     def predict_one(self, x: dict[Any, Any], **named: Any) -> Any:
@@ -223,6 +225,7 @@ _METRICS = {
     "regression": ["MAE", "RMSE", "R2", "RMSLE", "MAPE"],
 }
 _SIGNALS: dict[str, dict[str, Any]] = {
+    # So eager that it fires by chance: what a trigger brings about is to be tried as well.
     "adwin": {"use": "drift.ADWIN", "delta": 0.5},
     "answers": {"use": "predictions", "reference_events": 200, "window": 200},
 }
@@ -292,6 +295,7 @@ class ModelFuzz:
             if member.place != GOOD:
                 continue
             twin = lane.standing.build(GOOD)
+            # A standing model begins on the event on which its place was filled, and has learned none before it.
             for offset in learned[lane.standing.born.get(GOOD, 0) :]:
                 twin.learn_one(events[offset]["features"], _label(self.settings.task, events[offset]["label"]))
             if statetree.digest(twin, trusted=trusted) != statetree.digest(member.model, trusted=trusted):

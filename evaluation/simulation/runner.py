@@ -69,6 +69,7 @@ class SimulatedRunner:
         return done
 
     def _end(self, run: _Run) -> list[JobResult]:
+        # In this order, since take_fault() uses up one of the faults that are left.
         if self.schedule.rng.random() < 0.2 and self.schedule.take_fault():
             return self._die(run)
         self.runs.remove(run)
@@ -136,6 +137,7 @@ class InputLog:
         """With its past. A rebuild's first is put before it has learned anything."""
         if self.rebuilding is not None and self.past.rebuilt_from is None:
             self.past.rebuilt_from = self.rebuilding()
+        # Before the blob: if the process crashes right after it, somebody may go on from there.
         self.known[sha256] = self.past.copy()
         self.store.put(sha256, data)
 
@@ -143,6 +145,7 @@ class InputLog:
         """Whoever reads a checkpoint goes on from its past."""
         data = self.store.get(sha256)
         past = self.known[sha256]
+        # In place, since this owner's runner holds the same list and adds to it.
         self.past.inputs[:] = past.inputs
         self.past.rebuilt_from = past.rebuilt_from
         return data

@@ -85,6 +85,7 @@ class Simulation:
         self.schedule = Schedule(seed, faults_max=scenario.faults_max)
         self.rng = self.schedule.rng
         self.clock = FrozenClock()
+        # The order of the draws is what a seed means: in another one, a seed replays another run.
         partitions, shared = self.rng.randint(1, PARTITIONS_MAX), scenario.settings.scope == "partition"
         self.log = ObservedLog(partitions=partitions, shared=shared, holds=self._holds)
         make = self.rng.choice(scenario.volumes)
@@ -129,6 +130,7 @@ class Simulation:
                 self._run()
                 self._judge()
         finally:
+            # Their threads wait for a turn that never comes, and would go on doing so for the whole campaign.
             for process in self.processes:
                 process.kill()
 
@@ -271,6 +273,8 @@ class Simulation:
                 return True
             case OwnershipLost() | SessionExpired() | KafkaUnavailable() | CheckpointError() | StoreUnavailable():
                 return hit or taken_over
+            # Retention leaves what the last two checkpoints need, so
+            # only who was taken over may find that records are gone.
             case LogTruncated():
                 return taken_over
         return False

@@ -116,6 +116,7 @@ class Table:
         self.left_out: dict[str, str] = {}
         """Columns that are no features, with the reason."""
         self._decide()
+        # Everything is decided: some hundred thousand cells need not stay for the whole run.
         self.sample.clear()
 
     def _headers_agree(self) -> None:
@@ -132,6 +133,7 @@ class Table:
 
     def _sampled(self) -> dict[str, Cells]:
         most = min(SAMPLE_ROWS, max(1000, SAMPLE_CELLS // len(self.header)))
+        # Over all files, since the first of them may be too short to decide anything on.
         rows = list(itertools.islice(itertools.chain.from_iterable(file.rows() for file in self.files), most))
         return dict(zip(self.header, zip(*rows, strict=True) if rows else [()] * len(self.header), strict=True))
 
@@ -142,6 +144,7 @@ class Table:
     def kind_in_file(self, name: str) -> str:
         """What the files say of a column: text, if nothing."""
         kinds = {file.kinds[name] if isinstance(file, ParquetTable) else "text" for file in self.files}
+        # Where one file holds whole numbers and another one fractions, both hold numbers.
         return kinds.pop() if len(kinds) == 1 else "number" if kinds == {"integer", "number"} else "other"
 
     def _label(self) -> Column:
@@ -189,6 +192,7 @@ class Table:
             self._place_column(name, kind)
 
     def _place_column(self, name: str, kind: str) -> None:
+        # Held back, since of a column that is left out nothing else is worth telling.
         said: list[str] = []
         column: Column
         if kind == "text":
@@ -255,6 +259,7 @@ class Table:
                 else:
                     times = [now_s] * (rows - row)
                 yield from self._events(cells, row=row, times=times, stem=stem)
+            # Times go on from file to file; ids begin again, under each file's own name.
             begin += rows
 
     def chunks(self, file: TextTable | ParquetTable) -> Iterator[tuple[int, dict[str, Cells]]]:
@@ -278,6 +283,7 @@ class Table:
         features = zip(*columns, strict=True) if columns else [()] * len(labels)
         for id_, ts, values, label in zip(ids, times, features, labels, strict=True):
             table = {"id": id_, "ts": ts, "features": dict(zip(names, values, strict=True)), "label": label}
+            # As bytes, though a backtest takes them apart again: the guard is to see what it would see on Kafka.
             yield orjson.dumps(table)
 
     def values(self, name: str, cells: Cells, *, row: int) -> list[Any]:
@@ -310,6 +316,7 @@ def _text(cell: Any) -> str:
         return ""
     if isinstance(cell, bool):
         return "true" if cell else "false"
+    # repr() writes the shortest text that reads as the very same float.
     return cell if isinstance(cell, str) else repr(cell)
 
 

@@ -39,6 +39,7 @@ class Column:
         """Find out what the column holds; `row` is that of the first cell."""
         stripped = [cell.strip() for cell in cells]
         words = dict.fromkeys(cell for cell in stripped if not is_missing(cell, self.missing))
+        # Where nothing else stands in the column, such words are its values.
         known = [cell for cell in words if not is_word_for_none(cell)] or list(words)
         if known:
             self.kind = self._kind(known)
@@ -97,9 +98,11 @@ class Column:
 
         A cell that is not of its column's kind stays a string, for the guard to refuse.
         """
+        # Decided on its first value, however late it comes: an empty sample would make it a column of strings for good.
         if self.kind == "empty":
             self._decide_late(cells, row)
         if self.kind == "string":
+            # Among words only an empty cell stands for none: NA may be Namibia.
             return [cell.strip() or None for cell in cells] if not self.missing else [*map(self._word, cells)]
         if self.kind != "truth" and self.notation.point == "." and (plain := self._plain(cells)) is not None:
             return plain
@@ -124,10 +127,13 @@ class Column:
         except ValueError:
             return None
         if read is int:
+            # Events are JSON by orjson, whose integers end at 64 bits; a long card number then stays a string.
             if max(plain) >= 2**63 or min(plain) < -(2**63):
                 return None
+        # A single NaN or infinity shows in the sum. So may a sum of large numbers, which are then looked at one by one.
         elif not math.isfinite(sum(plain)):
             return None
+        # int() and float() read 1_000, which is Python's spelling and no table's.
         return None if "_" in "".join(cells) else plain
 
     def _word(self, cell: str) -> str | None:

@@ -20,6 +20,7 @@ SCANNED_MAX_BYTES = 256 * 2**20
 """So far a file is looked through for bytes that are not UTF-8, before its first row is read."""
 
 _BOMS = {
+    # Those of UTF-32 come first, since the little-endian one begins with that of UTF-16.
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF8: "utf-8-sig",
@@ -76,6 +77,7 @@ def _unmarked_16(path: Path, begin: bytes) -> str:
 
 
 def _eight_bit(path: Path) -> str:
+    # An incremental one, since a block may end within a character.
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for block in _blocks(path):
@@ -129,7 +131,9 @@ class TextTable:
 
     def _header(self, wanted: Sequence[str]) -> list[str]:
         with self._text() as text:
+            # Some more than are looked at: a name in quotes may run over several lines.
             lines = list(itertools.islice(text, HEADER_LINES_MAX + 30))
+        # A first line of Excel's own, which names the separator.
         if lines and (named := re.fullmatch(r"[\"']?sep=(.)[\"']?\s*", lines[0], re.IGNORECASE)):
             separators = {named[1]: repr(named[1])}
             start = 1
@@ -176,6 +180,7 @@ class TextTable:
 
     def _text(self) -> io.TextIOWrapper:
         try:
+            # The csv module splits lines itself, since a cell in quotes may hold line ends.
             return io.TextIOWrapper(opened(self.path), self.encoding, newline="")
         except LookupError:
             raise ConfigError(
@@ -186,6 +191,7 @@ class TextTable:
         """The rows behind the header, each as long as it; what is no row at the end is passed over and told."""
         with self._text() as text:
             for _ in range(self.lines_before):
+                # As lines and not as rows: a single quote in a preamble would swallow the header and what follows.
                 next(text)
             table = csv.reader(text, **_how(self.separator))
             next(table)
@@ -196,6 +202,7 @@ class TextTable:
         length, first = len(self.header), self.header[0]
         number, held, odd = -1, None, list[tuple[int, list[str]]]()
         for row in table:
+            # Files that were put together by `cat` bring their header along each time.
             if row[0] == first and [cell.strip() for cell in row] == self.header:
                 self.tell(f"{self.path.name}: the header stands once more behind row {number}: passed over")
                 continue
@@ -207,6 +214,7 @@ class TextTable:
                     if len(odd) > FOOTER_ROWS_MAX:
                         self._ragged(*odd[0])
                     continue
+            # A row of another length is forgiven at the very end only, and here comes a whole one after it.
             if odd:
                 self._ragged(*odd[0])
             if held is not None:
@@ -226,6 +234,7 @@ class TextTable:
 
     def _is_footer(self, row: list[str], place: int, *, first: bool) -> bool:
         """A last row that sums up."""
+        # A sum leaves cells empty. A row without an empty one is data, whatever its first word may be.
         footer = not first and "" in row and _sums_up(row)
         if footer:
             self._pass_over(place, row)

@@ -35,6 +35,7 @@ _FORM = re.compile(
     re.VERBOSE,
 ).fullmatch
 
+# A first group never begins with 0: 0.123 is a fraction, whatever its point may be.
 _GROUPED = r"(?:[0-9]+|[1-9][0-9]{0,2}(?P<group>[%s'’\s])(?:[0-9]{%s}(?P=group))*[0-9]{3})"
 _DIGITS = {
     point: re.compile(rf"(?:{_GROUPED % group}(?:{re.escape(point)}[0-9]*)?|{re.escape(point)}[0-9]+)").fullmatch
@@ -70,6 +71,7 @@ class Notation(NamedTuple):
         if form is None or not _fits(form, self.unit) or not _DIGITS[self.point](form.digits):
             return None
         digits = _NOT_DIGITS[self.point].sub("", form.digits).replace(self.point, ".")
+        # A number of more digits may not fit into 64 bits.
         whole = "." not in digits and not form.exponent and len(digits) <= 18
         number = int(digits) if whole else float(digits + form.exponent.replace("−", "-"))
         return None if math.isinf(number) else -number if form.negative else number
@@ -136,6 +138,7 @@ def notation_of(cells: Iterable[str]) -> Reading:
     ]
     if not fitting:
         return Reading(None)
+    # Where both notations give the same numbers there is nothing to doubt.
     ambiguous = len(fitting) == 2 and any(fitting[0].read(cell) != fitting[1].read(cell) for cell in known)
     return Reading(fitting[0], ambiguous)
 

@@ -11,6 +11,7 @@ from evaluation.tables.columns import Tell
 ROWS_AT_A_TIME = 2048
 
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
+# UBIGINT and HUGEINT are wider than the integers that an event may hold, so they become floats.
 _NUMBERS = {"FLOAT", "DOUBLE", "HUGEINT", "UHUGEINT", "UBIGINT"}
 _TIMES = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
 _WORDS = {"VARCHAR", "UUID", "TIME", "INTERVAL", "JSON"}
@@ -39,9 +40,11 @@ class ParquetTable:
     def _ask(self, query: str) -> Any:
         import duckdb  # noqa: PLC0415  # a tenth of a second, which only who reads Parquet should wait
 
+        # Kept for rows(): DuckDB raises on damaged pages only when they are fetched.
         self._errors = duckdb.Error
         try:
             # One thread: rows come in the file's order as they are read, and nothing is gathered.
+            # Without auto-installation, since DuckDB would fetch an extension from the network by itself.
             connection = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
             connection.execute("SET enable_progress_bar = false")
             return connection.execute(query)
@@ -66,6 +69,7 @@ class ParquetTable:
         """How a column is asked for: as JSON has it."""
         quoted = '"{}"'.format(name.replace('"', '""'))
         if self._types[name] in _TIMES:
+            # By way of microseconds: one expression for dates and for times of any unit, with a zone and without.
             return f"strftime(make_timestamp(epoch_us({quoted})), '%Y-%m-%d %H:%M:%S.%fZ')"
         return {
             "integer": quoted,

@@ -121,6 +121,7 @@ class LabelColumn(Column):
         if self.kind == "truth" and not {word.lower() for word in words} & set(TRUTHS):
             shown = ", ".join(repr(word) for word in sorted(words) if not is_missing(word, self.missing))
             self.tell(f"{self.name}: the labels {shown} are read as true and false")
+        # `positive` is a string, and is compared with the label as it is written.
         if self.positive is not None and self.kind in ("integer", "number", "truth") and self.positive in words:
             self.kind = "string"
         if self.kind == "string":
@@ -144,6 +145,7 @@ class LabelColumn(Column):
         values = super().values(cells, row=row)
         if self.kind == "number":
             values = [
+                # Beyond 2^53 a fraction cannot be told from a whole number.
                 int(each) if isinstance(each, float) and each.is_integer() and abs(each) < 2**53 else each
                 for each in values
             ]

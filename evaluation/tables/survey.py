@@ -31,6 +31,7 @@ class Tally:
         if numbers:
             self.low = min(numbers) if self.low is None else min(self.low, *numbers)
             self.high = max(numbers) if self.high is None else max(self.high, *numbers)
+        # Not counted any further: the values of a column of ids would fill the memory.
         if len(self.counts) <= DISTINCT_MAX:
             self.counts.update(present)
 

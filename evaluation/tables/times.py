@@ -73,11 +73,14 @@ class TimeColumn:
             self._decide_words(present)
 
     def _decide_number(self, cells: Sequence[str]) -> None:
+        # Before epochs, since 20261121 would also be a second of the year 1970.
         if cells and all(len(cell) in (8, 14) and _COMPACT(cell) for cell in cells):
             self._read, self.said = _compact, f"dates such as {cells[0]!r}, year first"
             return
         self._numeric = True
+        # By the median: single cells, the first among them, may hold a 0 or another stand-in for no time.
         middle = sorted(abs(float(cell)) for cell in cells)[len(cells) // 2] if cells else 0.0
+        # 1e11 seconds are the year 5138, and 1e11 milliseconds the year 1973: what lies between has one reading.
         unit = next((name for name, per in UNITS.items() if middle < 1e11 * per), "nanoseconds")
         self._read, self.said = _epoch(UNITS[unit]), f"{unit} since 1970"
 
@@ -100,6 +103,7 @@ class TimeColumn:
         """Whether the day comes first or the month."""
         pairs = [(int(found["one"]), int(found["two"])) for cell in cells if (found := _SPLIT(cell))]
         day_first, month_first = any(one > 12 for one, _ in pairs), any(two > 12 for _, two in pairs)
+        # Where a point stands between day and month, the day comes first.
         if dash == "." and not month_first:
             return _day_first, f"day first, as in {cells[0]!r}"
         if day_first == month_first:
@@ -200,6 +204,7 @@ def _rfc_3339(moment: datetime) -> str:
 def _iso(cell: str) -> str:
     """Year, month, day; the usual form is passed on as it is."""
     if (plain := _RFC_3339(cell)) is not None:
+        # The pattern takes a 30th of February as well; this raises on it.
         _ = datetime.fromisoformat(cell.upper())
         return cell if plain[2] else f"{cell}Z"
     found = _ISO(cell)

@@ -28,7 +28,10 @@ class Arena:
         self, event: AcceptedEvent, answers: dict[str, Prediction], *, event_number: int, timed: Timed | None
     ) -> None:
         """Let every shadow predict that takes part in this event."""
+        # A copy, since whoever raises is taken out of the list meanwhile.
         for member in list(self.shadows.members):
+            # A stride of 0 is a pause. By the event's number and not
+            # by a counter, so that a restart skips the same events.
             if member.stride != 1 and (not member.stride or event_number % member.stride):
                 continue
             try:
@@ -55,6 +58,8 @@ class Arena:
         for member in list(self.shadows.members):
             answer = answers.get(member.name)
             if answer is None:
+                # It sat this event out and does not learn it either. A full member without an answer entered while the
+                # event waited for its label: it cannot be judged, but it can learn.
                 if member.stride != 1:
                     continue
             elif loss is not None:
@@ -103,6 +108,7 @@ class Arena:
         """A new member for a place; a champion that held it serves on without one."""
         if instead_of is not None:
             instead_of.place = ""
+        # The member that held the place before may still be there, in probation say, and the lifecycle goes by names.
         name = refill.place if refill.place not in self.shadows.lifecycle.states else f"{refill.place}-{event_number}"
         member = Member(
             name,

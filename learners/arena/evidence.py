@@ -29,6 +29,7 @@ False
 import math
 from typing import Any
 
+# Stakes from bold to careful: which one grows fastest depends on a gain that nobody knows.
 LAMBDAS = tuple(2.0**-k for k in range(1, 8))
 CONFIDENCE_ALPHA = 0.05
 EVIDENCE_MAX = 1e300
@@ -42,6 +43,7 @@ class Interval:
 
     def __init__(self) -> None:
         self.count = 0
+        # The paper's start: as if one value with mean 1/2 and variance 1/4 had been seen.
         self.total = 0.5
         self.square = 0.25
         self.weight = 0.0
@@ -52,11 +54,15 @@ class Interval:
         """Take in one difference."""
         x = (d + 1) / 2
         self.count = t = self.count + 1
+        # From the values before this one only: a stake that knew
+        # the value it is put on would make the interval invalid.
         mean_before = self.total / t
         variance = self.square / t
+        # The cap keeps log(1 − λ) away from its pole; 1/2 is a value that the paper proposes.
         lam = min(0.5, math.sqrt(2 * math.log(2 / CONFIDENCE_ALPHA) / (variance * t * math.log(1 + t))))
         self.weight += lam
         self.weighted += lam * x
+        # The paper's v = 4·(x − mean)² times ψ = (−log(1 − λ) − λ)/4: the fours cancel.
         self.bound += (x - mean_before) ** 2 * (-math.log1p(-lam) - lam)
         self.total += x
         self.square += (x - self.total / (t + 1)) ** 2

@@ -60,6 +60,7 @@ class Lifecycle:
         before = self.states.get(member, "new")
         assert after in MOVES[before], f"{member}: from {before} to {after}"
         if after == "gone":
+            # Recruits come and go for as long as the service runs: those that are gone must not fill every checkpoint.
             del self.states[member]
         else:
             self.states[member] = after

@@ -47,11 +47,14 @@ class Shadows:
         member.contest = self.contest()
         self.constraints.begin(member)
         self.members.append(member)
+        # A displaced champion stays displaced: by that state it is known whom a rollback may bring back.
         if self.lifecycle.states.get(member.name) != "displaced":
             self.lifecycle.move(member.name, "arena", reason=reason)
         guests = [each for each in self.members if not each.place]
         while len(guests) > self._shadows_max:
+            # Never the newcomer itself, unless it is alone and there is room for none.
             longest_there = guests[:-1] or guests
+            # A displaced champion goes last: it is whom a rollback would bring back.
             oldest = next((each for each in longest_there if each.kind == "recruit"), longest_there[0])
             guests.remove(oldest)
             self.leave(oldest, reason=f"left for {member.name}")

@@ -205,6 +205,8 @@ class StandingPlaces:
         self._set_places()
         if self.any:
             self._check()
+            # The places are set twice: which of them the first champion holds is known only once they are built, and
+            # where none fits, it gets one of its own.
             self.of_first = self._place_of_first()
             self._set_places()
 
@@ -252,6 +254,8 @@ class StandingPlaces:
 
     def _fresh(self, name: str, event: AcceptedEvent, event_number: int, reason: str) -> Iterator[Refill]:
         """A fresh model for a place, if one can be made: a factory, which made one at the start, may do as it likes."""
+        # Noted before the model is made: a factory that fails is
+        # then asked again after the interval, not on the next event.
         self.born[name] = event_number
         if name in self.alarms:
             self.alarms[name].begin()
@@ -280,6 +284,7 @@ class StandingPlaces:
 
     def _place_of_first(self) -> str:
         own = self._digest(FIRST)
+        # Never a place that restarts: it holds another model soon, however alike the two are at the start.
         alike = [name for name in self.places if self.places[name] not in self.tended and self._digest(name) == own]
         return alike[0] if alike else FIRST
 
@@ -308,6 +313,7 @@ class StandingPlaces:
     def restore(self, state: dict[str, Any], members: Iterable[Member]) -> None:
         """Go on from a checkpoint; a member whose place is no longer configured goes on without one."""
         self.born, self.faults, self.words = dict(state["born"]), dict(state["faults"]), state["words"]
+        # Once more, since `words` is known only now and decides on the steps of the portfolio's models.
         self._set_places()
         for name, (detector, total, errors) in state["alarms"].items():
             if name in self.alarms:

@@ -23,6 +23,8 @@ from anabranch.recommender import Recommender
 from config.settings import ModelSpec
 from learners.models.training import seeded, unseeded
 
+# Those that hold models or parts of them. Left out is what reads files or sockets (datasets, stream), wraps other
+# libraries (compat) or runs models instead of being one (evaluate, checks).
 _ROOMS_OF_RIVER = frozenset(
     {
         "active",
@@ -131,6 +133,7 @@ def _instance(table: Mapping[str, Any], *, seed: int, where: str) -> Any:
         name: _value(value, seed=seed, where=f"{where}.{name}") for name, value in table.items() if name != "use"
     }
     _refuse_unknown(parameters, known, where=f"{where}: {table['use']}")
+    # Two recruits that are trained on the same records must be the same model.
     if "seed" in known and parameters.get("seed") is None:
         parameters["seed"] = seed
     if kind is compose.SelectType and "types" in parameters:
@@ -195,6 +198,7 @@ def _river_class(path: str, *, where: str) -> type:
     """The public class of River that `path` names, as in "tree.HoeffdingTreeClassifier"; data sets are none of them."""
     room, _, name = path.rpartition(".")
     top = room.partition(".")[0]
+    # river.bandit has data sets, too.
     if top not in _ROOMS_OF_RIVER or "datasets" in room.split("."):
         hint = did_you_mean(top, sorted(_ROOMS_OF_RIVER), cutoff=0.7, show="'{}'", instead=_ONLY_RIVERS)
         raise ModelSpecError(f"{where}: use = {path!r}: River has no models in {room!r}; {hint}")

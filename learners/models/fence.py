@@ -81,6 +81,7 @@ class Fence:
 
     def number(self, answered: Any) -> Prediction:
         """A regressor's answer."""
+        # The quick way for nearly all answers. A NaN fails the comparison, and takes the long one.
         if type(answered) is float and -NUMBER_MAX <= answered <= NUMBER_MAX:
             return Prediction(answered)
         return NOTHING if answered is None else _number(answered)
@@ -97,6 +98,7 @@ class Fence:
         """Anything but a truth: a label of several classes, a number that stands for a truth, or nothing usable."""
         try:
             label = answered.item() if isinstance(answered, np.generic) else answered
+            # By exact type: a subclass may do anything when it is hashed or compared, here and far behind the fence.
             if type(label) not in (bool, int, str, float):
                 return OTHER_LABEL
             if self.kind == "binary":

@@ -123,6 +123,7 @@ class Task:
         return 1.0 if answer.value is None else self.scale.bounded(answer.value - y)
 
     def _squared(self, y: float, answer: Prediction) -> float:
+        # Bounded first and squared then: so a loss stays within [0, 1], as the evidence of the arena takes it.
         return self._absolute(y, answer) ** 2
 
     def judged(self, y: Any, champion: Prediction) -> bool:
@@ -141,6 +142,7 @@ class Task:
             raise ModelSpecError(
                 f"task = {self.name!r} needs a {wanted.__name__.lower()}; the model ends in {type(last).__name__}"
             )
+        # River tells whether a classifier takes more than two classes by this private property only.
         if self.kind == "multiclass" and not getattr(model, "_multiclass", False):
             raise ModelSpecError(
                 f"{type(last).__name__} knows two classes only; wrap it: "
@@ -156,6 +158,7 @@ class Task:
         if not self.wants_proba:
             return self.fence.predictor(model.predict_one)
         last = type(last_step(model))
+        # The base class's method is there on every classifier and only raises, so hasattr() would tell nothing.
         if last.predict_proba_one is base.Classifier.predict_proba_one:
             raise ModelSpecError(
                 f"{last.__name__} gives no probabilities, which a metric, a signal or the arena's loss needs: "
@@ -169,6 +172,7 @@ class Task:
         It differs from River's own in the last digit, which a follower must never see and a loss may.
         """
         predict = self.predictor(model)
+        # By exact type: a subclass may compute its probabilities in another way.
         if type(model) is not naive_bayes.GaussianNB:
             return predict
         likelihoods: Callable[[dict[str, object]], dict[Any, float]] = model.joint_log_likelihood
@@ -178,6 +182,7 @@ class Task:
 
         def quick(x: dict[str, object]) -> Prediction:
             logs = likelihoods(x)
+            # The largest is taken off before exp(): over many features all likelihoods underflow to 0 together.
             top = max(logs.values(), default=0.0)
             if not math.isfinite(top):
                 return predict(x)

@@ -84,9 +84,11 @@ def _value(value: Any, *, seed: int | None) -> Any:
 
 def _fingerprint(model: Any, trusted: tuple[str, ...]) -> str:
     """The digest of a model's state, as if all its random sources stood at the same place."""
+    # A copy, since its random sources are about to be set back.
     twin = statetree.decode(statetree.encode(model, trusted=trusted), trusted=trusted)
     for source in _random_sources(twin):
         if isinstance(source, np.random.Generator):
+            # A Generator has no seed() of its own.
             source.bit_generator.state = type(source.bit_generator)(0).state
         else:
             source.seed(0)
@@ -101,6 +103,7 @@ def _random_sources(model: Any) -> list[Any]:
         if isinstance(item, random.Random | np.random.RandomState | np.random.Generator):
             found.append(item)
             continue
+        # As the garbage collector sees it: a random source may lie in a slot or a container that no parameter names.
         for each in gc.get_referents(item):
             if id(each) not in seen and not isinstance(each, type | ModuleType | FunctionType):
                 seen.add(id(each))
@@ -142,6 +145,7 @@ class Repeats:
         if self.seen[event.y] == max(self.seen.values()):
             return []
         whole = int(self.again)
+        # What is left of a whole number falls to chance, so that `minority` is right on average.
         times = whole + (self.rng.random() < self.again - whole)
         return [self._moved(event.x) for _ in range(times)]
 
@@ -157,6 +161,7 @@ class Repeats:
         return {name: self._noisy(name, value) for name, value in x.items()}
 
     def _noisy(self, name: str, value: object) -> object:
+        # By exact type, since bool is a subclass of int and noise would make a number of a truth.
         if name not in self.spread or type(value) not in (float, int):
             return value
         return value + self.rng.gauss(0.0, self.jitter * self.spread[name].get() ** 0.5)  # type: ignore[operator]

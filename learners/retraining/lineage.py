@@ -48,6 +48,7 @@ class Lineage:
             return
         self.runs.append(Run(self._partition, self._start, self._end))
         self.events += self._end - self._start
+        # Whole runs only, so that what is left always holds at least `events_max` events.
         while self.runs and self.events - _length(self.runs[0]) >= self.events_max:
             self.events -= _length(self.runs.popleft())
         self._start = self._end

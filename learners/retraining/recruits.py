@@ -210,6 +210,7 @@ class Recruits:
                 notes.append(f"job {result.job_id}{'' if result.failure else f', {plan.name}'}: {failure}")
             else:
                 self._enter(plan, model, under_way, event_number=event_number)
+        # A job that failed as a whole gives the same words for each of its plans; they are said once.
         return list(dict.fromkeys(notes))
 
     def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay, *, event_number: int) -> None:

@@ -46,6 +46,7 @@ class FaultySource(MemorySource):
 
     def rewind(self, positions: Positions) -> None:
         """Read on from there."""
+        # By name, since a bare super() finds no instance within a lambda.
         self.process.act("rewind", lambda: super(FaultySource, self).rewind(positions))
 
     def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:

@@ -17,6 +17,7 @@ from evaluation.simulation.world.memory_log import FrozenClock
 from evaluation.simulation.world.processes import Process
 
 
+# By identity: two files with the same bytes are two.
 @dataclass(eq=False)
 class Inode:
     """A file: what readers see, and what is on the platter."""
@@ -78,6 +79,7 @@ class FileDisk:
 
     def power_fails(self, *, rng: Random) -> None:
         """Some of the last changes of names are undone; what was not synced is there, is torn, or is gone."""
+        # From the front: a file system's journal loses its end, and nothing from its midst.
         for change in self.journal[: rng.randint(0, len(self.journal))]:
             _apply(change, self.durable)
         self.journal = []
@@ -288,6 +290,7 @@ class Disk:
         for name, data in self.unsynced.pop(by, {}).items():
             kept = rng.choice((0, rng.randint(1, len(data)), len(data)))
             if kept:
+                # A blob of that name that is there was synced before, and stays whole.
                 self.blobs.setdefault(name, data[:kept])
 
     def tear(self, name: str, *, rng: Random) -> None:

@@ -63,6 +63,7 @@ class MemoryLog:
         known = {partition: self.commits[partition] for partition in partitions if partition in self.commits}
         if not known:
             return None
+        # A commit that succeeded for some partitions only leaves the metadata of two checkpoints.
         newest = max((metadata for _, metadata in known.values()), key=_number)
         return Committed({Partition(topic, partition): at for partition, (at, _) in known.items()}, newest)
 
@@ -143,6 +144,7 @@ class MemorySource:
 
     def _rebalance(self) -> None:
         """Give up and take what the group says, one partition after the other."""
+        # What is lost comes first: revoked() would commit for partitions that somebody else owns by now.
         self._drop([each for each in self.positions if self.log.owners.get(each.number) is not self], self.owners.lost)
         if self not in self.log.members:
             self.log.join(self)
@@ -190,6 +192,7 @@ class MemorySource:
         """At most so many records of a partition from its position, which moves on."""
         self._still_there(partition, position)
         records = self.log.records.get(partition, [])
+        # By bisection: offsets have gaps, so that a position is no index.
         start = bisect_left(records, position, key=lambda record: record.offset)
         fresh = records[start : start + most]
         if fresh:
@@ -218,6 +221,7 @@ class MemorySource:
     def at_end(self) -> bool:
         """Whether nothing is left to read."""
         return self.joined and all(
+            # Between the last record and the end there may be a gap, in which no record ever comes.
             position >= self.log.next_offset.get(partition, 0) or not self._left(partition, position)
             for partition, position in self.positions.items()
         )

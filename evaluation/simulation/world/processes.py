@@ -179,6 +179,7 @@ class Process:
             self._back.release()
             self._go.acquire()
         self._steps_left -= 1
+        # A process that has crashed still runs its `finally` blocks: nothing that they do may reach the world.
         if self._doomed:
             raise Crash
 
@@ -197,6 +198,7 @@ class Process:
             if not self._doomed:
                 self.work(self)
         except BaseException as error:
+            # Whatever ends a process is the scheduler's to judge: a Crash is planned, most others are findings.
             self.error = error
         self.ended = True
         self._back.release()
@@ -219,6 +221,7 @@ class Dying:
         act = getattr(self.port, name)
 
         def step(*args: Any, **named: Any) -> Any:
+            # close() is called from the `finally` of a process that is dead already, and must not raise once more.
             if name != "close" and next(self.left) <= 0:
                 raise Crash
             return act(*args, **named)
