@@ -29,8 +29,8 @@ from learners.models.tasks import Task
 from learners.pending import Pending
 from learners.publication import Published
 from learners.reports import Reports
-from learners.retraining import JobResult
-from learners.retraining.lineage import placeless
+from learners.retraining import JobResult, Jobs
+from learners.retraining.lineage import Lineage, placeless
 from learners.retraining.recruits import Recruits
 from learners.scores import Scores, fits, metrics_of, wants_proba
 
@@ -158,8 +158,6 @@ class Lane:
         self.timed: Timed | None = None
         """Times what members do, while it is there."""
         self._watches_events = watch.sees_events
-        self.lineage = self.recruits.lineage
-        self.jobs = self.recruits.jobs
         self.pending = Pending(pending_max=settings.pending_max)
         self.block: list[Delayed] = []
         """With `publish.blocks`: what is to be learned at the next announcement."""
@@ -191,6 +189,16 @@ class Lane:
         if place:
             self.standing.hold(first)
         return first
+
+    @property
+    def lineage(self) -> Lineage:
+        """Which records were learned, in which order."""
+        return self.recruits.lineage
+
+    @property
+    def jobs(self) -> Jobs:
+        """The retraining jobs under way."""
+        return self.recruits.jobs
 
     @property
     def champion(self) -> Member:

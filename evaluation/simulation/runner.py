@@ -116,6 +116,11 @@ class Past:
         return Past(list(self.inputs), self.rebuilt_from)
 
 
+def _is_checkpoint(data: bytes) -> bool:
+    """Whether a blob is a checkpoint, and not a model that one refers to: only a checkpoint's state has this key."""
+    return b"layout" in data
+
+
 class InputLog:
     """A store that also knows the past of each checkpoint, which the checkpoint does not say.
 
@@ -137,17 +142,19 @@ class InputLog:
         """With its past. A rebuild's first is put before it has learned anything."""
         if self.rebuilding is not None and self.past.rebuilt_from is None:
             self.past.rebuilt_from = self.rebuilding()
-        # Before the blob: if the process crashes right after it, somebody may go on from there.
-        self.known[sha256] = self.past.copy()
+        if _is_checkpoint(data):
+            # Before the blob: if the process crashes right after it, somebody may go on from there.
+            self.known[sha256] = self.past.copy()
         self.store.put(sha256, data)
 
     def get(self, sha256: str) -> bytes:
         """Whoever reads a checkpoint goes on from its past."""
         data = self.store.get(sha256)
-        past = self.known[sha256]
-        # In place, since this owner's runner holds the same list and adds to it.
-        self.past.inputs[:] = past.inputs
-        self.past.rebuilt_from = past.rebuilt_from
+        if _is_checkpoint(data):
+            past = self.known[sha256]
+            # In place, since this owner's runner holds the same list and adds to it.
+            self.past.inputs[:] = past.inputs
+            self.past.rebuilt_from = past.rebuilt_from
         return data
 
     def manifest(self) -> list[Entry]:

@@ -285,3 +285,28 @@ def test_bytes_of_old_versions_are_dropped() -> None:
     assert len(there) == 2
     assert len(gone) == len(versions) - 2
     assert all(any(f"/{version}/" in f"{key}/" for key in there) for version in versions[-2:])
+
+
+def test_a_checkpoint_refers_to_what_followers_have() -> None:
+    """The announced bytes lie beside the checkpoints, once; those that no checkpoint needs any more are gone."""
+    log, store = filled(1200), MemoryStore(keep=3)
+    loop = loop_on(log, store)
+    loop.run(until_end=True)
+    published = loop.owner.lane.published
+    entries = store.manifest()
+    assert store.get(published.sha256) == published.data
+    assert published.sha256 in entries[-1]["refs"]
+    assert published.data not in store.get(str(entries[-1]["sha"]))
+    needed = {f"blobs/{sha}" for each in entries for sha in (each["sha"], each["parent"], *each["refs"])}
+    assert set(store.blobs.held) == {*needed, "manifest.json"}
+
+
+def test_a_copy_that_is_lost_is_as_a_lost_checkpoint() -> None:
+    """Its parent is taken if that refers to another; else the start is refused, and names the blob."""
+    log, store = filled(300), MemoryStore()
+    loop = loop_on(log, store)
+    loop.run(until_end=True)
+    sha256 = loop.owner.lane.published.sha256
+    del store.blobs.held[f"blobs/{sha256}"]
+    with pytest.raises(CheckpointError, match=f"blobs/{sha256}"):
+        loop_on(log, store).run(until_end=True)

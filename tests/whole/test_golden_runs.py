@@ -219,6 +219,9 @@ CASES = {
         events=1200,
     ),
     "late-labels": Case(with_late_labels, {"model": BAYES}),
+    "blocks": Case(
+        sea, {"model": TREE, "shadows": {"portfolio": "cheap"}, "publish": {**SMALL["publish"], "blocks": 100}}
+    ),
     "bad-records": Case(with_bad_records, {"model": BAYES}),
     "inputs": Case(
         moving,
