@@ -118,14 +118,14 @@ def _fourth(state: State, _topic: str) -> State:
     newest = lane["newest"]
     published = {
         "version": lane["champion"]["version"],
-        "sha256": "",
-        "at": (lane["events"], 0.0 if newest is None else newest[3]),
+        "at_event": lane["events"],
         "lost": (0.0, 0),
         "contest": Contest().state(),
         "enough": False,
     }
+    copy = {"sha256": "", "ts": 0.0 if newest is None else newest[3]}
     members = {
         "champion": {**lane["champion"], "entered": lane["champion"]["since"]},
         "shadows": [{**member, "entered": member["since"]} for member in lane["shadows"]],
     }
-    return {**state, "lane": {**lane, **members, "published": published, "block": []}}
+    return {**state, "lane": {**lane, **members, "published": published, "copy": copy, "block": []}}

@@ -2,7 +2,8 @@
 
 >>> from anabranch.events import Fired, Shift
 >>> def shown(name, event):
-...     return trigger.decide([Fired(name, Shift(1.0, 0.5, 10))], event=event, place=(0, event), now_s=None).triggered
+...     fired = [Fired(name, Shift(1.0, 0.5, 10))]
+...     return trigger.decide(fired, event_number=event, place=(0, event), now_s=None).triggered
 >>> trigger = Trigger(TriggerSettings(when="all", debounce_events=500), names=("adwin", "page_hinkley"))
 >>> shown("adwin", 1000), shown("page_hinkley", 1100), shown("adwin", 1200)  # the last within the cooldown
 (False, True, False)

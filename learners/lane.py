@@ -522,6 +522,7 @@ class Lane:
         """What a checkpoint keeps: the learning state and what is under way."""
         return {
             **self._learned(),
+            "copy": self.published.reference(),
             "lifecycle": self.lifecycle.state(),
             "lineage": self.lineage.state(),
             "jobs": self.jobs.state(),
@@ -559,7 +560,7 @@ class Lane:
 
     def _restore(self, state: dict[str, Any], blobs: Mapping[str, bytes]) -> None:
         self.events = state["events"]
-        self.published.restore(state["published"], blobs)
+        self.published.restore(state["published"], state["copy"], blobs)
         self.lifecycle.restore(state["lifecycle"])
         self.succession.restore(state["succession"], champion=state["champion"], version=state["version"])
         self.shadows.restore(state["shadows"])
@@ -582,7 +583,7 @@ class Lane:
 
 def refers_to(state: Mapping[str, Any]) -> list[str]:
     """The digests of the blobs that a lane's state needs beside it."""
-    return [state["published"]["sha256"]] if state["published"]["sha256"] else []
+    return [state["copy"]["sha256"]] if state["copy"]["sha256"] else []
 
 
 def _choked(event: AcceptedEvent, error: BaseException, *, learned: int) -> LearnError:

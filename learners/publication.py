@@ -153,21 +153,24 @@ class Published:
         return {self.sha256: self.data} if self.data else {}
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the copy by its digest, when it went out, and the contest."""
+        """What belongs to the learning state: what went out when, and the contest. It holds no time and no bytes."""
         return {
             "version": self.version,
-            "sha256": self.sha256,
-            "at": (self.at_event, self.at_ts),
+            "at_event": self.at_event,
             "lost": (self.lost, self.judged),
             "contest": self.contest.state(),
             "enough": self.enough,
         }
 
-    def restore(self, state: dict[str, Any], blobs: Mapping[str, bytes]) -> None:
+    def reference(self) -> dict[str, Any]:
+        """What a checkpoint keeps besides: the copy by its digest, and its event's time."""
+        return {"sha256": self.sha256, "ts": self.at_ts}
+
+    def restore(self, state: dict[str, Any], reference: dict[str, Any], blobs: Mapping[str, bytes]) -> None:
         """Go on from a checkpoint and what it refers to."""
-        self.version, self.sha256 = state["version"], state["sha256"]
+        self.version, self.at_event = state["version"], state["at_event"]
+        self.sha256, self.at_ts = reference["sha256"], reference["ts"]
         self.data = blobs[self.sha256] if self.sha256 else b""
-        self.at_event, self.at_ts = state["at"]
         self.lost, self.judged = state["lost"]
         self.contest.restore(state["contest"])
         self.enough = state["enough"]

@@ -45,7 +45,8 @@ def show(result: dict[str, Any]) -> None:
     as_followers = figures.listed(followers["scores"])
     console.print(
         f"followers: {as_followers or 'not compared'}; {followers['announced']:,} announcements, "
-        f"{followers['bytes'] / 1e6:,.2f} MB"
+        f"{followers['bytes'] / 1e6:,.2f} MB",
+        soft_wrap=True,
     )
     counts = {"refused": "dead_letters", "duplicates": "duplicates", "without a label": "waiting_for_label"}
     if any(result[key] for key in counts.values()):

@@ -72,9 +72,9 @@ class Unusable:
     >>> unusable = Unusable(since=0)
     >>> for number in range(1, 1001):
     ...     if number % 4 == 0:
-    ...         unusable.note("NaN", number=number, window=1000)
-    >>> round(unusable.share(number=1000, window=1000), 2), round(unusable.share(number=3000, window=1000), 2)
-    (0.25, 0.02)
+    ...         unusable.note("NaN", event_number=number, window=1000)
+    >>> [round(unusable.share(event_number=number, window=1000), 2) for number in (1000, 3000)]
+    [0.25, 0.02]
     """
 
     __slots__ = ("at", "count", "reason", "since", "weight")

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -95,7 +96,8 @@ def test_plot_draws_the_run(tmp_path: Path, sea: Path, suffix: str, begins: byte
     assert picture.read_bytes().startswith(begins)
     if suffix == ".svg":
         assert all(
-            f"<!-- {text}" in picture.read_text() for text in ("error rate,", "adwin", "recruit", "swap", "v2 r")
+            re.search(f"<!-- {text}", picture.read_text())
+            for text in ("error rate,", "adwin", "recruit", "swap", r"v\d+ r")
         )
 
 

@@ -115,7 +115,7 @@ def test_a_rewind_goes_back_no_further_than_to_the_poison_before() -> None:
     """A checkpoint stands right behind each, or a storm would learn everything again each time."""
     poisons = [0] * 500 + [1] + [0] * 9 + [2] + [0] * 9
     log = log_of(poisons)
-    loop = run(log)
+    loop = run(log, settings_of(publish={"refresh_level": 0}))
     assert isinstance(loop.ports.source, CountingSource)
     assert loop.ports.source.rewound_to == [200, 501]  # the first champion's checkpoint, the first poison
 
