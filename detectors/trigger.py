@@ -72,7 +72,7 @@ class Trigger:
         """Whether to retrain, given the signals that fired on this event.
 
         Args:
-            event: its number, rising.
+            event_number: rising from one to the next.
             place: its partition and offset.
             now_s: event time, where it is known.
             withheld: asked last, when all else speaks for it: what cannot begin costs no pause and no share of the day.

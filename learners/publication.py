@@ -19,6 +19,7 @@ from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import PublishedReport
 from config.settings import Publish, Settings
 from learners.arena.evidence import Contest
+from learners.arena.shadows import NEVER
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
 
@@ -29,8 +30,6 @@ LARGE_GAP = 50
 
 MARK = "@"
 """Before the version: no member's name begins so."""
-
-NEVER = 1 << 62
 
 
 class Published:

@@ -94,7 +94,11 @@ def show(result: dict[str, Any], console: Console) -> None:
     if missed:
         named = ", ".join(f"{change['offset']:,}" for change in missed)
         console.print(f"[bold red]no swap answered the change at {named}[/]")
-    for swap in result["other_swaps"]:
+    # A refresh has nothing to tell one by one, and there may be a hundred.
+    refreshes = [swap for swap in result["other_swaps"] if swap["kind"] == "refresh"]
+    if refreshes:
+        console.print(f"also: {len(refreshes)} refreshes, since the copy that the follower had was losing")
+    for swap in (each for each in result["other_swaps"] if each["kind"] != "refresh"):
         console.print(
             f"also: {swap['kind']} to version {swap['version']} at {swap['swap_offset']:,}, {swap['member']},"
             f" gain {_gain(swap['gain'])}"
