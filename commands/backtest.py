@@ -12,7 +12,7 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 def backtest(
-    configs: Annotated[list[Path], typer.Argument(help="the TOML file of the model; several with --compare")],
+    configs: Annotated[list[Path], typer.Argument(help="the model's TOML file; several with --compare")],
     data: Data,
     target: Target = "target",
     ts: Ts = None,
@@ -22,15 +22,17 @@ def backtest(
     drop: Drop = None,
     missing: Missing = None,
     encoding: Encoding = None,
-    limit: Annotated[int | None, typer.Option(help="only the first so many rows", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="use only the first N rows", min=1)] = None,
     warm_up: Annotated[
         Path | None, typer.Option(help="train the first champion on this file, folder or pattern")
     ] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="all configurations in one table")] = False,
-    plot: Annotated[Path | None, typer.Option(help="draw the run into this .png, .svg or .pdf; needs \\[plot]")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="show all configurations in one table")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="plot the run to this .png, .svg or .pdf file; needs \\[plot]")
+    ] = None,
     json: Annotated[bool, typer.Option(help="print the result as one JSON object")] = False,
 ) -> None:
-    """Run the lane over a file: scores, signals, swaps and the learning state's hash.
+    """Run the learning code over a file and print scores, signals, swaps and the learning state's hash.
 
     Exit code 3: more than a tenth of the rows could not be used (refused, duplicates, no label).
     """

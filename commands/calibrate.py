@@ -13,9 +13,9 @@ EVENTS_MAX = 1_000_000
 
 
 def calibrate(
-    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
+    config: Annotated[Path, typer.Argument(help="the model's TOML file")],
     data: Data,
-    false_alarms: Annotated[str, typer.Option(help="how many are bearable, in how many events")] = "1/100000",
+    false_alarms: Annotated[str, typer.Option(help="how many to tolerate, in how many events")] = "1/100000",
     target: Target = "target",
     ts: Ts = None,
     ts_format: TsFormat = None,
@@ -24,17 +24,15 @@ def calibrate(
     drop: Drop = None,
     missing: Missing = None,
     encoding: Encoding = None,
-    limit: Annotated[int | None, typer.Option(help="only the first so many rows", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="use only the first N rows", min=1)] = None,
     rise: Annotated[
         float | None,
-        typer.Option(
-            help="how much the mean loss rises where delays are measured; else half of it, .05 or more", min=0.0
-        ),
+        typer.Option(help="rise in mean loss to measure delays for; default: half the mean, at least .05", min=0.0),
     ] = None,
 ) -> None:
-    """Choose each detector's threshold from the losses of the model on a file; prints what to write.
+    """Choose each detector's threshold from the model's losses on a file, and print the settings to use.
 
-    The file is learned once, test-then-train; its losses, in blocks of random order, are a history without changes.
+    The file is learned once, test-then-train; its losses, shuffled in blocks, serve as a history without drift.
     """
     from itertools import islice
 
@@ -60,7 +58,7 @@ def calibrate(
     for name, detector in settings.detectors.items():
         signal = signal_of(name, settings)
         if not isinstance(signal, ErrorSignal) or detector.use not in KNOBS:
-            console.print(f"{name}: {detector.use} has no threshold on the error; left as it is")
+            console.print(f"{name}: {detector.use} has no threshold on the error; left unchanged")
             continue
         losses = known.wrongs if signal.of_labels else known.losses
         bench = Bench(losses, seed=settings.seed, events=events, rise=rise)
@@ -68,7 +66,7 @@ def calibrate(
         best = chosen(trials)
         console.print(_table(name, trials, best, events=events, mean=bench.mean, rise=bench.rise))
         if best is None:
-            console.print(f"{name}: no value alarms as seldom as {false_alarms}; leave the detector out")
+            console.print(f"{name}: no value keeps false alarms to {false_alarms}; leave the detector out")
             continue
         pasted.append(_toml(name, {**detector.model_dump(), best.parameter: best.value}))
     if pasted:
@@ -78,7 +76,7 @@ def calibrate(
 
 def _legend(*, rises: int, horizon_events: int) -> str:
     return (
-        "chosen: the least mean delay among the values with bearable false alarms.\n"
+        "chosen: the smallest mean delay among the values with few enough false alarms.\n"
         f"missed: of {rises} rises, those without an alarm in {horizon_events:,} events, "
         "which count as a delay of as many."
     )

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 def check(
-    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
+    config: Annotated[Path, typer.Argument(help="the model's TOML file")],
     broker: Annotated[
-        bool, typer.Option("--broker", help="ask the brokers as well: the topics and their settings")
+        bool, typer.Option("--broker", help="also check the brokers: the topics and their settings")
     ] = False,
-    data: Annotated[list[Path] | None, typer.Option(help="see that its models learn the first rows of this")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="check that the models can learn the first rows of this")
+    ] = None,
     target: Target = "target",
     ts: Ts = None,
     ts_format: TsFormat = None,
@@ -26,10 +28,10 @@ def check(
     missing: Missing = None,
     encoding: Encoding = None,
 ) -> None:
-    """Read the configuration, build the model, and see that its state can be checkpointed faithfully.
+    """Validate the configuration, build the model, and check that its state can be checkpointed faithfully.
 
-    Without --broker nothing is connected to: of [kafka], librdkafka says whether it knows the settings. With --data, a
-    fresh model of each kind learns the first events of a file, so that one that takes no strings shows here.
+    Without --broker it makes no connections; librdkafka checks whether it knows the [kafka] settings. With --data, a
+    fresh model of each kind learns the first events of a file, which reveals models that cannot handle strings.
     """
     from commands import preflight, wiring
 
@@ -57,7 +59,7 @@ def check(
 
 
 def _ask(settings: "Settings") -> None:
-    """What a learner would ask the brokers at its start, and more; all that is wrong is said before it ends."""
+    """Check what a learner needs of the brokers, and more; every fault is reported before it fails."""
     from consumers.kafka import topics
     from consumers.kafka.topics import require
 
@@ -68,4 +70,4 @@ def _ask(settings: "Settings") -> None:
     require(settings.kafka, needed)
     for fault in topics.transactions(settings):
         typer.echo(f"warning: {fault}", err=True)
-    print(f"brokers: they answer, and all {len(needed)} topics are there")
+    print(f"brokers: reachable, and all {len(needed)} topics exist")

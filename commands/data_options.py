@@ -8,16 +8,19 @@ import typer
 Data = Annotated[
     list[Path],
     typer.Option(
-        help="a .csv, .parquet or .jsonl (text also as .gz), a folder of them, or a quoted pattern; may be repeated"
+        help="a .csv, .parquet or .jsonl file (text may be .gz), a folder of them, or a quoted pattern; may be repeated"
     ),
 ]
-Target = Annotated[str, typer.Option(help="the column of the label")]
-Ts = Annotated[str | None, typer.Option(help="the column of the time; without one, a row is a second")]
-TsFormat = Annotated[str | None, typer.Option(help="how its times are written, as in strptime: '%d/%m/%Y %H:%M'")]
-Id = Annotated[str | None, typer.Option("--id", help="the column of the event's id; else file and row")]
+Target = Annotated[str, typer.Option(help="the label column")]
+Ts = Annotated[str | None, typer.Option(help="the timestamp column; without it, each row counts as one second")]
+TsFormat = Annotated[str | None, typer.Option(help="format of the timestamps, as for strptime: '%d/%m/%Y %H:%M'")]
+Id = Annotated[str | None, typer.Option("--id", help="the column of the event's id; default: file name and row number")]
 Keep = Annotated[
-    list[str] | None, typer.Option(help="a column that is a feature though it looks like an id or a time; '*': all")
+    list[str] | None,
+    typer.Option(help="keep this column as a feature although it looks like an id or a time; '*': all"),
 ]
-Drop = Annotated[list[str] | None, typer.Option(help="a column that is no feature; may be repeated")]
-Missing = Annotated[list[str] | None, typer.Option(help="a further word for a missing value; may be repeated")]
-Encoding = Annotated[str | None, typer.Option(help="of the text, if it is not seen by itself: cp1252, utf-16, …")]
+Drop = Annotated[list[str] | None, typer.Option(help="leave this column out of the features; may be repeated")]
+Missing = Annotated[list[str] | None, typer.Option(help="an additional word for a missing value; may be repeated")]
+Encoding = Annotated[
+    str | None, typer.Option(help="encoding of the text, if not detected automatically: cp1252, utf-16, …")
+]

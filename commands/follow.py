@@ -18,14 +18,14 @@ LOOK_S = 1.0
 def follow(
     name: Annotated[str, typer.Argument(help="the model's name")],
     config: Annotated[Path | None, typer.Option(help="take the brokers from this configuration")] = None,
-    bootstrap: Annotated[str | None, typer.Option(help="the brokers; also ANABRANCH_BOOTSTRAP")] = None,
-    topic: Annotated[str, typer.Option(help="the topic of the updates, with its prefix")] = "model-updates",
-    partition: Annotated[int | None, typer.Option(help='which model, with scope = "partition"')] = None,
+    bootstrap: Annotated[str | None, typer.Option(help="broker addresses; also ANABRANCH_BOOTSTRAP")] = None,
+    topic: Annotated[str, typer.Option(help="the updates topic, including its prefix")] = "model-updates",
+    partition: Annotated[int | None, typer.Option(help='the partition of the model, with scope = "partition"')] = None,
     once: Annotated[bool, typer.Option(help="stop after the first model")] = False,
     timeout: Annotated[float | None, typer.Option(help="seconds to wait for the first model")] = None,
     json: Annotated[bool, typer.Option(help="print each update as a line of JSON")] = False,
 ) -> None:
-    """Load each champion as it is announced: bytes, digest and canary predictions are checked first."""
+    """Load each champion as it is announced, after checking its bytes, digest and canary predictions."""
     from anabranch import follower
     from anabranch.errors import NoChampionYet
     from anabranch.messages import ModelUpdate

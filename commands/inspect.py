@@ -9,7 +9,9 @@ from commands.data_options import Drop, Encoding, Id, Keep, Missing, Target, Ts,
 
 
 def inspect(
-    data: Annotated[list[Path], typer.Argument(help="tables: .csv, .parquet, a folder of them, a quoted pattern")],
+    data: Annotated[
+        list[Path], typer.Argument(help="tables: .csv or .parquet files, a folder of them, or a quoted pattern")
+    ],
     target: Target = "target",
     ts: Ts = None,
     ts_format: TsFormat = None,
@@ -18,10 +20,10 @@ def inspect(
     drop: Drop = None,
     missing: Missing = None,
     encoding: Encoding = None,
-    config: Annotated[Path | None, typer.Option(help="read it as this configuration would have it")] = None,
+    config: Annotated[Path | None, typer.Option(help="read the table as this configuration would")] = None,
     json: Annotated[bool, typer.Option(help="print the result as one JSON object")] = False,
 ) -> None:
-    """Say of each column what it holds, what is missing and what is odd, and which columns will be features."""
+    """Show for each column its contents, missing values and anomalies, and which columns will be features."""
     import orjson
 
     from anabranch.errors import ConfigError

@@ -13,24 +13,26 @@ if TYPE_CHECKING:
 
 
 def learn(
-    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
-    until_end: Annotated[bool, typer.Option(help="stop when everything that is there now is learned")] = False,
+    config: Annotated[Path, typer.Argument(help="the model's TOML file")],
+    until_end: Annotated[bool, typer.Option(help="stop when everything now in the log has been learned")] = False,
     warm_up: Annotated[Path | None, typer.Option(help="train the first champion on this file")] = None,
     published: Annotated[
-        str | None, typer.Option("--from", help="begin with a published model: models:/name/7, models:/name@champion")
+        str | None, typer.Option("--from", help="start from a published model: models:/name/7, models:/name@champion")
     ] = None,
-    target: Annotated[str, typer.Option(help="the label's column in --warm-up")] = "target",
+    target: Annotated[str, typer.Option(help="the label column in --warm-up")] = "target",
     accept_loss: Annotated[
         bool,
-        typer.Option(help="go on with what was learned where records are gone for good, or the topic is another one"),
+        typer.Option(
+            help="continue with what was learned if records are gone for good, or the topic is a different one"
+        ),
     ] = False,
     json: Annotated[bool, typer.Option(help="print every message as a line of JSON")] = False,
 ) -> None:
-    """Learn from the events topic; signals, reports, updates and dead letters go to theirs.
+    """Learn from the events topic; publish signals, reports, updates and dead letters to theirs.
 
-    It goes on from the last checkpoint; --warm-up and --from are for the very first start, and refused later. A broker
-    that goes away is waited for. SIGTERM and Ctrl-C end it after a checkpoint. Exit code 75: another process has taken
-    the model over; 3: with --until-end, more than a tenth of what was read could not be used (refused, duplicates, no
+    It resumes from the last checkpoint; --warm-up and --from are for the very first start, and refused later. If the
+    broker goes away, it waits. SIGTERM and Ctrl-C stop it after a checkpoint. Exit code 75: another process has taken
+    over the model; 3: with --until-end, more than a tenth of what was read could not be used (refused, duplicates, no
     label).
     """
     from commands import data, wiring

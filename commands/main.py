@@ -68,7 +68,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def anabranch(
     version: Annotated[
-        bool, typer.Option("--version", help="print the version and end", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="print the version and exit", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Continual learning on Kafka: learn from every event, notice drift, retrain, swap in what proves better."""

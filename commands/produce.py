@@ -18,15 +18,17 @@ _STEP_S = 0.02
 
 def _positive(rate: float | None) -> float | None:
     if rate is not None and not rate > 0:
-        raise typer.BadParameter(f"{rate:g} events a second never go out; leave it out to go as fast as it goes")
+        raise typer.BadParameter(
+            f"{rate:g} events per second would never finish; omit it to publish as fast as possible"
+        )
     return rate
 
 
 def produce(
     data: Data,
-    topic: Annotated[str | None, typer.Option(help="with its prefix; else the configuration's, or events")] = None,
+    topic: Annotated[str | None, typer.Option(help="with its prefix; default: as configured, or events")] = None,
     target: Target = "target",
-    ts: Annotated[str | None, typer.Option(help="the column of the time; without one, now")] = None,
+    ts: Annotated[str | None, typer.Option(help="the timestamp column; without it, the current time")] = None,
     ts_format: TsFormat = None,
     id_: Id = None,
     keep: Keep = None,
@@ -34,14 +36,14 @@ def produce(
     missing: Missing = None,
     encoding: Encoding = None,
     rate: Annotated[
-        float | None, typer.Option(help="events per second; without it, as fast as it goes", callback=_positive)
+        float | None, typer.Option(help="events per second; without it, as fast as possible", callback=_positive)
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="stop after so many", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="stop after this many events", min=1)] = None,
     partition: Annotated[
-        int | None, typer.Option(help="all to this partition, so that their order is kept", min=0)
+        int | None, typer.Option(help="send all events to this partition, which preserves their order", min=0)
     ] = None,
     config: Annotated[Path | None, typer.Option(help="take the brokers and the topic from this configuration")] = None,
-    bootstrap: Annotated[str | None, typer.Option(help="the brokers; also ANABRANCH_BOOTSTRAP")] = None,
+    bootstrap: Annotated[str | None, typer.Option(help="broker addresses; also ANABRANCH_BOOTSTRAP")] = None,
 ) -> None:
     """Publish the rows of a file as events, keyed by their id."""
     from itertools import islice

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def rebuild(
-    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
+    config: Annotated[Path, typer.Argument(help="the model's TOML file")],
     json: Annotated[bool, typer.Option(help="print every message as a line of JSON")] = False,
 ) -> None:
-    """Learn the whole log again: after an update of River, a lost checkpoint, or a change of the model.
+    """Relearn the whole log: after a River upgrade, a lost checkpoint, or a change of the model.
 
-    A running learner is taken over and leaves with exit code 75. Followers keep their champion until the new one has
-    learned what is in the log now; it is announced under the next epoch, and version numbers go on. When that is done,
-    or when it is stopped before, `anabranch learn` goes on from there.
+    It takes over from a running learner, which exits with code 75. Followers keep their champion until the new one has
+    learned what is now in the log; it is announced under the next epoch, and version numbers continue. When that is
+    done, or if it is stopped before, `anabranch learn` resumes from there.
     """
     from commands import wiring
     from consumers.kafka import topics
@@ -41,4 +41,4 @@ def rebuild(
         if not json:
             version = f"announced as version {owner.lane.version} of epoch {owner.epoch}"
             done = "not announced yet" if owner.rebuilding else version
-            print(f"{owner.lane.events} events learned again; {done}; `anabranch learn` goes on from here")
+            print(f"{owner.lane.events} events relearned; {done}; `anabranch learn` resumes from here")

@@ -8,13 +8,13 @@ import typer
 
 def retrain(
     model: Annotated[str, typer.Argument(help="the model's name, or its TOML file")],
-    reason: Annotated[str, typer.Option(help="why; it is kept with the answer")],
-    by: Annotated[str | None, typer.Option(help="who asks; by default, who is logged in")] = None,
-    events: Annotated[int, typer.Option(min=0, help="retrain on the last so many; 0: as configured")] = 0,
-    topic: Annotated[str | None, typer.Option(help="the control topic, with its prefix")] = None,
-    bootstrap: Annotated[str | None, typer.Option(help="the brokers; also ANABRANCH_BOOTSTRAP")] = None,
+    reason: Annotated[str, typer.Option(help="the reason; it is recorded in the answer")],
+    by: Annotated[str | None, typer.Option(help="who requests it; default: the current user")] = None,
+    events: Annotated[int, typer.Option(min=0, help="retrain on this many of the last events; 0: as configured")] = 0,
+    topic: Annotated[str | None, typer.Option(help="the control topic, including its prefix")] = None,
+    bootstrap: Annotated[str | None, typer.Option(help="broker addresses; also ANABRANCH_BOOTSTRAP")] = None,
 ) -> None:
-    """Ask for a retraining. What it brings forth competes like any other; the answer comes on `model-answers`."""
+    """Request a retraining. Retrained models compete like any others; the answer is published on `model-answers`."""
     import getpass
     import time
     import uuid
@@ -44,18 +44,18 @@ def retrain(
     # A learner reads this partition alone, so that requests have one order.
     sink.send(where, key=name, value=encode(request), partition=PARTITION)
     sink.flush()
-    print(f"asked {name} to retrain, as {request.id} on {where}; the answer comes on model-answers")
+    print(f"requested a retraining of {name}: {request.id} on {where}; the answer will be on model-answers")
 
 
 def unknown(kafka: dict[str, object], model: str, *, updates: str) -> str:
-    """What to say if nobody has announced such a model: a mistyped name is asked in vain."""
+    """The warning if no such model has been announced: nobody answers a mistyped name."""
     from anabranch.errors import KafkaUnavailable
     from anabranch.kafka.updates import announced
 
     try:
         known = sorted({name for name, _ in announced(kafka, topic=updates)})
     except KafkaUnavailable as error:
-        return f"cannot see whether there is a model {model}: {error}"
+        return f"cannot check whether there is a model {model}: {error}"
     if model in known:
         return ""
-    return f"no champion of {model} is on {updates} (there: {', '.join(known) or 'none'}); it is asked all the same"
+    return f"no champion of {model} is on {updates} (there: {', '.join(known) or 'none'}); the request is sent anyway"

@@ -2,7 +2,7 @@
 
 
 def schema() -> None:
-    """Print the JSON Schema of every message, by its name."""
+    """Print the JSON Schema of every message, keyed by the message's name."""
     import orjson
 
     from anabranch.messages import PUBLISHED

@@ -11,28 +11,28 @@ import typer
 
 def simulate(
     config: Annotated[
-        Path | None, typer.Argument(help="the TOML file of the model; without one, models that ship, and poison")
+        Path | None, typer.Argument(help="the model's TOML file; default: built-in models, and poison")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="how many schedules", min=1)] = 1000,
-    first: Annotated[int, typer.Option("--first-seed", help="the first of their seeds", min=0)] = 0,
+    seeds: Annotated[int, typer.Option(help="number of schedules to run", min=1)] = 1000,
+    first: Annotated[int, typer.Option("--first-seed", help="seed of the first schedule", min=0)] = 0,
     seed: Annotated[int | None, typer.Option(help="replay this seed alone, and print its steps")] = None,
-    data: Annotated[Path | None, typer.Option(help="learn these events instead of synthetic ones")] = None,
-    target: Annotated[str, typer.Option(help="the label's column in --data")] = "target",
-    ts: Annotated[str | None, typer.Option(help="the time's column in --data")] = None,
-    events: Annotated[int, typer.Option(help="of a schedule, when a configuration is given", min=1)] = 300,
+    data: Annotated[Path | None, typer.Option(help="use these events instead of synthetic ones")] = None,
+    target: Annotated[str, typer.Option(help="the label column in --data")] = "target",
+    ts: Annotated[str | None, typer.Option(help="the timestamp column in --data")] = None,
+    events: Annotated[int, typer.Option(help="events per schedule, if a configuration is given", min=1)] = 300,
     malformed: Annotated[
-        int, typer.Option("--records", help="how many malformed records the guard is shown", min=0)
+        int, typer.Option("--records", help="number of malformed records to feed to the guard", min=0)
     ] = 100_000,
     guard_seed: Annotated[int | None, typer.Option(help="replay this run of malformed records alone")] = None,
-    answers: Annotated[int, typer.Option(help="how many malformed answers models give, about", min=0)] = 100_000,
+    answers: Annotated[int, typer.Option(help="about how many malformed predictions models make", min=0)] = 100_000,
     model_seed: Annotated[int | None, typer.Option(help="replay this run with misbehaving models alone")] = None,
-    processes: Annotated[int, typer.Option(help="how many at a time; 0 = one a core", min=0)] = 0,
+    processes: Annotated[int, typer.Option(help="number of parallel processes; 0 = one per core", min=0)] = 0,
 ) -> None:
-    """Crash the learner anywhere, take it over, tear its blobs; then check that each event was learned exactly once.
+    """Crash the learner anywhere, let others take over, tear its blobs; check that each event was learned exactly once.
 
-    Each seed is one schedule, over a log and a store in memory. Before, the guard is fuzzed with malformed records, a
-    thousand a run, and misbehaving models answer anything, as champion and as shadows. A seed that fails is printed
-    with its last steps and the command that replays it; the exit code is then 1.
+    Each seed is one schedule, over a log and a store in memory. Before that, the guard is fuzzed with malformed
+    records, a thousand per run, and misbehaving models predict anything, as champion and as shadows. A failing seed is
+    printed with its last steps and the command that replays it; the exit code is then 1.
     """
     from commands import data as given_data
     from commands import wiring

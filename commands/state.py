@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from consumers.ports import Committed
 
 BROKER_S = 2.0
-"""So long a broker is asked what is committed."""
+"""How long to wait for a broker to report what is committed."""
 
 
 def state(
-    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
-    partition: Annotated[int | None, typer.Option(help='which model, with scope = "partition"')] = None,
+    config: Annotated[Path, typer.Argument(help="the model's TOML file")],
+    partition: Annotated[int | None, typer.Option(help='the partition of the model, with scope = "partition"')] = None,
     json: Annotated[bool, typer.Option(help="print one JSON object")] = False,
 ) -> None:
-    """Show the checkpoint that a start would go on from: events, positions, scores, and the learning state's hash.
+    """Show the checkpoint that a learner would resume from: events, positions, scores, and the learning state's hash.
 
-    That is the one that the group has committed; if no broker answers, the newest in the store.
+    This is the one committed by the consumer group; if no broker responds, the newest in the store.
     """
     import orjson
 

@@ -14,8 +14,8 @@ def topics() -> None:
 
 
 @app.command()
-def create(config: Annotated[Path, typer.Argument(help="the TOML file of the model")]) -> None:
-    """Create the topics that are not there yet; those that are stay as they are."""
+def create(config: Annotated[Path, typer.Argument(help="the model's TOML file")]) -> None:
+    """Create the topics that do not exist yet; existing ones are left unchanged."""
     from anabranch.kafka import reach
     from config import loading
     from consumers.kafka.topics import create as create_topics

@@ -20,14 +20,14 @@ class Which(StrEnum):
 
 
 def watch(
-    config: Annotated[Path, typer.Argument(help="the TOML file of the model")],
-    topic: Annotated[list[Which] | None, typer.Option(help="only this one; may be given again; else all")] = None,
-    since_start: Annotated[bool, typer.Option("--since-start", help="also what is there already")] = False,
+    config: Annotated[Path, typer.Argument(help="the model's TOML file")],
+    topic: Annotated[list[Which] | None, typer.Option(help="only this topic; may be repeated; default: all")] = None,
+    since_start: Annotated[bool, typer.Option("--since-start", help="include existing messages")] = False,
     json: Annotated[bool, typer.Option("--json", help="print each message as a line of JSON")] = False,
 ) -> None:
-    """Print what the model says on its topics, from signals to updates, as it comes, until Ctrl-C.
+    """Print the messages on the model's topics, from signals to updates, as they arrive, until Ctrl-C.
 
-    With --since-start, what is there already comes topic by topic, as the brokers send it.
+    With --since-start, existing messages come topic by topic, as the brokers send them.
     """
     from anabranch.kafka.tail import Tail
     from commands import wiring

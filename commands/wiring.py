@@ -188,7 +188,7 @@ def summary(owner: Owner) -> str:
     counted += [f"{guard.duplicates:,} duplicates passed over"] if guard.duplicates else []
     counted += [f"{guard.refused:,} refused"] if guard.refused else []
     counted += [f"{len(lane.pending):,} without a label yet"] if lane.pending else []
-    counted += [f"{count:,} answers that could not be used ({why})" for why, count in lane.scores.unusable.items()]
+    counted += [f"{count:,} unusable predictions ({why})" for why, count in lane.scores.unusable.items()]
     return f"{where}{', '.join(counted)}; version {lane.version}; {scores}"
 
 

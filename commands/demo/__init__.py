@@ -7,15 +7,15 @@ import typer
 
 
 def demo(
-    json: Annotated[bool, typer.Option(help="end with everything that came of it as one line of JSON")] = False,
-    seed: Annotated[int, typer.Option(help="of the simulated payments and of the model")] = 1,
-    events: Annotated[int, typer.Option(min=2_000, help="payments, rounded to whole reports")] = 36_000,
-    rate: Annotated[float, typer.Option(min=50, help="payments a second")] = 800.0,
+    json: Annotated[bool, typer.Option(help="print the whole result as one line of JSON at the end")] = False,
+    seed: Annotated[int, typer.Option(help="seed of the simulated payments and of the model")] = 1,
+    events: Annotated[int, typer.Option(min=2_000, help="number of payments, rounded to whole reports")] = 36_000,
+    rate: Annotated[float, typer.Option(min=50, help="payments per second")] = 800.0,
 ) -> None:
-    """Show it all on simulated card payments whose fraud changes its tactics three times; it takes about a minute.
+    """Demonstrate everything on simulated card payments whose fraud changes tactics three times; takes about a minute.
 
-    Kafka is embedded, the learner and a follower are processes of their own. The changes are at fixed parts of the
-    stream. Retraining takes some seconds, so a stream that is faster or shorter leaves less time to answer a change.
+    Kafka is embedded; the learner and a follower run in separate processes. The changes are at fixed points in the
+    stream. Retraining takes some seconds, so a faster or shorter stream leaves less time to respond to a change.
     """
     import orjson
     import structlog

@@ -111,8 +111,8 @@ def test_a_message_is_a_line(message: Message, said: str) -> None:
 
 
 def test_retrain_warns_of_a_model_that_nobody_has_announced(config: Path) -> None:
-    """It is asked all the same: the learner may be about to begin."""
+    """The request is sent anyway: the learner may be about to start."""
     done = anabranch("retrain", config, "--reason", "test")
     assert done.returncode == 0, done.stderr
     assert "warning: no champion of m is on" in done.stderr
-    assert "asked m to retrain" in done.stdout
+    assert "requested a retraining of m" in done.stdout

@@ -46,7 +46,7 @@ def test_a_control_reads_on_from_its_position(any_kafka: Any, topic_prefix: str)
     predict(any_kafka.bootstrap, topic, "before")
     control = control_of(any_kafka.bootstrap, topic_prefix)
     position = control.start(None)
-    assert "asked m to retrain" in predict(any_kafka.bootstrap, topic, "prices")
+    assert "requested a retraining of m" in predict(any_kafka.bootstrap, topic, "prices")
     assert read(control) == [(position, "prices")]
     assert control.start(position) == position
     assert read(control) == [(position, "prices")]

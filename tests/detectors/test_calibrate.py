@@ -79,7 +79,7 @@ def test_the_command_prints_what_can_be_pasted(tmp_path: Path) -> None:
     done = anabranch(*words)
     assert done.returncode == 0, done.stderr
     assert "nightly: schedule has no threshold" in done.stdout
-    assert "chosen: the least mean delay" in done.stdout
+    assert "chosen: the smallest mean delay" in done.stdout
     assert "missed: of 20 rises, those without an alarm in 5,000 events" in done.stdout
     assert "rises to 0.1792 (--rise 0.1)" in done.stdout
     pasted = tomllib.loads(done.stdout[done.stdout.index("[detectors.sr]") :])
