@@ -8,7 +8,7 @@ ROOMS := anabranch config detectors learners consumers evaluation commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint simulate bench detectors accuracy faults golden kafka client lock clean
+.PHONY: help demo test check lint simulate bench detectors peers accuracy faults golden kafka client lock clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,7 +36,10 @@ bench: $(READY) ## measure the throughput, and the pauses for checkpoints; ARGS=
 detectors: $(READY) ## measure false alarms and delays of all detectors into benchmarks/DETECTORS.md
 	@$(BIN)/python -m benchmarks.detectors $(ARGS)
 
-accuracy: $(READY) ## compare with River's models on streams that drift; writes benchmarks/ACCURACY.md; about an hour
+peers: $(READY) ## install the libraries of others that comparisons use (the extra [peers])
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r constraints-peers.txt
+
+accuracy: $(READY) ## compare with River's models on streams that drift; writes benchmarks/ACCURACY.md; two hours
 	@$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
 faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that no event is lost or learned twice
@@ -56,6 +59,9 @@ lock: ## resolve the dependencies again into constraints.txt; ARGS=--upgrade tak
 	@$(VENV)-lock/bin/uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		-o constraints.txt $(ARGS)
+	@$(VENV)-lock/bin/uv pip compile -q pyproject.toml --extra dev --extra peers --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--constraint constraints.txt -o constraints-peers.txt $(ARGS)
 	@rm -rf $(VENV)-lock
 
 clean: ## remove .venv, caches and built files

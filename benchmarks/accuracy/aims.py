@@ -44,12 +44,23 @@ def aims(results: Results) -> Iterator[Aim]:
         yield Aim(f"mean accuracy over the eight streams, {entry}", limit, mean, at_least=True)
     yield Aim(f"Elec2, {CHEAP}", 0.914, results.mean("elec2", CHEAP, "accuracy"), at_least=True)
     yield Aim(f"NOAA, {FOREST}", 0.775, results.mean("noaa_weather", FOREST, "accuracy"), at_least=True)
+    yield from _followers(results)
     for stream, limit in (("agrawal_abrupt", 1300), ("sea_abrupt", 420)):
         yield Aim(f"events to recover, {stream}, {CHEAP}", limit, results.recovery(stream, CHEAP), form=",.0f")
     for entry in (CHEAP, FOREST):
         yield _wrong_swaps(results, entry)
     yield from _false_swaps(results)
     yield _time(results)
+
+
+def _followers(results: Results) -> Iterator[Aim]:
+    for stream, limit in (("elec2", 0.82), ("noaa_weather", 0.755)):
+        measured = results.mean(stream, CHEAP, "followers")
+        yield Aim(f"{stream} as followers have it, {CHEAP}", limit, measured, at_least=True)
+    for stream in ("agrawal_abrupt", "sea_abrupt", "hyperplane"):
+        live, behind = (results.mean(stream, CHEAP, each) for each in ("accuracy", "followers"))
+        lost = None if live is None or behind is None else live - behind
+        yield Aim(f"{stream}, what followers lose, {CHEAP}", 0.003, lost)
 
 
 def _wrong_swaps(results: Results, entry: str) -> Aim:

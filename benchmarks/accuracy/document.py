@@ -41,9 +41,11 @@ def _head(limit: int | None) -> str:
 Written by `make accuracy`; not to be edited. {versions()}.{prefix}
 
 Each competitor predicts an event, then learns it, with its label at once. Synthetic streams have the seeds {seeds};
-shown is their mean, in the accuracy with half the distance from the least to the most. SRP10 has seed 1 only, since it
-is slow. Files are in time order, and models have seed 1 there. Features are numbers for everybody: a word is the place
-of its first appearance in its column. Where fewer than a fifth are positive, Anabranch's arena judges by Brier's score.
+shown is their mean, in the accuracy with half the distance from the least to the most. SRP10 and AMF10 have seed 1
+only, since they are slow. *batch LR* (scaled, scikit-learn) and *batch LightGBM* are refitted on all events so far,
+every 25,000 events, and answer the most frequent label before. Files are in time order, and models have seed 1 there.
+Features are numbers for everybody: a word is the place of its first appearance in its column. Where fewer than a fifth
+are positive, Anabranch's arena judges by Brier's score.
 All other settings are the defaults. LeveragingBagging5, Bagging5 and the two adaptive rivals hold Hoeffding trees;
 *reset on ADWIN* begins a fresh tree when River's ADWIN sees the error rise; *peeking McNemar* then retrains a candidate
 on the last 1,000 events, and swaps as soon as McNemar's test says p < .05.
@@ -54,6 +56,9 @@ on the last 1,000 events, and swaps as soon as McNemar's test says p < .05.
 - **Recovery** counts the events after an abrupt change until the accuracy over the last {ROLLING} is at least
   {RECOVERED:.0%} of the best final level: the best accuracy of any competitor over the {FINAL_EVENTS:,} events before
   the next change. Shown is the mean over changes.
+- **As followers have it**: Anabranch live, and what a follower with the newest announced copy answers at the same time,
+  with the default announcements; in brackets how many there were.
+- **Top 100 a day**: the share of positives among the 100 highest scores of each day, mean over the days.
 - **µs per event** is computing time, on a machine with other work to do. Anabranch's holds everything from the encoded
   event on: decoding, guard, detectors, checkpoints, retraining. River's models are given decoded events.
 - **Tied models** are right and wrong at random, differ on a tenth of the events, and meet in the arena over 100,000
@@ -78,18 +83,31 @@ def _measured(results: Results, entries: Sequence[Entry]) -> list[str]:
     def cell(measure: str, form: str) -> Cell:
         return lambda stream, entry: _number(results.mean(stream.name, entry.name, measure), form)
 
-    labels = [each for each in results.streams if each.task != "regression"]
-    numbers = [each for each in results.streams if each.task == "regression"]
+    numeric = ("regression", "reco")
+
+    def followers(stream: Stream, entry: Entry) -> str:
+        return _followers(results, stream, entry)
+
+    labels = [each for each in results.streams if each.task not in numeric]
+    numbers = [each for each in results.streams if each.task in numeric]
     rare = [
         each
         for each in labels
         if any("pr_auc" in one for entry in entries for one in results.of(each.name, entry.name))
     ]
+    by_day = [each for each in rare if each.day]
     changing = [each for each in labels if each.changes]
     parts = []
     for title, streams, of in (
         ("Accuracy", labels, lambda stream, entry: _accuracy(results, stream, entry)),
+        ("As followers have it: accuracy", labels, followers),
+        (
+            "As followers have it: mean absolute error",
+            numbers,
+            followers,
+        ),
         ("Area under precision and recall, where fewer than 20 % are positive", rare, cell("pr_auc", ".4f")),
+        ("Precision at the top 100 a day", by_day, cell("top_a_day", ".4f")),
         ("Mean absolute error", numbers, cell("mae", ".2f")),
         ("Kappa", labels, cell("kappa", ".3f")),
         ("Kappa-temporal: beyond the label of last time", labels, cell("kappa_temporal", ".3f")),
@@ -126,6 +144,15 @@ def _accuracy(results: Results, stream: Stream, entry: Entry) -> str:
         return ""
     spread = f" ±{(max(values) - min(values)) / 2:.3f}".replace("0.", ".") if len(values) > 1 else ""
     return f"{sum(values) / len(values):.4f}{spread}"
+
+
+def _followers(results: Results, stream: Stream, entry: Entry) -> str:
+    behind = results.mean(stream.name, entry.name, "followers")
+    if behind is None:
+        return ""
+    measure, form = ("accuracy", ".4f") if stream.task in ("binary", "multiclass") else ("mae", ".2f")
+    live, count = (results.mean(stream.name, entry.name, each) for each in (measure, "announced"))
+    return f"{_number(live, form)} / {_number(behind, form)} ({_number(count, ',.0f')})"
 
 
 def _swaps(results: Results, stream: Stream, entry: Entry) -> str:

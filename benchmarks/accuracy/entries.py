@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from benchmarks.accuracy.streams import SEEDS
 
-Way = Literal["alone", "reset", "peeking", "anabranch"]
+Way = Literal["alone", "reset", "peeking", "batch", "anabranch"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A competitor: the way it is run, and a configuration (or a part of one) for labels and one for numbers.
+    """A competitor: the way it is run, and a configuration (or a part of one) for labels, numbers and ratings.
 
     `seeds` is how many of a synthetic stream's seeds it is run on: fewer where it is slow.
     """
@@ -20,11 +20,12 @@ class Entry:
     way: Way
     labels: Mapping[str, Any] | None = None
     numbers: Mapping[str, Any] | None = None
+    ratings: Mapping[str, Any] | None = None
     seeds: int = len(SEEDS)
 
     def table(self, task: str) -> Mapping[str, Any] | None:
         """The configuration for the task; None if it has none."""
-        return self.numbers if task == "regression" else self.labels
+        return {"regression": self.numbers, "reco": self.ratings}.get(task, self.labels)
 
 
 def _model(*steps: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -37,6 +38,7 @@ _HAT = {"use": "tree.HoeffdingAdaptiveTreeClassifier"}
 _HAT_R = {"use": "tree.HoeffdingAdaptiveTreeRegressor"}
 _BAYES = {"use": "naive_bayes.GaussianNB"}
 _TEN = {"n_models": 10}
+_FACTORS = {"use": "reco.BiasedMF"}
 _CHEAP = {"shadows": {"portfolio": "cheap"}}
 _FOREST = {"shadows": {"portfolio": "cheap+forest"}}
 
@@ -54,9 +56,16 @@ ENTRIES = (
     Entry("Bagging5", "alone", numbers=_model({"use": "ensemble.BaggingRegressor", "model": _TREE_R, "n_models": 5})),
     Entry("SRP10", "alone", _model({"use": "ensemble.SRPClassifier"} | _TEN),
           _model({"use": "ensemble.SRPRegressor"} | _TEN), seeds=1),
+    Entry("AMF10", "alone", _model({"use": "forest.AMFClassifier"}), _model({"use": "forest.AMFRegressor"}), seeds=1),
+    Entry("batch LR", "batch", labels={}),
+    Entry("batch LightGBM", "batch", labels={}),
+    Entry("reco.Baseline", "alone", ratings=_model({"use": "reco.Baseline"})),
+    Entry("reco.BiasedMF", "alone", ratings=_model(_FACTORS)),
+    Entry("Anabranch, BiasedMF", "anabranch", ratings=_model(_FACTORS)),
     Entry("Anabranch, GaussianNB", "anabranch", labels=_model(_BAYES)),
     Entry("Anabranch, HoeffdingTree", "anabranch", _model(_TREE), _model(_TREE_R)),
     Entry("Anabranch, HAT", "anabranch", _model(_HAT), _model(_HAT_R)),
-    Entry("Anabranch, cheap", "anabranch", _model(_TREE, **_CHEAP), _model(_TREE_R, **_CHEAP)),
+    Entry("Anabranch, cheap", "anabranch", _model(_TREE, **_CHEAP), _model(_TREE_R, **_CHEAP),
+          _model(_FACTORS, **_CHEAP)),
     Entry("Anabranch, cheap+forest", "anabranch", _model(_TREE, **_FOREST), _model(_TREE_R, **_FOREST)),
 )  # fmt: skip

@@ -47,6 +47,31 @@ def _plain(x: Mapping[Any, Any], y: Any) -> XY:
     return {str(name): value for name, value in x.items()}, y
 
 
+USERS, ITEMS, FACTORS = 300, 200, 4
+
+
+def tastes(*, events: int, seed: int) -> Iterator[XY]:
+    """Ratings of 1 to 5 stars by hidden factors; after each third of the events every third user has other ones."""
+    rng = random.Random(seed)
+
+    def factors(count: int) -> list[list[float]]:
+        return [[rng.gauss(0, 0.7) for _ in range(FACTORS)] for _ in range(count)]
+
+    users, items = factors(USERS), factors(ITEMS)
+    for n in range(events):
+        if n and n % (events // 3) == 0:
+            users[n * 3 // events :: 3] = factors(len(users[n * 3 // events :: 3]))
+        user, item = rng.randrange(USERS), rng.randrange(ITEMS)
+        liking = sum(a * b for a, b in zip(users[user], items[item], strict=True))
+        yield {"user": f"u{user}", "item": f"i{item}"}, min(5.0, max(1.0, 3 + liking + rng.gauss(0, 0.3)))
+
+
+def days(path: Path, column: str, *, limit: int | None) -> list[str]:
+    """The date of each row."""
+    rows = itertools.islice(files.events(path, keep=("*",)), limit)
+    return [orjson.loads(event)["features"][column][:10] for event in rows]
+
+
 def rows(path: Path, *, drop: Sequence[str], limit: int | None) -> Iterator[XY]:
     """The rows of a CSV, without the columns in `drop`; with `moment`, the hour instead of the time."""
     words: dict[str, dict[str, int]] = {}

@@ -13,12 +13,13 @@ from typing import Any
 import structlog
 
 from anabranch.errors import AnabranchError
-from benchmarks.accuracy import false_swaps, measures, one_pass, our_pass
+from benchmarks.accuracy import batch_pass, false_swaps, measures, one_pass, our_pass
 from benchmarks.accuracy.entries import ENTRIES, Entry
 from benchmarks.accuracy.streams import SEEDS, STREAMS, Stream
 
 ROOT = Path(__file__).resolve().parents[2]
 _HARNESS = ("generators", "rivals", "one_pass", "measures")
+_BATCH = ("generators", "batch_pass", "measures")
 _OURS = ("our_pass",)
 _TRIALS = ("false_swaps",)
 _ROOMS = ("anabranch", "detectors", "learners", "consumers")
@@ -56,6 +57,8 @@ class Job:
     def _code(self) -> str:
         if not self.stream:
             return code(_HARNESS + _OURS + _TRIALS, ours=True)
+        if _entry(self).way == "batch":
+            return code(_BATCH, ours=False)
         ours = _entry(self).way == "anabranch"
         return code(_HARNESS + (_OURS if ours else ()), ours=ours)
 
@@ -94,17 +97,20 @@ def _pass(job: Job) -> dict[str, Any]:
     events = stream.events(seed=job.seed, data=Path(job.data), limit=job.limit)
     if entry.way == "anabranch":
         passed = our_pass.anabranch(settings, events)
+    elif entry.way == "batch":
+        passed = batch_pass.refitted(entry.name, events)
     else:
         passed = one_pass.rival(entry.way, settings, events)
-    regression = stream.task == "regression"
-    measured = (
-        measures.of_numbers(passed.served)
-        if regression
-        else measures.of_labels(passed.served, with_hits=bool(stream.changes))
-    )
+    if settings.numeric:
+        measured = measures.of_numbers(passed.served)
+    else:
+        days = stream.days(data=Path(job.data), limit=job.limit)
+        measured = measures.of_labels(passed.served, with_hits=bool(stream.changes), days=days)
     return {
         "events": len(events),
         **measured,
+        **({"followers": measures.of_followers(passed.followed)} if passed.followed else {}),
+        "announced": passed.announced,
         "us": passed.seconds / len(events) * 1e6,
         "swaps": passed.swaps,
         "judged": passed.judged,

@@ -26,8 +26,12 @@ RARE = 0.2
 Served = Sequence[tuple[Any, Prediction]]
 
 
-def of_labels(served: Served, *, with_hits: bool) -> dict[str, Any]:
-    """The measures of a classifier; the hits, packed, where a stream's changes are known."""
+def of_labels(served: Served, *, with_hits: bool, days: Sequence[str] | None = None) -> dict[str, Any]:
+    """The measures of a classifier; the hits, packed, where a stream's changes are known.
+
+    Args:
+        days: of each event, where cases are examined day by day.
+    """
     truth, said = [y for y, _ in served], [answer.value for _, answer in served]
     hits = [a == b for a, b in zip(truth, said, strict=True)]
     result: dict[str, Any] = {
@@ -37,7 +41,10 @@ def of_labels(served: Served, *, with_hits: bool) -> dict[str, Any]:
         "brier": sum(brier(y, answer) for y, answer in served) / len(served),
     }
     if set(truth) <= {True, False} and sum(truth) < RARE * len(truth):
-        result["pr_auc"] = average_precision(truth, [(answer.proba or {}).get(True, 0.0) for _, answer in served])
+        scores = [(answer.proba or {}).get(True, 0.0) for _, answer in served]
+        result["pr_auc"] = average_precision(truth, scores)
+        if days is not None:
+            result["top_a_day"] = precision_at_top(truth, scores, days)
     return result | ({"hits": packed(hits)} if with_hits else {})
 
 
@@ -69,6 +76,30 @@ def average_precision(truth: Sequence[bool], scores: Sequence[float]) -> float:
     found = np.cumsum(positive)[ends]
     recall = found / max(positive.sum(), 1.0)
     return float(np.sum(np.diff(recall, prepend=0.0) * found / (ends + 1)))
+
+
+TOP = 100
+"""Cases that somebody can examine in a day."""
+
+
+def precision_at_top(truth: Sequence[bool], scores: Sequence[float], days: Sequence[str]) -> float:
+    """The share of positives among each day's 100 highest scores, mean over the days.
+
+    >>> precision_at_top([True, False], [0.1, 0.9], ["monday", "tuesday"])
+    0.5
+    """
+    shares = []
+    for _, rows in itertools.groupby(zip(days, scores, truth, strict=True), key=lambda row: row[0]):
+        top = sorted(rows, key=lambda row: -row[1])[:TOP]
+        shares.append(sum(y for _, _, y in top) / len(top))
+    return sum(shares) / len(shares)
+
+
+def of_followers(served: Served) -> float:
+    """Accuracy, or for numbers the mean absolute error, of what followers answered."""
+    if isinstance(served[0][0], float):
+        return float(of_numbers(served)["mae"])
+    return sum(y == answer.value for y, answer in served) / len(served)
 
 
 def packed(hits: Sequence[bool]) -> str:

@@ -14,7 +14,12 @@ from consumers.timing import CpuClock
 from evaluation.swaps import SwapEvaluation, loss_of
 from learners.models.tasks import Task
 
-METRICS = {"binary": ("Accuracy", "LogLoss"), "multiclass": ("Accuracy", "CrossEntropy"), "regression": ("MAE",)}
+METRICS = {
+    "binary": ("Accuracy", "LogLoss"),
+    "multiclass": ("Accuracy", "CrossEntropy"),
+    "regression": ("MAE",),
+    "reco": ("MAE",),
+}
 """What Anabranch keeps itself; those on probabilities make it ask for them, as all competitors are asked."""
 
 
@@ -28,6 +33,9 @@ class Passed:
     judged: int = 0
     wrong: int = 0
     signals: int = 0
+    followed: list[tuple[Any, Prediction]] = field(default_factory=list)
+    """What followers answered at the same time, from the first announcement on."""
+    announced: int = 0
 
 
 def settings_of(table: Mapping[str, Any], *, task: str, seed: int, rare: bool) -> Settings:
@@ -51,7 +59,7 @@ def settings_of(table: Mapping[str, Any], *, task: str, seed: int, rare: bool) -
 
 def rival(way: str, settings: Settings, events: Sequence[XY]) -> Passed:
     """A pass of a competitor that is not Anabranch."""
-    task = Task(settings, wants_proba=settings.task != "regression")
+    task = Task(settings, wants_proba=not settings.numeric)
     passed, clock, hindsight = Passed(), CpuClock(), SwapEvaluation(loss_of(task))
     one, aside_s = RIVALS[way](settings, task), 0.0
     quiet()

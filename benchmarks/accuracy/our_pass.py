@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from anabranch.events import AcceptedEvent, Prediction
-from anabranch.messages import DriftSignal, Message, TrainedOn
+from anabranch.messages import DriftSignal, Message, ModelUpdate, TrainedOn
 from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.one_pass import Passed, judged, quiet
 from config.settings import Settings
@@ -16,21 +16,26 @@ from evaluation.swaps import LaneSwapEvaluation
 from learners.lane import Lane
 from learners.models import catalogue
 from learners.models.tasks import Task
+from learners.publication import copied
 
 
 def anabranch(settings: Settings, events: Sequence[XY], *, watch: Any = None) -> Passed:
     """A backtest, from the encoded event on; `watch` takes the place of the configured detectors."""
     passed, clock = Passed(), CpuClock()
-    hindsight = LaneSwapEvaluation(Task(settings, wants_proba=settings.task != "regression"), clock=clock)
+    hindsight = LaneSwapEvaluation(Task(settings, wants_proba=not settings.numeric), clock=clock)
 
     def observer(event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
         if watch is not None and lane.watch is not watch:
             lane.watch = watch
         passed.served.append((event.y, served))
+        copy = copied(answers)
+        if copy is not None:
+            passed.followed.append((event.y, copy))
         hindsight(event, served, answers, lane)
 
     def listener(message: Message) -> None:
         passed.signals += isinstance(message, DriftSignal)
+        passed.announced += isinstance(message, ModelUpdate)
 
     values = [
         orjson.dumps({"id": f"e{n}", "ts": 1.6e9 + n, "features": x, "label": y}) for n, (x, y) in enumerate(events)

@@ -10,7 +10,7 @@ from benchmarks.accuracy.generators import XY
 
 SEEDS = (1, 2, 3)
 
-Group = Literal["eight", "more", "rare", "control", "regression"]
+Group = Literal["eight", "more", "rare", "control", "regression", "reco"]
 
 
 @dataclass(frozen=True)
@@ -18,19 +18,21 @@ class Stream:
     """One stream, as data: a River generator with its concepts, or a file.
 
     Attributes:
+        day: the column whose date says which day an event belongs to; it is no feature.
         changes: where an abrupt change is known to be, in events from 0.
         note: what a reader of the table should know.
     """
 
     name: str
     group: Group
-    task: Literal["binary", "multiclass", "regression"] = "binary"
+    task: Literal["binary", "multiclass", "regression", "reco"] = "binary"
     generator: str = ""
     concepts: tuple[dict[str, Any], ...] = ()
     each: int = 8000
     width: int = 0
     file: str = ""
     drop: tuple[str, ...] = ()
+    day: str = ""
     limit: int | None = None
     changes: tuple[int, ...] = ()
     note: str = field(default="", compare=False)
@@ -54,13 +56,19 @@ class Stream:
         made = self._made(seed, data, most)
         return [(x, self._label(y)) for (x, y), _ in zip(made, range(most or 10**9), strict=False)]
 
+    def days(self, *, data: Path, limit: int | None = None) -> list[str] | None:
+        """The day of each event; None where days mean nothing."""
+        return generators.days(self.path(data), self.day, limit=limit) if self.day else None
+
     def _made(self, seed: int, data: Path, limit: int | None) -> Iterator[XY]:
+        if self.generator == "tastes":
+            return generators.tastes(events=self.each, seed=seed)
         if self.generator:
             return generators.concepts(self.generator, self.concepts, each=self.each, width=self.width, seed=seed)
         return generators.rows(self.path(data), drop=self.drop, limit=limit)
 
     def _label(self, y: Any) -> Any:
-        return {"binary": bool, "multiclass": int, "regression": float}[self.task](y)
+        return {"binary": bool, "multiclass": int, "regression": float, "reco": float}[self.task](y)
 
     def recipe(self) -> str:
         """What the cache takes for the same stream."""
@@ -93,13 +101,15 @@ STREAMS = (
     Stream("hv_stagger_abrupt", "more", file="hv_stagger_abrupt", changes=(10_000, 20_000, 30_000),
            note="labels alternate; the fourth concept is the first again"),
     Stream("hv_sine_gradual", "more", file="hv_sine_gradual", note="labels alternate"),
-    Stream("covtype_100k", "more", "multiclass", file="covtype_100k", limit=25_000, note="7 classes, 54 features"),
+    Stream("covtype_100k", "more", "multiclass", file="covtype_100k", note="7 classes, 54 features"),
     Stream("bank_marketing", "rare", file="bank_marketing", note="12 % positive"),
-    Stream("fraud_payments_250k", "rare", file="fraud_payments_250k", drop=_PAYMENT_IDS, limit=100_000,
+    Stream("fraud_payments_250k", "rare", file="fraud_payments_250k", drop=_PAYMENT_IDS, day="TX_DATETIME",
            note="0.8 % positive; without ids and times"),
     Stream("bike_sharing_hourly", "regression", "regression", file="bike_sharing_hourly", drop=("dteday",)),
-    Stream("toulouse_bikes", "regression", "regression", file="toulouse_bikes", limit=60_000,
+    Stream("toulouse_bikes", "regression", "regression", file="toulouse_bikes",
            note="five stations in turn"),
+    Stream("tastes", "reco", "reco", generator="tastes", each=30_000,
+           note="300 users rate 200 items; at 10,000 and 20,000 every third user takes to other things"),
     Stream("stationary_sea", "control", generator="SEA", concepts=_SEA[:1], each=20_000),
     Stream("stationary_agrawal", "control", generator="Agrawal", concepts=_AGRAWAL[1:2], each=20_000),
     Stream("phishing_11k", "control", file="phishing_11k", note="46 features"),

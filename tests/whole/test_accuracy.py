@@ -2,6 +2,7 @@
 
 import random
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from river import dummy, metrics, tree
 
 from anabranch.events import Prediction
-from benchmarks.accuracy import generators, jobs, measures, one_pass, our_pass
+from benchmarks.accuracy import batch_pass, generators, jobs, measures, one_pass, our_pass
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.aims import ARF, CHEAP, EIGHT, aims
 from benchmarks.accuracy.entries import ENTRIES
@@ -85,7 +86,7 @@ def test_a_synthetic_stream_is_its_seeds(stream: Stream) -> None:
     one, again, other = (stream.events(seed=seed, data=Path(), limit=300) for seed in (1, 1, 2))
     assert one == again != other
     assert len(one) == 300
-    assert {type(y) for _, y in one} == {bool}
+    assert {type(y) for _, y in one} == {float if stream.task == "reco" else bool}
 
 
 def test_a_gradual_change_mixes_both_concepts_around_its_middle() -> None:
@@ -127,7 +128,46 @@ def test_an_adaptive_rival_swaps_after_a_change_and_does_better_than_the_model_a
 def test_every_entry_has_a_name_of_its_own_and_a_configuration() -> None:
     """The table's columns."""
     assert len({each.name for each in ENTRIES}) == len(ENTRIES)
-    assert all(each.labels or each.numbers for each in ENTRIES)
+    tasks = ("binary", "regression", "reco")
+    assert all(any(each.table(task) is not None for task in tasks) for each in ENTRIES)
+
+
+def test_a_batch_model_is_served_from_its_refit_on() -> None:
+    """Before it the label that was the most frequent; and without the library the reason why there is no figure."""
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed: make peers")
+    events = [({"a": float(n % 7)}, n % 7 > 3) for n in range(batch_pass.EVERY + 700)]
+    served = batch_pass.refitted("batch LR", events).served
+    before, after = served[: batch_pass.EVERY], served[batch_pass.EVERY :]
+    assert {answer.value for _, answer in before[10:]} == {False}
+    assert all(y == answer.value for y, answer in after)
+
+
+def test_a_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no accuracy of nought."""
+    monkeypatch.setitem(sys.modules, "sklearn.preprocessing", None)
+    events = [({"a": float(n % 7)}, n % 7 > 3) for n in range(batch_pass.EVERY + 700)]
+    with pytest.raises(batch_pass.NotInstalled, match="make peers"):
+        batch_pass.refitted("batch LR", events)
+
+
+def test_what_followers_answered_is_measured_beside_it() -> None:
+    """From the first announcement on; without a drift a copy is hardly behind."""
+    events = SEA.events(seed=1, data=Path(), limit=1500)
+    table = {"model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
+    passed = our_pass.anabranch(one_pass.settings_of(table, task="binary", seed=1, rare=False), events)
+    assert passed.announced >= 1
+    assert 1000 < len(passed.followed) < 1500
+    assert measures.of_followers(passed.followed) == pytest.approx(
+        measures.of_labels(passed.served, with_hits=False)["accuracy"], abs=0.03
+    )
+
+
+def test_a_days_best_hundred_are_counted_by_day() -> None:
+    """A day with fewer events counts with those that it has."""
+    truth = [True] * 50 + [False] * 150 + [True] * 10
+    scores = [1.0] * 50 + [0.5] * 150 + [0.1] * 10
+    days = ["first"] * 200 + ["second"] * 10
+    assert measures.precision_at_top(truth, scores, days) == (0.5 + 1.0) / 2
 
 
 def test_what_this_version_does_not_know_is_left_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
