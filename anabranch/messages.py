@@ -65,6 +65,12 @@ class LogRange(Message):
     end: int = Field(ge=0)
 
 
+class TopicRange(LogRange):
+    """A contiguous part of one partition of a topic."""
+
+    topic: str
+
+
 class TrainedOn(Message):
     """What a model learned before it entered the arena (a recruit) or before it served (a first champion)."""
 
@@ -169,6 +175,7 @@ class ModelUpdate(Message):
     verdict: Verdict | None = None
     constraints: dict[str, float] = Field(default_factory=dict, description="measured values that passed")
     scores: dict[str, float] = Field(default_factory=dict, description="the served scores so far")
+    order: str = Field(default="", description="id of the `LearnedOrder` after which the champion is as it is here")
     artifact: ArtifactPointer
     river: str
     python: str
@@ -301,6 +308,48 @@ class RetrainAnswer(Message):
     by: str = Field(default="", description="who asked")
 
 
+class JobReturned(Message):
+    """A retraining came back, and its recruits entered; or it failed."""
+
+    job: str
+    failure: str = Field(default="", description="why it came to nothing")
+    failures: dict[str, str] = Field(default_factory=dict, description="of some of its recruits, by their plan")
+
+
+class Measured(Message):
+    """What members cost: who takes part in one of so many events only, and who is too slow to win."""
+
+    stride: dict[str, int] = Field(default_factory=dict, description="by member; 0: paused")
+    too_slow: dict[str, float] = Field(default_factory=dict, description="microseconds a prediction, by member")
+
+
+class LearnedOrder(Message):
+    """What a model has learned since the message that this one follows, in order: first the runs, then the inputs.
+
+    Published before the commit that covers it, so that nothing committed is untold; after a restart some of it is told
+    once more. `anabranch.order` reads which messages count.
+    """
+
+    goes_to: ClassVar[str] = "learned"
+    id: str = Field(description="digest of what is told and of `follows`: the same again has the same id")
+    follows: str = Field(description="id of the message before it; empty: the first of all")
+    model: str
+    scope: str = "global"
+    epoch: int
+    checkpoint: int = Field(description="number of the last checkpoint before it, of the learner that tells it")
+    began: float = Field(description="when that learner gained the model, epoch seconds")
+    event_number: EventNumber = Field(description="labelled events learned so far")
+    version: int = Field(description="of the last announcement before it")
+    runs: tuple[TopicRange, ...] = Field(
+        default=(), description="records that reached the model, in order; refused ones and duplicates are left out"
+    )
+    returned: tuple[JobReturned, ...] = Field(default=(), description="inputs after the runs: retraining jobs")
+    requests: tuple[Retrain, ...] = Field(default=(), description="then requests to retrain")
+    measured: Measured | None = Field(default=None, description="then what members cost")
+    unkeepable: tuple[str, ...] = Field(default=(), description="then shadows left, whose state cannot be kept")
+    rebuilt: str = Field(default="", description="then a rebuilt champion went live; why")
+
+
 PUBLISHED: tuple[type[Message], ...] = (
     Event,
     Label,
@@ -312,6 +361,7 @@ PUBLISHED: tuple[type[Message], ...] = (
     DeadLetter,
     Retrain,
     RetrainAnswer,
+    LearnedOrder,
 )
 
 

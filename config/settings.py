@@ -70,6 +70,7 @@ class Topics(Section):
     alerts: str = Field("model-alerts", description="what a person should look at")
     control: str = Field("model-control", description="requests of `anabranch retrain`")
     answers: str = Field("model-answers", description="what became of each request")
+    learned: str = Field("model-learned", description="the order in which records were learned")
     dead_letters: str = Field("dead-letters", description="what could not be learned, with the reason")
     partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")
     replication: int = Field(1, ge=1, description="of the topics that Anabranch creates")

@@ -28,7 +28,7 @@ class Announcer:
         self.kept: list[tuple[str, int, int]] = []
         """Whose bytes lie on the topic: key, partition and chunks of each version, oldest first."""
 
-    def prepare(self, promotion: Promotion, *, epoch: int, seq: int, features: list[str]) -> ModelUpdate:
+    def prepare(self, promotion: Promotion, *, epoch: int, seq: int, features: list[str], order: str) -> ModelUpdate:
         """Publish the bytes of the promoted model and wait; the update to announce once the checkpoint is safe."""
         data = artifact.pack(
             promotion.model,
@@ -60,6 +60,7 @@ class Announcer:
             verdict=promotion.verdict,
             constraints=promotion.constraints,
             scores=promotion.scores,
+            order=order,
             artifact=self._publish(data, promotion.version),
             river=river.__version__,
             python=platform.python_version(),

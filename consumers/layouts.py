@@ -11,9 +11,9 @@ from learners.arena.evidence import Contest
 
 State = dict[str, Any]
 
-LAYOUT = 4
+LAYOUT = 5
 """Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
-member; 4 knows the copy that followers have.
+member; 4 knows the copy that followers have; 5 the order that was told.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -34,7 +34,7 @@ def migrated(state: State, *, topic: str) -> State:
             f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
             "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
         )
-    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth)
+    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth)
     for step in steps[layout - 1 :]:
         state = step(state, topic)
     return {**state, "layout": LAYOUT}
@@ -129,3 +129,8 @@ def _fourth(state: State, _topic: str) -> State:
         "shadows": [{**member, "entered": member["since"]} for member in lane["shadows"]],
     }
     return {**state, "lane": {**lane, **members, "published": published, "copy": copy, "block": []}}
+
+
+def _fifth(state: State, _topic: str) -> State:
+    """The learned order is told from here on, as from a first message."""
+    return {**state, "order": ""}

@@ -133,6 +133,7 @@ class LearningLoop:
             # The owner is restored by now: what was fetched and not taken belongs to positions that no longer count.
             self.ports.source.rewind(self._positions())
         for owner in self.owners.values():
+            owner.tell_order()
             # Between two batches, and followed by a checkpoint: no crash may make an input enter once more, elsewhere.
             owner.take_inputs()
         self._end_rebuild()

@@ -18,7 +18,9 @@ from anabranch.messages import (
     Alert,
     AlertKind,
     DeadLetter,
+    JobReturned,
     Level,
+    Measured,
     ModelReport,
     ModelUpdate,
     TrainedOn,
@@ -36,6 +38,7 @@ from consumers.guard.labels import answer_of
 from consumers.intake import Intake, Outcome, Read
 from consumers.jobs import JobRunner
 from consumers.layouts import LAYOUT
+from consumers.order import OrderWriter
 from consumers.poison import Poison
 from consumers.ports import Clock, Committed, Control, Origin, Positions, Sink, Source, Store, offsets_in
 from consumers.requests import Requests
@@ -136,6 +139,9 @@ class Owner:
         self.intake = Intake()
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
         self.positions: Positions = {}
+        self.order = OrderWriter(settings.name, scope)
+        self.began_ts = 0.0
+        """When the model was gained."""
         self.outbox: list[ModelUpdate] = []
         self.refs: tuple[str, ...] = ()
         """The blobs that the last checkpoint refers to, which lie in the store."""
@@ -174,6 +180,7 @@ class Owner:
         self, partitions: Sequence[Partition], committed: Committed | None, *, how: StartOptions = PLAIN
     ) -> Positions:
         """Ownership was gained: go on from what was committed, or begin; where to read on."""
+        self.began_ts = self.ports.clock.time_s()
         entry = newest(committed, self.store, scope=self.scope)
         if entry is None or how.rebuild:
             self.requests.begin(None)
@@ -204,6 +211,7 @@ class Owner:
         if committed is None or not committed.metadata or self.sha != entry.sha:
             # A later checkpoint may have been announced: what is announced from here on must be newer, and other.
             self.epoch, self.number = entry.epoch + 1, entry.number
+            self.unwritten = True  # the new epoch is told of nothing before it is committed
         log.info(
             "restored",
             model=self.settings.name,
@@ -273,6 +281,8 @@ class Owner:
             self.positions = {Partition(self.topic, each): at for each, at in found.positions.items()}
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.requests.begin(state["control"])
+        self.order = OrderWriter(self.settings.name, self.scope)
+        self.order.last, self.order.version = state["order"], state["lane"]["version"]
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
@@ -367,6 +377,7 @@ class Owner:
             return
         checked = self.guard.check(record)
         if type(checked) is AcceptedEvent:
+            self.order.append(record)
             if checked.y is not None and checked.id in self.lane.pending:
                 self.guard.was_waiting()
                 self._took("label")
@@ -418,6 +429,7 @@ class Owner:
             self._refuse(self.guard.label_lost(repeated, record))
             self._took("refused")
             return
+        self.order.append(record)
         emitted = self.lane.on_label(event.id, event.y, by=event)
         self.guard.label_taken(repeated)
         self._took("label")
@@ -429,12 +441,15 @@ class Owner:
         for result in done:
             log.info("job done", model=self.settings.name, job=result.job_id, failure=result.failure)
             self._tell_failures(result)
+            self.order.returned(JobReturned(job=result.job_id, failure=result.failure, failures=dict(result.failures)))
             self._emit(self.lane.admit(result))
         asked = self.requests.take()
         for each in asked:
+            self.order.asked(each)
             self._emit(self.lane.retrain_asked(each))
         change = self.budget.change(self.lane)
         if change is not None:
+            self.order.measured(Measured(stride=dict(change.stride), too_slow=dict(change.too_slow)))
             self._emit(self.lane.measured(stride=change.stride, too_slow=change.too_slow))
         if done or asked or change is not None:
             self.checkpoint()
@@ -498,6 +513,18 @@ class Owner:
         self.ports.sink.send(topic, key=message.id, value=encode(message))
         self.listener(message)
 
+    def tell_order(self) -> None:
+        """Publish what was learned since the last time, and what has entered."""
+        message = self.order.message(
+            epoch=self.epoch,
+            checkpoint=self.number,
+            began=self.began_ts,
+            event_number=self.lane.events,
+            version=self.lane.version,
+        )
+        if message is not None:
+            self._send(message)
+
     def _refuse(self, letter: DeadLetter) -> None:
         if self.intake.is_first(letter):
             log.warning(
@@ -534,9 +561,14 @@ class Owner:
 
     def _prepared(self, promotion: Promotion) -> ModelUpdate | None:
         """Its bytes on the log; None if the model fails now that it did not when it was examined."""
+        self.tell_order()
         try:
             update = self.announcer.prepare(
-                promotion, epoch=self.epoch, seq=self.seq + 1, features=list(self.guard.kinds)
+                promotion,
+                epoch=self.epoch,
+                seq=self.seq + 1,
+                features=list(self.guard.kinds),
+                order=self.order.last,
             )
         except BaseException as error:
             if isinstance(error, KafkaUnavailable) or not is_fault(error):
@@ -550,6 +582,7 @@ class Owner:
         """Announce the rebuilt champion, now that it has learned what was there when the rebuild began."""
         promotion = self.lane.rebuilt(reason=self.rebuilding) if self.rebuilding else None
         if promotion is not None:
+            self.order.rebuilt(self.rebuilding)
             self.rebuilding = ""
             self._go_live(promotion)
 
@@ -574,6 +607,7 @@ class Owner:
             SessionExpired: likewise, and nobody has taken over.
         """
         self.timing.begin()
+        self.tell_order()  # before the commit, or what is committed may never be told
         self.ports.sink.flush()
         self.timing.lap("flush_s")
         parent, self.number = self.sha, self.number + 1
@@ -608,7 +642,9 @@ class Owner:
         try:
             return statetree.encode(self._state(parent), trusted=trusted)
         except statetree.StateTreeError:
-            self.lane.drop_unkeepable()
+            self.order.dropped(self.lane.drop_unkeepable())
+            self.tell_order()
+            self.ports.sink.flush()
         try:
             return statetree.encode(self._state(parent), trusted=trusted)
         except statetree.StateTreeError as error:
@@ -654,6 +690,7 @@ class Owner:
             "settled": settled(self.settings),
             "losses": list(self.losses),
             "configured": self._configured(),
+            "order": self.order.last,
             "poison": self.poison.state(),
             "rebuilding": self.rebuilding,
             "outbox": [encode(update) for update in self.outbox],

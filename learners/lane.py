@@ -340,13 +340,16 @@ class Lane:
         else:
             self.lifecycle.stay(member.name, reason=reason)
 
-    def drop_unkeepable(self) -> None:
-        """Let go of the shadows whose state cannot be kept: they would end every checkpoint."""
+    def drop_unkeepable(self) -> tuple[str, ...]:
+        """Let go of the shadows whose state cannot be kept: they would end every checkpoint. Their names."""
+        dropped = []
         for member in list(self.shadows.members):
             try:
                 statetree.encode(member.model, trusted=self.settings.model.trusted)
             except statetree.StateTreeError as error:
                 self.arena.disqualify(member, error)
+                dropped.append(member.name)
+        return tuple(dropped)
 
     def rebuilt(self, *, reason: str) -> Promotion | None:
         """The champion goes live as it is, between two events; None before the warm-up is over."""

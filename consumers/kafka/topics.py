@@ -94,6 +94,7 @@ LEARNED = (
     "alerts",
     "control",
     "answers",
+    "learned",
     "dead_letters",
 )
 """The topics that a learner reads and writes."""
@@ -111,6 +112,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "alerts": _DAYS_30,
     "control": _DAYS_30,
     "answers": _DAYS_30,
+    "learned": _DAYS_7,  # as the events: without one of the two the other is of no use
     "dead_letters": _DAYS_30,
 }
 

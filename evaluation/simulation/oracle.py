@@ -2,78 +2,48 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from anabranch import statetree
 from anabranch.events import AcceptedEvent, Record
-from anabranch.messages import DeadLetter, Message, ModelReport, ModelUpdate, decode, encode
+from anabranch.messages import (
+    DeadLetter,
+    LearnedOrder,
+    Message,
+    ModelReport,
+    ModelUpdate,
+    decode,
+    encode,
+)
+from anabranch.order import OrderReader
 from config.settings import Settings
 from consumers.checkpoint import rebuilt_from
 from consumers.guard import Guard
-from consumers.jobs import outcome
 from consumers.owner import First, Owner
 from detectors.watch import Watch
+from evaluation.replay import Replay
 from evaluation.simulation.runner import Input, Past
 from evaluation.simulation.stream import Stream
 from evaluation.simulation.world import MemoryLog
-from learners.emitted import Emitted, Promotion
+from learners.emitted import Promotion
 from learners.lane import Lane
-from learners.retraining import Job
 
 Place = tuple[int, int]
 
 
-@dataclass
-class Straight:
-    """The lane on the recorded order with the recorded inputs, without a loop, a checkpoint or a crash."""
+class StreamRecords:
+    """The log before retention took anything."""
 
-    lane: Lane
-    guard: Guard
-    settings: Settings
-    stream: Stream
-    jobs: dict[str, Job] = field(default_factory=dict)
-    promotions: list[Promotion] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
-
-    def run(self, order: Iterable[Record], inputs: Sequence[Input]) -> None:
-        """Learn everything."""
-        waiting = list(inputs)[::-1]
-        for record in order:
-            event = self.guard.check(record)
-            assert isinstance(event, AcceptedEvent), f"{record} was learned, and is refused: {event}"
-            self._hear(self.lane.on_event(event))
-            while waiting and waiting[-1].event_number == self.lane.events:
-                self._admit(waiting.pop())
-        assert not waiting, f"{waiting} came after the last event"
-
-    def rebuild(self, begun: dict[int, int]) -> None:
-        """What was promoted on the way is not announced; the champion is, when all is learned."""
-        promotion = self.lane.rebuilt(reason=rebuilt_from(begun))
-        self.promotions = [] if promotion is None else [promotion]
-
-    def _hear(self, emitted: Emitted) -> None:
-        self.messages += emitted.messages
-        self.jobs |= {job.id: job for job in emitted.jobs}
-        self.promotions += [] if emitted.promotion is None else [emitted.promotion]
-
-    def _admit(self, back: Input) -> None:
-        result = outcome(self.jobs[back.job_id], self, self.settings)
-        if back.failure:
-            result = result.__class__(back.job_id, failure=back.failure)
-        elif back.failures:  # plans whose range the log no longer held
-            job = self.jobs[back.job_id]
-            models = tuple(
-                None if plan.name in back.failures else model
-                for plan, model in zip(job.plans, result.models, strict=True)
-            )
-            result = result.__class__(back.job_id, models, failures=back.failures)
-        assert back.failure or not result.failure, f"a shadow was admitted, and cannot be trained: {result}"
-        self._hear(self.lane.admit(result))
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
 
     def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterable[Record]:
-        """As a reader of the log before retention took anything."""
-        places = ((partition, offset) for partition, start, end in runs for offset in range(start, end))
-        return (self.stream.records[place] for place in places)
+        """The records of some runs."""
+        return (self.stream.records[place] for place in _places(runs))
+
+
+def _places(runs: Iterable[tuple[int, int, int]]) -> list[Place]:
+    return [(partition, offset) for partition, start, end in runs for offset in range(start, end)]
 
 
 @dataclass(frozen=True)
@@ -94,18 +64,19 @@ class Oracle:
     def findings(self, owner: Owner, past: Past) -> Iterator[str]:
         """What is wrong, in words."""
         runs = owner.lane.lineage.last(owner.lane.events)
-        places = [(run.partition, offset) for run in runs for offset in range(run.start, run.end)]
+        places = _places(runs)
         yield from _once(places, self.stream, learned=owner.lane.events)
         straight = self._straight(past)
         try:
-            straight.run([self.stream.records[place] for place in places], past.inputs)
+            _learn_again(straight, [self.stream.records[place] for place in places], past.inputs)
         except Exception as error:  # whatever it is, the run cannot be told again
             yield f"the recorded order cannot be learned again: {type(error).__name__}: {error}"
             return
-        if past.rebuilt_from is not None:
-            straight.rebuild(self._begun())
-        yield from self._same(straight, owner)
         begun = self._begun() if past.rebuilt_from is not None else {}
+        rebuilt = rebuilt_from(begun) if past.rebuilt_from is not None else ""
+        straight.rebuild(rebuilt)
+        yield from self._same(straight, owner)
+        yield from self._told(places, past.inputs, rebuilt if straight.promotions else "")
         yield from self._complete(straight.guard, set(places), begun)
         every = (decode(ModelUpdate, value) for value in self.log.values(self._topic("updates")))
         updates = [update for update in every if update.scope == self.scope]
@@ -123,13 +94,30 @@ class Oracle:
         topic = self._topic("events")
         return {partition: self.log.start_of(topic, partition) for partition in range(self.log.partitions)}
 
-    def _straight(self, past: Past) -> Straight:
+    def _told(self, places: Sequence[Place], inputs: Sequence[Input], rebuilt: str) -> Iterator[str]:
+        """The learned order, as whoever reads its topic has it, is the one that was learned."""
+        every = (decode(LearnedOrder, value) for value in self.log.values(self._topic("learned")))
+        orders = OrderReader(each for each in every if each.scope == self.scope).chain()
+        if orders and orders[0].follows:
+            yield f"{orders[0].id} of the learned order follows {orders[0].follows}, which was never told"
+        told = _places((run.partition, run.start, run.end) for order in orders for run in order.runs)
+        if told != list(places):
+            wrong = next((n for n, pair in enumerate(zip(told, places, strict=False)) if pair[0] != pair[1]), -1)
+            yield f"{len(told)} records were told in order, {len(places)} learned; they differ at number {wrong}"
+        entered = [Input(order.event_number, back) for order in orders for back in order.returned]
+        if entered != list(inputs):
+            yield f"{entered} were told to have entered, and {inputs} have"
+        reasons = [order.rebuilt for order in orders if order.rebuilt]
+        if reasons != ([rebuilt] if rebuilt else []):
+            yield f"{reasons} were told to be why it was rebuilt, and {rebuilt!r} is"
+
+    def _straight(self, past: Past) -> Replay:
         model, trained_on = self.first()
         lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on)
         lane.version = past.rebuilt_from or 0
-        return Straight(lane, Guard(self.settings), self.settings, self.stream)
+        return Replay(lane, Guard(self.settings), StreamRecords(self.stream))
 
-    def _same(self, straight: Straight, owner: Owner) -> Iterator[str]:
+    def _same(self, straight: Replay, owner: Owner) -> Iterator[str]:
         expected = straight.lane.learning_state()
         if statetree.digest(expected, trusted=self.settings.model.trusted) == owner.learning_state_hash():
             return
@@ -175,6 +163,16 @@ class Oracle:
                 known[message.goes_to] = {_timeless(decode(type(message), value)) for value in values}
             if _timeless(message) not in known[message.goes_to]:
                 yield f"{_name(message)} was never published"
+
+
+def _learn_again(straight: Replay, records: Iterable[Record], inputs: Sequence[Input]) -> None:
+    """Each input enters after as many events as it did."""
+    waiting = list(inputs)[::-1]
+    for record in records:
+        straight.learn(record)
+        while waiting and waiting[-1].event_number == straight.lane.events:
+            straight.admit(waiting.pop().back)
+    assert not waiting, f"{waiting} came after the last event"
 
 
 def _timeless(message: Message) -> bytes:

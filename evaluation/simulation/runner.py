@@ -1,12 +1,12 @@
 """Runs jobs in a simulation, and logs the inputs of each checkpoint, which a straight run must know."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
 
+from anabranch.messages import JobReturned
 from config.settings import Settings
 from consumers.jobs import ATTEMPTS, outcome
 from consumers.ports import Committed, LogReader, Positions, Store
@@ -19,12 +19,10 @@ TURNS_MAX = 6
 
 
 class Input(NamedTuple):
-    """A job that came back: after how many events, and why without recruits, if so."""
+    """A job that came back, and after how many events."""
 
     event_number: int
-    job_id: str
-    failure: str
-    failures: Mapping[str, str] = MappingProxyType({})
+    back: JobReturned
 
 
 @dataclass(slots=True)
@@ -65,7 +63,9 @@ class SimulatedRunner:
             run.turns_left -= 1
             if run.turns_left < 0:
                 done += self._end(run)
-        self.inputs += [Input(event_number, result.job_id, result.failure, result.failures) for result in done]
+        for each in done:
+            back = JobReturned(job=each.job_id, failure=each.failure, failures=dict(each.failures))
+            self.inputs.append(Input(event_number, back))
         return done
 
     def _end(self, run: _Run) -> list[JobResult]:

@@ -98,10 +98,10 @@ class Contest:
         """The mean of the M."""
         return sum(self.powers) / len(LAMBDAS) + self.ties
 
-    def won(self, wins_at: float) -> bool:
-        """Whether the evidence suffices, and is more than as many ties would have added up to."""
+    def won(self, wins_at: float, *, times_ties: float = 1.0) -> bool:
+        """Whether the evidence suffices, and is more than `times_ties` what as many ties would have added up to."""
         evidence = self.evidence
-        return evidence >= wins_at and evidence > self.events
+        return evidence >= wins_at and evidence > times_ties * self.events
 
     def update(self, d: float) -> float:
         """Take in one difference, loss of the champion less loss of the shadow; the evidence after it."""

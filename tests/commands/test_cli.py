@@ -160,6 +160,7 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "DeadLetter",
         "Retrain",
         "RetrainAnswer",
+        "LearnedOrder",
     }
     assert schemas["Event"]["required"] == ["id", "ts", "features"]
 

@@ -73,7 +73,7 @@ def test_crashes_do_not_lose_a_label(dying: Any) -> None:
     expected = hash_of(values)
     _, log = loop_on(values)
     store, rng = MemoryStore(), random.Random(5)
-    loop, crashes = through_crashes(lambda: on(log, store, settings_of()), dying, store, rng=rng, most=25)
+    loop, crashes = through_crashes(lambda: on(log, store, settings_of()), dying, store, rng=rng, most=40)
     assert crashes > 1
     assert loop.owner.learning_state_hash() == expected
 

@@ -33,7 +33,7 @@ def test_crashes_anywhere_change_nothing_that_was_learned(seed: int, dying: Any)
     """P1: after any crashes, the learning state is that of the run without them, and updates are without gap."""
     expected = straight_hash()
     log, store, rng = filled(), MemoryStore(), random.Random(seed)
-    loop, crashes = through_crashes(lambda: loop_on(log, store), dying, store, rng=rng, most=25)
+    loop, crashes = through_crashes(lambda: loop_on(log, store), dying, store, rng=rng, most=40)
     assert crashes > 3
     assert loop.owner.learning_state_hash() == expected
     assert sorted({(each.epoch, each.seq) for each in updates_in(log)}) == [(1, n + 1) for n in range(loop.owner.seq)]

@@ -147,6 +147,23 @@ class FirstEpochOwner(Owner):
         return positions
 
 
+class LateTellingOwner(Owner):
+    """Commits what it has learned, and tells its order afterwards."""
+
+    def checkpoint(self) -> None:
+        tell, self.tell_order = self.tell_order, lambda: None  # type: ignore[method-assign]
+        try:
+            super().checkpoint()
+        finally:
+            self.tell_order = tell  # type: ignore[method-assign]
+        self.tell_order()
+
+
+def test_an_order_that_is_told_after_the_commit_is_found() -> None:
+    """A crash between the two would leave a gap in it."""
+    assert "of the learned order" in first_failure(planted(with_owner(LateTellingOwner))).finding
+
+
 def test_a_commit_before_its_blob_is_durable_is_found() -> None:
     """A crash between the two would leave a commit that names nothing."""
 

@@ -76,7 +76,10 @@ def loop_on(
 
 
 def through_crashes(make: Callable[[], LearningLoop], dying: Any, store: MemoryStore, *, rng: Random, most: int) -> Any:
-    """Run loops that crash after some steps, `most` at most, until one comes to the end: that one, and the crashes."""
+    """Run loops that crash after some steps, `most` at most, until one comes to the end: that one, and the crashes.
+
+    `most` has to be more than what lies between two checkpoints, or none comes further.
+    """
     crashes = 0
     while True:
         loop = make()

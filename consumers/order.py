@@ -1,0 +1,93 @@
+"""The order in which a model learns its records, and what entered from outside between them: told as it goes.
+
+From these messages and the log anybody comes to the learner's own state, to the last bit: see `evaluation.replay`.
+"""
+
+from typing import Any
+
+from anabranch.events import Record
+from anabranch.messages import JobReturned, LearnedOrder, Measured, Retrain, TopicRange
+from anabranch.order import identified
+from anabranch.scope import Scope
+
+
+class OrderWriter:
+    """What was learned since the last message, which becomes the next one.
+
+    Attributes:
+        last: the id of the last message.
+        version: of the last announcement before what is to be told.
+    """
+
+    def __init__(self, model: str, scope: Scope) -> None:
+        self.model = model
+        self.scope = scope
+        self.last, self.version = "", 0
+        self.runs: list[TopicRange] = []
+        self._topic, self._partition = "", -1
+        self._start = self._end = 0
+        self._inputs: dict[str, Any] = {}
+
+    def append(self, record: Record) -> None:
+        """A record reaches the model."""
+        topic, partition, offset, *_ = record
+        if offset == self._end and partition == self._partition and topic == self._topic:
+            self._end += 1
+            return
+        self._close()
+        self._topic, self._partition, self._start, self._end = topic, partition, offset, offset + 1
+
+    def _close(self) -> None:
+        if self._end > self._start:
+            self.runs.append(TopicRange(topic=self._topic, partition=self._partition, start=self._start, end=self._end))
+        self._start = self._end = -1
+
+    # ── inputs: they enter after the records so far, and before those to come ───────────────────────────────────
+
+    def returned(self, job: JobReturned) -> None:
+        """A retraining came back."""
+        self._inputs["returned"] = (*self._inputs.get("returned", ()), job)
+
+    def asked(self, request: Retrain) -> None:
+        """Somebody asked for a retraining."""
+        self._inputs["requests"] = (*self._inputs.get("requests", ()), request)
+
+    def measured(self, measured: Measured) -> None:
+        """What members cost was measured."""
+        self._inputs["measured"] = measured
+
+    def dropped(self, unkeepable: tuple[str, ...]) -> None:
+        """Shadows left, since their state cannot be kept."""
+        self._inputs["unkeepable"] = unkeepable
+
+    def rebuilt(self, reason: str) -> None:
+        """A rebuilt champion goes live."""
+        self._inputs["rebuilt"] = reason
+
+    # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def message(
+        self, *, epoch: int, checkpoint: int, began: float, event_number: int, version: int
+    ) -> LearnedOrder | None:
+        """All since the last message, if it is anything; arguments as in `LearnedOrder`, `version` as it is now."""
+        self._close()
+        before, self.version = self.version, version
+        if not self.runs and not self._inputs:
+            return None
+        message = identified(
+            LearnedOrder(
+                id="",
+                follows=self.last,
+                model=self.model,
+                scope=str(self.scope),
+                epoch=epoch,
+                checkpoint=checkpoint,
+                began=began,
+                event_number=event_number,
+                version=before,
+                runs=tuple(self.runs),
+                **self._inputs,
+            )
+        )
+        self.last, self.runs, self._inputs = message.id, [], {}
+        return message
