@@ -63,3 +63,8 @@ def epoch_s(text: str) -> float | None:
 def spelt_out(ts: Any) -> Any:
     """A text with its zone as RFC 3339 writes it; everything else as it is."""
     return rfc_3339(ts) or ts if type(ts) is str else ts
+
+
+def unboxed(scalar: Any) -> Any:
+    """NumPy's numbers, as which some models answer, as Python's: msgpack's `default`."""
+    return scalar.item()

@@ -1,10 +1,11 @@
 """Events that wait for their label, with the predictions that were made for them."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgpack
 
 from anabranch.events import AcceptedEvent, Prediction
+from anabranch.values import unboxed
 
 
 class Waiting(NamedTuple):
@@ -42,7 +43,7 @@ class Pending:
 
     def wait(self, event: AcceptedEvent, served: Prediction, answers: dict[str, Prediction]) -> None:
         """Keep what was predicted until the label comes."""
-        self.waiting[event.id] = msgpack.packb((event, served, answers), default=_plain)
+        self.waiting[event.id] = msgpack.packb((event, served, answers), default=unboxed)
         if len(self.waiting) > self.pending_max:
             del self.waiting[next(iter(self.waiting))]
 
@@ -64,8 +65,3 @@ class Pending:
     def restore(self, state: bytes) -> None:
         """Go on from a checkpoint."""
         self.waiting = dict(msgpack.unpackb(state))
-
-
-def _plain(scalar: Any) -> Any:
-    """NumPy's numbers, as which some models answer."""
-    return scalar.item()

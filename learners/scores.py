@@ -5,11 +5,12 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
+import msgpack
 from river import base, metrics
 
 from anabranch.errors import ConfigError
 from anabranch.events import Prediction
-from anabranch.values import worst
+from anabranch.values import unboxed, worst
 from config.metrics import Tally, on_proba
 from config.metrics import metric_of as metric_of  # noqa: PLC0414  # named from here, too
 from config.settings import Settings
@@ -163,7 +164,8 @@ class Scores:
         return {
             "running": self.running.metrics,
             "tally": self.running.tally.state(),
-            "recent": [(y, *answer) for y, answer in self.recent],
+            # Packed: as many values as all models together have, and a checkpoint has to be quick.
+            "recent": msgpack.packb([(y, *answer) for y, answer in self.recent], default=unboxed),
             "unusable": dict(self.unusable),
             "raised": dict(self.raised),
         }
@@ -176,7 +178,10 @@ class Scores:
             self.running.tally.restore(state["tally"])
         self.running = Measures(state["running"], tally=self.running.tally)
         self.recent.clear()
-        self.recent.extend((y, Prediction(*answer)) for y, *answer in state["recent"])
+        recent = state["recent"]  # a list, in old checkpoints
+        if isinstance(recent, bytes):
+            recent = msgpack.unpackb(recent, strict_map_key=False)
+        self.recent.extend((y, Prediction(*answer)) for y, *answer in recent)
         self.unusable = dict(state["unusable"])
         self.running.raised = dict(state["raised"])
 
