@@ -12,14 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
-from anabranch import artifact, follow
+from anabranch import artifact, follow, statetree
 from anabranch.errors import NoChampionYet
 from anabranch.kafka import artifacts as kafka_artifacts
+from anabranch.kafka import reader
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.updates import Updates
-from anabranch.messages import ModelUpdate, decode, encode
+from anabranch.messages import LearnedOrder, ModelUpdate, decode, encode
+from anabranch.order import OrderReader
+from commands import wiring
+from config.loading import load
+from consumers.guard import Guard
+from consumers.kafka.reader import KafkaLogReader
+from detectors.watch import Watch
+from evaluation.replay import Replay
+from learners.lane import Lane
 from support import command_line, streams
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -33,14 +42,16 @@ SCALED_LINEAR = (
 class Project:
     """A model's configuration in a folder, and the command line on it."""
 
-    def __init__(self, folder: Path, *, bootstrap: str, prefix: str, sections: str = GAUSSIAN) -> None:
+    def __init__(
+        self, folder: Path, *, bootstrap: str, prefix: str, sections: str = GAUSSIAN, partitions: int = 1
+    ) -> None:
         self.bootstrap = bootstrap
         self.prefix = prefix
         self.name = f"{prefix}m"
         self.config = folder / "anabranch.toml"
         self.config.write_text(
             f'name = "{self.name}"\ntask = "binary"\n{sections}\n'
-            f'[topics]\nprefix = "{prefix}"\npartitions = 1\n'
+            f'[topics]\nprefix = "{prefix}"\npartitions = {partitions}\n'
             f'[checkpoint]\nstore = "{folder / "checkpoints"}"\nevery = "300ms"\n'
             f'[kafka]\n"bootstrap.servers" = "{bootstrap}"\n"session.timeout.ms" = 6000\n'
         )
@@ -63,11 +74,11 @@ class Project:
         assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
         return done.stdout
 
-    def produce(self, values: Iterator[bytes], *, rate: float | None = None) -> None:
+    def produce(self, values: Iterator[bytes], *, rate: float | None = None, partitions: int = 1) -> None:
         producer = Producer({**self.kafka, "enable.idempotence": True, "linger.ms": 5})
         began = time.monotonic()
         for number, value in enumerate(values):
-            producer.produce(f"{self.prefix}events", value, partition=0)
+            producer.produce(f"{self.prefix}events", value, partition=number % partitions)
             producer.poll(0)
             if rate and (ahead := number / rate - (time.monotonic() - began)) > 0.02:
                 time.sleep(ahead)
@@ -182,6 +193,46 @@ def straight_run(here: Project) -> dict[str, Any]:
     data = folder / "events.jsonl"
     data.write_bytes(b"\n".join(sea(15_000)))
     return json.loads(here.run("backtest", here.config, "--data", data, "--json"))  # type: ignore[no-any-return]
+
+
+def test_the_learned_order_leads_to_the_learners_state_after_kills_and_takeovers(
+    project: Callable[..., Project],
+) -> None:
+    """From the topic and the log alone: two partitions, a drift with retraining, kill -9, one learner beside another."""
+    here = project(partitions=2)
+    here.produce(sea(9000, flipped_from=4000), partitions=2)
+    rng = random.Random(11)
+    for number in range(5):
+        learners = [here.start("learn", here.config, "--until-end") for _ in range(1 + (number == 2))]
+        time.sleep(2 + 3 * rng.random())
+        for learner in learners:
+            if learner.poll() is None:
+                learner.send_signal(signal.SIGKILL)
+            ended(learner)
+    here.run("learn", here.config, "--until-end")
+    settings = load(here.config)
+    told = [decode(LearnedOrder, value) for value in values_on(here.kafka, settings.topics.name("learned"))]
+    model, trained_on = wiring.first_champion(settings)()
+    lane = Lane(settings, model, watch=Watch(settings), trained_on=trained_on)
+    chain = OrderReader(told).chain()
+    Replay(lane, Guard(settings), KafkaLogReader(settings)).run(chain)
+    state = here.state()
+    assert len({(each.checkpoint, each.began) for each in told}) > 2
+    assert len({run.partition for each in chain for run in each.runs}) == 2
+    assert any(each.returned for each in chain)
+    assert state["events"] == lane.events == 9000
+    assert statetree.digest(lane.learning_state(), trusted=settings.model.trusted) == state["state_hash"]
+
+
+def values_on(kafka: dict[str, str], topic: str) -> Iterator[bytes]:
+    """What is on a topic of one partition."""
+    consumer = Consumer({**reader(kafka), "enable.partition.eof": True})
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        while (message := consumer.poll(10)) is not None and message.error() is None:
+            yield bytes(message.value() or b"")
+    finally:
+        consumer.close()
 
 
 def test_a_second_learner_takes_over_and_the_first_leaves_with_a_code_of_its_own(
