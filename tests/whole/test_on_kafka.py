@@ -198,7 +198,7 @@ def straight_run(here: Project) -> dict[str, Any]:
 def test_the_learned_order_leads_to_the_learners_state_after_kills_and_takeovers(
     project: Callable[..., Project],
 ) -> None:
-    """From the topic and the log alone: two partitions, a drift with retraining, kill -9, one learner beside another."""
+    """From the topic and the log alone: two partitions, a drift with retraining, kill -9, two learners at once."""
     here = project(partitions=2)
     here.produce(sea(9000, flipped_from=4000), partitions=2)
     rng = random.Random(11)
