@@ -54,13 +54,16 @@ class OrderReader:
         if self.newest is None or _rank(message) >= _rank(self.newest):
             self.newest = message
 
-    def chain(self, *, after: str = "") -> list[LearnedOrder]:
-        """The messages that count, oldest first: from the first one, or from the one that follows `after`.
+    def chain(self, *, after: str = "", until: str = "") -> list[LearnedOrder]:
+        """The messages that count, oldest first.
 
-        Where the first of them does not follow `after`, the messages in between are not there (any more).
+        Args:
+            after: begin with the message that follows this one. Where the first does not, those in between are not
+                there (any more).
+            until: end with this one, as an update or a checkpoint names it, and not with the newest.
         """
         chain: list[LearnedOrder] = []
-        at = self.newest
+        at = self.messages.get(until) if until else self.newest
         while at is not None and at.id != after:
             chain.append(at)
             at = self.messages.get(at.follows)

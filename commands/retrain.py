@@ -36,7 +36,8 @@ def retrain(
     request = Retrain(
         id=uuid.uuid4().hex, model=name, ts=time.time(), reason=reason, by=by or getpass.getuser(), events=events
     )
-    updates = settings.topics.name("updates") if settings else f"{where.removesuffix('model-control')}model-updates"
+    prefix = where.removesuffix("model-control")
+    updates = settings.topics.name("updates") if settings else f"{prefix}model-updates"
     warning = unknown(kafka, name, updates=updates)
     if warning:
         typer.echo(f"warning: {warning}", err=True)
@@ -44,7 +45,8 @@ def retrain(
     # A learner reads this partition alone, so that requests have one order.
     sink.send(where, key=name, value=encode(request), partition=PARTITION)
     sink.flush()
-    print(f"requested a retraining of {name}: {request.id} on {where}; the answer will be on model-answers")
+    answers = settings.topics.name("answers") if settings else f"{prefix}model-answers"
+    print(f"requested a retraining of {name}: {request.id} on {where}; the answer will be on {answers}")
 
 
 def unknown(kafka: dict[str, object], model: str, *, updates: str) -> str:

@@ -156,8 +156,8 @@ def learning_loop(
     stopping: threading.Event | None = None,
 ) -> LearningLoop:
     """The loop on Kafka; `before` is the one that the broker took for dead."""
-    # What was begun goes on from its checkpoint: after an outage, a rebuild must not begin from the first record again.
-    begun = before.begun if before is not None else ()
+    # What was started goes on from its checkpoint: after an outage, a rebuild must not go back to the first record.
+    started = before.started if before is not None else ()
     clock = SystemClock()
     stopping = stopping or threading.Event()
     ports = Ports(
@@ -169,7 +169,9 @@ def learning_loop(
         controls=lambda: KafkaControl(settings),
         announced=lambda scope: announced(settings, scope),
     )
-    return LearningLoop(settings, first=first, ports=ports, how=how, begun=begun, listener=listener, stopping=stopping)
+    return LearningLoop(
+        settings, first=first, ports=ports, how=how, started=started, listener=listener, stopping=stopping
+    )
 
 
 def announced(settings: Settings, scope: Scope) -> ModelUpdate | None:

@@ -30,7 +30,7 @@ class LearningLoop:
     Args:
         first: makes the first champion.
         how: what may come of the first gain of each scope; later ones go on from the checkpoint that follows it.
-        begun: the scopes that a loop before this one has begun so.
+        started: the scopes that a loop before this one has started so.
         listener: is shown every message right after it was sent (a backtest's report, the demo's view).
         observer: is shown every learned event.
         stopping: ends `run` when it is set.
@@ -45,7 +45,7 @@ class LearningLoop:
         first: First,
         ports: Ports,
         how: StartOptions = PLAIN,
-        begun: Iterable[str] = (),
+        started: Iterable[str] = (),
         listener: Callable[[Any], None] | None = None,
         observer: Observer | None = None,
         stopping: threading.Event | None = None,
@@ -64,8 +64,8 @@ class LearningLoop:
         self.leaving = False
         self.was_well = False
         """Whether it has written a checkpoint: all was there that it needs."""
-        self.begun = set(begun)
-        """The scopes that this process has a checkpoint of: gained once more, they are not begun once more."""
+        self.started = set(started)
+        """The scopes that this process has a checkpoint of: gained once more, they are not started once more."""
 
     def _owner(self, scope: Scope) -> Owner:
         return self.owner_type(
@@ -146,7 +146,7 @@ class LearningLoop:
         for scope, owner in self.owners.items():
             if owner.unwritten:
                 owner.checkpoint()
-            self.begun.add(scope)
+            self.started.add(scope)
 
     def _positions(self) -> Positions:
         return {partition: at for owner in self.owners.values() for partition, at in owner.positions.items()}
@@ -164,7 +164,7 @@ class LearningLoop:
         """Restore what was committed for these partitions, or begin; where to read on."""
         scope = GLOBAL if self.settings.scope == "global" else of_partition(partitions[0].number)
         owner = self._owner(scope)
-        positions = owner.assign(partitions, committed, how=PLAIN if scope in self.begun else self.how)
+        positions = owner.assign(partitions, committed, how=PLAIN if scope in self.started else self.how)
         self.owners[scope] = owner
         self.owner_of |= dict.fromkeys(positions, owner)
         return positions

@@ -183,7 +183,7 @@ class Owner:
         self.began_ts = self.ports.clock.time_s()
         entry = newest(committed, self.store, scope=self.scope)
         if entry is None or how.rebuild:
-            self.requests.begin(None)
+            self.requests.start(None)
         if how.rebuild:
             return self._rebuild(partitions, entry)
         if entry is None:
@@ -280,7 +280,7 @@ class Owner:
         if found is not None:
             self.positions = {Partition(self.topic, each): at for each, at in found.positions.items()}
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
-        self.requests.begin(state["control"])
+        self.requests.start(state["control"])
         self.order = OrderWriter(self.settings.name, self.scope)
         self.order.last, self.order.version = state["order"], state["lane"]["version"]
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
@@ -417,8 +417,9 @@ class Owner:
         return Read(guard.taken, guard.refused, guard.duplicates, guard.accepted - self.lane.events, unusable)
 
     def _fold(self, emitted: Emitted) -> None:
-        """What comes of an event."""
-        self._emit(emitted)
+        """What comes of an event: mostly nothing."""
+        if emitted is not NOTHING:
+            self._emit(emitted)
         if self.lane.events >= self.runner.due:
             self.take_inputs()
 
@@ -477,8 +478,6 @@ class Owner:
 
     def _emit(self, emitted: Emitted) -> None:
         """Say everything, and only then make a model live: what is not out before that commit never will be."""
-        if emitted is NOTHING:
-            return
         for message in emitted.messages:
             self._send(message)
         for job in emitted.jobs:
@@ -606,7 +605,7 @@ class Owner:
             OwnershipLost: the commit was refused; nothing of this state may be written any more.
             SessionExpired: likewise, and nobody has taken over.
         """
-        self.timing.begin()
+        self.timing.start()
         self.tell_order()  # before the commit, or what is committed may never be told
         self.ports.sink.flush()
         self.timing.lap("flush_s")

@@ -17,7 +17,7 @@ class Requests:
         self.model = model
         self.position: int | None = None
 
-    def begin(self, position: int | None) -> None:
+    def start(self, position: int | None) -> None:
         """Read on from a checkpoint's position; from the end, where there is none."""
         self.position = position if self.control is None else self.control.start(position)
 

@@ -52,7 +52,7 @@ def supervise(make: Make, *, until_end: bool) -> LearningLoop:
         except SessionExpired as error:
             loop = waiting.for_next(make, loop, reason=error)
         except (KafkaUnavailable, StoreUnavailable) as error:
-            if not loop.begun:
+            if not loop.started:
                 raise  # it has never run
             loop = waiting.for_next(make, loop, reason=error)
 

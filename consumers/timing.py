@@ -65,7 +65,7 @@ class CheckpointTiming:
         self.since: CheckpointPause | None = None
         self._begun_s = self._lap_s = 0.0
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """The loop stands still."""
         self._begun_s = self._lap_s = self.clock.monotonic_s()
         self.laps = {}

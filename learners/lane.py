@@ -29,8 +29,8 @@ from learners.models.tasks import Task
 from learners.pending import Pending
 from learners.publication import Published
 from learners.reports import Reports
-from learners.retraining import JobResult, Jobs
-from learners.retraining.lineage import Lineage, placeless
+from learners.retraining import JobResult
+from learners.retraining.lineage import placeless
 from learners.retraining.recruits import Recruits
 from learners.scores import Scores, fits, metrics_of, wants_proba
 
@@ -151,6 +151,8 @@ class Lane:
         self.recruits = Recruits(
             settings, task=self.task, shadows=self.shadows, library=library, lifecycle=self.lifecycle
         )
+        # The lane's own names for both: each event asks for them.
+        self.lineage, self.jobs = self.recruits.lineage, self.recruits.jobs
         self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window)
         self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
@@ -168,8 +170,7 @@ class Lane:
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._is_regression = self.task.kind == "regression"
         self._is_multiclass = self.task.kind == "multiclass"
-        self._window = settings.scores.window
-        self._blocks = settings.publish.blocks
+        self._window, self._blocks = settings.scores.window, settings.publish.blocks
         self._report_events = settings.publish.report_events
         self.notes: list[str] = []
 
@@ -189,16 +190,6 @@ class Lane:
         if place:
             self.standing.hold(first)
         return first
-
-    @property
-    def lineage(self) -> Lineage:
-        """Which records were learned, in which order."""
-        return self.recruits.lineage
-
-    @property
-    def jobs(self) -> Jobs:
-        """The retraining jobs under way."""
-        return self.recruits.jobs
 
     @property
     def champion(self) -> Member:

@@ -63,6 +63,8 @@ class Published:
         self._level = settings.publish.refresh_level
         # In blocks the champion is its own copy until it is announced again.
         self._is_compared = bool(self._level) and not settings.publish.blocks
+        self.is_asked = False
+        """Whether there is a copy that predicts beside the champion."""
         self._predict: Any = None
 
     def exchange(self, data: bytes, *, version: int, event: AcceptedEvent, event_number: int) -> None:
@@ -84,6 +86,7 @@ class Published:
         if self._is_compared and self.data:
             # Decoded, as followers do it: the copy shares nothing with the model that goes on learning.
             self._predict = self.task.predictor(statetree.decode(self.data, trusted=self._trusted))
+            self.is_asked = True
 
     def _gap(self) -> int:
         if self.settings.refresh_gap is not None:
@@ -91,11 +94,6 @@ class Published:
         return LARGE_GAP if len(self.data) > LARGE_BYTES else 0
 
     # ── the copy beside the champion ────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether there is a copy that predicts beside the champion."""
-        return self._predict is not None
 
     def predict(self, x: dict[str, object]) -> Prediction:
         """What a follower answers now; a copy that raises answers nothing that could be used."""

@@ -98,7 +98,7 @@ _KINDS: dict[str, type[Message]] = {
 _BATCH_MAX = 1000
 
 
-class Hearing:
+class TopicsListener:
     """Everything on the learner's topics, from their beginning; a context manager."""
 
     def __init__(self, settings: Settings) -> None:

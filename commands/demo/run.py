@@ -10,7 +10,7 @@ from typing import Any
 from anabranch.messages import Message, TrainedOn
 from commands.brokers import EmbeddedKafka
 from commands.demo import processes as setup
-from commands.demo.follower import Hearing, PacedEvents
+from commands.demo.follower import PacedEvents, TopicsListener
 from commands.demo.processes import Child, ProcessEnded
 from commands.demo.story import Story
 from commands.demo.stream import Stream
@@ -52,7 +52,7 @@ class Demo:
         began_s = time.monotonic()
         with ExitStack() as stack:
             config, settings = self._set_up(stack)
-            hearing = stack.enter_context(Hearing(settings))
+            hearing = stack.enter_context(TopicsListener(settings))
             self.learner = stack.enter_context(_learner(config))
             self.follower = stack.enter_context(_follower(config))
             # Drawn once, since the same records are also learned without adaptation.
@@ -90,7 +90,7 @@ class Demo:
         # This runs while the others start: one that has ended must not be waited for.
         self.learner.check()
 
-    def _stream(self, hearing: Hearing, events: PacedEvents) -> None:
+    def _stream(self, hearing: TopicsListener, events: PacedEvents) -> None:
         # Silence counts from here: before, there was nothing to learn.
         self.heard_s = time.monotonic()
         while not self._done():
@@ -99,7 +99,7 @@ class Demo:
             self._hear(hearing)
             self.show(self.story)
 
-    def _hear(self, hearing: Hearing) -> None:
+    def _hear(self, hearing: TopicsListener) -> None:
         """Take in what was said; notice who says nothing any more."""
         for message in hearing.messages(timeout_s=TICK_S):
             self.story.hear(message)

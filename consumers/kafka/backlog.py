@@ -9,7 +9,7 @@ one stands in a value which nobody has looked at yet. Where a timestamp is missi
 takes the place of the one before it in its partition: such a log comes in the order of its arrival.
 
 >>> merger = Merger()
->>> merger.begin({Partition("events", 0): 3, Partition("events", 1): 2})
+>>> merger.start({Partition("events", 0): 3, Partition("events", 1): 2})
 >>> at = lambda partition, offset, second: Record("events", partition, offset, second, None, b"")
 >>> merger.put([at(0, 0, 10.0), at(0, 1, 30.0), at(0, 2, 50.0)], now_s=99.0)
 >>> merger.take(9, monotonic_s=0.0)  # partition 1 may hold an older one
@@ -60,9 +60,9 @@ class Merger:
         self.records_max = records_max
         self.bytes_max = bytes_max
         self.patience_s = patience_s
-        self.begin({})
+        self.start({})
 
-    def begin(self, ends: Mapping[Partition, int]) -> None:
+    def start(self, ends: Mapping[Partition, int]) -> None:
         """Drop what is held, and merge until every partition has come to its end; none: stop merging."""
         self.ends: Positions = dict(ends)
         self.queues: dict[Partition, deque[Entry]] = {partition: deque() for partition in ends}
@@ -202,7 +202,7 @@ class KafkaBacklog:
         """The broker has told that the partition ends here."""
         self.merger.reached(partition)
 
-    def begin(self, read: Positions, ends: Positions) -> None:
+    def start(self, read: Positions, ends: Positions) -> None:
         """Drop what is held; the next records are those from `read` on, and behind is who is before its end."""
         if self.paused:
             self.consumer.resume(at(dict.fromkeys(self.paused, 0)))
@@ -213,7 +213,7 @@ class KafkaBacklog:
         ended = {partition for partition, here in read.items() if here >= ends.get(partition, here)}
         # A single partition has its order; and where nobody is behind, records are taken as they come.
         merges = self.merges and len(read) > 1 and len(ended) < len(read)
-        self.merger.begin({each: ends.get(each, here) for each, here in read.items()} if merges else {})
+        self.merger.start({each: ends.get(each, here) for each, here in read.items()} if merges else {})
         for partition in ended:
             self.merger.reached(partition)
 

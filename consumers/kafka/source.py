@@ -113,7 +113,7 @@ class KafkaSource:
         for each in partitions:
             self.read.pop(each, None)
             self.told.pop(each, None)
-        self.backlog.begin({}, {})
+        self.backlog.start({}, {})
 
     def _all_or_nothing(self, assigned: list[Partition]) -> list[Partition]:
         """A global model owns every partition.
@@ -179,7 +179,7 @@ class KafkaSource:
     def _begin_reading(self) -> None:
         """What was fetched before is of other positions."""
         self.told = {}
-        self.backlog.begin(self.read, self.ends or {})
+        self.backlog.start(self.read, self.ends or {})
 
     def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
         """The next records. What waits to be merged comes first, but the group wants to be heard all the same."""

@@ -171,6 +171,7 @@ class Simulation:
 
     def _start(self) -> None:
         name = f"p{len(self.processes) + 1}"
+        self.clock.advance(0.001)  # two that go on from one checkpoint have not begun at the same moment
         self.disasters_at[name] = self.disasters
         self.processes.append(Process(name, self.schedule, self._work))
 

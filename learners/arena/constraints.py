@@ -55,7 +55,7 @@ class HardConstraints:
         self._metrics = {bound.key: _metric(bound, task=task.kind) for bound in constraints.bounds}
         task.wants_proba = task.wants_proba or wants_proba(self._metrics.values())
 
-    def begin(self, member: Member) -> None:
+    def watch(self, member: Member) -> None:
         """Measure a shadow from now on."""
         if self._metrics:
             fresh = [metric.clone() for metric in self._metrics.values()]

@@ -45,7 +45,7 @@ class Shadows:
     def enter(self, member: Member, *, reason: str) -> None:
         """Let a shadow in; the oldest recruit leaves if there are too many. Standing shadows do not count."""
         member.contest = self.contest()
-        self.constraints.begin(member)
+        self.constraints.watch(member)
         self.members.append(member)
         # A displaced champion stays displaced: by that state it is known whom a rollback may bring back.
         if self.lifecycle.states.get(member.name) != "displaced":
@@ -86,7 +86,7 @@ class Shadows:
         for state in states:
             member = revived(state, lifecycle=self.lifecycle, task=self.constraints.task)
             member.contest = self.contest()
-            self.constraints.begin(member)
+            self.constraints.watch(member)
             member.contest.restore(state["contest"])
             if member.measured is not None and state["measured"] is not None:
                 member.measured.restore(state["measured"])

@@ -156,9 +156,9 @@ class Alarm:
     __slots__ = ("detector", "errors", "total")
 
     def __init__(self) -> None:
-        self.begin()
+        self.start()
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Forget everything."""
         self.detector = drift.ADWIN(delta=ALARM_DELTA)
         self.total, self.errors = 0.0, 0
@@ -258,7 +258,7 @@ class StandingPlaces:
         # then asked again after the interval, not on the next event.
         self.born[name] = event_number
         if name in self.alarms:
-            self.alarms[name].begin()
+            self.alarms[name].start()
         try:
             model = self.build(name)
         except BaseException as error:
@@ -294,7 +294,7 @@ class StandingPlaces:
     def rescaled(self) -> None:
         """The same errors cost more from now on, which is no rise."""
         for alarm in self.alarms.values():
-            alarm.begin()
+            alarm.start()
 
     def fault(self, place: str) -> None:
         """The model of a place raised, and has left."""

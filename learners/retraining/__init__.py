@@ -115,7 +115,7 @@ class Jobs:
         """Whether one that has not come back was decided on this event."""
         return any(each.job.event_number == event_number for each in self.under_way.values())
 
-    def begin(self, job: Job) -> None:
+    def start(self, job: Job) -> None:
         """Keep what passes without the job from now on."""
         self.under_way[job.id] = JobUnderWay(job)
 

@@ -98,7 +98,7 @@ class Recruits:
         )
         for plan in plans:
             self.lifecycle.move(plan.name, "recruiting", reason=reason)
-        self.jobs.begin(job)
+        self.jobs.start(job)
         return job
 
     def _plans(self, window: int, *, champion: Member, event_number: int, what: str = "") -> tuple[Plan, ...]:

@@ -38,7 +38,7 @@ def runs(parts: Sequence[Sequence[Record]], *, of: int) -> Iterator[list[Record]
 
 
 def merged(merger: Merger, parts: Sequence[Sequence[Record]], *, of: int) -> list[Record]:
-    merger.begin(ends(*map(len, parts)))
+    merger.start(ends(*map(len, parts)))
     taken: list[Record] = []
     for run in runs(parts, of=of):
         merger.put(run, now_s=NOW_S)
@@ -77,7 +77,7 @@ def test_a_log_without_timestamps_is_taken_in_turns() -> None:
 def test_a_partition_that_delivers_nothing_is_not_waited_for_long() -> None:
     """Its broker is away: the others go on; and it is waited for again once it delivers."""
     merger = Merger(patience_s=5.0)
-    merger.begin(ends(100, 100))
+    merger.start(ends(100, 100))
     merger.put([record(0, 0, 1.6e9), record(0, 1, 1.6e9 + 1)], now_s=NOW_S)
     assert merger.take(10, monotonic_s=0.0) == []
     assert merger.take(10, monotonic_s=4.9) == []
@@ -89,7 +89,7 @@ def test_a_partition_that_delivers_nothing_is_not_waited_for_long() -> None:
 def test_a_partition_that_has_had_its_share_of_the_bounds_is_named() -> None:
     """By records and by bytes: whoever reads pauses it, and lets it go on when half of it is gone."""
     merger = Merger(records_max=4000, bytes_max=1_000_000)
-    merger.begin(ends(10**6, 10**6))
+    merger.start(ends(10**6, 10**6))
     merger.put([record(0, offset, 1.6e9 + offset) for offset in range(1999)], now_s=NOW_S)
     assert merger.crowded() == set()
     merger.put([record(0, 1999, 1.6e9 + 1999)], now_s=NOW_S)

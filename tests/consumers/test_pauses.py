@@ -82,7 +82,7 @@ def test_the_parts_of_a_pause_and_the_largest_since_somebody_asked() -> None:
     clock = FrozenClock()
     timing, ended = CheckpointTiming(clock), []
     for seconds in (3, 1):
-        timing.begin()
+        timing.start()
         clock.advance(seconds)
         timing.lap("encode_s")
         ended.append(timing.end())
