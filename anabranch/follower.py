@@ -11,28 +11,34 @@ It needs the topics `model-updates` and `model-artifacts` and nothing else of th
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import river
+from confluent_kafka import Message
 
 from anabranch.artifact import Artifact, unpack
 from anabranch.candidates import RETRY_S, Candidates
 from anabranch.errors import AnabranchError, ArtifactError, ArtifactMissing, KafkaUnavailable, NoChampionYet
-from anabranch.kafka import Kafka, examine
+from anabranch.kafka import Kafka, examine, partitions
 from anabranch.kafka.artifacts import fetch
+from anabranch.kafka.tail import OrderTail
 from anabranch.kafka.updates import Updates
-from anabranch.messages import ModelUpdate
+from anabranch.messages import LearnedOrder, ModelUpdate, UnreadableMessage, decode
+from anabranch.order import LearningAlong
 
 log = logging.getLogger("anabranch.follower")
 
 
 class Champion(NamedTuple):
-    """A model in use: what was announced of it, and the model itself."""
+    """A model in use: what was announced of it, the model itself, and how many labelled events it has learned."""
 
     update: ModelUpdate
     artifact: Artifact
+    event_number: int
 
 
 class Follower:
@@ -44,6 +50,10 @@ class Follower:
         topic: of the updates.
         trusted: import paths of classes outside River that its artifacts may hold.
         artifact_max_bytes: a larger model is refused.
+        learn_along: go on learning from the events that the learner learns, in its order, so that predictions are made
+            by the model that it has now and not by the last announced copy. Needs the topic of the learned order, and
+            those of the events.
+        learned: the topic of the learned order; by default `model-learned`, with the prefix that `topic` has.
         on_update: called in the follower's thread after each exchange.
 
     Raises:
@@ -59,6 +69,8 @@ class Follower:
         scope: str = "global",
         trusted: tuple[str, ...] = (),
         artifact_max_bytes: int = 512 * 2**20,
+        learn_along: bool = False,
+        learned: str | None = None,
         on_update: Callable[[ModelUpdate], None] | None = None,
     ) -> None:
         # Here, where the caller hears of a mistaken setting: the thread would only log it, and try for ever.
@@ -69,6 +81,8 @@ class Follower:
         self.scope = scope
         self.trusted = trusted
         self.artifact_max_bytes = artifact_max_bytes
+        self.learned = learned or f"{topic.removesuffix('model-updates')}model-learned"
+        self._live = LiveModel(self) if learn_along else None
         self.on_update = on_update
         self.last_refusal: str | None = None
         self._champion: Champion | None = None
@@ -151,7 +165,11 @@ class Follower:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                with Updates(self.kafka, topic=self.topic, model=self.model, scope=self.scope) as updates:
+                with ExitStack() as stack:
+                    updates = Updates(self.kafka, topic=self.topic, model=self.model, scope=self.scope)
+                    stack.enter_context(updates)
+                    if self._live is not None:
+                        stack.enter_context(self._live)
                     self._follow(updates)
             except Exception as error:
                 # Brokers that are away, a topic that is not there yet, or what nobody has thought of: the model in use
@@ -166,7 +184,8 @@ class Follower:
         update: ModelUpdate | None = None
         while not self._stopping.is_set():
             # Without a wait after a candidate was tried: if it was refused, the next one is there already.
-            for each in updates.poll(0.0 if update else 0.1):
+            waits = update is None and (self._live is None or self._champion is None)
+            for each in updates.poll(0.1 if waits else 0.0):
                 self._candidates.add(each)
             self.last_refusal, updates.passed_over = updates.passed_over or self.last_refusal, ""
             # Not before the topic was read to its end, or a start would load every version that there ever was.
@@ -176,11 +195,23 @@ class Follower:
             # The next reader begins at the topic's first record, and so finds what was dropped for want of room.
             elif updates.caught_up and self._candidates.is_to_be_read_again():
                 return
+            if self._live is not None:
+                self._go_on(self._live)
+
+    def _go_on(self, live: "LiveModel") -> None:
+        """Learn what the learner has learned, and predict with that from now on."""
+        champion, learned = self._champion, live.learned(timeout_s=LIVE_S)
+        if champion is not None and learned is not None:
+            artifact = champion.artifact._replace(model=learned)
+            self._champion = Champion(champion.update, artifact, live.along.event_number)
 
     def _consider(self, update: ModelUpdate) -> None:
         """Use the update's model if everything about it is right; else keep the one in use, and try the one before."""
         try:
-            champion = Champion(update, self._load(update))
+            artifact = self._load(update)
+            champion = Champion(update, artifact, update.event_number)
+            if self._live is not None:
+                self._live.exchange(update, artifact)
         except (ArtifactMissing, KafkaUnavailable) as error:
             self._refuse(update, error, for_good=False)
         except BaseException as error:  # whatever bytes from elsewhere bring about, a panic in River's Rust included
@@ -221,6 +252,83 @@ class Follower:
 
     def _fetch(self, update: ModelUpdate) -> bytes:
         return fetch(self.kafka, update)
+
+
+LIVE_S = 0.02
+
+
+class LiveModel:
+    """The model that learns along with its learner, on Kafka; a context manager, each time anew.
+
+    Those who predict get snapshots of it, so that no model changes under them. What a snapshot takes is at most a tenth
+    of the time: a large model is a little behind.
+    """
+
+    def __init__(self, follower: Follower) -> None:
+        self.follower = follower
+        self.along = LearningAlong(trusted=follower.trusted)
+        self.tail: OrderTail | None = None
+        self.copy: tuple[ModelUpdate, Artifact] | None = None
+        """The last that was announced."""
+        self._is_news, self._due_s = False, 0.0
+
+    def __enter__(self) -> Self:
+        partitions(self.follower.kafka, self.follower.learned)  # raises where there is no such topic
+        if self.copy is not None:
+            self.along.exchange(*self.copy)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.tail is not None:
+            self.tail.__exit__(kind, error, trace)
+            self.tail = None
+        self.along = LearningAlong(trusted=self.follower.trusted)
+
+    def exchange(self, update: ModelUpdate, artifact: Artifact) -> None:
+        """A copy was announced."""
+        self.copy, differed = (update, artifact), self.along.differed
+        self.along.exchange(update, artifact)
+        self._is_news = True
+        if self.along.differed > differed:
+            log.warning(
+                "%s: version %d is not what was learned along; it goes on from the copy",
+                self.follower.model,
+                update.version,
+            )
+
+    def learned(self, *, timeout_s: float) -> Any:
+        """The model as the learner has it by now; None if it is as it was, or it is too soon."""
+        if self.copy is None:
+            return None
+        if self.tail is None:
+            since_s = self.copy[0].announced_ts
+            self.tail = OrderTail(self.follower.kafka, topic=self.follower.learned, since_s=since_s)
+        for message in self.tail.poll(timeout_s):
+            self._hear(message)
+        self.tail.want(self.along.wanted())
+        self._is_news = self.along.advance() > 0 or self._is_news
+        began_s = time.monotonic()
+        if not self._is_news or began_s < self._due_s:
+            return None
+        snapshot = self.along.snapshot()
+        self._is_news, now_s = False, time.monotonic()
+        self._due_s = now_s + 9 * (now_s - began_s)
+        return snapshot
+
+    def _hear(self, message: Message) -> None:
+        topic, value = message.topic() or "", bytes(message.value() or b"")
+        if topic != self.follower.learned:
+            self.along.hear((topic, message.partition() or 0, message.offset() or 0), value)
+            return
+        try:
+            order = decode(LearnedOrder, value)
+        except UnreadableMessage as error:
+            log.warning("passed over: %s offset %s: %s", topic, message.offset(), error)
+            return
+        if (order.model, order.scope) == (self.follower.model, self.follower.scope):
+            self.along.tell(order)
 
 
 def _said(error: BaseException) -> str:

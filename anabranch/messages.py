@@ -175,7 +175,10 @@ class ModelUpdate(Message):
     verdict: Verdict | None = None
     constraints: dict[str, float] = Field(default_factory=dict, description="measured values that passed")
     scores: dict[str, float] = Field(default_factory=dict, description="the served scores so far")
-    order: str = Field(default="", description="id of the `LearnedOrder` after which the champion is as it is here")
+    order: str = Field(
+        default="",
+        description="id of the `LearnedOrder` after which the champion is as it is here; empty: it learns no more",
+    )
     artifact: ArtifactPointer
     river: str
     python: str
@@ -367,7 +370,7 @@ PUBLISHED: tuple[type[Message], ...] = (
 
 # ── Messages to bytes and back: JSON by orjson ──────────────────────────────────────────────────────────────────────
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 """With which some editors begin a text."""
 
 M = TypeVar("M", bound=Message)
@@ -389,7 +392,7 @@ def decode(kind: type[M], data: bytes) -> M:
         UnreadableMessage: naming the message and the first fault.
     """
     try:
-        return kind.model_validate(orjson.loads(data.removeprefix(_BOM)), extra="ignore")
+        return kind.model_validate(orjson.loads(data.removeprefix(BOM)), extra="ignore")
     except orjson.JSONDecodeError as error:
         raise UnreadableMessage(f"not a {kind.__name__}: not JSON: {error}") from error
     except ValidationError as error:

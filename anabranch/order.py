@@ -1,4 +1,4 @@
-"""Reading the learned order: which of its messages count, and in which sequence.
+"""Reading the learned order: which of its messages count, in which sequence, and a model that learns along.
 
 A learner that restarts goes on from its last checkpoint, and says once more, perhaps in other portions, what came after
 it; one that was taken over may still say something when its successor is long under way. So each message names the one
@@ -7,9 +7,14 @@ ends in the newest message is the order in which the model has learned.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from anabranch.messages import LearnedOrder, encode
+import orjson
+
+from anabranch import statetree
+from anabranch.artifact import Artifact
+from anabranch.messages import BOM, LearnedOrder, ModelUpdate, encode
 
 OF_WHOM = {"checkpoint", "began"}
 """Keys that tell who says it, and not what: they do not go into the id."""
@@ -69,6 +74,162 @@ class OrderReader:
             at = self.messages.get(at.follows)
         return chain[::-1]
 
+    def forget(self, until: str) -> None:
+        """Drop a message and all that came before it."""
+        if until in self.messages:
+            ids = list(self.messages)
+            for each in ids[: ids.index(until) + 1]:
+                del self.messages[each]
+            if self.newest is not None and self.newest.id not in self.messages:
+                self.newest = None
+                for message in list(self.messages.values()):
+                    self.add(message)
+
 
 def _rank(message: LearnedOrder) -> tuple[int, int, float]:
     return message.epoch, message.checkpoint, message.began
+
+
+# ── A published model that goes on learning ─────────────────────────────────────────────────────────────────────────
+
+ASKED_MAX = 30_000
+"""So many events are remembered whose label has not come."""
+
+RECORDS_MAX = 200_000
+"""Events since the last copy: they are kept, since its learner may go back as far."""
+
+NOWHERE = "-"
+"""In place of a message's id: a copy that learns no more, as its learner says of no message that it stands after it."""
+
+Place = tuple[str, int, int]
+"""Topic, partition and offset of a record."""
+
+
+class LearningAlong:
+    """The newest published copy, taught what its learner has learned since, in the learner's order.
+
+    It is given announced copies, messages of the order and records as they come, in any sequence, and is then the very
+    model that the learner has: at each copy the two are compared.
+
+    Attributes:
+        model: None before the first copy.
+        at: the message up to which it has learned.
+        event_number: the learner's count of labelled events there.
+        differed: copies that were not as this model was at their place. It goes on from the copy.
+    """
+
+    def __init__(self, *, trusted: tuple[str, ...] = ()) -> None:
+        self.trusted = trusted
+        self.model: Any = None
+        self.at, self.event_number = "", 0
+        self.differed = 0
+        self._order = OrderReader()
+        self._records: dict[Place, bytes] = {}
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._copy, self._copied_at, self._copied_events = b"", "", 0
+        self._label_of: Callable[[Any], Any] = _as_it_is
+
+    def exchange(self, update: ModelUpdate, artifact: Artifact) -> None:
+        """A copy was announced: go on from there, with what is known to have been learned after it."""
+        before, before_at = self.model, self.at
+        self._forget(update.order)
+        self._copy = statetree.encode(artifact.model, trusted=self.trusted)
+        self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
+        self._label_of = _labels(artifact.task, artifact.positive)
+        self._go_back()
+        self.advance()
+        # Only a refresh is the same champion; whoever comes to serve otherwise is another model.
+        compared = update.kind == "refresh" and before is not None and before_at == self.at
+        if compared and self._bytes(before) != self._bytes(self.model):
+            self.differed += 1
+
+    def _bytes(self, model: Any) -> bytes:
+        return statetree.encode(model, trusted=self.trusted)
+
+    def _go_back(self) -> None:
+        self.model = statetree.decode(self._copy, trusted=self.trusted)
+        self.at, self.event_number = self._copied_at, self._copied_events
+
+    def _forget(self, until: str) -> None:
+        """What came before a copy is in the copy."""
+        ends: dict[tuple[str, int], int] = {}
+        for message in self._order.chain(until=until):
+            for run in message.runs:
+                ends[run.topic, run.partition] = max(run.end, ends.get((run.topic, run.partition), 0))
+        self._records = {
+            place: value for place, value in self._records.items() if place[2] >= ends.get((place[0], place[1]), 0)
+        }
+        self._order.forget(until)
+
+    def tell(self, message: LearnedOrder) -> None:
+        """A message of the order has come."""
+        self._order.add(message)
+
+    def hear(self, place: Place, value: bytes) -> None:
+        """A record of the events has come."""
+        self._records[place] = value
+        if len(self._records) > RECORDS_MAX:
+            # It stays as it is until the next copy.
+            self._records, self.at, self._copied_at = {}, NOWHERE, NOWHERE
+
+    def wanted(self) -> dict[tuple[str, int], int]:
+        """Where the events that come next begin, by topic and partition."""
+        starts: dict[tuple[str, int], int] = {}
+        for message in self._chain():
+            for run in message.runs:
+                starts.setdefault((run.topic, run.partition), run.start)
+        return starts
+
+    def _chain(self) -> list[LearnedOrder]:
+        """What comes after the place that it has reached; after the copy, if what it has learned counts no more."""
+        chain = self._order.chain(after=self.at)
+        if chain and chain[0].follows != self.at and self.at != self._copied_at:
+            self._go_back()
+            chain = self._order.chain(after=self.at)
+        return chain if chain and chain[0].follows == self.at else []
+
+    def advance(self) -> int:
+        """Learn what is there; how many labels that were."""
+        if self.model is None:
+            return 0
+        learned = 0
+        for message in self._chain():
+            places = [(r.topic, r.partition, offset) for r in message.runs for offset in range(r.start, r.end)]
+            if not all(place in self._records for place in places):
+                break
+            learned += sum(self._learn(self._records[place]) for place in places)
+            self.at, self.event_number = message.id, message.event_number
+        return learned
+
+    def _learn(self, value: bytes) -> bool:
+        event = orjson.loads(value.removeprefix(BOM))
+        x = {name: each for name, each in event["features"].items() if each is not None}
+        if event.get("label") is None:
+            self._asked[event["id"]] = x
+            if len(self._asked) > ASKED_MAX:
+                del self._asked[next(iter(self._asked))]
+            return False
+        # The features of when it was asked are what is learned.
+        self.model.learn_one(self._asked.pop(event["id"], x), self._label_of(event["label"]))
+        return True
+
+    def snapshot(self) -> Any:
+        """The model as it is now, which learns no more: for those who predict meanwhile."""
+        return statetree.decode(self._bytes(self.model), trusted=self.trusted)
+
+
+def _as_it_is(label: Any) -> Any:
+    return label
+
+
+def _whole(label: Any) -> Any:
+    return int(label) if isinstance(label, float) else label
+
+
+def _labels(task: str, positive: str | None) -> Callable[[Any], Any]:
+    """How a task reads labels that its learner has accepted."""
+    if task in ("regression", "reco"):
+        return float
+    if task == "multiclass":
+        return _whole
+    return bool if positive is None else lambda label: label == positive

@@ -22,6 +22,7 @@ import orjson
 from confluent_kafka import Producer
 
 from anabranch import follow
+from anabranch.follower import Follower
 from anabranch.kafka import producer
 from anabranch.messages import ModelUpdate
 from benchmarks.accuracy.streams import STREAMS
@@ -54,6 +55,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="the folder of the files")
     parser.add_argument("--rate", type=float, default=500.0, help="events a second")
     parser.add_argument("--limit", type=int, help="only the first so many events")
+    parser.add_argument("--learn-along", action="store_true", help="the follower learns along")
     options = parser.parse_args(words)
     stream = next(each for each in STREAMS if each.name == options.stream)
     events = stream.events(seed=1, data=options.data, limit=options.limit)
@@ -62,7 +64,7 @@ def main(words: list[str] | None = None) -> None:
         config.write_text(CONFIG.format(store=Path(folder) / "checkpoints", bootstrap=kafka.bootstrap))
         _anabranch("topics", "create", config)
         with _learner(config):
-            service = Service(config, rate=options.rate)
+            service = Service(config, rate=options.rate, learn_along=options.learn_along)
             service.run(events)
             _learned(config, len(events))
         state = json.loads(_anabranch("state", config, "--json"))
@@ -93,9 +95,10 @@ FIRST = 500
 class Service:
     """Asks the follower about each event, then publishes it with its label."""
 
-    def __init__(self, config: Path, *, rate: float) -> None:
+    def __init__(self, config: Path, *, rate: float, learn_along: bool) -> None:
         self.settings = load(config)
         self.rate = rate
+        self.learn_along = learn_along
         self.client = Producer(producer(self.settings.kafka))
         self.sent_s: list[float] = []
         self.lags: list[tuple[float, int]] = []
@@ -105,7 +108,8 @@ class Service:
     def run(self, events: list[Any]) -> None:
         """All of them."""
         topic = self.settings.topics.name("updates")
-        with follow(self.settings.name, kafka=self.settings.kafka, topic=topic, on_update=self._on_update) as model:
+        how: dict[str, Any] = {"topic": topic, "on_update": self._on_update, "learn_along": self.learn_along}
+        with follow(self.settings.name, kafka=self.settings.kafka, **how) as model:
             began_s = 0.0
             for n, ((x, y), value) in enumerate(zip(events, _values(events), strict=True)):
                 if n == FIRST:
@@ -121,6 +125,14 @@ class Service:
                 if n % 5000 == 4999:
                     print(f"  {n + 1:,} events, {self.right / self.asked:.4f}", file=sys.stderr, flush=True)
             self.client.flush(30)
+            self._print_end(model)
+
+    def _print_end(self, model: Follower) -> None:
+        """Where it stands when all is learned."""
+        time.sleep(5)
+        live = model._live
+        if live is not None:
+            print(f"learned along to event {live.along.event_number:,}; {live.along.differed} copies were others")
 
     def _wait_until(self, moment_s: float) -> None:
         ahead_s = moment_s - time.monotonic()

@@ -567,7 +567,8 @@ class Owner:
                 epoch=self.epoch,
                 seq=self.seq + 1,
                 features=list(self.guard.kinds),
-                order=self.order.last,
+                # In blocks the champion learns nothing until it is announced again.
+                order="" if self.settings.publish.blocks else self.order.last,
             )
         except BaseException as error:
             if isinstance(error, KafkaUnavailable) or not is_fault(error):

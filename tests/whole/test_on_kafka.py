@@ -24,8 +24,10 @@ from anabranch.messages import LearnedOrder, ModelUpdate, decode, encode
 from anabranch.order import OrderReader
 from commands import wiring
 from config.loading import load
+from consumers.checkpoint import contents_of, newest
 from consumers.guard import Guard
 from consumers.kafka.reader import KafkaLogReader
+from consumers.stores import store_of
 from detectors.watch import Watch
 from evaluation.replay import Replay
 from learners.lane import Lane
@@ -222,6 +224,55 @@ def test_the_learned_order_leads_to_the_learners_state_after_kills_and_takeovers
     assert any(each.returned for each in chain)
     assert state["events"] == lane.events == 9000
     assert statetree.digest(lane.learning_state(), trusted=settings.model.trusted) == state["state_hash"]
+
+
+def test_a_follower_that_learns_along_has_the_learners_own_model(project: Callable[..., Project]) -> None:
+    """Two partitions, a drift with retraining, a learner that is killed: the very bytes, and no copy was another."""
+    here = project(partitions=2, sections=SCALED_LINEAR)
+    here.produce(sea(1000), partitions=2)
+    learner = here.start("learn", here.config)
+    try:
+        with follow(here.name, kafka=here.kafka, topic=here.updates, learn_along=True) as model:
+            model.wait(timeout_s=30)
+            here.produce(itertools.islice(sea(9000, flipped_from=4000), 1000, 5000), rate=1000, partitions=2)
+            learner.send_signal(signal.SIGKILL)
+            ended(learner)
+            learner = here.start("learn", here.config)
+            here.produce(itertools.islice(sea(9000, flipped_from=4000), 5000, None), rate=1000, partitions=2)
+            until_s = time.monotonic() + 60
+            while model.champion.event_number < 9000 and time.monotonic() < until_s:
+                time.sleep(0.1)
+            learner.terminate()
+            assert ended(learner)[0] == 0
+            time.sleep(1)  # what it announced at last
+            served = model.champion
+    finally:
+        learner.kill()
+    assert served.event_number == 9000
+    state = checkpointed(here)
+    assert state["events"] == 9000
+    assert statetree.encode(served.artifact.model) == statetree.encode(state["champion"]["model"])
+
+
+def checkpointed(here: Project) -> dict[str, Any]:
+    """The lane's state in the newest checkpoint."""
+    settings = load(here.config)
+    store = store_of(settings)
+    entry = newest(None, store)
+    assert entry is not None
+    return contents_of(settings, store, sha=entry.sha).state["lane"]  # type: ignore[no-any-return]  # an object
+
+
+def test_without_the_order_nobody_learns_along(project: Callable[..., Project]) -> None:
+    """Another interleaving gives another model: it is refused, and says why."""
+    here = project()
+    here.produce(sea(1000))
+    here.run("learn", here.config, "--until-end")
+    with (
+        follow(here.name, kafka=here.kafka, topic=here.updates, learn_along=True, learned="nowhere") as model,
+        pytest.raises(NoChampionYet, match="nowhere"),
+    ):
+        model.wait(timeout_s=5)
 
 
 def values_on(kafka: dict[str, str], topic: str) -> Iterator[bytes]:

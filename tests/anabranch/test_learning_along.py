@@ -1,0 +1,171 @@
+"""A follower's model that learns along: the learner's own, to the last bit, from the topics alone."""
+
+import random
+from typing import Any
+
+import orjson
+import pytest
+
+from anabranch import artifact, statetree
+from anabranch.messages import LearnedOrder, ModelUpdate, decode
+from anabranch.order import LearningAlong
+from config.settings import Settings
+from consumers.stores import MemoryStore
+from evaluation.simulation.world import MemoryLog
+from support.loops import filled, log_of, loop_on, settings_of, through_crashes
+from support.streams import rows
+
+
+def unpacked(log: MemoryLog, update: ModelUpdate) -> artifact.Artifact:
+    """The announced model, from the log."""
+    at = update.artifact
+    chunks = log.records[at.topic, at.partition][at.first_offset : at.last_offset + 1]
+    return artifact.unpack(b"".join(chunk.value or b"" for chunk in chunks), sha256=at.sha256)
+
+
+class Feed:
+    """Gives a follower's model what is on the topics, each topic in its order, and the topics as chance has it."""
+
+    def __init__(self, log: MemoryLog, *, seed: int, updates: list[ModelUpdate] | None = None) -> None:
+        self.log, self.rng = log, random.Random(seed)
+        self.along = LearningAlong()
+        every = [decode(ModelUpdate, each) for each in log.values("model-updates")]
+        self.updates = every if updates is None else updates
+        self.orders = [decode(LearnedOrder, each) for each in log.values("model-learned")]
+        self.records = [each for place, several in log.records.items() if place[0] == "events" for each in several]
+        self.newest = (0, 0)
+        self.labels = 0
+
+    def run(self) -> LearningAlong:
+        """Everything."""
+        queues = [self.updates[::-1], self.orders[::-1], self.records[::-1]]
+        while any(queues):
+            queue = self.rng.choice([each for each in queues if each])
+            for _ in range(min(len(queue), self.rng.randint(1, 200 if queue is queues[2] else 3))):
+                self._give(queue.pop())
+        return self.along
+
+    def _give(self, each: Any) -> None:
+        if isinstance(each, ModelUpdate):
+            if (each.epoch, each.seq) > self.newest:
+                self.newest = (each.epoch, each.seq)
+                self.along.exchange(each, unpacked(self.log, each))
+        elif isinstance(each, LearnedOrder):
+            self.along.tell(each)
+        else:
+            self.along.hear((each.topic, each.partition, each.offset), each.value)
+        self.labels += self.along.advance()
+
+
+def bytes_of(model: Any) -> bytes:
+    return statetree.encode(model)
+
+
+LINEAR = {
+    "steps": [{"use": "preprocessing.StandardScaler"}, {"use": "linear_model.LogisticRegression"}],
+}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("partitions", [1, 3])
+@pytest.mark.parametrize("model", [{"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}, LINEAR])
+def test_it_is_the_learners_model(seed: int, partitions: int, model: dict[str, Any]) -> None:
+    """Through drift and swaps, however the topics are read; and no copy is found to be another."""
+    log, settings = filled(partitions=partitions), settings_of(model=model)
+    loop = loop_on(log, MemoryStore(), settings)
+    loop.run(until_end=True)
+    feed = Feed(log, seed=seed)
+    along = feed.run()
+    assert bytes_of(along.model) == bytes_of(loop.owner.lane.champion.model)
+    assert (along.event_number, along.differed) == (2000, 0)
+    assert feed.labels > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_goes_back_where_a_learner_did(seed: int, dying: Any) -> None:
+    """After crashes part of the order is told once more, in other portions."""
+    log, store = filled(partitions=2), MemoryStore()
+    loop, crashes = through_crashes(lambda: loop_on(log, store), dying, store, rng=random.Random(seed), most=40)
+    along = Feed(log, seed=seed).run()
+    assert crashes > 1
+    assert bytes_of(along.model) == bytes_of(loop.owner.lane.champion.model)
+
+
+def settings_for(**changes: Any) -> Settings:
+    return settings_of(model=LINEAR, **changes)
+
+
+def test_between_two_copies_it_is_where_the_learner_is() -> None:
+    """With one announcement and no more it has learned all that came after it."""
+    log = filled()
+    loop = loop_on(log, MemoryStore(), settings_for(detectors={}))
+    loop.run(until_end=True)
+    first = decode(ModelUpdate, log.values("model-updates")[0])
+    feed = Feed(log, seed=1, updates=[first])
+    along = feed.run()
+    assert feed.labels == 2000 - first.event_number
+    assert bytes_of(along.model) == bytes_of(loop.owner.lane.champion.model)
+    snapshot = along.snapshot()
+    assert bytes_of(snapshot) == bytes_of(along.model)
+    assert snapshot is not along.model
+
+
+def test_labels_that_come_later_teach_the_features_of_then() -> None:
+    """As at the learner; of an event from before the copy, those of the record that brings the label."""
+    events = rows()
+    asked = [{**each, "label": None} for each in events]
+    pairs = zip(asked + [{}] * 60, [{}] * 60 + events, strict=True)
+    values = [each for pair in pairs for each in pair if each]
+    log = log_of(map(orjson.dumps, values))
+    loop = loop_on(log, MemoryStore(), settings_for())
+    loop.run(until_end=True)
+    along = Feed(log, seed=2).run()
+    assert (along.event_number, along.differed) == (2000, 0)
+    assert bytes_of(along.model) == bytes_of(loop.owner.lane.champion.model)
+
+
+def in_time(feed: Feed) -> list[int]:
+    """The topics as a follower that is always up to date reads them; how many copies differed, after each of them."""
+    for each in feed.records:
+        feed.along.hear((each.topic, each.partition, each.offset), each.value or b"")
+    orders, differed = iter(feed.orders), []
+    for update in feed.updates:
+        while feed.along.at != update.order and (order := next(orders, None)) is not None:
+            feed.along.tell(order)
+            feed.along.advance()
+            if order.id == update.order:
+                break
+        feed.along.exchange(update, unpacked(feed.log, update))
+        differed.append(feed.along.differed)
+    return differed
+
+
+def test_each_copy_is_what_it_had_come_to_itself() -> None:
+    """So the copies tell nothing new."""
+    log = filled()
+    loop_on(log, MemoryStore(), settings_for(detectors={})).run(until_end=True)
+    feed = Feed(log, seed=3)
+    assert len(feed.updates) > 3
+    assert set(in_time(feed)) == {0}
+
+
+def test_what_is_not_as_the_learner_has_it_is_mended_and_counted() -> None:
+    """A record that it reads is another: the next copy tells, and it goes on from there."""
+    log = filled()
+    loop_on(log, MemoryStore(), settings_for(detectors={})).run(until_end=True)
+    feed = Feed(log, seed=3)
+    number = feed.updates[1].event_number + 5
+    record = feed.records[number]
+    feed.records[number] = record._replace(value=(record.value or b"").replace(b'"0":', b'"0":1'))
+    assert feed.records[number] != record
+    assert in_time(feed) == [0, 0] + [1] * (len(feed.updates) - 2)
+
+
+def test_in_blocks_there_is_nothing_to_learn_along() -> None:
+    """The copy is the model until the next one."""
+    log = filled()
+    loop_on(log, MemoryStore(), settings_for(publish={"warm_up_events": 50, "blocks": 300})).run(until_end=True)
+    feed = Feed(log, seed=4)
+    along = feed.run()
+    assert feed.labels == 0
+    assert bytes_of(along.model) == bytes_of(unpacked(log, feed.updates[-1]).model)
