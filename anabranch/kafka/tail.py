@@ -92,7 +92,7 @@ BEFORE_S = 60.0
 """Clocks of brokers and learners differ, and a message of the order is older than the announcement after it."""
 
 
-class OrderTail:
+class OrderTail(Tail):
     """The learned order of a model and the records that are asked for, as they come; a context manager.
 
     Args:
@@ -104,7 +104,7 @@ class OrderTail:
     """
 
     def __init__(self, kafka: Kafka, *, topic: str, since_s: float, timeout_s: float = TIMEOUT_S) -> None:
-        self.topic = topic
+        self.topics, self.unread = topic, set()
         every = partitions(kafka, topic, timeout_s=timeout_s)
         self.consumer = consumer({**reader(kafka), "auto.offset.reset": "earliest"})
         self.assigned: set[tuple[str, int]] = set()
@@ -124,26 +124,3 @@ class OrderTail:
         if added:
             self.consumer.incremental_assign([TopicPartition(*place, starts[place]) for place in added])
             self.assigned |= set(added)
-
-    def poll(self, timeout_s: float) -> list[Message]:
-        """What has come.
-
-        Raises:
-            KafkaUnavailable: a topic is gone.
-        """
-        found = []
-        for message in batch(self.consumer, _BATCH_MAX, timeout_s=timeout_s):
-            error = message.error()
-            if error is None:
-                found.append(message)
-            elif error.code() not in QUIET and not error.retriable():
-                raise KafkaUnavailable(with_words(f"{self.topic}: {error.str()}"))
-        return found
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.consumer.close()
