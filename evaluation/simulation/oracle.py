@@ -76,7 +76,6 @@ class Oracle:
         rebuilt = rebuilt_from(begun) if past.rebuilt_from is not None else ""
         straight.rebuild(rebuilt)
         yield from self._same(straight, owner)
-        yield from self._told(places, past.inputs, rebuilt if straight.promotions else "")
         yield from self._complete(straight.guard, set(places), begun)
         every = (decode(ModelUpdate, value) for value in self.log.values(self._topic("updates")))
         updates = [update for update in every if update.scope == self.scope]
@@ -85,6 +84,7 @@ class Oracle:
         yield from _later(updates, after=past.rebuilt_from)
         yield from self._fetchable(updates)
         yield from self._said(straight.messages)
+        yield from self._told(places, past.inputs, rebuilt if straight.promotions else "")
 
     def _topic(self, which: str) -> str:
         return self.settings.topics.name(which)

@@ -59,7 +59,7 @@ class Loops:
             self.settings,
             first=first_of(self.settings),
             ports=ports_on(self.log, self.settings, source=source, stores=lambda scope: self.store),
-            begun=before.begun if before else (),
+            started=before.started if before else (),
             stopping=stopping,
         )
 

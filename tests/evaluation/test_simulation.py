@@ -161,7 +161,7 @@ class LateTellingOwner(Owner):
 
 def test_an_order_that_is_told_after_the_commit_is_found() -> None:
     """A crash between the two would leave a gap in it."""
-    assert "of the learned order" in first_failure(planted(with_owner(LateTellingOwner))).finding
+    assert "told in order" in first_failure(planted(with_owner(LateTellingOwner))).finding
 
 
 def test_a_commit_before_its_blob_is_durable_is_found() -> None:
