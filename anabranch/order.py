@@ -127,13 +127,13 @@ class LearningAlong:
         self._records: dict[Place, bytes] = {}
         self._asked: dict[str, dict[str, Any]] = {}
         self._copy, self._copied_at, self._copied_events = b"", "", 0
-        self._label_of: Callable[[Any], Any] = _as_it_is
+        self._label_of: Callable[[Any], Any] = _whole
 
     def exchange(self, update: ModelUpdate, artifact: Artifact) -> None:
         """A copy was announced: go on from there, with what is known to have been learned after it."""
         before, before_at = self.model, self.at
         self._forget(update.order)
-        self._copy = statetree.encode(artifact.model, trusted=self.trusted)
+        self._copy = self._bytes(artifact.model)
         self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
         self._label_of = _labels(artifact.task, artifact.positive)
         self._go_back()
@@ -216,10 +216,6 @@ class LearningAlong:
     def snapshot(self) -> Any:
         """The model as it is now, which learns no more: for those who predict meanwhile."""
         return statetree.decode(self._bytes(self.model), trusted=self.trusted)
-
-
-def _as_it_is(label: Any) -> Any:
-    return label
 
 
 def _whole(label: Any) -> Any:

@@ -129,9 +129,9 @@ class Service:
 
     def _print_end(self, model: Follower) -> None:
         """Where it stands when all is learned."""
-        time.sleep(5)
         live = model._live
         if live is not None:
+            time.sleep(5)
             print(f"learned along to event {live.along.event_number:,}; {live.along.differed} copies were others")
 
     def _wait_until(self, moment_s: float) -> None:

@@ -6,9 +6,15 @@ From these messages and the log anybody comes to the learner's own state, to the
 from typing import Any
 
 from anabranch.events import Record
-from anabranch.messages import JobReturned, LearnedOrder, Measured, Retrain, TopicRange
+from anabranch.messages import JobReturned, LearnedOrder, TopicRange
 from anabranch.order import identified
 from anabranch.scope import Scope
+from learners.retraining import JobResult
+
+
+def returned(result: JobResult) -> JobReturned:
+    """A job that came back, as it is told."""
+    return JobReturned(job=result.job_id, failure=result.failure, failures=dict(result.failures))
 
 
 class OrderWriter:
@@ -30,39 +36,21 @@ class OrderWriter:
 
     def append(self, record: Record) -> None:
         """A record reaches the model."""
-        topic, partition, offset, *_ = record
-        if offset == self._end and partition == self._partition and topic == self._topic:
+        if record.offset == self._end and record.partition == self._partition and record.topic == self._topic:
             self._end += 1
             return
         self._close()
-        self._topic, self._partition, self._start, self._end = topic, partition, offset, offset + 1
+        self._topic, self._partition = record.topic, record.partition
+        self._start, self._end = record.offset, record.offset + 1
 
     def _close(self) -> None:
         if self._end > self._start:
             self.runs.append(TopicRange(topic=self._topic, partition=self._partition, start=self._start, end=self._end))
         self._start = self._end = -1
 
-    # ── inputs: they enter after the records so far, and before those to come ───────────────────────────────────
-
-    def returned(self, job: JobReturned) -> None:
-        """A retraining came back."""
-        self._inputs["returned"] = (*self._inputs.get("returned", ()), job)
-
-    def asked(self, request: Retrain) -> None:
-        """Somebody asked for a retraining."""
-        self._inputs["requests"] = (*self._inputs.get("requests", ()), request)
-
-    def measured(self, measured: Measured) -> None:
-        """What members cost was measured."""
-        self._inputs["measured"] = measured
-
-    def dropped(self, unkeepable: tuple[str, ...]) -> None:
-        """Shadows left, since their state cannot be kept."""
-        self._inputs["unkeepable"] = unkeepable
-
-    def rebuilt(self, reason: str) -> None:
-        """A rebuilt champion goes live."""
-        self._inputs["rebuilt"] = reason
+    def enter(self, **inputs: Any) -> None:
+        """Something enters after the records so far and before those to come; by its key in `LearnedOrder`."""
+        self._inputs |= {name: value for name, value in inputs.items() if value}
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,7 +18,6 @@ from anabranch.messages import (
     Alert,
     AlertKind,
     DeadLetter,
-    JobReturned,
     Level,
     Measured,
     ModelReport,
@@ -38,7 +37,7 @@ from consumers.guard.labels import answer_of
 from consumers.intake import Intake, Outcome, Read
 from consumers.jobs import JobRunner
 from consumers.layouts import LAYOUT
-from consumers.order import OrderWriter
+from consumers.order import OrderWriter, returned
 from consumers.poison import Poison
 from consumers.ports import Clock, Committed, Control, Origin, Positions, Sink, Source, Store, offsets_in
 from consumers.requests import Requests
@@ -442,17 +441,16 @@ class Owner:
         for result in done:
             log.info("job done", model=self.settings.name, job=result.job_id, failure=result.failure)
             self._tell_failures(result)
-            self.order.returned(JobReturned(job=result.job_id, failure=result.failure, failures=dict(result.failures)))
             self._emit(self.lane.admit(result))
         asked = self.requests.take()
         for each in asked:
-            self.order.asked(each)
             self._emit(self.lane.retrain_asked(each))
         change = self.budget.change(self.lane)
         if change is not None:
-            self.order.measured(Measured(stride=dict(change.stride), too_slow=dict(change.too_slow)))
             self._emit(self.lane.measured(stride=change.stride, too_slow=change.too_slow))
         if done or asked or change is not None:
+            measured = None if change is None else Measured(**change._asdict())
+            self.order.enter(returned=tuple(map(returned, done)), requests=tuple(asked), measured=measured)
             self.checkpoint()
         self.runner.keep(self.lane.jobs.under_way)
 
@@ -582,7 +580,7 @@ class Owner:
         """Announce the rebuilt champion, now that it has learned what was there when the rebuild began."""
         promotion = self.lane.rebuilt(reason=self.rebuilding) if self.rebuilding else None
         if promotion is not None:
-            self.order.rebuilt(self.rebuilding)
+            self.order.enter(rebuilt=self.rebuilding)
             self.rebuilding = ""
             self._go_live(promotion)
 
@@ -610,18 +608,19 @@ class Owner:
         self.tell_order()  # before the commit, or what is committed may never be told
         self.ports.sink.flush()
         self.timing.lap("flush_s")
-        parent, self.number = self.sha, self.number + 1
         self.poison.forget(self._offsets())
-        blob = self._encoded(parent)
+        blob = self._encoded()
         sha = digest(blob)
         self.timing.lap("encode_s")
         refs = self._put_refs()
         self.store.put(sha, blob)
         self.timing.lap("store_s")
-        reference = self._reference(sha, parent, refs=tuple(dict.fromkeys((*refs, *self.refs))))
+        reference = self._reference(sha, refs=tuple(dict.fromkeys((*refs, *self.refs))))
         self.ports.source.commit(self.positions, reference.as_metadata())
         self.timing.lap("commit_s")
-        self.sha, self.refs, self.unwritten, self.written = sha, refs, False, self.written + 1
+        # Not before the commit: what is told until then is told by the owner of the checkpoint before.
+        self.sha, self.number, self.refs = sha, self.number + 1, refs
+        self.unwritten, self.written = False, self.written + 1
         self.store.record(reference.as_entry(self.positions))
         self._publish_outbox()
         self.timing.lap("announce_s")
@@ -636,35 +635,35 @@ class Owner:
                 self.store.put(sha, data)
         return tuple(blobs)
 
-    def _encoded(self, parent: str) -> bytes:
+    def _encoded(self) -> bytes:
         """The state as bytes. A shadow whose state cannot be kept leaves; a champion's freezes learning."""
         trusted = self.settings.model.trusted
         try:
-            return statetree.encode(self._state(parent), trusted=trusted)
+            return statetree.encode(self._state(), trusted=trusted)
         except statetree.StateTreeError:
-            self.order.dropped(self.lane.drop_unkeepable())
+            self.order.enter(unkeepable=self.lane.drop_unkeepable())
             self.tell_order()
             self.ports.sink.flush()
         try:
-            return statetree.encode(self._state(parent), trusted=trusted)
+            return statetree.encode(self._state(), trusted=trusted)
         except statetree.StateTreeError as error:
             raise LearningFrozen(
                 f"learning is frozen: the state of the champion, {self.lane.champion.name}, can no longer be kept: "
-                f"{error}. Nothing since checkpoint {parent[:12]} is lost: it is in the log. Mend the model, and let "
+                f"{error}. Nothing since checkpoint {self.sha[:12]} is lost: it is in the log. Mend the model, and let "
                 "`anabranch rebuild CONFIG` learn the log again with it"
             ) from error
 
-    def _reference(self, sha: str, parent: str, *, refs: tuple[str, ...]) -> CheckpointRef:
+    def _reference(self, sha: str, *, refs: tuple[str, ...]) -> CheckpointRef:
         return CheckpointRef(
             sha=sha,
-            parent=parent,
+            parent=self.sha,
             epoch=self.epoch,
             seq=self.seq,
             version=self.lane.version,
             scope=self.scope,
             partitions=self.partitions,
             refs=refs,
-            number=self.number,
+            number=self.number + 1,
         )
 
     def _publish_outbox(self) -> None:
@@ -675,15 +674,16 @@ class Owner:
             self.announcer.tidy()
         self.outbox = []
 
-    def _state(self, parent: str) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
+        """What the next checkpoint keeps."""
         return {
             "layout": LAYOUT,
             "name": self.settings.name,
             "scope": str(self.scope),
             "epoch": self.epoch,
             "seq": self.seq,
-            "number": self.number,
-            "parent": parent,
+            "number": self.number + 1,
+            "parent": self.sha,
             "positions": nested(self.positions),
             "control": self.requests.position,
             "log": {**self.origin._asdict(), "partitions": self.partitions},

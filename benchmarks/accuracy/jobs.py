@@ -101,15 +101,19 @@ def _pass(job: Job) -> dict[str, Any]:
         passed = batch_pass.refitted(entry.name, events)
     else:
         passed = one_pass.rival(entry.way, settings, events)
+    followed = passed.followed
     if settings.numeric:
         measured = measures.of_numbers(passed.served)
+        behind = measures.of_numbers(followed)["mae"] if followed else None
     else:
         days = stream.days(data=Path(job.data), limit=job.limit)
         measured = measures.of_labels(passed.served, with_hits=bool(stream.changes), days=days)
+        behind = measures.accuracy(followed) if followed else None
+    if behind is not None:
+        measured["followers"] = behind
     return {
         "events": len(events),
         **measured,
-        **({"followers": measures.of_followers(passed.followed)} if passed.followed else {}),
         "announced": passed.announced,
         "us": passed.seconds / len(events) * 1e6,
         "swaps": passed.swaps,

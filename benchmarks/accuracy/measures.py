@@ -95,10 +95,8 @@ def precision_at_top(truth: Sequence[bool], scores: Sequence[float], days: Seque
     return sum(shares) / len(shares)
 
 
-def of_followers(served: Served) -> float:
-    """Accuracy, or for numbers the mean absolute error, of what followers answered."""
-    if isinstance(served[0][0], float):
-        return float(of_numbers(served)["mae"])
+def accuracy(served: Served) -> float:
+    """The share of right answers."""
     return sum(y == answer.value for y, answer in served) / len(served)
 
 

@@ -9,6 +9,7 @@ import orjson
 from anabranch.messages import JobReturned
 from config.settings import Settings
 from consumers.jobs import ATTEMPTS, outcome
+from consumers.order import returned
 from consumers.ports import Committed, LogReader, Positions, Store
 from consumers.stores.manifest import Entry
 from evaluation.simulation.world import MemoryLog, Process
@@ -63,9 +64,7 @@ class SimulatedRunner:
             run.turns_left -= 1
             if run.turns_left < 0:
                 done += self._end(run)
-        for each in done:
-            back = JobReturned(job=each.job_id, failure=each.failure, failures=dict(each.failures))
-            self.inputs.append(Input(event_number, back))
+        self.inputs += [Input(event_number, returned(each)) for each in done]
         return done
 
     def _end(self, run: _Run) -> list[JobResult]:

@@ -159,3 +159,19 @@ def test_what_is_missing_or_other_is_said() -> None:
     events[5] = events[5]._replace(value=orjson.dumps({**rows(6)[5], "label": None}))
     with pytest.raises(ReplayError, match="and the learner had"):
         replayed(log)
+
+
+def test_who_cannot_be_kept_is_told_by_the_owner_of_the_checkpoint_before() -> None:
+    """As long as the next one is not committed: somebody who was taken over must not look like its owner."""
+    log, settings = filled(900), settings_of(shadows={"portfolio": "cheap"})
+    loop = loop_on(log, MemoryStore(), settings)
+
+    def spoil(event: Any, served: Any, answers: Any, lane: Lane) -> None:
+        if lane.events == 500:
+            lane.shadows.members[0].model.spoilt = lambda: None
+
+    loop.observer = spoil
+    loop.run(until_end=True)
+    messages = told(log)
+    at = next(n for n, each in enumerate(messages) if each.unkeepable)
+    assert messages[at].checkpoint == messages[at - 1].checkpoint

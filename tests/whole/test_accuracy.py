@@ -157,7 +157,7 @@ def test_what_followers_answered_is_measured_beside_it() -> None:
     passed = our_pass.anabranch(one_pass.settings_of(table, task="binary", seed=1, rare=False), events)
     assert passed.announced >= 1
     assert 1000 < len(passed.followed) < 1500
-    assert measures.of_followers(passed.followed) == pytest.approx(
+    assert measures.accuracy(passed.followed) == pytest.approx(
         measures.of_labels(passed.served, with_hits=False)["accuracy"], abs=0.03
     )
 
