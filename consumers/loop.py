@@ -67,6 +67,11 @@ class LearningLoop:
         self.started = set(started)
         """The scopes that this process has a checkpoint of: gained once more, they are not started once more."""
 
+    @property
+    def is_global(self) -> bool:
+        """Whether one owner has all partitions."""
+        return self.settings.scope == "global"
+
     def _owner(self, scope: Scope) -> Owner:
         return self.owner_type(
             self.settings,
@@ -162,7 +167,7 @@ class LearningLoop:
 
     def assigned(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
         """Restore what was committed for these partitions, or begin; where to read on."""
-        scope = GLOBAL if self.settings.scope == "global" else of_partition(partitions[0].number)
+        scope = GLOBAL if self.is_global else of_partition(partitions[0].number)
         owner = self._owner(scope)
         positions = owner.assign(partitions, committed, how=PLAIN if scope in self.started else self.how)
         self.owners[scope] = owner

@@ -50,11 +50,27 @@ def supervise(make: Make, *, until_end: bool) -> LearningLoop:
             loop.run(until_end=until_end)
             return loop
         except SessionExpired as error:
+            if stopping.is_set() and _can_leave(loop, error):
+                return loop
             loop = waiting.for_next(make, loop, reason=error)
         except (KafkaUnavailable, StoreUnavailable) as error:
+            if stopping.is_set() and _can_leave(loop, error):
+                return loop
             if not loop.started:
                 raise  # it has never run
             loop = waiting.for_next(make, loop, reason=error)
+
+
+def _can_leave(loop: LearningLoop, reason: AnabranchError) -> bool:
+    """Whether a process that is to end may end well all the same: what it had belongs to others, or it had nothing.
+
+    Where partitions are shared the group may deal them anew at any moment, and then it takes no commit of before.
+    """
+    if isinstance(reason, SessionExpired) and not loop.is_global:
+        loop.owners.clear()  # what they hold is older than what their next owners learn
+    if not loop.owners:
+        log.warning(_NO_LAST_CHECKPOINT, reason=str(reason))
+    return not loop.owners
 
 
 class _Waiting:

@@ -3,16 +3,18 @@
 import signal
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import structlog
 
-from anabranch.errors import KafkaUnavailable, StoreUnavailable
+from anabranch.errors import KafkaUnavailable, SessionExpired, StoreUnavailable
 from anabranch.events import Partition, Record
 from config.loading import build
 from consumers import supervisor
 from consumers.loop import LearningLoop
+from consumers.ports import Positions
 from consumers.stores import MemoryStore
 from consumers.timing import Voice
 from evaluation.simulation.world import MemorySource
@@ -46,7 +48,8 @@ class Loops:
     first_source: type[MemorySource] = LeavingSource
 
     def __init__(self, bootstrap: str, *, unavailable: int) -> None:
-        self.settings = build({**TABLE, "kafka": {"bootstrap.servers": bootstrap}})
+        self.settings_table = {**TABLE, "kafka": {"bootstrap.servers": bootstrap}}
+        self.settings = build(self.settings_table)
         self.unavailable = unavailable
         self.log, self.store, self.made = log_of(simple(0, 600)), MemoryStore(), 0
 
@@ -131,6 +134,32 @@ def test_a_stop_is_heard_while_it_waits(embedded: Any) -> None:
 
     with pytest.raises(KafkaUnavailable, match="without a last checkpoint"):
         supervisor.supervise(Stopped(embedded.bootstrap, unavailable=10**9), until_end=True)
+
+
+class DealtAnew(MemorySource):
+    """The group deals its partitions anew while this process is asked to stop: it takes no commit any more."""
+
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        records = super().poll(min(max_records, 150), timeout_s=timeout_s)
+        if self.positions[Partition("events", 0)] > 300:
+            signal.raise_signal(signal.SIGTERM)
+        return records
+
+    def commit(self, positions: Positions, metadata: str) -> None:
+        if self.positions[Partition("events", 0)] > 300:
+            raise SessionExpired("the commit was refused")
+        super().commit(positions, metadata)
+
+
+@pytest.mark.parametrize("scope", ["partition", "global"])
+def test_a_stop_while_the_group_deals_partitions_anew(embedded: Any, scope: str) -> None:
+    """Who shares them has left them to others, and ends well; who owns them all has left a checkpoint undone."""
+    make = Loops(embedded.bootstrap, unavailable=0)
+    make.settings, make.first_source = build({**make.settings_table, "scope": scope}), DealtAnew
+    ends_well = nullcontext() if scope == "partition" else pytest.raises(KafkaUnavailable, match="commit was refused")
+    with structlog.testing.capture_logs() as logs, ends_well:
+        assert not supervisor.supervise(make, until_end=False).owners
+    assert any("without a last checkpoint" in each["event"] for each in logs) == (scope == "partition")
 
 
 def test_a_first_start_without_a_broker_fails(embedded: Any) -> None:

@@ -202,7 +202,8 @@ def test_the_learned_order_leads_to_the_learners_state_after_kills_and_takeovers
 ) -> None:
     """From the topic and the log alone: two partitions, a drift with retraining, kill -9, two learners at once."""
     here = project(partitions=2)
-    here.produce(sea(9000, flipped_from=4000), partitions=2)
+    rows = sea(20_000, flipped_from=4000)
+    here.produce(itertools.islice(rows, 9000), partitions=2)
     rng = random.Random(11)
     for number in range(5):
         learners = [here.start("learn", here.config, "--until-end") for _ in range(1 + (number == 2))]
@@ -211,18 +212,31 @@ def test_the_learned_order_leads_to_the_learners_state_after_kills_and_takeovers
             if learner.poll() is None:
                 learner.send_signal(signal.SIGKILL)
             ended(learner)
-    here.run("learn", here.config, "--until-end")
     settings = load(here.config)
-    told = [decode(LearnedOrder, value) for value in values_on(here.kafka, settings.topics.name("learned"))]
+    topic, produced = settings.topics.name("learned"), 9000
+
+    def told() -> list[LearnedOrder]:
+        return [decode(LearnedOrder, value) for value in values_on(here.kafka, topic)]
+
+    learner = here.start("learn", here.config)
+    try:
+        while produced < 20_000 and not any(each.returned for each in OrderReader(told()).chain()):
+            here.produce(itertools.islice(rows, 200), partitions=2)
+            produced += 200
+            time.sleep(1)
+    finally:
+        learner.terminate()
+        ended(learner)
+    here.run("learn", here.config, "--until-end")
     model, trained_on = wiring.first_champion(settings)()
     lane = Lane(settings, model, watch=Watch(settings), trained_on=trained_on)
-    chain = OrderReader(told).chain()
+    chain = OrderReader(told()).chain()
     Replay(lane, Guard(settings), KafkaLogReader(settings)).run(chain)
     state = here.state()
-    assert len({(each.checkpoint, each.began) for each in told}) > 2
+    assert len({(each.checkpoint, each.began) for each in told()}) > 2
     assert len({run.partition for each in chain for run in each.runs}) == 2
     assert any(each.returned for each in chain)
-    assert state["events"] == lane.events == 9000
+    assert state["events"] == lane.events == produced
     assert statetree.digest(lane.learning_state(), trusted=settings.model.trusted) == state["state_hash"]
 
 
