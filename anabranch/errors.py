@@ -20,7 +20,8 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     │   └── ArtifactMissing  its bytes are not where they were announced; they may come yet
     ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
     ├── UnreadableMessage    bytes that are not the message they should be (anabranch/messages.py)
-    └── NoChampionYet        a follower was asked before the first model came
+    ├── NoChampionYet        a follower was asked before the first model came
+    └── ModelTooOld          its model is older than `max_age` or `min_version` allow
 """
 
 from collections.abc import Collection, Mapping
@@ -111,6 +112,10 @@ class ArtifactMissing(ArtifactError):
 
 class NoChampionYet(AnabranchError):
     """A prediction was asked for before the first model came."""
+
+
+class ModelTooOld(AnabranchError):
+    """The model in use is older than was allowed: nothing is answered rather than something stale."""
 
 
 def did_you_mean(
