@@ -1,6 +1,7 @@
 """Runs the application on uvicorn, in one process or several that share a socket."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,6 +80,9 @@ def run(configs: Sequence[Path], *, overrides: Mapping[str, object], scope: Scop
     score = loaded(configs, overrides)[0].score
     handed_on = {"configs": list(map(str, configs)), "overrides": dict(overrides), "scope": scope}
     os.environ[HANDED_ON] = orjson.dumps(handed_on).decode()
+    # uvicorn raises the signal once more when it has ended, and before it begins nothing is in flight.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     uvicorn.run(
         "serving.server:handed_on",
         factory=True,

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,20 @@ class Scorer(NamedTuple):
             connection.close()
         is_json = response.headers.get("content-type", "").startswith("application/json")
         return Reply(response.status, dict(response.headers.items()), json.loads(text) if is_json else text.decode())
+
+    def answers(self) -> bool:
+        """Whether it is there."""
+        try:
+            return self.ask("/healthz").status == 200
+        except OSError:
+            return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+    return port
 
 
 @contextmanager
