@@ -3,14 +3,18 @@
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 import uvicorn
 from starlette.applications import Starlette
 
-from anabranch.errors import ConfigError
+from anabranch.errors import AnabranchError, ConfigError
 from anabranch.follower import Follower
 from anabranch.scope import GLOBAL, Scope
 from config import loading
@@ -21,6 +25,9 @@ from serving.warm_up import WarmUp
 
 STOP_S = 9
 """So long requests in flight may take to end after SIGTERM: ten seconds, less what leaving takes."""
+
+TICK_S = 0.01
+_QUIET: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False, "ws": "none"}
 
 HANDED_ON = "ANABRANCH_SCORE_HANDED_ON"
 """The environment variable by which worker processes get what the command line said."""
@@ -90,11 +97,36 @@ def run(configs: Sequence[Path], *, overrides: Mapping[str, object], scope: Scop
         port=score.port,
         workers=workers,
         timeout_graceful_shutdown=STOP_S,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws="none",
+        **_QUIET,
     )
+
+
+@contextmanager
+def in_a_thread(app: Starlette, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Serve beside other work of this process, until the block ends.
+
+    Args:
+        port: 0: any that is free.
+
+    Yields:
+        The port.
+
+    Raises:
+        AnabranchError: it could not begin.
+    """
+    config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=STOP_S, **_QUIET)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="scorer", daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise AnabranchError(f"the scorer cannot listen on {host}:{port}: is the port taken?")
+        time.sleep(TICK_S)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def handed_on() -> Starlette:
