@@ -126,6 +126,28 @@ class DriftSignal(Message):
     dry_run: bool = Field(default=False, description="decided, and only told: trigger.dry_run is on")
 
 
+class ModelPrediction(Message):
+    """What a scorer answered to an event. Of several with one id, events that were published twice, any will do."""
+
+    goes_to: ClassVar[str] = "predictions"
+    id: str = Field(description="the event's id")
+    model: str
+    scope: str = "global"
+    version: int
+    epoch: int
+    seq: int
+    event_number: EventNumber = Field(description="labelled events that the model had learned")
+    partition: int = Field(description="of the event")
+    offset: int
+    ts: float = Field(description="when it was answered, epoch seconds")
+    age_s: float = Field(description="since the model was what its learner had, in seconds")
+    prediction: LabelValue | None = Field(description="the label or number; null: the model could not answer")
+    probabilities: dict[str, float] = Field(default_factory=dict, description="by label, where the model has them")
+    missing: tuple[str, ...] = Field(default=(), description="features that the model knows and the event lacks")
+    unknown: tuple[str, ...] = Field(default=(), description="features that the model has never seen, left out")
+    failure: str = Field(default="", description="why it could not answer")
+
+
 class Verdict(Message):
     """What the arena found between a shadow and the champion it met."""
 
@@ -365,6 +387,7 @@ PUBLISHED: tuple[type[Message], ...] = (
     Retrain,
     RetrainAnswer,
     LearnedOrder,
+    ModelPrediction,
 )
 
 
