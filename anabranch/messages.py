@@ -190,6 +190,14 @@ class ModelUpdate(Message):
     member: str = Field(description="which member won: its name in the arena")
     displaced_version: int | None = None
     restores: int | None = Field(default=None, description="a rollback: the version that is better after all")
+    parent: int | None = Field(
+        default=None,
+        description="the version of which this model has learned on: its own before, or that which it is a copy of",
+    )
+    trigger: str = Field(
+        default="",
+        description="id of the drift signal or the request that brought the model; empty: the first, a standing shadow",
+    )
     trained_on: TrainedOn = TrainedOn()
     lost: float | None = Field(
         default=None, description="what followers of the version before lost against the live champion, in mean loss"
@@ -197,6 +205,10 @@ class ModelUpdate(Message):
     verdict: Verdict | None = None
     constraints: dict[str, float] = Field(default_factory=dict, description="measured values that passed")
     scores: dict[str, float] = Field(default_factory=dict, description="the served scores so far")
+    positions: dict[str, int] = Field(
+        default_factory=dict,
+        description="the next offset of each 'topic/partition': all before it was taken in, what waits for a label too",
+    )
     order: str = Field(
         default="",
         description="id of the `LearnedOrder` after which the champion is as it is here; empty: it learns no more",
@@ -235,6 +247,7 @@ class PublishedReport(Message):
         description="its mean loss less the live champion's, lately; null: not compared (`publish.refresh_level = 0`)"
     )
     evidence: float = Field(description="that it loses, as a share of what an announcement needs")
+    waits: str = Field(default="", description="what keeps back an announcement that there is reason for: a setting")
 
 
 class ModelReport(Message):

@@ -301,6 +301,11 @@ class Publish(Section):
     )
     refresh_events: int = Field(10_000, ge=0, description="announce at the latest after so many; 0 = never")
     refresh_interval: float = Field(0.0, ge=0, description="and after so many seconds of event time; 0 = never")
+    bytes_per_s: int = Field(
+        1_000_000,
+        ge=0,
+        description="of models, on average, a second of event time: a refresh waits until it fits; 0 = no bound",
+    )
     blocks: int = Field(
         0, ge=0, description="learn and announce so many events at a time; between, members are as they were announced"
     )
