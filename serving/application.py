@@ -150,7 +150,7 @@ class _Scorer:
             if time.perf_counter() - since_s > AT_A_STRETCH_S:
                 await asyncio.sleep(0)
                 since_s = time.perf_counter()
-        self.metrics.predictions.labels(served.name).inc(len(answers))
+        self.metrics.predictions_counted(served.name).inc(len(answers))
         return answers
 
     def _version(self, served: Served, request: Request) -> Answerer:
@@ -301,8 +301,8 @@ class _Gate:
         finally:
             self.in_flight -= 1
             route = getattr(scope.get("endpoint"), "__name__", "none")
-            self.metrics.requests.labels(route, status).inc()
-            self.metrics.seconds.labels(route).observe(time.perf_counter() - began_s)
+            self.metrics.request_counted(route, status).inc()
+            self.metrics.request_timed(route).observe(time.perf_counter() - began_s)
 
     def _refusal(self, scope: Scope) -> Response | None:
         if scope["path"] in OPEN:
