@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import uvicorn
@@ -20,6 +21,15 @@ from serving.warm_up import WarmUp
 
 STOP_S = 9
 """So long requests in flight may take to end after SIGTERM: ten seconds, less what leaving takes."""
+
+UVICORN: dict[str, Any] = {
+    "timeout_graceful_shutdown": STOP_S,
+    "log_level": "warning",
+    "access_log": False,
+    "server_header": False,
+    "ws": "none",
+}
+"""How uvicorn serves, wherever it listens."""
 
 HANDED_ON = "ANABRANCH_SCORE_HANDED_ON"
 """The environment variable by which worker processes get what the command line said."""
@@ -85,11 +95,7 @@ def run(configs: Sequence[Path], *, overrides: Mapping[str, object], scope: Scop
         host=score.host,
         port=score.port,
         workers=workers,
-        timeout_graceful_shutdown=STOP_S,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws="none",
+        **UVICORN,
     )
 
 
