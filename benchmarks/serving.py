@@ -1,4 +1,4 @@
-"""How quick and steady answers are, in a program and over HTTP, also while models change, and how soon a new one answers.
+"""How quick and steady answers are, in a program and over HTTP, while models change, and how soon a new one answers.
 
     python -m benchmarks.serving [--rounds 5] [--seconds 8] [--rate 500] [--only http]
 

@@ -66,12 +66,13 @@ def test_it_describes_itself(client: Any) -> None:
     assert [each["name"] for each in about["inputs"]] == ["amount", "risk"]
 
 
+@pytest.mark.parametrize("binary", [False, True])
 @pytest.mark.parametrize("is_column", [False, True])
-def test_numbers_are_answered(served: Scorer, client: Any, is_column: bool) -> None:
-    """As the follower answers them; both outputs come."""
+def test_numbers_are_answered(served: Scorer, client: Any, is_column: bool, binary: bool) -> None:
+    """As the follower answers them; both outputs come, as binary data, which is what this client asks for."""
     inputs = [
-        tensor("amount", "FP64", [6.0, 1.0], is_column=is_column),
-        tensor("risk", "INT64", [1, 2], is_column=is_column),
+        tensor("amount", "FP64", [6.0, 1.0], is_column=is_column, binary=binary),
+        tensor("risk", "INT64", [1, 2], is_column=is_column, binary=binary),
     ]
     result = client.infer("fraud", inputs, request_id="q7")
     assert result.get_response()["id"] == "q7"
@@ -82,9 +83,14 @@ def test_numbers_are_answered(served: Scorer, client: Any, is_column: bool) -> N
 
 def test_truths_are_answered_by_words(client: Any) -> None:
     """BOOL in, BYTES out, with a row of probabilities for each."""
-    inputs = [tensor("is_warm", "BOOL", [True, False]), tensor("is_dark", "BOOL", [False, True], is_column=True)]
+    inputs = [
+        tensor("is_warm", "BOOL", [True, False], binary=True),
+        tensor("is_dark", "BOOL", [False, True], is_column=True),
+    ]
     result = client.infer("colours", inputs)
-    assert result.as_numpy("prediction").tolist() == ["red", "green"]
+    assert result.as_numpy("prediction").tolist() == [b"red", b"green"]
+    words = client.infer("colours", inputs, outputs=[http.InferRequestedOutput("prediction", binary_data=False)])
+    assert words.as_numpy("prediction").tolist() == ["red", "green"]
     assert result.as_numpy("probabilities").shape == (2, 3)
 
 
@@ -92,7 +98,7 @@ def test_words_arrive(client: Any) -> None:
     """BYTES in: the linear model cannot take them, and says so in words."""
     with pytest.raises(utils.InferenceServerException, match="cannot answer these features"):
         client.infer("fraud", [tensor("amount", "BYTES", ["six"]), tensor("risk", "INT64", [1])])
-    unknown = [tensor("amount", "FP64", [6.0]), tensor("note", "BYTES", ["größer"])]
+    unknown = [tensor("amount", "FP64", [6.0]), tensor("note", "BYTES", ["größer"], binary=True)]
     assert client.infer("fraud", unknown).as_numpy("prediction").shape == (1,)
 
 
