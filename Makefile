@@ -8,16 +8,20 @@ ROOMS := anabranch config detectors learners consumers evaluation serving comman
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint simulate bench detectors peers accuracy faults golden kafka client lock clean
+.PHONY: help demo test test-peers check lint simulate bench serving detectors peers accuracy faults golden kafka client \
+	lock clean
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(READY) ## run the demo: a stream that drifts, a swap, a follower; no server needed
 	@$(BIN)/anabranch demo $(ARGS)
 
 test: $(READY) ## run the tests
 	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+test-peers: peers ## run the tests that need the libraries of others, which it installs
+	@$(BIN)/pytest -m peers $(ARGS)
 
 check: lint test ## run what CI runs: lint, then the tests
 
@@ -33,10 +37,13 @@ simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEED
 bench: $(READY) ## measure the throughput, and the pauses for checkpoints; ARGS=--pauses: those alone
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 
+serving: $(READY) ## measure answers in a program and over HTTP, and how soon a new model answers; needs Java and Maven
+	@$(BIN)/python -m benchmarks.serving $(ARGS)
+
 detectors: $(READY) ## measure false alarms and delays of all detectors into benchmarks/DETECTORS.md
 	@$(BIN)/python -m benchmarks.detectors $(ARGS)
 
-peers: $(READY) ## install the libraries of others that comparisons use (the extra [peers])
+peers: $(READY) ## install the libraries of others that comparisons and some tests use (the extra [peers])
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r constraints-peers.txt
 
 accuracy: $(READY) ## compare with River's models on streams that drift; writes benchmarks/ACCURACY.md; two hours

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Score
-from serving import pages, protocol, rows
+from serving import binary, pages, protocol, rows
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.models import Answer, Answerer, Models, Served
 from serving.refusal import Refusal
@@ -98,7 +98,7 @@ class _Scorer:
     async def predict(self, request: Request) -> Response:
         """`/api/predict`: one event, or a list of events."""
         served = self.models.named(request.path_params.get("model"))
-        asked, is_batch = rows.rows_of(await self._table(request), rows_max=self.score.rows_max)
+        asked, is_batch = rows.rows_of(rows.table_of(await self._body(request)), rows_max=self.score.rows_max)
         answerer = served.now()  # one for the whole request: meanwhile another may come
         answers = await self._answers(served, answerer, asked)
         told = [_told(answerer, row, answer) for row, answer in zip(asked, answers, strict=True)]
@@ -108,21 +108,22 @@ class _Scorer:
     async def infer(self, request: Request) -> Response:
         """The Open Inference Protocol."""
         served = self.models.named(request.path_params["model"])
-        table = await self._table(request)
+        table = binary.table_of(await self._body(request), header=request.headers.get(binary.HEADER))
         asked = protocol.rows_of(table, rows_max=self.score.rows_max)
         answerer = self._version(served, request)
         wanted = protocol.see_outputs(table, answerer)
         answers = await self._answers(served, answerer, asked)
-        return _json(protocol.response(answerer, answers, name=served.name, id_=table.get("id"), wanted=wanted))
+        told = protocol.response(answerer, answers, name=served.name, id_=table.get("id"), wanted=wanted)
+        outputs = told["outputs"]
+        as_bytes = binary.wanted(table, [each["name"] for each in outputs])
+        return _json(told, behind=binary.taken_out(outputs, as_bytes))
 
-    async def _table(self, request: Request) -> Any:
-        """The request's JSON, which has to be here in time and within bounds.
+    async def _body(self, request: Request) -> bytes:
+        """The request's body, which has to be here in time and within bounds.
 
         Raises:
-            Refusal: 400, 408, 413 or 415.
+            Refusal: 408, 413 or 415.
         """
-        if "inference-header-content-length" in request.headers:
-            raise Refusal(400, "binary data is an extension that is not spoken here: send JSON (binary_data=False)")
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Refusal(415, "the request is compressed: send it as it is")
         most, body = self.score.body_max_bytes, bytearray()
@@ -137,7 +138,7 @@ class _Scorer:
                         raise _too_long(most)
         except TimeoutError:
             raise Refusal(408, f"the request was not here within {self.score.timeout:g} s") from None
-        return rows.table_of(bytes(body))
+        return bytes(body)
 
     async def _answers(self, served: Served, answerer: Answerer, asked: Sequence[rows.Row]) -> list[Answer]:
         answers, since_s = [], time.perf_counter()
@@ -150,7 +151,7 @@ class _Scorer:
             if time.perf_counter() - since_s > AT_A_STRETCH_S:
                 await asyncio.sleep(0)
                 since_s = time.perf_counter()
-        self.metrics.predictions.labels(served.name).inc(len(answers))
+        self.metrics.predictions_counted(served.name).inc(len(answers))
         return answers
 
     def _version(self, served: Served, request: Request) -> Answerer:
@@ -172,7 +173,7 @@ class _Scorer:
 
     async def server(self, request: Request) -> Response:
         """The protocol's server metadata."""
-        return _json({"name": "anabranch", "version": pages.VERSION, "extensions": []})
+        return _json({"name": "anabranch", "version": pages.VERSION, "extensions": ["binary_tensor_data"]})
 
     async def metadata(self, request: Request) -> Response:
         """The protocol's metadata of a model."""
@@ -263,11 +264,13 @@ def _too_long(most: int) -> Refusal:
     return Refusal(413, f"at most {most} bytes are taken (score.body_max_bytes)", headers={"Connection": "close"})
 
 
-def _json(table: Any, *, status: int = 200, headers: Any = None) -> Response:
-    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-    return Response(
-        orjson.dumps(table, option=options), status_code=status, headers=headers, media_type="application/json"
-    )
+def _json(table: Any, *, status: int = 200, headers: Any = None, behind: bytes = b"") -> Response:
+    """Bytes `behind` the JSON are binary tensors."""
+    data = orjson.dumps(table, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    if behind:
+        headers = {"Inference-Header-Content-Length": str(len(data))}
+    media_type = "application/octet-stream" if behind else "application/json"
+    return Response(data + behind, status_code=status, headers=headers, media_type=media_type)
 
 
 class _Gate:
@@ -301,8 +304,8 @@ class _Gate:
         finally:
             self.in_flight -= 1
             route = getattr(scope.get("endpoint"), "__name__", "none")
-            self.metrics.requests.labels(route, status).inc()
-            self.metrics.seconds.labels(route).observe(time.perf_counter() - began_s)
+            self.metrics.request_counted(route, status).inc()
+            self.metrics.request_timed(route).observe(time.perf_counter() - began_s)
 
     def _refusal(self, scope: Scope) -> Response | None:
         if scope["path"] in OPEN:

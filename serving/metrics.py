@@ -1,6 +1,7 @@
 """What the scorer measures, for Prometheus."""
 
 import os
+from functools import cache
 from typing import Any
 
 import prometheus_client as prometheus
@@ -35,6 +36,10 @@ class Metrics:
         self.predictions = prometheus.Counter(
             "anabranch_predictions_total", "events answered", ["model"], registry=self.registry
         )
+        # `labels` looks a series up under a lock, by strings that it makes each time: that is asked once.
+        self.request_counted = cache(self.requests.labels)
+        self.request_timed = cache(self.seconds.labels)
+        self.predictions_counted = cache(self.predictions.labels)
         self._models = _ModelsCollector(models)
         if SHARED_FOLDER not in os.environ:
             self.registry.register(self._models)

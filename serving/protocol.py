@@ -58,10 +58,9 @@ def _column(tensor: Any, *, field: str) -> tuple[str, list[Any]]:
     """An input's name and values."""
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise Refusal(400, "an input has a name, a shape, a datatype and data", field=field)
-    if "binary_data_size" in (tensor.get("parameters") or {}):
-        raise Refusal(
-            400, "binary data is an extension that is not spoken here: send JSON (binary_data=False)", field=field
-        )
+    parameters = tensor.get("parameters")
+    if isinstance(parameters, dict) and "binary_data_size" in parameters:
+        raise Refusal(400, "binary data needs the header Inference-Header-Content-Length", field=field)
     unknown = tensor.keys() - _INPUT_KEYS
     if unknown:
         raise Refusal(400, "no such key of an input", field=f"{field}.{min(unknown)}"[:200])

@@ -28,7 +28,15 @@ STOP_S = 9
 """So long requests in flight may take to end after SIGTERM: ten seconds, less what leaving takes."""
 
 TICK_S = 0.01
-_QUIET: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False, "ws": "none"}
+
+UVICORN: dict[str, Any] = {
+    "timeout_graceful_shutdown": STOP_S,
+    "log_level": "warning",
+    "access_log": False,
+    "server_header": False,
+    "ws": "none",
+}
+"""How uvicorn serves, wherever it listens."""
 
 HANDED_ON = "ANABRANCH_SCORE_HANDED_ON"
 """The environment variable by which worker processes get what the command line said."""
@@ -100,8 +108,7 @@ def run(configs: Sequence[Path], *, overrides: Mapping[str, object], scope: Scop
         host=score.host,
         port=score.port,
         workers=workers,
-        timeout_graceful_shutdown=STOP_S,
-        **_QUIET,
+        **UVICORN,
     )
 
 
@@ -118,7 +125,7 @@ def in_a_thread(app: Starlette, *, host: str = "127.0.0.1", port: int = 0) -> It
     Raises:
         AnabranchError: it could not begin.
     """
-    config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=STOP_S, **_QUIET)
+    config = uvicorn.Config(app, host=host, port=port, **UVICORN)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="scorer", daemon=True)
     thread.start()

@@ -132,6 +132,7 @@ def test_every_entry_has_a_name_of_its_own_and_a_configuration() -> None:
     assert all(any(each.table(task) is not None for task in tasks) for each in ENTRIES)
 
 
+@pytest.mark.peers
 def test_a_batch_model_is_served_from_its_refit_on() -> None:
     """Before it the label that was the most frequent; and without the library the reason why there is no figure."""
     pytest.importorskip("sklearn", reason="scikit-learn is not installed: make peers")
