@@ -9,8 +9,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, MemberDescriptio
 
 from anabranch.errors import ConfigError, KafkaRefused, KafkaUnavailable
 from anabranch.events import Partition
-from anabranch.kafka.faults import KAFKA_LOG, Faults
-from anabranch.kafka.settings import fault_in, refused
+from anabranch.kafka.faults import KAFKA_LOG, Faults, fault_in, refused
 
 Kafka = Mapping[str, Any]
 """The `[kafka]` table: librdkafka's own names."""
