@@ -14,6 +14,10 @@ CHUNK_BYTES = 512 * 1024
 CANARY_MAX = 100
 """More rows than `publish.canary_rows` allows no learner has sent, and each costs its reader a prediction."""
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
+"""What stands in an artifact may be of any length and depth, and is not to fill a log."""
+
 
 class Artifact(NamedTuple):
     """A published model, decoded and proven on its canary rows."""
@@ -83,6 +87,8 @@ def _of(table: Any, trusted: tuple[str, ...]) -> Artifact:
         ):
             # Before, the model lay in the table as it is.
             model = statetree.decode(model, trusted=trusted) if isinstance(model, bytes) else model
+            if not callable(getattr(type(model), "predict_one", None)):
+                raise ArtifactError(f"it holds a {type(model).__name__}, which cannot predict", check="decode")
             return Artifact(model, task, positive, frozenset(features), tuple(canary))
         case _:
             raise ArtifactError(
@@ -103,8 +109,7 @@ def _see_that_it_answers(model: Any, x: dict[str, object], expected: Any, number
             f"it answers NaN to canary row {number}: a model without a usable answer is of no use here", check="canary"
         )
     if not is_equal:
-        # Shortened, since what stands there may be of any length and depth.
-        here, there = reprlib.repr(got), reprlib.repr(expected)
+        here, there = _SHORT.repr(got), _SHORT.repr(expected)
         raise ArtifactError(f"canary row {number} gives {here} here, and gave {there} at the learner", check="canary")
 
 

@@ -122,6 +122,9 @@ class Candidates:
 
 TOLD_MAX = 100
 
+SAID_MAX = 600
+"""Characters of a reason."""
+
 
 class Refusals:
     """How many updates were refused, by the check that they did not pass, and the last reason."""
@@ -169,5 +172,6 @@ def check_of(error: BaseException) -> str:
 
 
 def said(error: BaseException) -> str:
-    """What an error says; of one that is not ours, what it is as well."""
-    return str(error) if isinstance(error, AnabranchError | ValueError) else f"{type(error).__name__}: {error}"
+    """What an error says, shortened, since a stranger may have a part in it; of one not ours, what it is as well."""
+    text = str(error) if isinstance(error, AnabranchError | ValueError) else f"{type(error).__name__}: {error}"
+    return text if len(text) <= SAID_MAX else f"{text[:SAID_MAX]}…"

@@ -1,4 +1,4 @@
-"""Signed updates: only what a trusted key has signed is taken, forged ones displace nobody, keys change without a gap."""
+"""Signed updates: what no trusted key has signed is not taken and displaces nobody; keys change without a gap."""
 
 from typing import Any
 

@@ -6,7 +6,7 @@ from typing import Any
 from river import dummy
 
 from anabranch import statetree
-from anabranch.artifact import chunk_key
+from anabranch.artifact import chunk_key, chunks
 from anabranch.kafka import producer
 from anabranch.messages import ArtifactPointer, ModelUpdate, TrainedOn, encode
 from anabranch.signatures import Signer
@@ -67,9 +67,10 @@ class Publisher:
         """Put such bytes on the topic of artifacts, and announce them, with their digest, as a newer model."""
         sha256 = hashlib.sha256(data).hexdigest()
         key = chunk_key(good.model, good.scope, seq, sha256=sha256)
-        (sent,) = self.sink.send_all(good.artifact.topic, key=key, values=[data])
-        place = {"partition": sent.partition, "first_offset": sent.offset, "last_offset": sent.offset, "chunks": 1}
-        pointer = good.artifact.model_copy(update={**place, "sha256": sha256, "size_bytes": len(data)})
+        sent = self.sink.send_all(good.artifact.topic, key=key, values=chunks(data))
+        place = {"partition": sent[0].partition, "first_offset": sent[0].offset, "last_offset": sent[-1].offset}
+        bytes_ = {"chunks": len(sent), "sha256": sha256, "size_bytes": len(data)}
+        pointer = good.artifact.model_copy(update={**place, **bytes_})
         update = good.model_copy(update={"seq": seq, "version": seq, "artifact": pointer})
         self.say(update)
         return update
