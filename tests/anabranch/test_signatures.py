@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from anabranch import follow
 from anabranch.errors import ConfigError, SignatureError
 from anabranch.events import Headers
+from anabranch.kafka.tail import Tail
 from anabranch.kafka.updates import EPOCH_MAX, UPDATE_MAX_BYTES
-from anabranch.messages import ModelUpdate, encode
+from anabranch.messages import LearnedOrder, ModelUpdate, encode
 from anabranch.signatures import KEY, SIGNATURE, Signer, TrustedKeys
 from commands import wiring
 from consumers.announcer import update_key
@@ -220,7 +221,30 @@ def test_a_learner_that_has_lost_its_checkpoints_goes_on_from_what_it_has_signed
     announced = wiring.announced(publisher.settings, "global", signer=OURS)
     assert announced is not None
     assert (announced.epoch, announced.version) == (1, 2)
-    assert wiring.announced(publisher.settings, "global", signer=NEXT).epoch == EPOCH_MAX  # type: ignore[union-attr]  # as before it had a key
+    # With a key that has signed nothing yet, all count.
+    newest = wiring.announced(publisher.settings, "global", signer=NEXT)
+    assert newest is not None
+    assert newest.epoch == EPOCH_MAX
+
+
+def test_who_learns_along_takes_the_order_from_its_learner_only(embedded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forged one would teach the model whatever lies on a topic."""
+    publisher = Publisher(embedded.bootstrap)
+    for number, signer in enumerate((OURS, STRANGER, None)):
+        order = LearnedOrder(
+            id=f"o{number}", follows="", model="m", epoch=1, checkpoint=1, began=0.0, event_number=1, version=1
+        )
+        headers = () if signer is None else signer.headers(encode(order))
+        publisher.sink.send("model-learned", key=order.id, value=encode(order), headers=headers)
+    publisher.sink.flush()
+    live = follow("m", kafka=publisher.kafka, learn_along=True, trusted_keys=[OURS.public])._live
+    assert live is not None
+    told: list[str] = []
+    monkeypatch.setattr(live.along, "tell", lambda order: told.append(order.id))
+    with Tail(publisher.kafka, ["model-learned"]) as tail:
+        for message in tail.until_caught_up():
+            live._hear(message)
+    assert told == ["o0"]
 
 
 # ── Signing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
