@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-ROOMS := anabranch config detectors learners consumers evaluation commands
+ROOMS := anabranch config detectors learners consumers evaluation serving commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help

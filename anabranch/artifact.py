@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from river import base, compose
+
 from anabranch import statetree
 from anabranch.errors import ArtifactError
 
@@ -140,6 +142,28 @@ def predict(model: Any, x: dict[str, object]) -> Any:
 def predictions(model: Any, rows: Iterable[Mapping[str, object]]) -> list[Any]:
     """The same for several rows; the model gets copies of them."""
     return [predict(model, dict(x)) for x in rows]
+
+
+# ── What a model can be asked ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def last_step(model: Any) -> Any:
+    """The estimator that answers: the end of a pipeline, or the model itself."""
+    while isinstance(model, compose.Pipeline):
+        model = model._last_step
+    return model
+
+
+def gives_probabilities(model: Any) -> bool:
+    """Whether it is a classifier with probabilities."""
+    # The base class's method is there on every classifier and only raises, so hasattr() would tell nothing.
+    found = getattr(type(last_step(model)), "predict_proba_one", base.Classifier.predict_proba_one)
+    return found is not base.Classifier.predict_proba_one
+
+
+def derives_label(model: Any) -> bool:
+    """Whether `predict_one` is the likeliest label of `predict_proba_one`, so that one call serves both."""
+    return type(last_step(model)).predict_one is base.Classifier.predict_one
 
 
 def _numbers(answered: Any) -> list[Any]:

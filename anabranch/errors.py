@@ -21,7 +21,8 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     │   └── SignatureError   none of the keys that are trusted has signed its update
     ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
     ├── UnreadableMessage    bytes that are not the message they should be (anabranch/messages.py)
-    └── NoChampionYet        a follower was asked before the first model came
+    ├── NoChampionYet        a follower was asked before the first model came
+    └── ModelTooOld          its model is older than `max_age` or `min_version` allow
 """
 
 from collections.abc import Collection, Mapping
@@ -139,6 +140,10 @@ class SignatureError(ArtifactError):
 
 class NoChampionYet(AnabranchError):
     """A prediction was asked for before the first model came."""
+
+
+class ModelTooOld(AnabranchError):
+    """The model in use is older than was allowed: nothing is answered rather than something stale."""
 
 
 def did_you_mean(

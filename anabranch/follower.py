@@ -22,7 +22,14 @@ from confluent_kafka import Message
 
 from anabranch.artifact import Artifact, unpack, warm_up
 from anabranch.candidates import RETRY_S, Candidates, Refusals, said
-from anabranch.errors import ArtifactError, ArtifactMissing, KafkaUnavailable, NoChampionYet, SignatureError
+from anabranch.errors import (
+    ArtifactError,
+    ArtifactMissing,
+    KafkaUnavailable,
+    ModelTooOld,
+    NoChampionYet,
+    SignatureError,
+)
 from anabranch.kafka import Kafka, examine, headers_of, partitions
 from anabranch.kafka.artifacts import fetch
 from anabranch.kafka.tail import OrderTail
@@ -40,6 +47,27 @@ class Champion(NamedTuple):
     update: ModelUpdate
     artifact: Artifact
     event_number: int
+    as_of_ts: float
+    """When it was what the learner had, epoch seconds: announced then, or learned along until then."""
+
+    @property
+    def age_s(self) -> float:
+        """How long ago that was, by this machine's clock."""
+        return max(0.0, time.time() - self.as_of_ts)
+
+    def predict_one(self, x: dict[str, Any]) -> Any:
+        """As `Follower.predict_one`."""
+        return self.artifact.model.predict_one(self.known(x))
+
+    def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
+        """As `Follower.predict_proba_one`."""
+        proba: dict[Any, float] = self.artifact.model.predict_proba_one(self.known(x))
+        return proba
+
+    def known(self, x: dict[str, Any]) -> dict[str, Any]:
+        """The features of `x` that the model has learned with and that are not missing."""
+        features = self.artifact.features
+        return {name: value for name, value in x.items() if name in features and value is not None}
 
 
 class Follower:
@@ -57,6 +85,9 @@ class Follower:
         learn_along: go on learning from the events that the learner learns, in its order, so that predictions are made
             by the model that it has now and not by the last announced copy. Needs the topic of the learned order, and
             those of the events.
+        max_age: seconds; an older model answers nothing. Its age counts from its announcement, or from when it was
+            learned along: let `publish.refresh_interval` of the learner be shorter.
+        min_version: a version before it answers nothing.
         learned: the topic of the learned order; by default `model-learned`, with the prefix that `topic` has.
         on_update: called in the follower's thread after each exchange.
 
@@ -76,6 +107,8 @@ class Follower:
         artifact_max_bytes: int = 512 * 2**20,
         learn_along: bool = False,
         learned: str | None = None,
+        max_age: float | None = None,
+        min_version: int = 0,
         on_update: Callable[[ModelUpdate], None] | None = None,
     ) -> None:
         # Here, where the caller hears of a mistaken setting: the thread would only log it, and try for ever.
@@ -89,6 +122,8 @@ class Follower:
         self.artifact_max_bytes = artifact_max_bytes
         self.learned = learned or f"{topic.removesuffix('model-updates')}model-learned"
         self._live = LiveModel(self) if learn_along else None
+        self.max_age = max_age
+        self.min_version = min_version
         self.on_update = on_update
         self._refusals = Refusals()
         self._champion: Champion | None = None
@@ -108,24 +143,28 @@ class Follower:
 
         Raises:
             NoChampionYet: no model has come so far.
+            ModelTooOld: it is older than `max_age` or `min_version` allow.
         """
-        artifact = self.champion.artifact
-        return artifact.model.predict_one(_known(x, artifact))
+        return self.champion.predict_one(x)
 
     def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
         """The champion's probability of each label.
 
         Raises:
             NoChampionYet: no model has come so far.
+            ModelTooOld: it is older than `max_age` or `min_version` allow.
             NotImplementedError: the model has no probabilities.
         """
-        artifact = self.champion.artifact
-        proba: dict[Any, float] = artifact.model.predict_proba_one(_known(x, artifact))
-        return proba
+        return self.champion.predict_proba_one(x)
 
     @property
     def champion(self) -> Champion:
-        """The champion in use. Take it once to make several predictions with the same version."""
+        """The champion in use. Take it once to make several predictions with the same version.
+
+        Raises:
+            NoChampionYet: no model has come so far.
+            ModelTooOld: it is older than `max_age` or `min_version` allow.
+        """
         champion = self._champion  # one read: another thread may exchange it at any time
         if champion is None:
             reason = f"; the last one was refused: {self.last_refusal}" if self.last_refusal else ""
@@ -133,7 +172,21 @@ class Follower:
                 f"no champion of {self.model!r} has been announced on {self.topic!r} yet{reason}; "
                 "wait(timeout_s=…) waits for the first"
             )
+        if champion.update.version < self.min_version:
+            raise ModelTooOld(
+                f"version {champion.update.version} of {self.model!r} is in use, and min_version is {self.min_version}"
+            )
+        if self.max_age is not None and champion.age_s > self.max_age:
+            raise ModelTooOld(
+                f"version {champion.update.version} of {self.model!r} is {champion.age_s:.1f} s old, and max_age is "
+                f"{self.max_age:g} s: is its learner running, and does it announce as often (publish.refresh_interval)?"
+            )
         return champion
+
+    @property
+    def in_use(self) -> Champion | None:
+        """The champion, however old it is; None before the first."""
+        return self._champion
 
     @property
     def version(self) -> int | None:
@@ -167,7 +220,9 @@ class Follower:
                     f"no version {version} or later of {self.model!r} within {timeout_s} s"
                     + (f"; last refusal: {self.last_refusal}" if self.last_refusal else "")
                 )
-        return self.champion.update
+        champion = self._champion
+        assert champion is not None  # waited for
+        return champion.update
 
     # ── following ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -230,13 +285,13 @@ class Follower:
         champion, learned = self._champion, live.learned(timeout_s=LIVE_S)
         if champion is not None and learned is not None:
             artifact = champion.artifact._replace(model=learned)
-            self._champion = Champion(champion.update, artifact, live.along.event_number)
+            self._champion = Champion(champion.update, artifact, live.along.event_number, time.time())
 
     def _consider(self, update: ModelUpdate) -> None:
         """Use the update's model if everything about it is right; else keep the one in use, and try the one before."""
         try:
             artifact = self._load(update)
-            champion = Champion(update, artifact, update.event_number)
+            champion = Champion(update, artifact, update.event_number, update.announced_ts)
             if self._live is not None:
                 self._live.exchange(update, artifact)
         except (ArtifactMissing, KafkaUnavailable) as error:
@@ -369,11 +424,6 @@ class LiveModel:
             return
         if (order.model, order.scope) == (self.follower.model, self.follower.scope):
             self.along.tell(order)
-
-
-def _known(x: dict[str, Any], artifact: Artifact) -> dict[str, Any]:
-    features = artifact.features
-    return {name: value for name, value in x.items() if name in features and value is not None}
 
 
 def follow(model: str, *, kafka: Kafka, **options: Any) -> Follower:

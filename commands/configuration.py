@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 import orjson
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
 from config.settings import (
@@ -32,6 +32,7 @@ from config.settings import (
     Publish,
     Recruit,
     RetrainSettings,
+    Score,
     ScoresSettings,
     Section,
     Settings,
@@ -68,6 +69,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[constraints]": ConstraintsSettings,
     "[publish]": Publish,
     "[checkpoint]": Checkpoint,
+    "[score]": Score,
 }
 
 _NAMES: dict[Any, str] = {
@@ -75,6 +77,7 @@ _NAMES: dict[Any, str] = {
     float: "number",
     bool: "`true` or `false`",
     str: "string",
+    SecretStr: "string",
     dict: "table",
     Any: "anything",
 }

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Task = Literal["binary", "multiclass", "regression", "reco"]
@@ -323,6 +323,27 @@ class Checkpoint(Section):
     keep: int = Field(5, ge=2, description="blobs kept")
 
 
+class Score(Section):
+    """How `anabranch score` answers. Of several models in a process the first file's host, limits and tokens count."""
+
+    host: str = Field("127.0.0.1", description="where it listens")
+    port: int = Field(8080, ge=0, le=65535, description="the port; 0 = any that is free")
+    tokens: tuple[SecretStr, ...] = Field(
+        (), description="bearer tokens, one of which a request has to bring; () = everybody may ask"
+    )
+    concurrency_max: int = Field(64, ge=1, description="requests at once; those beyond are answered 429 at once")
+    body_max_bytes: int = Field(1_000_000, ge=1, description="a longer request is answered 413")
+    rows_max: int = Field(1_000, ge=1, description="events in one request, at most")
+    timeout: Seconds = Field(10.0, description="in which a request has to be here, as a whole")
+    max_age: Seconds | None = Field(
+        None, description="an older model answers nothing; let `publish.refresh_interval` be shorter"
+    )
+    min_version: int = Field(0, ge=0, description="a version before it answers nothing")
+    learn_along: bool = Field(
+        False, description="learn along with the learner, and answer by the model that it has now"
+    )
+
+
 _OURS = {
     "enable.auto.commit": "commits go with checkpoints",
     "enable.auto.offset.store": "commits go with checkpoints",
@@ -379,6 +400,7 @@ class Settings(BaseSettings):
     constraints: ConstraintsSettings = ConstraintsSettings()
     publish: Publish = Publish()
     checkpoint: Checkpoint = Checkpoint()
+    score: Score = Score()
 
     @field_validator("kafka")
     @classmethod

@@ -7,8 +7,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from river import active, base, compose, naive_bayes
+from river import active, base, naive_bayes
 
+from anabranch.artifact import derives_label, gives_probabilities, last_step
 from anabranch.errors import ModelSpecError
 from anabranch.events import Prediction
 from config.settings import Settings
@@ -157,11 +158,10 @@ class Task:
         """
         if not self.wants_proba:
             return self.fence.predictor(model.predict_one)
-        last = type(last_step(model))
-        # The base class's method is there on every classifier and only raises, so hasattr() would tell nothing.
-        if last.predict_proba_one is base.Classifier.predict_proba_one:
+        if not gives_probabilities(model):
             raise ModelSpecError(
-                f"{last.__name__} gives no probabilities, which a metric, a signal or the arena's loss needs: "
+                f"{type(last_step(model)).__name__} gives no probabilities, which a metric, a signal or the arena's "
+                "loss needs: "
                 'set scores.metrics to some on labels, as in ["Accuracy", "F1"], and arena.loss to "zero-one"'
             )
         return self.fence.predictor(None if derives_label(model) else model.predict_one, model.predict_proba_one)
@@ -195,15 +195,3 @@ class Task:
 
 def _likeliest(logs: dict[Any, float]) -> Any:
     return max(logs, key=logs.__getitem__) if logs else None
-
-
-def last_step(model: Any) -> Any:
-    """The estimator that answers: the end of a pipeline, or the model itself."""
-    while isinstance(model, compose.Pipeline):
-        model = model._last_step
-    return model
-
-
-def derives_label(model: Any) -> bool:
-    """Whether `predict_one` is the likeliest label of `predict_proba_one`, so that one call serves both."""
-    return type(last_step(model)).predict_one is base.Classifier.predict_one

@@ -6,6 +6,7 @@ import random
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,8 @@ from detectors.watch import Watch
 from evaluation.replay import Replay
 from learners.lane import Lane
 from support import command_line, streams
+from support.scorers import Scorer, free_port
+from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -101,9 +104,9 @@ def sea(events: int, *, flipped_from: int | None = None) -> Iterator[bytes]:
     return streams.sea(events, turned=lambda n: flipped_from is not None and n >= flipped_from)
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+def ended(process: subprocess.Popen[str], *, within_s: float = 60.0) -> tuple[int, str]:
     """The exit code and what the process logged."""
-    done = command_line.ended(process, within_s=60)
+    done = command_line.ended(process, within_s=within_s)
     return done.returncode, done.stderr
 
 
@@ -238,6 +241,42 @@ def test_the_learned_order_leads_to_the_learners_state_after_kills_and_takeovers
     assert any(each.returned for each in chain)
     assert state["events"] == lane.events == produced
     assert statetree.digest(lane.learning_state(), trusted=settings.model.trusted) == state["state_hash"]
+
+
+SEA = {"features": {"f0": 9.0, "f1": 9.0, "f2": 1.0}}
+
+
+@pytest.mark.parametrize("options", [("--workers", 2), ("--learn-along",)])
+def test_a_model_is_asked_over_http_while_it_changes(project: Callable[..., Project], options: tuple[Any, ...]) -> None:
+    """No request fails, whatever version answers was announced, and nothing is older than allowed."""
+    here = project(sections=f"{SCALED_LINEAR}[publish]\nwarm_up_events = 300\n[score]\nmax_age = '20s'\n")
+    scorer = Scorer(free_port(), [])
+    learner = here.start("learn", here.config)
+    process = here.start("score", here.config, "--port", scorer.port, *options)
+    try:
+        until(scorer.answers)
+        assert scorer.ask("/api/predict", SEA).status == 503
+        rows = sea(6000, flipped_from=3000)
+        here.produce(itertools.islice(rows, 120))
+        until(lambda: "120 of 300 warm-up labels" in str(scorer.ask("/readyz").body))
+        here.produce(itertools.islice(rows, 1000))
+        until(lambda: scorer.ask("/readyz").status == 200)
+        sent = threading.Thread(target=here.produce, args=(rows,), kwargs={"rate": 500})
+        sent.start()
+        replies = []
+        while sent.is_alive():
+            replies.append(scorer.ask("/api/predict", SEA))
+        until(lambda: scorer.ask("/api/predict", SEA).body["prediction"] is False)
+    finally:
+        learner.terminate()
+        process.terminate()
+        assert ended(learner)[0] == 0
+        code, said = ended(process, within_s=10)
+    assert code == 0, said
+    assert {reply.status for reply in replies} == {200}
+    assert len({reply.body["version"] for reply in replies}) >= 3
+    assert {reply.body["version"] for reply in replies} <= {each.version for each in announced(here)}
+    assert max(reply.body["age_s"] for reply in replies) <= 20
 
 
 def test_a_follower_that_learns_along_has_the_learners_own_model(project: Callable[..., Project]) -> None:

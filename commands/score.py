@@ -1,0 +1,54 @@
+"""`anabranch score`: answers requests over HTTP by the models that learners announce."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+log = structlog.get_logger()
+
+LOOPBACK = ("127.", "localhost", "::1")
+
+
+def score(
+    configs: Annotated[list[Path], typer.Argument(help="the models' TOML files")],
+    host: Annotated[str | None, typer.Option(help="address to listen on; default: score.host")] = None,
+    port: Annotated[int | None, typer.Option(help="port; default: score.port")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes that share the port")] = 1,
+    learn_along: Annotated[
+        bool, typer.Option("--learn-along", help="learn along, and answer by the learner's model of this moment")
+    ] = False,
+    partition: Annotated[int | None, typer.Option(help='the partition of the model, with scope = "partition"')] = None,
+) -> None:
+    """Answer requests over HTTP by the newest announced models: Open Inference Protocol, /api/predict, /metrics, /docs.
+
+    It needs the topics of updates and artifacts, not the learner. SIGTERM and Ctrl-C stop it after the requests in
+    flight. `[score]` in the first file says how many it takes at once, how long they may be, and who may ask.
+    """
+    from commands import wiring
+    from serving import server
+    from serving.metrics import SHARED_FOLDER
+
+    given = {"host": host, "port": port, "learn_along": learn_along or None}
+    overrides = {name: value for name, value in given.items() if value is not None}
+    first = server.loaded(configs, overrides)[0]
+    scope = wiring.scope_of(first, partition)
+    _say(first.score.host, first.score.port, names=", ".join(map(str, configs)), is_open=not first.score.tokens)
+    with tempfile.TemporaryDirectory(prefix="anabranch-score-") as folder:
+        if workers > 1:
+            os.environ[SHARED_FOLDER] = folder
+        server.run(configs, overrides=overrides, scope=scope, workers=workers)
+
+
+def _say(host: str, port: int, *, names: str, is_open: bool) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    typer.echo(f"scoring {names} on http://{shown}:{port}/  (how to ask: /docs; whether it answers: /readyz)", err=True)
+    if is_open and not host.startswith(LOOPBACK):
+        log.warning(
+            "everybody may ask",
+            host=host,
+            to_do="set score.tokens, as in ANABRANCH_SCORE__TOKENS='[\"…\"]', or listen on 127.0.0.1",
+        )

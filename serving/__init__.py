@@ -1,0 +1,1 @@
+"""Scoring: answers requests over HTTP, by the models that it follows."""

@@ -1,0 +1,326 @@
+"""The application: routes, and the gate that every request goes through."""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from config.settings import Score
+from serving import pages, protocol, rows
+from serving.metrics import CONTENT_TYPE, Metrics
+from serving.models import Answer, Answerer, Models, Served
+from serving.refusal import Refusal
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+AT_A_STRETCH_S = 0.005
+"""So long a batch may keep other requests waiting."""
+
+OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
+"""Asked by orchestrators, which bring no token."""
+
+
+def application(models: Models, score: Score) -> Starlette:
+    """The ASGI application that serves `models`; it follows them as long as it runs."""
+    scorer = _Scorer(models, score)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> Any:
+        with models:
+            yield
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal)
+        table = {"error": error.text}
+        # Exactly this key is what the protocol allows.
+        if error.field and not request.url.path.startswith("/v2"):
+            table["field"] = error.field
+        return _json(table, status=error.status, headers=error.headers)
+
+    async def not_routed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return _json(
+            {"error": f"{error.detail}: {request.url.path}; see /docs"}, status=error.status_code, headers=error.headers
+        )
+
+    async def crashed(request: Request, error: Exception) -> Response:
+        return _json({"error": f"this should not happen, and is in the log: {type(error).__name__}"}, status=500)
+
+    handlers = {Refusal: refused, HTTPException: not_routed, Exception: crashed}
+    app = Starlette(routes=scorer.routes(), lifespan=lifespan, exception_handlers=handlers)
+    app.add_middleware(_Gate, score=score, metrics=scorer.metrics)
+    return app
+
+
+class _Scorer:
+    """The endpoints."""
+
+    def __init__(self, models: Models, score: Score) -> None:
+        self.models = models
+        self.score = score
+        self.metrics = Metrics(models)
+
+    def routes(self) -> list[Route]:
+        """All routes. The protocol's have the model's name in them; `/api/predict` does where there are several."""
+        model = "/v2/models/{model}"
+        version = f"{model}/versions/{{version}}"
+        return [
+            Route("/api/predict", self.predict, methods=["POST"]),
+            Route("/api/models/{model}/predict", self.predict, methods=["POST"]),
+            Route("/api/models", self.listed),
+            Route("/v2", self.server),
+            Route("/v2/health/live", self.live),
+            Route("/v2/health/ready", self.ready),
+            *(Route(path, self.metadata) for path in (model, version)),
+            *(Route(f"{path}/ready", self.model_ready) for path in (model, version)),
+            *(Route(f"{path}/infer", self.infer, methods=["POST"]) for path in (model, version)),
+            Route("/healthz", self.healthz),
+            Route("/readyz", self.readyz),
+            Route("/metrics", self.measured),
+            Route("/openapi.json", self.openapi),
+            Route("/docs", self.docs),
+            Route("/", self.docs),
+        ]
+
+    # ── predictions ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def predict(self, request: Request) -> Response:
+        """`/api/predict`: one event, or a list of events."""
+        served = self.models.named(request.path_params.get("model"))
+        asked, is_batch = rows.rows_of(await self._table(request), rows_max=self.score.rows_max)
+        answerer = served.now()  # one for the whole request: meanwhile another may come
+        answers = await self._answers(served, answerer, asked)
+        told = [_told(answerer, row, answer) for row, answer in zip(asked, answers, strict=True)]
+        about = {"model": served.name, **_about(answerer)}
+        return _json({**about, "predictions": told} if is_batch else {**about, **told[0]})
+
+    async def infer(self, request: Request) -> Response:
+        """The Open Inference Protocol."""
+        served = self.models.named(request.path_params["model"])
+        table = await self._table(request)
+        asked = protocol.rows_of(table, rows_max=self.score.rows_max)
+        answerer = self._version(served, request)
+        wanted = protocol.see_outputs(table, answerer)
+        answers = await self._answers(served, answerer, asked)
+        return _json(protocol.response(answerer, answers, name=served.name, id_=table.get("id"), wanted=wanted))
+
+    async def _table(self, request: Request) -> Any:
+        """The request's JSON, which has to be here in time and within bounds.
+
+        Raises:
+            Refusal: 400, 408, 413 or 415.
+        """
+        if "inference-header-content-length" in request.headers:
+            raise Refusal(400, "binary data is an extension that is not spoken here: send JSON (binary_data=False)")
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Refusal(415, "the request is compressed: send it as it is")
+        most, body = self.score.body_max_bytes, bytearray()
+        announced = request.headers.get("content-length", "")
+        try:
+            async with asyncio.timeout(self.score.timeout):
+                if announced.isdigit() and int(announced) > most:
+                    raise _too_long(most)
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > most:
+                        raise _too_long(most)
+        except TimeoutError:
+            raise Refusal(408, f"the request was not here within {self.score.timeout:g} s") from None
+        return rows.table_of(bytes(body))
+
+    async def _answers(self, served: Served, answerer: Answerer, asked: Sequence[rows.Row]) -> list[Answer]:
+        answers, since_s = [], time.perf_counter()
+        for number, row in enumerate(asked):
+            try:
+                answers.append(answerer.answer(row.x))
+            except Refusal as refusal:
+                field = f"[{number}].{refusal.field}" if len(asked) > 1 else refusal.field
+                raise Refusal(refusal.status, refusal.reason, field=field) from refusal
+            if time.perf_counter() - since_s > AT_A_STRETCH_S:
+                await asyncio.sleep(0)
+                since_s = time.perf_counter()
+        self.metrics.predictions.labels(served.name).inc(len(answers))
+        return answers
+
+    def _version(self, served: Served, request: Request) -> Answerer:
+        """The champion, if the request names no other version."""
+        answerer, wanted = served.now(), request.path_params.get("version")
+        if wanted is not None and wanted != str(answerer.version):
+            raise Refusal(404, f"version {wanted} of {served.name!r} is not in use; version {answerer.version} is")
+        return answerer
+
+    # ── about the models ────────────────────────────────────────────────────────────────────────────────────────
+
+    async def listed(self, request: Request) -> Response:
+        """The models, with what is in use of each."""
+        found = []
+        for name, each in self.models.by_name.items():
+            why = each.why_not_ready()
+            found.append({"model": name, "ready": False, "reason": why} if why else _described(each))
+        return _json({"models": found})
+
+    async def server(self, request: Request) -> Response:
+        """The protocol's server metadata."""
+        return _json({"name": "anabranch", "version": pages.VERSION, "extensions": []})
+
+    async def metadata(self, request: Request) -> Response:
+        """The protocol's metadata of a model."""
+        served = self.models.named(request.path_params["model"])
+        return _json(protocol.metadata(self._version(served, request), name=served.name))
+
+    async def live(self, request: Request) -> Response:
+        """The protocol's health."""
+        return _json({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """The protocol's readiness: all models answer."""
+        is_ready = not self.models.why_not_ready()
+        return _json({"ready": is_ready}, status=200 if is_ready else 503)
+
+    async def model_ready(self, request: Request) -> Response:
+        """The protocol's readiness of one model."""
+        served = self.models.named(request.path_params["model"])
+        why = served.why_not_ready()
+        if not why:
+            self._version(served, request)
+        return _json({"name": served.name, "ready": not why}, status=503 if why else 200)
+
+    # ── about the process ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def healthz(self, request: Request) -> Response:
+        """The process is alive."""
+        return _json({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether all models answer; why not."""
+        why = self.models.why_not_ready()
+        return _json({"ready": not why, "reasons": why} if why else {"ready": True}, status=503 if why else 200)
+
+    async def measured(self, request: Request) -> Response:
+        """For Prometheus."""
+        return Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    async def openapi(self, request: Request) -> Response:
+        """The description for machines."""
+        return _json(pages.openapi(list(self.models.by_name)))
+
+    async def docs(self, request: Request) -> Response:
+        """The description for people."""
+        return Response(pages.page(list(self.models.by_name), str(request.base_url)), media_type="text/html")
+
+
+def _about(answerer: Answerer) -> dict[str, Any]:
+    champion = answerer.champion
+    update = champion.update
+    return {
+        "version": update.version,
+        "epoch": update.epoch,
+        "seq": update.seq,
+        "events": champion.event_number,
+        "age_s": round(champion.age_s, 3),
+    }
+
+
+def _described(served: Served) -> dict[str, Any]:
+    answerer = served.now()
+    artifact = answerer.champion.artifact
+    return {
+        "model": served.name,
+        "ready": True,
+        **_about(answerer),
+        "task": artifact.task,
+        "features": sorted(artifact.features),
+        "reason": answerer.champion.update.reason,
+    }
+
+
+def _told(answerer: Answerer, row: rows.Row, answer: Answer) -> dict[str, Any]:
+    told: dict[str, Any] = {} if row.id is None else {"id": row.id}
+    told["prediction"] = answer.value
+    if answer.proba is not None:
+        told["probabilities"] = answer.proba
+    missing, unknown = answerer.missing(row.x), answerer.unknown(row.x)
+    if missing:
+        told["missing"] = missing
+    if unknown:
+        told["unknown"] = unknown
+    return told
+
+
+def _too_long(most: int) -> Refusal:
+    # What is still on its way is not read: the connection cannot be used any more.
+    return Refusal(413, f"at most {most} bytes are taken (score.body_max_bytes)", headers={"Connection": "close"})
+
+
+def _json(table: Any, *, status: int = 200, headers: Any = None) -> Response:
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    return Response(
+        orjson.dumps(table, option=options), status_code=status, headers=headers, media_type="application/json"
+    )
+
+
+class _Gate:
+    """Before the routes: tokens, how many at once; after them: what is measured."""
+
+    def __init__(self, app: ASGIApp, *, score: Score, metrics: Metrics) -> None:
+        self.app = app
+        self.most = score.concurrency_max
+        self.tokens = [each.get_secret_value().encode() for each in score.tokens]
+        self.metrics = metrics
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began_s, status = time.perf_counter(), 500
+
+        async def noting(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        refusal = self._refusal(scope)
+        self.in_flight += 1
+        try:
+            await (self.app if refusal is None else refusal)(scope, receive, noting)
+        except ClientDisconnect:
+            status = 499  # as others count it: nobody is there who could be answered
+        finally:
+            self.in_flight -= 1
+            route = getattr(scope.get("endpoint"), "__name__", "none")
+            self.metrics.requests.labels(route, status).inc()
+            self.metrics.seconds.labels(route).observe(time.perf_counter() - began_s)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        if scope["path"] in OPEN:
+            return None
+        if self.in_flight >= self.most:
+            # At once: whoever waits in a queue that is full has given up before it is answered.
+            text = (
+                f"{self.in_flight} requests are being answered, and no more are taken at once (score.concurrency_max)"
+            )
+            return _json({"error": text}, status=429, headers={"Retry-After": "1"})
+        if self.tokens and not self._is_known(Headers(scope=scope).get("authorization", "")):
+            text = "a token is needed: Authorization: Bearer … (one of score.tokens)"
+            return _json({"error": text}, status=401, headers={"WWW-Authenticate": "Bearer"})
+        return None
+
+    def _is_known(self, authorization: str) -> bool:
+        kind, _, token = authorization.partition(" ")
+        given = token.strip().encode()
+        # All are compared, each in constant time: how long it takes tells nothing of any of them.
+        found = [hmac.compare_digest(given, each) for each in self.tokens]
+        return kind.lower() == "bearer" and any(found)

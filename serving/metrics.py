@@ -1,0 +1,74 @@
+"""What the scorer measures, for Prometheus."""
+
+import os
+from typing import Any
+
+import prometheus_client as prometheus
+from prometheus_client import multiprocess
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from serving.models import Models
+
+CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable by which several processes count together: prometheus_client's own."""
+
+_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+
+
+class Metrics:
+    """Counters of one application."""
+
+    def __init__(self, models: Models) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = prometheus.Counter(
+            "anabranch_requests_total", "requests answered", ["route", "status"], registry=self.registry
+        )
+        self.seconds = prometheus.Histogram(
+            "anabranch_request_seconds",
+            "from a request's first line to its answer",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self.predictions = prometheus.Counter(
+            "anabranch_predictions_total", "events answered", ["model"], registry=self.registry
+        )
+        self._models = _ModelsCollector(models)
+        if SHARED_FOLDER not in os.environ:
+            self.registry.register(self._models)
+
+    def text(self) -> bytes:
+        """All of them, as Prometheus reads it; of all workers together."""
+        if SHARED_FOLDER not in os.environ:
+            return prometheus.generate_latest(self.registry)
+        shared = CollectorRegistry()
+        multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]  # it has no annotations
+        shared.register(self._models)
+        return prometheus.generate_latest(shared)
+
+
+class _ModelsCollector(Collector):
+    """What is read off the followers when somebody asks."""
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+
+    def collect(self) -> Any:
+        version = GaugeMetricFamily("anabranch_model_version", "version in use; 0: none yet", labels=["model"])
+        age = GaugeMetricFamily(
+            "anabranch_model_age_seconds", "since the model in use was what the learner had", labels=["model"]
+        )
+        learned = GaugeMetricFamily(
+            "anabranch_model_events", "labelled events that the model in use has learned", labels=["model"]
+        )
+        ready = GaugeMetricFamily("anabranch_ready", "1: the model answers", labels=["model"])
+        for name, each in self.models.by_name.items():
+            champion = each.follower.in_use
+            ready.add_metric([name], float(not each.why_not_ready()))
+            version.add_metric([name], champion.update.version if champion else 0)
+            if champion is not None:
+                age.add_metric([name], champion.age_s)
+                learned.add_metric([name], champion.event_number)
+        return [version, age, learned, ready]

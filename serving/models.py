@@ -1,0 +1,154 @@
+"""The models that are served: each by its follower; and what one of them answers to one event."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from anabranch.artifact import derives_label, gives_probabilities
+from anabranch.errors import AnabranchError, NoChampionYet
+from anabranch.follower import Champion, Follower
+from serving.refusal import Refusal
+from serving.warm_up import WarmUp
+
+
+class Answer(NamedTuple):
+    """What a model answers: its label or number, and its probabilities if it has any."""
+
+    value: Any
+    proba: dict[Any, float] | None
+
+
+class Answerer:
+    """One champion as it is asked; a request has one from its first event to its last."""
+
+    def __init__(self, champion: Champion) -> None:
+        self.champion = champion
+        self.version = champion.update.version
+        model = champion.artifact.model
+        self.features = champion.artifact.features
+        self.labels_of = champion.predict_one
+        self.proba_of = champion.predict_proba_one if gives_probabilities(model) else None
+        # One call serves both where River itself derives the label from the probabilities.
+        self.derives = self.proba_of is not None and derives_label(model)
+
+    def answer(self, x: dict[str, Any]) -> Answer:
+        """The answer to an event's features.
+
+        Raises:
+            Refusal: 422 if the model raises on them, 500 if its answer is no number.
+        """
+        try:
+            proba = None if self.proba_of is None else self.proba_of(x)
+            value = _likeliest(proba) if self.derives and proba is not None else self.labels_of(x)
+        except Exception as error:  # a model may raise anything on features of another kind than it has learned
+            raise Refusal(
+                422, f"the model cannot answer these features: {type(error).__name__}: {error}", field="features"
+            ) from error
+        if not all(map(_is_finite, (value, *(proba or {}).values()))):
+            raise Refusal(500, f"version {self.version} answers {value!r}, which is no usable number")
+        return Answer(value, proba)
+
+    def missing(self, x: Mapping[str, Any]) -> list[str]:
+        """The features that the model has learned with and the event lacks."""
+        return sorted(each for each in self.features if x.get(each) is None)
+
+    def unknown(self, x: Mapping[str, Any]) -> list[str]:
+        """The event's features that the model has never seen: they are left out."""
+        return sorted(each for each in x if each not in self.features)
+
+
+def _likeliest(proba: dict[Any, float]) -> Any:
+    return max(proba, key=proba.__getitem__) if proba else None
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+class Served:
+    """One model under its name.
+
+    Args:
+        follower: of its champions.
+        warm_up: how far its learner is before the first; None where nobody can tell.
+    """
+
+    def __init__(self, follower: Follower, *, warm_up: WarmUp | None = None) -> None:
+        self.name = follower.model
+        self.follower = follower
+        self.warm_up = warm_up
+        self._answerer: Answerer | None = None
+
+    def now(self) -> Answerer:
+        """The champion that is in use now.
+
+        Raises:
+            Refusal: 503; there is none, or it is too old.
+        """
+        try:
+            champion = self.follower.champion
+        except AnabranchError as error:
+            raise Refusal(503, self._why(error), headers={"Retry-After": "1"}) from error
+        answerer = self._answerer
+        if answerer is None or answerer.champion is not champion:
+            answerer = self._answerer = Answerer(champion)
+        return answerer
+
+    def why_not_ready(self) -> str:
+        """Why it cannot answer; empty if it can."""
+        try:
+            self.now()
+        except Refusal as refusal:
+            return refusal.text
+        return ""
+
+    def _why(self, error: AnabranchError) -> str:
+        if not isinstance(error, NoChampionYet):
+            return str(error)
+        how_far = f": {self.warm_up}" if self.warm_up is not None and self.warm_up.told else ""
+        refused = f"; what was announced is refused: {self.follower.last_refusal}" if self.follower.last_refusal else ""
+        return f"no champion of {self.name!r} yet{how_far}{refused}"
+
+
+class Models:
+    """All models of a process, by name; a context manager that follows them.
+
+    Args:
+        served: in the order of the configurations; the first is the one that a request without a name means, where
+            there is only one.
+    """
+
+    def __init__(self, served: list[Served]) -> None:
+        self.by_name = {each.name: each for each in served}
+
+    def __enter__(self) -> "Models":
+        for each in self.by_name.values():
+            each.follower.__enter__()
+            if each.warm_up is not None:
+                each.warm_up.start(each.follower)
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        for each in self.by_name.values():
+            each.follower.__exit__(None, None, None)
+            if each.warm_up is not None:
+                each.warm_up.stop()
+
+    def named(self, name: str | None) -> Served:
+        """The model of that name, or the only one.
+
+        Raises:
+            Refusal: 404.
+        """
+        if name is None and len(self.by_name) == 1:
+            return next(iter(self.by_name.values()))
+        if name not in self.by_name:
+            asked = "several models are served" if name is None else f"no model {name!r} is served here"
+            raise Refusal(
+                404, f"{asked}; there are {', '.join(self.by_name)}: name one, as in /api/models/NAME/predict"
+            )
+        return self.by_name[name]
+
+    def why_not_ready(self) -> dict[str, str]:
+        """Of each model that cannot answer, why."""
+        return {name: why for name, each in self.by_name.items() if (why := each.why_not_ready())}

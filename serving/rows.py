@@ -1,0 +1,109 @@
+"""Events as requests bring them: read, checked field by field, and answered."""
+
+from typing import Any, NamedTuple
+
+import orjson
+
+from anabranch.values import NUMBER_MAX
+from serving.refusal import Refusal
+
+KINDS = (bool, int, float, str, type(None))
+STRING_MAX = 1_000
+FEATURES_MAX = 10_000
+
+
+class Row(NamedTuple):
+    """One event that is asked: its id, if it has one, and its features."""
+
+    id: str | None
+    x: dict[str, Any]
+
+
+def table_of(body: bytes) -> Any:
+    """The JSON of a request.
+
+    Raises:
+        Refusal: 400; it is none.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, f"the request is not JSON: {error}") from error
+
+
+def rows_of(table: Any, *, rows_max: int) -> tuple[list[Row], bool]:
+    """The events in the body of `/api/predict`, and whether they came as a batch.
+
+    >>> rows_of({"features": {"amount": 12.5}}, rows_max=10)
+    ([Row(id=None, x={'amount': 12.5})], False)
+    >>> rows_of([{"id": "a", "features": {"amount": [1]}}], rows_max=10)
+    Traceback (most recent call last):
+    serving.refusal.Refusal: [0].features.amount: a list; a feature is a number, a string, true, false or null
+
+    Raises:
+        Refusal: 422, naming the field.
+    """
+    if isinstance(table, dict):
+        return [_row(table, where="")], False
+    if not isinstance(table, list):
+        raise Refusal(422, 'send one event, {"features": {…}}, or a list of such')
+    too_many(len(table), rows_max)
+    return [_row(each, where=f"[{number}]") for number, each in enumerate(table)], True
+
+
+def too_many(rows: int, rows_max: int) -> None:
+    """Refuse a batch that is too long.
+
+    Raises:
+        Refusal: 422.
+    """
+    if rows > rows_max:
+        raise Refusal(422, f"{rows} events in one request; at most {rows_max} are taken (score.rows_max)")
+
+
+def _row(table: Any, *, where: str) -> Row:
+    if not isinstance(table, dict):
+        raise Refusal(422, f'{_named(table)}; an event is {{"features": {{…}}}}', field=where)
+    at = f"{where}." if where else ""
+    for key in table:
+        if key not in ("id", "features", "ts"):  # an event as it is published can be asked as it is, but for its label
+            raise Refusal(422, "no such key; an event that is asked has features, id and ts", field=f"{at}{key}"[:200])
+    id_, features = table.get("id"), table.get("features")
+    if id_ is not None and not isinstance(id_, str):
+        raise Refusal(422, f"{_named(id_)}; an id is a string", field=f"{at}id")
+    if not isinstance(features, dict):
+        raise Refusal(422, f"{_named(features)}; an object of names and values is needed", field=f"{at}features")
+    return Row(id_, features_of(features, where=f"{at}features"))
+
+
+def features_of(features: dict[str, Any], *, where: str) -> dict[str, Any]:
+    """The same features, if each is of a kind that a feature can be.
+
+    Raises:
+        Refusal: 422, naming the feature.
+    """
+    if len(features) > FEATURES_MAX:
+        raise Refusal(422, f"{len(features)} features; at most {FEATURES_MAX} are taken", field=where)
+    for name, value in features.items():
+        see_value(value, field=f"{where}.{name}")
+    return features
+
+
+def see_value(value: Any, *, field: str) -> None:
+    """Refuse what cannot be a feature's value.
+
+    Raises:
+        Refusal: 422, naming the field.
+    """
+    if type(value) not in KINDS:
+        raise Refusal(422, f"{_named(value)}; a feature is a number, a string, true, false or null", field=field[:200])
+    if isinstance(value, str) and len(value) > STRING_MAX:
+        raise Refusal(422, f"{len(value)} characters; at most {STRING_MAX}", field=field[:200])
+    if isinstance(value, int | float) and not -NUMBER_MAX <= value <= NUMBER_MAX:
+        raise Refusal(422, f"beyond {NUMBER_MAX:g}, which no model can take", field=field[:200])
+
+
+def _named(value: Any) -> str:
+    return {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "nothing"}.get(
+        type(value), "a number"
+    )

@@ -1,0 +1,136 @@
+"""Runs the application on uvicorn, in one process or several that share a socket."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+
+from anabranch.errors import AnabranchError, ConfigError
+from anabranch.follower import Follower
+from anabranch.scope import GLOBAL, Scope
+from config import loading
+from config.settings import Score, Settings
+from serving.application import application
+from serving.models import Models, Served
+from serving.warm_up import WarmUp
+
+STOP_S = 9
+"""So long requests in flight may take to end after SIGTERM: ten seconds, less what leaving takes."""
+
+TICK_S = 0.01
+_QUIET: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False, "ws": "none"}
+
+HANDED_ON = "ANABRANCH_SCORE_HANDED_ON"
+"""The environment variable by which worker processes get what the command line said."""
+
+
+def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
+    """The model of a configuration, followed on its topics."""
+    score, topics = settings.score, settings.topics
+    follower = Follower(
+        settings.name,
+        kafka=settings.kafka,
+        topic=topics.name("updates"),
+        scope=scope,
+        trusted=settings.model.trusted,
+        learn_along=score.learn_along,
+        learned=topics.name("learned"),
+        max_age=score.max_age,
+        min_version=score.min_version,
+    )
+    warm_up = WarmUp(
+        settings.kafka,
+        topic=topics.name("learned"),
+        model=settings.name,
+        scope=scope,
+        wanted=settings.publish.warm_up_events,
+    )
+    return Served(follower, warm_up=warm_up)
+
+
+def models_of(several: Sequence[Settings], *, scope: Scope = GLOBAL) -> Models:
+    """The models of several configurations.
+
+    Raises:
+        ConfigError: two have one name.
+    """
+    names = [each.name for each in several]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ConfigError(f"two configurations are of model {min(twice)!r}: give each another `name`")
+    return Models([served(each, scope=scope) for each in several])
+
+
+def loaded(configs: Sequence[Path], overrides: Mapping[str, object]) -> list[Settings]:
+    """The settings of several files; what the command line says counts for all of them."""
+    found = []
+    for config in configs:
+        settings = loading.load(config)
+        # Classes of artifacts may be defined beside the file, as for `learn`.
+        sys.path.insert(0, str(config.resolve().parent))
+        score = Score.model_validate(settings.score.model_dump() | dict(overrides))
+        found.append(settings.model_copy(update={"score": score}))
+    return found
+
+
+def run(configs: Sequence[Path], *, overrides: Mapping[str, object], scope: Scope, workers: int) -> None:
+    """Serve until SIGTERM or Ctrl-C; what is in flight then is answered."""
+    score = loaded(configs, overrides)[0].score
+    handed_on = {"configs": list(map(str, configs)), "overrides": dict(overrides), "scope": scope}
+    os.environ[HANDED_ON] = orjson.dumps(handed_on).decode()
+    # uvicorn raises the signal once more when it has ended, and before it begins nothing is in flight.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    uvicorn.run(
+        "serving.server:handed_on",
+        factory=True,
+        host=score.host,
+        port=score.port,
+        workers=workers,
+        timeout_graceful_shutdown=STOP_S,
+        **_QUIET,
+    )
+
+
+@contextmanager
+def in_a_thread(app: Starlette, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Serve beside other work of this process, until the block ends.
+
+    Args:
+        port: 0: any that is free.
+
+    Yields:
+        The port.
+
+    Raises:
+        AnabranchError: it could not begin.
+    """
+    config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=STOP_S, **_QUIET)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="scorer", daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise AnabranchError(f"the scorer cannot listen on {host}:{port}: is the port taken?")
+        time.sleep(TICK_S)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def handed_on() -> Starlette:
+    """The application, in whichever process this is."""
+    given = orjson.loads(os.environ[HANDED_ON])
+    several = loaded([Path(each) for each in given["configs"]], given["overrides"])
+    return application(models_of(several, scope=Scope(given["scope"])), several[0].score)
