@@ -30,6 +30,8 @@ class Artifact(NamedTuple):
     features: frozenset[str]
     canary: tuple[tuple[dict[str, object], Any], ...]
     """Rows, and what the model at the learner predicted for them."""
+    kinds: dict[str, str] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
+    """Of the features, by name: number, string, boolean; empty in artifacts of before."""
 
 
 def pack(
@@ -38,7 +40,7 @@ def pack(
     state: bytes = b"",
     task: str,
     positive: str | None,
-    features: Iterable[str],
+    features: Iterable[str] | Mapping[str, str],
     canary: Iterable[Mapping[str, object]],
     trusted: tuple[str, ...] = (),
 ) -> bytes:
@@ -46,6 +48,7 @@ def pack(
 
     Args:
         state: the model's own bytes (`statetree.encode`), if they are known already.
+        features: their names, or their kinds by name.
 
     Raises:
         StateTreeError: the model holds something that cannot be restored faithfully.
@@ -53,7 +56,9 @@ def pack(
     kept = [dict(x) for x in canary]
     rows = list(zip(kept, predictions(model, kept), strict=True))
     state = state or statetree.encode(model, trusted=trusted)
-    table = {"model": state, "task": task, "positive": positive, "features": sorted(features), "canary": rows}
+    # Followers take the keys of a table for names, those of earlier releases too.
+    named = dict(sorted(features.items())) if isinstance(features, Mapping) else sorted(features)
+    table = {"model": state, "task": task, "positive": positive, "features": named, "canary": rows}
     return statetree.encode(table, trusted=trusted)
 
 
@@ -80,22 +85,27 @@ def _of(table: Any, trusted: tuple[str, ...]) -> Artifact:
             "model": model,
             "task": str(task),
             "positive": (str() | None) as positive,
-            "features": list(features),
+            "features": (list() | dict()) as features,
             "canary": list(canary),
         } if (
             len(canary) <= CANARY_MAX
-            and all(type(name) is str for name in features)
+            and all(type(name) is str for name in (*features, *_kinds(features).values()))
             and all(type(row) is tuple and len(row) == 2 and type(row[0]) is dict for row in canary)
         ):
             # Before, the model lay in the table as it is.
             model = statetree.decode(model, trusted=trusted) if isinstance(model, bytes) else model
             if not callable(getattr(type(model), "predict_one", None)):
                 raise ArtifactError(f"it holds a {type(model).__name__}, which cannot predict", check="decode")
-            return Artifact(model, task, positive, frozenset(features), tuple(canary))
+            return Artifact(model, task, positive, frozenset(features), tuple(canary), _kinds(features))
         case _:
             raise ArtifactError(
                 f"its bytes hold no model with its features and at most {CANARY_MAX} canary rows", check="decode"
             )
+
+
+def _kinds(features: list[str] | dict[str, str]) -> dict[str, str]:
+    """By name; artifacts of before have the names alone."""
+    return features if isinstance(features, dict) else {}
 
 
 def _see_that_it_answers(model: Any, x: dict[str, object], expected: Any, number: int) -> None:

@@ -21,6 +21,7 @@ from config import loading
 from config.settings import Score, Settings
 from serving.application import application
 from serving.models import Models, Served
+from serving.stream import AnsweredEvents
 from serving.warm_up import WarmUp
 
 STOP_S = 9
@@ -67,7 +68,10 @@ def models_of(several: Sequence[Settings], *, scope: Scope = GLOBAL) -> Models:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(f"two configurations are of model {min(twice)!r}: give each another `name`")
-    return Models([served(each, scope=scope) for each in several])
+    models = [served(each, scope=scope) for each in several]
+    pairs = zip(several, models, strict=True)
+    beside = [AnsweredEvents(settings, each) for settings, each in pairs if settings.score.predictions]
+    return Models(models, beside=beside)
 
 
 def loaded(configs: Sequence[Path], overrides: Mapping[str, object]) -> list[Settings]:

@@ -1,7 +1,7 @@
 """The demo's scoring service, which scores events by the champion that it follows; and how the demo reads topics.
 
-It answers over HTTP as well. Its standard output: its port; a line of JSON at the first prediction with each version, and
-one a second to say how far it is.
+It answers over HTTP as well. Its standard output, lines of JSON: its port, the first prediction with each version, and
+once a second how far it is.
 """
 
 import signal

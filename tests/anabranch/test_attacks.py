@@ -197,6 +197,7 @@ def attacks(marker: Path) -> dict[str, tuple[bytes, str]]:
         "no list of rows": (table_of(GOOD_MODEL, canary={"a": 1}), "decode"),
         "too many rows": (table_of(GOOD_MODEL, canary=[(ROW, ANSWER)] * 101), "decode"),
         "features that are no names": (table_of(GOOD_MODEL, features=[1.0]), "decode"),
+        "kinds that are none": (table_of(GOOD_MODEL, features={"a": [1.0]}), "decode"),
         "an answer of another": (table_of(GOOD_MODEL, canary=[(ROW, {True: 0.5})]), "canary"),
         "NaN for an answer": (table_of(GOOD_MODEL, canary=[(ROW, {True: float("nan")})]), "canary"),
         "a deep answer": (table_of(GOOD_MODEL, canary=[(ROW, nested(100_000))]), "canary"),
