@@ -1,7 +1,9 @@
 """The bytes of a published model: the model, what it was fed, and canary rows with the predictions they must give."""
 
 import hashlib
+import reprlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from river import base, compose
@@ -10,6 +12,13 @@ from anabranch import statetree
 from anabranch.errors import ArtifactError
 
 CHUNK_BYTES = 512 * 1024
+
+CANARY_MAX = 100
+"""More rows than `publish.canary_rows` allows no learner has sent, and each costs its reader a prediction."""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
+"""What stands in an artifact may be of any length and depth, and is not to fill a log."""
 
 
 class Artifact(NamedTuple):
@@ -62,20 +71,74 @@ def unpack(data: bytes, *, sha256: str, trusted: tuple[str, ...] = ()) -> Artifa
     """
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise ArtifactError(f"its sha256 is {found[:12]}…, announced was {sha256[:12]}…")
-    table = statetree.decode(data, trusted=trusted)
-    if isinstance(table["model"], bytes):  # before, the model lay in the table as it is
-        table["model"] = statetree.decode(table["model"], trusted=trusted)
-    for n, (x, expected) in enumerate(table["canary"]):
-        got = predict(table["model"], x)
-        if any(each != each for each in (*_numbers(got), *_numbers(expected))):  # noqa: PLR0124  # NaN is not itself
-            raise ArtifactError(f"it answers NaN to canary row {n}: a model without a usable answer is of no use here")
-        if got != expected:
-            raise ArtifactError(f"canary row {n} gives {got!r} here, and gave {expected!r} at the learner")
-    features = table["features"]
-    kinds = features if isinstance(features, dict) else {}
-    canary = tuple(table["canary"])
-    return Artifact(table["model"], table["task"], table["positive"], frozenset(features), canary, kinds)
+        raise ArtifactError(f"its sha256 is {found[:12]}…, announced was {sha256[:12]}…", check="digest")
+    artifact = _of(statetree.decode(data, trusted=trusted), trusted)
+    for number, (x, expected) in enumerate(artifact.canary):
+        _see_that_it_answers(artifact.model, x, expected, number)
+    return artifact
+
+
+def _of(table: Any, trusted: tuple[str, ...]) -> Artifact:
+    """The table, which a stranger may have written, if it is one of ours."""
+    match table:
+        case {
+            "model": model,
+            "task": str(task),
+            "positive": (str() | None) as positive,
+            "features": (list() | dict()) as features,
+            "canary": list(canary),
+        } if (
+            len(canary) <= CANARY_MAX
+            and all(type(name) is str for name in (*features, *_kinds(features).values()))
+            and all(type(row) is tuple and len(row) == 2 and type(row[0]) is dict for row in canary)
+        ):
+            # Before, the model lay in the table as it is.
+            model = statetree.decode(model, trusted=trusted) if isinstance(model, bytes) else model
+            if not callable(getattr(type(model), "predict_one", None)):
+                raise ArtifactError(f"it holds a {type(model).__name__}, which cannot predict", check="decode")
+            return Artifact(model, task, positive, frozenset(features), tuple(canary), _kinds(features))
+        case _:
+            raise ArtifactError(
+                f"its bytes hold no model with its features and at most {CANARY_MAX} canary rows", check="decode"
+            )
+
+
+def _kinds(features: list[str] | dict[str, str]) -> dict[str, str]:
+    """By name; artifacts of before have the names alone."""
+    return features if isinstance(features, dict) else {}
+
+
+def _see_that_it_answers(model: Any, x: dict[str, object], expected: Any, number: int) -> None:
+    """As at the learner, to the last bit."""
+    try:
+        got = predict(model, x)
+        is_nan = any(each != each for each in (*_numbers(got), *_numbers(expected)))  # noqa: PLR0124  # NaN is not itself
+        is_equal = bool(got == expected)
+    except Exception as error:
+        raise ArtifactError(f"canary row {number}: {type(error).__name__}: {error}", check="canary") from error
+    if is_nan:
+        raise ArtifactError(
+            f"it answers NaN to canary row {number}: a model without a usable answer is of no use here", check="canary"
+        )
+    if not is_equal:
+        here, there = _SHORT.repr(got), _SHORT.repr(expected)
+        raise ArtifactError(f"canary row {number} gives {here} here, and gave {there} at the learner", check="canary")
+
+
+def warm_up(artifact: Artifact) -> None:
+    """One prediction, so that the first request does not pay for what a model makes at its first.
+
+    Raises:
+        ArtifactError: it raised on a row that its learner has predicted. (On no features at all any model may raise.)
+    """
+    if not artifact.canary:
+        with suppress(Exception):
+            artifact.model.predict_one({})
+        return
+    try:
+        artifact.model.predict_one(dict(artifact.canary[0][0]))
+    except Exception as error:
+        raise ArtifactError(f"its first prediction: {type(error).__name__}: {error}", check="warm") from error
 
 
 def predict(model: Any, x: dict[str, object]) -> Any:

@@ -1,10 +1,14 @@
 """The announced updates that a follower may yet use, newest first, and those that it could not."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from anabranch.messages import ArtifactPointer, ModelUpdate
+from anabranch.errors import AnabranchError, ArtifactError, KafkaUnavailable
+from anabranch.events import Partition
+from anabranch.messages import ArtifactPointer, ModelUpdate, UnreadableMessage
+from anabranch.statetree import StateTreeError
 
 CANDIDATES_MAX = 128
 """More than the versions whose bytes a learner keeps on the topic, 100 by default: those before can be had no more."""
@@ -112,3 +116,62 @@ class Candidates:
         again = self.has_dropped and all(key in self.refused for key in self.waiting)
         self.has_dropped &= not again
         return again
+
+
+# ── What was refused ────────────────────────────────────────────────────────────────────────────────────────────────
+
+TOLD_MAX = 100
+
+SAID_MAX = 600
+"""Characters of a reason."""
+
+
+class Refusals:
+    """How many updates were refused, by the check that they did not pass, and the last reason."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.last: str | None = None
+        self._told: dict[str, None] = {}
+        self._counted: dict[Partition, int] = {}
+        """The offset before which every record was counted."""
+
+    def add(self, error: BaseException, *, what: str) -> bool:
+        """One more, and whether it is news: of many with the same fault, a log tells the first.
+
+        Args:
+            what: was refused, for the reason to begin with.
+        """
+        self.counts[check_of(error)] += 1
+        return self.tell(error, what=what)
+
+    def add_record(self, error: BaseException, place: Partition, *, offset: int) -> bool:
+        """The same of a record; one that is read once more, by a reader that began anew, is no other one."""
+        if offset < self._counted.get(place, 0):
+            return False
+        self._counted[place] = offset + 1
+        return self.add(error, what=f"{place.topic} partition {place.number} offset {offset}")
+
+    def tell(self, error: BaseException, *, what: str) -> bool:
+        """Note the reason without counting; whether it is news."""
+        self.last = f"{what}: {said(error)}"
+        fault = getattr(error, "fault", said(error))
+        is_news = fault not in self._told
+        self._told[fault] = None
+        if len(self._told) > TOLD_MAX:
+            del self._told[next(iter(self._told))]
+        return is_news
+
+
+def check_of(error: BaseException) -> str:
+    """Which check an update did not pass."""
+    if isinstance(error, ArtifactError):
+        return error.check
+    kinds = {UnreadableMessage: "message", StateTreeError: "decode", KafkaUnavailable: "kafka"}
+    return next((check for kind, check in kinds.items() if isinstance(error, kind)), ArtifactError.check)
+
+
+def said(error: BaseException) -> str:
+    """What an error says, shortened, since a stranger may have a part in it; of one not ours, what it is as well."""
+    text = str(error) if isinstance(error, AnabranchError | ValueError) else f"{type(error).__name__}: {error}"
+    return text if len(text) <= SAID_MAX else f"{text[:SAID_MAX]}…"

@@ -17,7 +17,8 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── KafkaUnavailable     the brokers do not answer, or a topic does not exist
     │   └── KafkaRefused     and waiting does not mend it: a password, a certificate, a host's name, a topic
     ├── ArtifactError        a published model cannot be used; the follower keeps the one it has
-    │   └── ArtifactMissing  its bytes are not where they were announced; they may come yet
+    │   ├── ArtifactMissing  its bytes are not where they were announced; they may come yet
+    │   └── SignatureError   none of the keys that are trusted has signed its update
     ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
     ├── UnreadableMessage    bytes that are not the message they should be (anabranch/messages.py)
     ├── NoChampionYet        a follower was asked before the first model came
@@ -103,11 +104,38 @@ class KafkaRefused(KafkaUnavailable):
 
 
 class ArtifactError(AnabranchError):
-    """A published model cannot be used."""
+    """A published model cannot be used.
+
+    Args:
+        check: which one it has not passed; by it followers count what they refuse.
+    """
+
+    check = "other"
+
+    def __init__(self, fault: object, *, check: str = "") -> None:
+        super().__init__(fault)
+        self.check = check or self.check
 
 
 class ArtifactMissing(ArtifactError):
     """The bytes of a published model are not where they were announced; they may come yet."""
+
+    check = "missing"
+
+
+class SignatureError(ArtifactError):
+    """None of the keys that are trusted has signed an update.
+
+    Args:
+        fault: what is wrong, in the same words for all such records: of many, a log tells the first.
+        key: who is said to have signed.
+    """
+
+    check = "signature"
+
+    def __init__(self, fault: str, *, key: str = "") -> None:
+        super().__init__(f"{fault}: key {key}" if key else fault)
+        self.fault = fault
 
 
 class NoChampionYet(AnabranchError):

@@ -1,5 +1,6 @@
 """What becomes of an event on its way: the record, the accepted event, the prediction, and what signals find in it."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from anabranch.messages import CountedSignal, MovedFeature, SignalKind
@@ -12,6 +13,10 @@ class Partition(NamedTuple):
     number: int
 
 
+Headers = Sequence[tuple[str, bytes]]
+"""What a record carries beside its key and value."""
+
+
 class Record(NamedTuple):
     """One record of the log, as it came."""
 
@@ -21,6 +26,8 @@ class Record(NamedTuple):
     timestamp_s: float
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
+    """Left out where events are read, since nothing of an event stands in them."""
 
 
 class AcceptedEvent(NamedTuple):

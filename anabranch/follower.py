@@ -12,7 +12,7 @@ It needs the topics `model-updates` and `model-artifacts` and nothing else of th
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -20,22 +20,23 @@ from typing import Any, NamedTuple, Self
 import river
 from confluent_kafka import Message
 
-from anabranch.artifact import Artifact, unpack
-from anabranch.candidates import RETRY_S, Candidates
+from anabranch.artifact import Artifact, unpack, warm_up
+from anabranch.candidates import RETRY_S, Candidates, Refusals, said
 from anabranch.errors import (
-    AnabranchError,
     ArtifactError,
     ArtifactMissing,
     KafkaUnavailable,
     ModelTooOld,
     NoChampionYet,
+    SignatureError,
 )
-from anabranch.kafka import Kafka, examine, partitions
+from anabranch.kafka import Kafka, examine, headers_of, partitions
 from anabranch.kafka.artifacts import fetch
 from anabranch.kafka.tail import OrderTail
 from anabranch.kafka.updates import Updates
 from anabranch.messages import LearnedOrder, ModelUpdate, UnreadableMessage, decode
 from anabranch.order import LearningAlong
+from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.follower")
 
@@ -77,6 +78,9 @@ class Follower:
         kafka: librdkafka's settings, at least `bootstrap.servers`.
         topic: of the updates.
         trusted: import paths of classes outside River that its artifacts may hold.
+        trusted_keys: public keys as `anabranch keys show` prints them, one of which must have signed an update; with
+            `learn_along`, the learned order as well. Several make a rotation without a gap; one that is taken out is
+            revoked, for followers that start from then on. None: no signature is asked for.
         artifact_max_bytes: a larger model is refused.
         learn_along: go on learning from the events that the learner learns, in its order, so that predictions are made
             by the model that it has now and not by the last announced copy. Needs the topic of the learned order, and
@@ -88,7 +92,7 @@ class Follower:
         on_update: called in the follower's thread after each exchange.
 
     Raises:
-        ConfigError: librdkafka does not take its settings.
+        ConfigError: librdkafka does not take its settings, or one of the keys is none.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Follower:
         topic: str = "model-updates",
         scope: str = "global",
         trusted: tuple[str, ...] = (),
+        trusted_keys: Sequence[str] | None = None,
         artifact_max_bytes: int = 512 * 2**20,
         learn_along: bool = False,
         learned: str | None = None,
@@ -113,16 +118,16 @@ class Follower:
         self.topic = topic
         self.scope = scope
         self.trusted = trusted
+        self.keys = None if trusted_keys is None else TrustedKeys(trusted_keys)
         self.artifact_max_bytes = artifact_max_bytes
         self.learned = learned or f"{topic.removesuffix('model-updates')}model-learned"
         self._live = LiveModel(self) if learn_along else None
         self.max_age = max_age
         self.min_version = min_version
         self.on_update = on_update
-        self.last_refusal: str | None = None
+        self._refusals = Refusals()
         self._champion: Champion | None = None
         self._candidates = Candidates()
-        self._told = ""
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         # A daemon, so that a service which forgets to leave the follower can end all the same.
@@ -189,6 +194,20 @@ class Follower:
         champion = self._champion
         return None if champion is None else champion.update.version
 
+    @property
+    def refusals(self) -> dict[str, int]:
+        """How many updates were refused so far, by the check that they did not pass.
+
+        In the order of the checks: "size", "signature", "message" (it is no update), "versions", "missing" (its bytes;
+        "kafka", while no broker answers), "digest", "decode", "canary", "warm" (its first prediction); and "other".
+        """
+        return dict(self._refusals.counts)
+
+    @property
+    def last_refusal(self) -> str | None:
+        """Why an update was not taken, or why the following was interrupted, the last time; None if that never was."""
+        return self._refusals.last
+
     def wait(self, *, version: int = 1, timeout_s: float | None = None) -> ModelUpdate:
         """Wait until a version that is not older is in use.
 
@@ -221,18 +240,27 @@ class Follower:
         while not self._stopping.is_set():
             try:
                 with ExitStack() as stack:
-                    updates = Updates(self.kafka, topic=self.topic, model=self.model, scope=self.scope)
-                    stack.enter_context(updates)
+                    updates = stack.enter_context(self._updates())
                     if self._live is not None:
                         stack.enter_context(self._live)
                     self._follow(updates)
             except Exception as error:
                 # Brokers that are away, a topic that is not there yet, or what nobody has thought of: the model in use
                 # stays in use, and the following goes on.
-                if self.last_refusal != _said(error):  # once, however often it is tried
-                    log.warning("following %s is interrupted: %s", self.model, _said(error))
-                self.last_refusal = _said(error)
+                if self.last_refusal != said(error):  # once, however often it is tried
+                    log.warning("following %s is interrupted: %s", self.model, said(error))
+                self._refusals.last = said(error)
                 self._stopping.wait(RETRY_S)
+
+    def _updates(self) -> Updates:
+        return Updates(
+            self.kafka,
+            topic=self.topic,
+            model=self.model,
+            scope=self.scope,
+            keys=self.keys,
+            refusals=self._refusals,
+        )
 
     def _follow(self, updates: Updates) -> None:
         """Take the newest that can be used of what is there, then every newer one that comes."""
@@ -242,7 +270,6 @@ class Follower:
             waits = update is None and (self._live is None or self._champion is None)
             for each in updates.poll(0.1 if waits else 0.0):
                 self._candidates.add(each)
-            self.last_refusal, updates.passed_over = updates.passed_over or self.last_refusal, ""
             # Not before the topic was read to its end, or a start would load every version that there ever was.
             update = self._candidates.newest() if updates.caught_up else None
             if update is not None:
@@ -280,9 +307,9 @@ class Follower:
             self._tell(update)
 
     def _refuse(self, update: ModelUpdate, error: BaseException, *, for_good: bool) -> None:
-        is_news = self._candidates.refuse(update, for_good=for_good) and self._told != _said(error)
-        self.last_refusal, self._told = f"version {update.version}: {_said(error)}", _said(error)
-        if is_news:  # of a hundred of another River, the first
+        # What is tried again and again is one refusal.
+        count = self._refusals.add if self._candidates.refuse(update, for_good=for_good) else self._refusals.tell
+        if count(error, what=f"version {update.version}"):  # of a hundred of another River, the first
             kept = "the one before it is tried" if self._champion is None else "the model in use stays"
             log.warning("%s: the update is not taken, %s: %s", self.model, kept, self.last_refusal)
 
@@ -295,15 +322,22 @@ class Follower:
             log.exception("%s: on_update raised at version %d", self.model, update.version)
 
     def _load(self, update: ModelUpdate) -> Artifact:
-        """From cheap to dear: size, versions, place, bytes, digest, decoding, canary."""
+        """From cheap to dear: size, versions, place, bytes, digest, decoding, canary, a first prediction.
+
+        Before it come the record's size and signature (`Updates`), and whether it is newer (`Candidates`).
+        """
         pointer = update.artifact
         if pointer.size_bytes > self.artifact_max_bytes:
             raise ArtifactError(
-                f"{pointer.size_bytes} bytes are more than artifact_max_bytes {self.artifact_max_bytes}"
+                f"{pointer.size_bytes} bytes are more than artifact_max_bytes {self.artifact_max_bytes}", check="size"
             )
         if update.river != river.__version__:
-            raise ArtifactError(f"it is of River {update.river}, here is {river.__version__}: install the same")
-        return unpack(self._fetch(update), sha256=pointer.sha256, trusted=self.trusted)
+            raise ArtifactError(
+                f"it is of River {update.river[:40]}, here is {river.__version__}: install the same", check="versions"
+            )
+        artifact = unpack(self._fetch(update), sha256=pointer.sha256, trusted=self.trusted)
+        warm_up(artifact)
+        return artifact
 
     def _fetch(self, update: ModelUpdate) -> bytes:
         return fetch(self.kafka, update)
@@ -378,16 +412,18 @@ class LiveModel:
             self.along.hear((topic, message.partition() or 0, message.offset() or 0), value)
             return
         try:
+            if self.follower.keys is not None:
+                self.follower.keys.verify(value, headers_of(message))
             order = decode(LearnedOrder, value)
+        except SignatureError as error:
+            # On this topic it may well be another model's, whose learner has another key.
+            log.debug("passed over: %s offset %s: %s", topic, message.offset(), error)
+            return
         except UnreadableMessage as error:
             log.warning("passed over: %s offset %s: %s", topic, message.offset(), error)
             return
         if (order.model, order.scope) == (self.follower.model, self.follower.scope):
             self.along.tell(order)
-
-
-def _said(error: BaseException) -> str:
-    return str(error) if isinstance(error, AnabranchError | ValueError) else f"{type(error).__name__}: {error}"
 
 
 def follow(model: str, *, kafka: Kafka, **options: Any) -> Follower:

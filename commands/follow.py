@@ -21,6 +21,10 @@ def follow(
     bootstrap: Annotated[str | None, typer.Option(help="broker addresses; also ANABRANCH_BOOTSTRAP")] = None,
     topic: Annotated[str, typer.Option(help="the updates topic, including its prefix")] = "model-updates",
     partition: Annotated[int | None, typer.Option(help='the partition of the model, with scope = "partition"')] = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(help="take only what this public key has signed (`anabranch keys show`); repeat it for several"),
+    ] = None,
     once: Annotated[bool, typer.Option(help="stop after the first model")] = False,
     timeout: Annotated[float | None, typer.Option(help="seconds to wait for the first model")] = None,
     json: Annotated[bool, typer.Option(help="print each update as a line of JSON")] = False,
@@ -54,7 +58,8 @@ def follow(
     kafka = wiring.kafka_options(config, bootstrap)
     began_s = time.monotonic()
     _see(name, kafka, topic=topic, artifacts=artifacts, timeout_s=timeout)
-    with follower.follow(name, kafka=kafka, topic=topic, scope=scope, trusted=trusted, on_update=show) as model:
+    how = {"topic": topic, "scope": scope, "trusted": trusted, "trusted_keys": trust or None, "on_update": show}
+    with follower.follow(name, kafka=kafka, **how) as model:
         typer.echo(f"waiting for models of {name} on {topic} at {kafka['bootstrap.servers']}", err=True)
         came = _came(model, timeout_s=timeout and max(0.0, timeout - (time.monotonic() - began_s)))
         while came and not once:

@@ -16,6 +16,7 @@ from commands import (
     demo,
     follow,
     inspect,
+    keys,
     learn,
     logs,
     produce,
@@ -59,6 +60,7 @@ app = typer.Typer(name="anabranch", no_args_is_help=True, pretty_exceptions_enab
 for name, verb in VERBS.items():
     app.command(name, help=flowing(verb))(verb)
 app.add_typer(topics.app, name="topics")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(asked: bool) -> None:

@@ -89,11 +89,10 @@ def _send(
     values: Iterable[bytes], sink: "KafkaSink", *, topic: str, partition: int | None, stopping: threading.Event
 ) -> int:
     """How many were published; Ctrl-C ends it, and sets `stopping`."""
-    where = {} if partition is None else {"partition": partition}
     sent = 0
     try:
         for value in values:
-            sink.send(topic, key="" if where else _id(value), value=value, **where)
+            sink.send(topic, key=_id(value) if partition is None else "", value=value, partition=partition)
             sent += 1
     except KeyboardInterrupt:
         stopping.set()

@@ -19,6 +19,7 @@ from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.kafka import updates as kafka_updates
 from anabranch.messages import Message, ModelUpdate, TrainedOn, encode
 from anabranch.scope import GLOBAL, Scope, of_partition
+from anabranch.signatures import Signer, TrustedKeys
 from anabranch.statetree import StateTreeError
 from commands import data
 from commands import views as figures
@@ -30,6 +31,7 @@ from consumers.jobs.processes import ProcessRunner
 from consumers.kafka.reader import KafkaControl
 from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource
+from consumers.keys import signer_of
 from consumers.loop import LearningLoop
 from consumers.owner import PLAIN, First, Owner, Ports, StartOptions
 from consumers.stores import store_of
@@ -160,6 +162,7 @@ def learning_loop(
     started = before.started if before is not None else ()
     clock = SystemClock()
     stopping = stopping or threading.Event()
+    signer = before.ports.signer if before is not None else signer_of(settings)
     ports = Ports(
         source=KafkaSource(settings, stopping=stopping),
         sink=KafkaSink(producer(settings.kafka), stopping=stopping),
@@ -167,18 +170,23 @@ def learning_loop(
         runners=lambda scope: ProcessRunner(settings, clock=clock),
         clock=clock,
         controls=lambda: KafkaControl(settings),
-        announced=lambda scope: announced(settings, scope),
+        announced=lambda scope: announced(settings, scope, signer=signer),
+        signer=signer,
     )
     return LearningLoop(
         settings, first=first, ports=ports, how=how, started=started, listener=listener, stopping=stopping
     )
 
 
-def announced(settings: Settings, scope: Scope) -> ModelUpdate | None:
-    """The newest update of a model."""
+def announced(settings: Settings, scope: Scope, *, signer: Signer | None = None) -> ModelUpdate | None:
+    """The newest update of a model. With a key those that it has signed count, and others where there are none yet."""
     topic = settings.topics.name("updates")
-    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=settings.name, scope=scope)
-    return known[-1] if known else None
+    own = [] if signer is None else [TrustedKeys([signer.public])]
+    for keys in (*own, None):
+        known = kafka_updates.all_updates(settings.kafka, topic=topic, model=settings.name, scope=scope, keys=keys)
+        if known:
+            return known[-1]
+    return None
 
 
 def summary(owner: Owner) -> str:

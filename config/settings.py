@@ -288,8 +288,12 @@ class ConstraintsSettings(Section):
 
 
 class Publish(Section):
-    """When the champion is announced besides at swaps."""
+    """When the champion is announced besides at swaps, and with which signature."""
 
+    key: str | None = Field(
+        None,
+        description="file of the private key that signs updates (`anabranch keys new`); without it they are unsigned",
+    )
     warm_up_events: int = Field(200, ge=1, description="accepted events before the first champion is announced")
     refresh_level: float = Field(
         100.0,

@@ -18,8 +18,10 @@ from anabranch.messages import (
     Alert,
     AlertKind,
     DeadLetter,
+    LearnedOrder,
     Level,
     Measured,
+    Message,
     ModelReport,
     ModelUpdate,
     TrainedOn,
@@ -27,6 +29,7 @@ from anabranch.messages import (
     encode,
 )
 from anabranch.scope import Scope
+from anabranch.signatures import Signer
 from config.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
@@ -53,6 +56,9 @@ from learners.retraining.lineage import Lineage
 log = structlog.get_logger()
 
 FIRST_EPOCH = 1
+SIGNED = (ModelUpdate, LearnedOrder)
+"""What followers make their models of."""
+
 LOSSES_MAX = 20
 """So many of the accepted losses are remembered, the newest."""
 
@@ -88,6 +94,7 @@ class Ports:
         runners: what carries out an owner's retraining jobs, by its scope.
         controls: what people ask of an owner.
         announced: the newest announcement of a scope, asked for where there is no checkpoint.
+        signer: signs what followers make their models of; None: it is not signed.
     """
 
     source: Source
@@ -97,6 +104,7 @@ class Ports:
     clock: Clock
     controls: Callable[[], Control | None] = lambda: None
     announced: Callable[[Scope], ModelUpdate | None] = lambda scope: None
+    signer: Signer | None = None
 
 
 class Owner:
@@ -511,8 +519,14 @@ class Owner:
             tell = log.error if message.level == "alert" else log.warning
             tell(message.kind, model=message.model, scope=self.scope, reason=message.reason)
         topic = self.settings.topics.name(message.goes_to)
-        self.ports.sink.send(topic, key=message.id, value=encode(message))
+        self._put(topic, key=message.id, message=message)
         self.listener(message)
+
+    def _put(self, topic: str, *, key: str, message: Message) -> None:
+        value = encode(message)
+        signer = self.ports.signer if isinstance(message, SIGNED) else None
+        headers = () if signer is None else signer.headers(value)
+        self.ports.sink.send(topic, key=key, value=value, headers=headers)
 
     def tell_order(self) -> None:
         """Publish what was learned since the last time, and what has entered."""
@@ -673,7 +687,8 @@ class Owner:
 
     def _publish_outbox(self) -> None:
         for update in self.outbox:
-            self.ports.sink.send(self.settings.topics.name("updates"), key=update_key(update), value=encode(update))
+            # Signed as they go out, not as they were decided: a learner that has a new key signs with that.
+            self._put(self.settings.topics.name("updates"), key=update_key(update), message=update)
         if self.outbox:
             self.ports.sink.flush()
             self.announcer.tidy()

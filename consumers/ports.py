@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from anabranch.events import Partition, Record
+from anabranch.events import Headers, Partition, Record
 
 Positions = dict[Partition, int]
 """The next offset to read, by topic and partition."""
@@ -119,7 +119,9 @@ class Sent(NamedTuple):
 class Sink(Protocol):
     """Where messages go."""
 
-    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
+    def send(
+        self, topic: str, *, key: str, value: bytes | None, partition: int | None = None, headers: Headers = ()
+    ) -> None:
         """Publish at some time, where the key or the caller says; `flush` makes sure. No value is a tombstone."""
 
     def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:

@@ -9,7 +9,7 @@ from typing import Any
 from river import base
 
 from anabranch.errors import LogTruncated
-from anabranch.events import AcceptedEvent, Partition, Prediction, Record
+from anabranch.events import AcceptedEvent, Headers, Partition, Prediction, Record
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
 from config.settings import Settings
 from consumers.guard import own_time_s
@@ -132,7 +132,9 @@ class NoSink:
     def __init__(self) -> None:
         self.sent = 0
 
-    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
+    def send(
+        self, topic: str, *, key: str, value: bytes | None, partition: int | None = None, headers: Headers = ()
+    ) -> None:
         """Count it."""
         self.sent += 1
 

@@ -8,9 +8,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka.admin import AdminClient, ClusterMetadata, MemberDescription
 
 from anabranch.errors import ConfigError, KafkaRefused, KafkaUnavailable
-from anabranch.events import Partition
-from anabranch.kafka.faults import KAFKA_LOG, Faults
-from anabranch.kafka.settings import fault_in, refused
+from anabranch.events import Headers, Partition
+from anabranch.kafka.faults import KAFKA_LOG, Faults, fault_in, refused
 
 Kafka = Mapping[str, Any]
 """The `[kafka]` table: librdkafka's own names."""
@@ -248,3 +247,10 @@ def batch(consumer: Consumer, max_messages: int, *, timeout_s: float) -> list[Me
         return messages
     first = consumer.poll(timeout_s)
     return [] if first is None else [first]
+
+
+def headers_of(message: Message) -> Headers:
+    """What a record carries beside its key and value; a header without a value has an empty one."""
+    given = message.headers() or ()
+    pairs = given.items() if isinstance(given, dict) else given
+    return [(name, value.encode() if isinstance(value, str) else value or b"") for name, value in pairs]

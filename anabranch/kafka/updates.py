@@ -7,14 +7,20 @@ from typing import Self
 
 from confluent_kafka import Message
 
-from anabranch.candidates import order
-from anabranch.kafka import TIMEOUT_S, Kafka
+from anabranch.candidates import Refusals, order
+from anabranch.errors import ArtifactError
+from anabranch.events import Partition
+from anabranch.kafka import TIMEOUT_S, Kafka, headers_of
 from anabranch.kafka.tail import Tail
 from anabranch.messages import ModelUpdate, UnreadableMessage, decode
+from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.models")
 
 FOLLOWED_TIMEOUT_S = 5.0
+
+UPDATE_MAX_BYTES = 2**20
+"""What a broker takes without being told otherwise; an update has a few thousand."""
 
 EPOCH_MAX = 1_000_000
 """An epoch is a rebuild, or the loss of a checkpoint."""
@@ -31,19 +37,28 @@ class Updates:
         topic: the topic of the updates.
         model: only updates of this model are given.
         timeout_s: how long to wait for a broker's first answer. A follower asks again, and can be stopped in between.
+        keys: one of them must have signed an update; None: no signature is asked for.
+        refusals: where what is passed over is counted.
 
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
 
     def __init__(
-        self, kafka: Kafka, *, topic: str, model: str, scope: str = "global", timeout_s: float = FOLLOWED_TIMEOUT_S
+        self,
+        kafka: Kafka,
+        *,
+        topic: str,
+        model: str,
+        scope: str = "global",
+        timeout_s: float = FOLLOWED_TIMEOUT_S,
+        keys: TrustedKeys | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self.model = model
         self.scope = scope
-        self.passed_over = ""
-        """What is wrong with the last record that was passed over: it must not stop the readers."""
-        self._told = ""
+        self.keys = keys
+        self.refusals = refusals or Refusals()
         self.tail = Tail(kafka, [topic], timeout_s=timeout_s)
 
     @property
@@ -74,14 +89,18 @@ class Updates:
         if not bytes(message.key() or b"").startswith(f"{self.model}/{self.scope}/".encode()):
             return []
         try:
-            update = _read(message)
-        except UnreadableMessage as error:
-            self.passed_over = f"{message.topic()} partition {message.partition()} offset {message.offset()}: {error}"
-            if self._told != str(error):  # of many for the same reason, the first
-                log.warning("passed over: %s", self.passed_over)
-            self._told = str(error)
+            update = _read(message, self.keys)
+        except (ArtifactError, UnreadableMessage) as error:
+            # Here and now, so that a forged one has no place among those that are tried.
+            self._pass_over(message, error)
             return []
         return [] if update is None else [update]
+
+    def _pass_over(self, message: Message, error: Exception) -> None:
+        """Count it, and say so: it must not stop the readers."""
+        place = Partition(message.topic() or "", message.partition() or 0)
+        if self.refusals.add_record(error, place, offset=message.offset() or 0):
+            log.warning("passed over: %s", self.refusals.last)
 
     def __enter__(self) -> Self:
         return self
@@ -92,9 +111,11 @@ class Updates:
         self.tail.__exit__(kind, error, trace)
 
 
-def all_updates(kafka: Kafka, *, topic: str, model: str, scope: str = "global") -> list[ModelUpdate]:
-    """What has been announced of a model so far, oldest first."""
-    with Updates(kafka, topic=topic, model=model, scope=scope, timeout_s=TIMEOUT_S) as updates:
+def all_updates(
+    kafka: Kafka, *, topic: str, model: str, scope: str = "global", keys: TrustedKeys | None = None
+) -> list[ModelUpdate]:
+    """What has been announced of a model so far, oldest first; with `keys`, what one of them has signed."""
+    with Updates(kafka, topic=topic, model=model, scope=scope, timeout_s=TIMEOUT_S, keys=keys) as updates:
         found = list(updates.until_caught_up())
     return sorted(found, key=order)
 
@@ -110,23 +131,28 @@ def announced(kafka: Kafka, *, topic: str) -> set[tuple[str, str]]:
         for message in tail.until_caught_up():
             try:
                 update = _read(message)
-            except UnreadableMessage:
+            except (ArtifactError, UnreadableMessage):
                 continue
             if update is not None:
                 found.add((update.model, update.scope))
     return found
 
 
-def _read(message: Message) -> ModelUpdate | None:
-    """The update in a record; None for a tombstone.
+def _read(message: Message, keys: TrustedKeys | None = None) -> ModelUpdate | None:
+    """The update in a record; None for a tombstone. Nothing is parsed before its size and its signature are right.
 
     Raises:
+        ArtifactError: it is too large, or signed by nobody who is trusted.
         UnreadableMessage: it is none, or not one that a learner announces under such a key.
     """
     key, value = bytes(message.key() or b"").decode(errors="replace"), message.value()
     if value is None:
         return None
-    update = decode(ModelUpdate, bytes(value))
+    if len(value) > UPDATE_MAX_BYTES:
+        raise ArtifactError(f"{len(value)} bytes are more than an update has ({UPDATE_MAX_BYTES})", check="size")
+    if keys is not None:
+        keys.verify(value, headers_of(message))
+    update = decode(ModelUpdate, value)
     if not key.startswith(f"{update.model}/{update.scope}/"):
         raise UnreadableMessage(f"it is of {update.model}/{update.scope}, but its key is {key[:200]!r}")
     for name, number, most in (

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from anabranch.events import Partition, Record
+from anabranch.events import Headers, Partition, Record
 from consumers.jobs import JobRunner
 from consumers.loop import LearningLoop
 from consumers.ports import Committed, Owners, Positions, Sent, Sink, Source
@@ -202,13 +202,15 @@ class FaultySink:
         self.updates = updates
         self.announcing = False
 
-    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
+    def send(
+        self, topic: str, *, key: str, value: bytes | None, partition: int | None = None, headers: Headers = ()
+    ) -> None:
         """Strike around an update."""
         if topic != self.updates:
-            return self.sink.send(topic, key=key, value=value, partition=partition)
+            return self.sink.send(topic, key=key, value=value, partition=partition, headers=headers)
         self.points.passed("outbox:before")
         self.points.note(f"announce {key}")
-        self.sink.send(topic, key=key, value=value)
+        self.sink.send(topic, key=key, value=value, headers=headers)
         self.announcing = True
         self.points.passed("outbox:sent")
         return None

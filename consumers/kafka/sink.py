@@ -7,6 +7,7 @@ from typing import Any
 from confluent_kafka import KafkaError, Message
 
 from anabranch.errors import KafkaUnavailable
+from anabranch.events import Headers
 from anabranch.kafka import SLICE_S, publisher
 from anabranch.kafka.faults import with_words
 from consumers.ports import Sent
@@ -28,9 +29,12 @@ class KafkaSink:
         self.stopping = stopping or threading.Event()
         self.failure: str | None = None
 
-    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
+    def send(
+        self, topic: str, *, key: str, value: bytes | None, partition: int | None = None, headers: Headers = ()
+    ) -> None:
         """Publish at some time; `flush` makes sure."""
-        where = {} if partition is None else {"partition": partition}
+        where: dict[str, Any] = {} if partition is None else {"partition": partition}
+        where |= {"headers": list(headers)} if headers else {}
         self._produce(topic, key=key, value=value, on_delivery=self._delivered, **where)
 
     def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:

@@ -16,8 +16,7 @@ from confluent_kafka.admin import NewTopic
 from anabranch import follow
 from anabranch.errors import AnabranchError, ConfigError, KafkaRefused, KafkaUnavailable
 from anabranch.kafka import admin, examine, producer, publisher, reach
-from anabranch.kafka.faults import SUSPECT_S
-from anabranch.kafka.settings import NAMES
+from anabranch.kafka.faults import NAMES, SUSPECT_S
 from commands.brokers.local import LocalKafka
 from commands.main import app, exit_code
 from config.loading import build

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from anabranch.errors import KafkaUnavailable, OwnershipLost, SessionExpired
-from anabranch.events import Record
+from anabranch.events import Headers, Record
 from consumers.ports import Owners, Positions, Sent
 from evaluation.simulation.world.memory_log import FrozenClock, MemoryLog, MemorySink, MemorySource
 from evaluation.simulation.world.processes import Process
@@ -107,9 +107,11 @@ class FaultySink(MemorySink):
         self.rng = process.schedule.rng
         self.waiting: list[dict[str, Any]] = []
 
-    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
+    def send(
+        self, topic: str, *, key: str, value: bytes | None, partition: int | None = None, headers: Headers = ()
+    ) -> None:
         """Publish now, at the next flush, or at some time between."""
-        self.waiting.append({"topic": topic, "key": key, "value": value, "partition": partition})
+        self.waiting.append({"topic": topic, "key": key, "value": value, "partition": partition, "headers": headers})
         self.process.act(f"send to {topic}", lambda: self._deliver(self.rng.randint(0, len(self.waiting))))
 
     def _deliver(self, messages: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from anabranch.errors import LogTruncated, OwnershipLost, SessionExpired
-from anabranch.events import Partition, Record
+from anabranch.events import Headers, Partition, Record
 from consumers.ports import Committed, Origin, Owners, Positions, Sent
 
 EVENTS = "events"
@@ -90,12 +90,14 @@ class MemoryLog:
         key: bytes | None = None,
         partition: int = 0,
         timestamp_s: float = 1.6e9,
+        headers: Headers = (),
     ) -> Sent:
         """Add a record; where it landed."""
         place = (topic, partition)
         offset = self.next_offset.get(place, 0)
         self.next_offset[place] = offset + 1
-        self.records.setdefault(place, []).append(Record(topic, partition, offset, timestamp_s, key, value))
+        record = Record(topic, partition, offset, timestamp_s, key, value, headers)
+        self.records.setdefault(place, []).append(record)
         return Sent(partition, offset)
 
     def skip(self, topic: str, *, partition: int = 0, offsets: int = 1) -> None:
@@ -254,9 +256,11 @@ class MemorySink:
     def __init__(self, log: MemoryLog) -> None:
         self.log = log
 
-    def send(self, topic: str, *, key: str, value: bytes | None, partition: int | None = None) -> None:
+    def send(
+        self, topic: str, *, key: str, value: bytes | None, partition: int | None = None, headers: Headers = ()
+    ) -> None:
         """Publish at once."""
-        self.log.append(topic, value, key=key.encode(), partition=partition or 0)
+        self.log.append(topic, value, key=key.encode(), partition=partition or 0, headers=headers)
 
     def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
         """Publish at once, under keys numbered from 0; where each landed."""
