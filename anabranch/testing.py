@@ -55,7 +55,7 @@ class MemoryFollower(Follower):
         self,
         model: Any,
         *,
-        features: Iterable[str],
+        features: Iterable[str] | Mapping[str, str],
         task: str = "binary",
         positive: str | None = None,
         canary: Iterable[Mapping[str, object]] = (),
@@ -66,7 +66,8 @@ class MemoryFollower(Follower):
 
         Args:
             model: a River model; a copy of it is used.
-            features: their names; others are left out of what the model is asked, as those the learner never saw.
+            features: their names, or their kinds (number, string, boolean) by name; others are left out of what the
+                model is asked, as those the learner never saw.
             canary: rows to which the copy must answer as the model does.
             river_version: another one is refused, as at a service that lags behind.
 

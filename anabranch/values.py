@@ -15,6 +15,10 @@ NUMBER_MAX = 1e100
 regression tree raises on every later event."""
 
 
+KINDS: dict[type, str] = {float: "number", int: "number", str: "string", bool: "boolean"}
+"""What a feature's or a label's value can be, by its type."""
+
+
 def worst(y: Any, *, numeric: bool) -> Any:
     """An answer that is certainly wrong: for numbers beyond all bounds.
 

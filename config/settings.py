@@ -341,6 +341,9 @@ class Score(Section):
     body_max_bytes: int = Field(1_000_000, ge=1, description="a longer request is answered 413")
     rows_max: int = Field(1_000, ge=1, description="events in one request, at most")
     timeout: Seconds = Field(10.0, description="in which a request has to be here, as a whole")
+    trusted_keys: tuple[str, ...] | None = Field(
+        None, description="public keys, one of which must have signed a model (`anabranch keys show`); () trusts nobody"
+    )
     predictions: bool = Field(False, description="answer each event of the events topic, too, on `model-predictions`")
     predictions_start: Literal["latest", "earliest"] = Field(
         "latest", description="where that begins, for a group that has answered nothing yet"

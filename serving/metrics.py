@@ -6,7 +6,7 @@ from typing import Any
 
 import prometheus_client as prometheus
 from prometheus_client import multiprocess
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from serving.models import Models
@@ -68,12 +68,17 @@ class _ModelsCollector(Collector):
         learned = GaugeMetricFamily(
             "anabranch_model_events", "labelled events that the model in use has learned", labels=["model"]
         )
+        refused = CounterMetricFamily(
+            "anabranch_refused_updates_total", "updates that were not taken, by the check", labels=["model", "check"]
+        )
         ready = GaugeMetricFamily("anabranch_ready", "1: the model answers", labels=["model"])
         for name, each in self.models.by_name.items():
             champion = each.follower.in_use
             ready.add_metric([name], float(not each.why_not_ready()))
             version.add_metric([name], champion.update.version if champion else 0)
+            for check, count in each.follower.refusals.items():
+                refused.add_metric([name, check], count)
             if champion is not None:
                 age.add_metric([name], champion.age_s)
                 learned.add_metric([name], champion.event_number)
-        return [version, age, learned, ready]
+        return [version, age, learned, refused, ready]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from anabranch.artifact import derives_label, gives_probabilities
 from anabranch.errors import AnabranchError, NoChampionYet
 from anabranch.follower import Champion, Follower
+from anabranch.values import KINDS
 from serving.refusal import Refusal
 from serving.warm_up import WarmUp
 
@@ -26,6 +27,7 @@ class Answerer:
         self.version = champion.update.version
         model = champion.artifact.model
         self.features = champion.artifact.features
+        self.kinds = champion.artifact.kinds
         self.labels_of = champion.predict_one
         self.proba_of = champion.predict_proba_one if gives_probabilities(model) else None
         # One call serves both where River itself derives the label from the probabilities.
@@ -37,6 +39,7 @@ class Answerer:
         Raises:
             Refusal: 422 if the model raises on them, 500 if its answer is no number.
         """
+        self._see_kinds(x)
         try:
             proba = None if self.proba_of is None else self.proba_of(x)
             value = _likeliest(proba) if self.derives and proba is not None else self.labels_of(x)
@@ -47,6 +50,14 @@ class Answerer:
         if not all(map(_is_finite, (value, *(proba or {}).values()))):
             raise Refusal(500, f"version {self.version} answers {value!r}, which is no usable number")
         return Answer(value, proba)
+
+    def _see_kinds(self, x: dict[str, Any]) -> None:
+        """As at the learner: a text in a number's place is somebody's mistake, whatever the model would make of it."""
+        for name, kind in self.kinds.items():
+            value = x.get(name)
+            if value is not None and KINDS[type(value)] != kind:
+                given = f"a {KINDS[type(value)]}; the model has learned it as a {kind}"
+                raise Refusal(422, given, field=f"features.{name}"[:200])
 
     def missing(self, x: Mapping[str, Any]) -> list[str]:
         """The features that the model has learned with and the event lacks."""

@@ -20,6 +20,9 @@ READ_AS: dict[str, tuple[type, ...]] = {
 }
 """What JSON may hold for each datatype, besides null."""
 
+DATATYPES = {"number": "FP64", "boolean": "BOOL", "string": "BYTES"}
+"""Of a feature, by its kind."""
+
 _INPUT_KEYS = {"name", "shape", "datatype", "parameters", "data"}
 
 
@@ -104,12 +107,15 @@ def see_outputs(table: Any, answerer: Answerer) -> list[str] | None:
 
 def metadata(answerer: Answerer, *, name: str) -> dict[str, Any]:
     """What a model takes and gives."""
-    features = answerer.champion.artifact.features
+    kinds = answerer.kinds
     return {
         "name": name,
         "versions": [str(answerer.version)],
         "platform": "anabranch_river",
-        "inputs": [{"name": each, "datatype": "FP64", "shape": [-1]} for each in sorted(features)],
+        "inputs": [
+            {"name": each, "datatype": DATATYPES.get(kinds.get(each, ""), "FP64"), "shape": [-1]}
+            for each in sorted(answerer.features)
+        ],
         "outputs": outputs_of(answerer),
     }
 

@@ -51,6 +51,7 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         topic=topics.name("updates"),
         scope=scope,
         trusted=settings.model.trusted,
+        trusted_keys=score.trusted_keys,
         learn_along=score.learn_along,
         learned=topics.name("learned"),
         max_age=score.max_age,

@@ -12,13 +12,12 @@ import orjson
 
 from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter
-from anabranch.values import NUMBER_MAX
+from anabranch.values import KINDS, NUMBER_MAX
 from config.settings import Settings
 from consumers.guard import labels, lookalikes
 from consumers.guard.event_times import Plausible
 from consumers.guard.event_times import own_time_s as own_time_s  # named from here, too
 from consumers.guard.labels import (
-    KINDS,
     TRUTHS,
     UNKNOWN,
     UNLABELLED,

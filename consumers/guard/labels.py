@@ -9,11 +9,9 @@ import msgpack
 import orjson
 from river import base
 
-from anabranch.values import NUMBER_MAX
+from anabranch.values import KINDS, NUMBER_MAX
 from config.settings import Settings
 from learners.models.fence import is_fault
-
-KINDS: dict[type, str] = {float: "number", int: "number", str: "string", bool: "boolean"}
 
 _WHOLE_MAX = 2.0**53
 """Beyond it, a fraction cannot be told from a whole number."""

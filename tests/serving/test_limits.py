@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from anabranch.errors import ArtifactError
 from anabranch.testing import MemoryFollower
 from support.scorers import EVENT, FEATURES, linear, scorer
 
@@ -119,6 +120,16 @@ def test_what_it_measures() -> None:
     assert 'anabranch_requests_total{route="none",status="404"} 1.0' in text
     assert 'anabranch_model_version{model="fraud"} 1.0' in text
     assert 'anabranch_ready{model="fraud"} 1.0' in text
+
+
+def test_updates_that_were_not_taken_are_counted() -> None:
+    """By the check that they did not pass."""
+    follower = fraud()
+    with scorer(follower) as running:
+        with pytest.raises(ArtifactError):
+            follower.publish(linear(), features=FEATURES, river_version="0.1.0")
+        text = running.ask("/metrics").body
+    assert 'anabranch_refused_updates_total{check="versions",model="fraud"} 1.0' in text
 
 
 def test_its_pages_describe_every_route() -> None:

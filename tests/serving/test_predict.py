@@ -72,6 +72,16 @@ def test_what_is_wrong_is_named(fraud: Scorer, body: Any, status: int, field: st
     assert reply.body["error"]
 
 
+def test_a_feature_of_another_kind_than_was_learned_is_named() -> None:
+    """A model might make something of it; the learner would have refused it."""
+    follower = MemoryFollower("fraud")
+    follower.publish(linear(), features={"amount": "number", "risk": "number"})
+    with scorer(follower) as running:
+        reply = running.ask("/api/predict", {"features": {"amount": 6.0, "risk": True}})
+        assert (reply.status, reply.body["field"]) == (422, "features.risk")
+        assert running.ask("/api/predict", {"features": {"amount": 6, "risk": None}}).status == 200
+
+
 def test_several_models_are_named_in_the_path() -> None:
     """Without a name it is said which there are."""
     several = [MemoryFollower("fraud"), MemoryFollower("prices")]
