@@ -1,6 +1,7 @@
 """How soon a follower on a real Kafka predicts by what a learner announces: a small model and large ones."""
 
 import copy
+import gc
 import random
 import time
 from contextlib import ExitStack
@@ -42,13 +43,15 @@ class Arrival(NamedTuple):
 
 def measured(rounds: int) -> dict[str, list[Arrival]]:
     """Ten times the rounds of the small model, twice of each large one."""
-    models = {"small": small(), "many weights": many_weights(), "many trees": many_trees()}
+    models = {"small": small, "many weights": many_weights, "many trees": many_trees}
     counts = {"small": 10 * rounds, "many weights": 2 * rounds, "many trees": 2 * rounds}
     with ExitStack() as stack:
         kafka = stack.enter_context(LocalKafka())
         create(settings_of("HoeffdingTree", bootstrap=kafka.bootstrap))
         found = {}
-        for name, model in models.items():
+        for name, made in models.items():
+            model = made()
+            gc.freeze()  # a full collection of the large ones takes .7 s, and they are not the follower's
             announcing = Announcing(name.replace(" ", "-"), model, bootstrap=kafka.bootstrap)
             found[name] = announcing.arrivals(counts[name])
     return found
