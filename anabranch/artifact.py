@@ -21,6 +21,8 @@ class Artifact(NamedTuple):
     features: frozenset[str]
     canary: tuple[tuple[dict[str, object], Any], ...]
     """Rows, and what the model at the learner predicted for them."""
+    kinds: dict[str, str] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
+    """Of the features, by name: number, string, boolean; empty in artifacts of before."""
 
 
 def pack(
@@ -29,7 +31,7 @@ def pack(
     state: bytes = b"",
     task: str,
     positive: str | None,
-    features: Iterable[str],
+    features: Iterable[str] | Mapping[str, str],
     canary: Iterable[Mapping[str, object]],
     trusted: tuple[str, ...] = (),
 ) -> bytes:
@@ -37,6 +39,7 @@ def pack(
 
     Args:
         state: the model's own bytes (`statetree.encode`), if they are known already.
+        features: their names, or their kinds by name.
 
     Raises:
         StateTreeError: the model holds something that cannot be restored faithfully.
@@ -44,7 +47,9 @@ def pack(
     kept = [dict(x) for x in canary]
     rows = list(zip(kept, predictions(model, kept), strict=True))
     state = state or statetree.encode(model, trusted=trusted)
-    table = {"model": state, "task": task, "positive": positive, "features": sorted(features), "canary": rows}
+    # Followers take the keys of a table for names, those of earlier releases too.
+    named = dict(sorted(features.items())) if isinstance(features, Mapping) else sorted(features)
+    table = {"model": state, "task": task, "positive": positive, "features": named, "canary": rows}
     return statetree.encode(table, trusted=trusted)
 
 
@@ -67,8 +72,10 @@ def unpack(data: bytes, *, sha256: str, trusted: tuple[str, ...] = ()) -> Artifa
             raise ArtifactError(f"it answers NaN to canary row {n}: a model without a usable answer is of no use here")
         if got != expected:
             raise ArtifactError(f"canary row {n} gives {got!r} here, and gave {expected!r} at the learner")
-    features = frozenset(table["features"])
-    return Artifact(table["model"], table["task"], table["positive"], features, tuple(table["canary"]))
+    features = table["features"]
+    kinds = features if isinstance(features, dict) else {}
+    canary = tuple(table["canary"])
+    return Artifact(table["model"], table["task"], table["positive"], frozenset(features), canary, kinds)
 
 
 def predict(model: Any, x: dict[str, object]) -> Any:

@@ -126,6 +126,28 @@ class DriftSignal(Message):
     dry_run: bool = Field(default=False, description="decided, and only told: trigger.dry_run is on")
 
 
+class ModelPrediction(Message):
+    """What a scorer answered to an event. Of several with one id, events that were published twice, any will do."""
+
+    goes_to: ClassVar[str] = "predictions"
+    id: str = Field(description="the event's id")
+    model: str
+    scope: str = "global"
+    version: int
+    epoch: int
+    seq: int
+    event_number: EventNumber = Field(description="labelled events that the model had learned")
+    partition: int = Field(description="of the event")
+    offset: int
+    ts: float = Field(description="when it was answered, epoch seconds")
+    age_s: float = Field(description="since the model was what its learner had, in seconds")
+    prediction: LabelValue | None = Field(description="the label or number; null: the model could not answer")
+    probabilities: dict[str, float] = Field(default_factory=dict, description="by label, where the model has them")
+    missing: tuple[str, ...] = Field(default=(), description="features that the model knows and the event lacks")
+    unknown: tuple[str, ...] = Field(default=(), description="features that the model has never seen, left out")
+    failure: str = Field(default="", description="why it could not answer")
+
+
 class Verdict(Message):
     """What the arena found between a shadow and the champion it met."""
 
@@ -168,6 +190,14 @@ class ModelUpdate(Message):
     member: str = Field(description="which member won: its name in the arena")
     displaced_version: int | None = None
     restores: int | None = Field(default=None, description="a rollback: the version that is better after all")
+    parent: int | None = Field(
+        default=None,
+        description="the version of which this model has learned on: its own before, or that which it is a copy of",
+    )
+    trigger: str = Field(
+        default="",
+        description="id of the drift signal or the request that brought the model; empty: the first, a standing shadow",
+    )
     trained_on: TrainedOn = TrainedOn()
     lost: float | None = Field(
         default=None, description="what followers of the version before lost against the live champion, in mean loss"
@@ -175,6 +205,10 @@ class ModelUpdate(Message):
     verdict: Verdict | None = None
     constraints: dict[str, float] = Field(default_factory=dict, description="measured values that passed")
     scores: dict[str, float] = Field(default_factory=dict, description="the served scores so far")
+    positions: dict[str, int] = Field(
+        default_factory=dict,
+        description="the next offset of each 'topic/partition': all before it was taken in, what waits for a label too",
+    )
     order: str = Field(
         default="",
         description="id of the `LearnedOrder` after which the champion is as it is here; empty: it learns no more",
@@ -213,6 +247,7 @@ class PublishedReport(Message):
         description="its mean loss less the live champion's, lately; null: not compared (`publish.refresh_level = 0`)"
     )
     evidence: float = Field(description="that it loses, as a share of what an announcement needs")
+    waits: str = Field(default="", description="what keeps back an announcement that there is reason for: a setting")
 
 
 class ModelReport(Message):
@@ -365,6 +400,7 @@ PUBLISHED: tuple[type[Message], ...] = (
     Retrain,
     RetrainAnswer,
     LearnedOrder,
+    ModelPrediction,
 )
 
 

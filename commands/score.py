@@ -21,10 +21,14 @@ def score(
     learn_along: Annotated[
         bool, typer.Option("--learn-along", help="learn along, and answer by the learner's model of this moment")
     ] = False,
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="also answer each event of the events topic, on model-predictions")
+    ] = False,
     partition: Annotated[int | None, typer.Option(help='the partition of the model, with scope = "partition"')] = None,
 ) -> None:
     """Answer requests over HTTP by the newest announced models: Open Inference Protocol, /api/predict, /metrics, /docs.
 
+    With --predictions every record of the events topic is answered as well, exactly once, by the scorers that share it.
     It needs the topics of updates and artifacts, not the learner. SIGTERM and Ctrl-C stop it after the requests in
     flight. `[score]` in the first file says how many it takes at once, how long they may be, and who may ask.
     """
@@ -32,7 +36,7 @@ def score(
     from serving import server
     from serving.metrics import SHARED_FOLDER
 
-    given = {"host": host, "port": port, "learn_along": learn_along or None}
+    given = {"host": host, "port": port, "learn_along": learn_along or None, "predictions": predictions or None}
     overrides = {name: value for name, value in given.items() if value is not None}
     first = server.loaded(configs, overrides)[0]
     scope = wiring.scope_of(first, partition)

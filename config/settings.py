@@ -71,6 +71,7 @@ class Topics(Section):
     control: str = Field("model-control", description="requests of `anabranch retrain`")
     answers: str = Field("model-answers", description="what became of each request")
     learned: str = Field("model-learned", description="the order in which records were learned")
+    predictions: str = Field("model-predictions", description="what scorers answered (`score.predictions`)")
     dead_letters: str = Field("dead-letters", description="what could not be learned, with the reason")
     partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")
     replication: int = Field(1, ge=1, description="of the topics that Anabranch creates")
@@ -300,6 +301,11 @@ class Publish(Section):
     )
     refresh_events: int = Field(10_000, ge=0, description="announce at the latest after so many; 0 = never")
     refresh_interval: float = Field(0.0, ge=0, description="and after so many seconds of event time; 0 = never")
+    bytes_per_s: int = Field(
+        1_000_000,
+        ge=0,
+        description="of models, on average, a second of event time: a refresh waits until it fits; 0 = no bound",
+    )
     blocks: int = Field(
         0, ge=0, description="learn and announce so many events at a time; between, members are as they were announced"
     )
@@ -331,6 +337,10 @@ class Score(Section):
     body_max_bytes: int = Field(1_000_000, ge=1, description="a longer request is answered 413")
     rows_max: int = Field(1_000, ge=1, description="events in one request, at most")
     timeout: Seconds = Field(10.0, description="in which a request has to be here, as a whole")
+    predictions: bool = Field(False, description="answer each event of the events topic, too, on `model-predictions`")
+    predictions_start: Literal["latest", "earliest"] = Field(
+        "latest", description="where that begins, for a group that has answered nothing yet"
+    )
     max_age: Seconds | None = Field(
         None, description="an older model answers nothing; let `publish.refresh_interval` be shorter"
     )

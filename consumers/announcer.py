@@ -5,6 +5,7 @@ The bytes of the newest versions stay there. Those before get tombstones, after 
 
 import hashlib
 import platform
+from collections.abc import Mapping
 
 import numpy
 import river
@@ -28,8 +29,22 @@ class Announcer:
         self.kept: list[tuple[str, int, int]] = []
         """Whose bytes lie on the topic: key, partition and chunks of each version, oldest first."""
 
-    def prepare(self, promotion: Promotion, *, epoch: int, seq: int, features: list[str], order: str) -> ModelUpdate:
-        """Publish the bytes of the promoted model and wait; the update to announce once the checkpoint is safe."""
+    def prepare(
+        self,
+        promotion: Promotion,
+        *,
+        epoch: int,
+        seq: int,
+        features: Mapping[str, str],
+        positions: Mapping[str, int],
+        order: str,
+    ) -> ModelUpdate:
+        """Publish the bytes of the promoted model and wait; the update to announce once the checkpoint is safe.
+
+        Args:
+            features: kinds by name.
+            positions: the next offset by topic and partition, as in `ModelUpdate`.
+        """
         data = artifact.pack(
             promotion.model,
             state=promotion.data,
@@ -55,11 +70,14 @@ class Announcer:
             member=promotion.member,
             displaced_version=promotion.displaced_version,
             restores=promotion.restores,
+            parent=promotion.parent,
+            trigger=promotion.trigger,
             trained_on=promotion.trained_on,
             lost=promotion.lost,
             verdict=promotion.verdict,
             constraints=promotion.constraints,
             scores=promotion.scores,
+            positions=dict(positions),
             order=order,
             artifact=self._publish(data, promotion.version),
             river=river.__version__,

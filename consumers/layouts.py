@@ -11,9 +11,10 @@ from learners.arena.evidence import Contest
 
 State = dict[str, Any]
 
-LAYOUT = 5
+LAYOUT = 6
 """Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
-member; 4 knows the copy that followers have; 5 the order that was told.
+member; 4 knows the copy that followers have; 5 the order that was told; 6 what announcements have cost, and what
+brought each member.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -34,7 +35,7 @@ def migrated(state: State, *, topic: str) -> State:
             f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
             "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
         )
-    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth)
+    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth, _sixth)
     for step in steps[layout - 1 :]:
         state = step(state, topic)
     return {**state, "layout": LAYOUT}
@@ -134,3 +135,26 @@ def _fourth(state: State, _topic: str) -> State:
 def _fifth(state: State, _topic: str) -> State:
     """The learned order is told from here on, as from a first message."""
     return {**state, "order": ""}
+
+
+def _sixth(state: State, _topic: str) -> State:
+    """Nothing is owed for announcements of before; which signal brought a member, and of what it is a copy, was not
+    kept, but for copies of former champions.
+    """
+    lane = state["lane"]
+    return {
+        **state,
+        "lane": {
+            **lane,
+            "copy": {"owed": 0.0, "kept_since": None, **lane["copy"]},
+            "champion": _with_descent(lane["champion"]),
+            "shadows": [_with_descent(member) for member in lane["shadows"]],
+            "jobs": [
+                {**each, "job": {"trigger": "", "champion_version": None, **each["job"]}} for each in lane["jobs"]
+            ],
+        },
+    }
+
+
+def _with_descent(member: State) -> State:
+    return {"parent": member["former"], "trigger": "", **member}

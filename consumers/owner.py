@@ -404,6 +404,10 @@ class Owner:
         """The positions in the topic of events."""
         return offsets_in(self.topic, self.positions)
 
+    def _by_name(self) -> dict[str, int]:
+        """The positions as messages have them, by topic and partition."""
+        return {f"{topic}/{each}": at for (topic, each), at in sorted(self.positions.items())}
+
     @property
     def read(self) -> Read:
         """What was read since ownership was gained, and how much of it was of no use."""
@@ -495,7 +499,7 @@ class Owner:
                 level=level,
                 reason=reason,
                 event_number=self.lane.events,
-                positions={f"{topic}/{each}": at for (topic, each), at in sorted(self.positions.items())},
+                positions=self._by_name(),
             )
         )
 
@@ -564,7 +568,8 @@ class Owner:
                 promotion,
                 epoch=self.epoch,
                 seq=self.seq + 1,
-                features=list(self.guard.kinds),
+                features=self.guard.kinds,
+                positions=self._by_name(),
                 # In blocks the champion learns nothing until it is announced again.
                 order="" if self.settings.publish.blocks else self.order.last,
             )

@@ -30,6 +30,8 @@ class Promotion(NamedTuple):
     constraints: dict[str, float] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
     displaced_version: int | None = None
     restores: int | None = None
+    parent: int | None = None
+    trigger: str = ""
     lost: float | None = None
 
 

@@ -420,7 +420,7 @@ class Lane:
         promotion = self._contest(event) if self.arena.ahead else None
         if number >= self.shadows.due or number >= succession.due:
             succession.times_up(number)
-        if self.block and number >= self.published.latest:
+        if self.block and self.published.is_due(event, number):
             self._learn_block()
         if promotion is None and succession.publication_due(event, number):
             promotion = succession.publish_as_it_is(self._context(event))
@@ -442,7 +442,9 @@ class Lane:
         ]
         if not findings.triggered:
             return Emitted(signals)
-        job = self.recruits.trigger(findings.fired, champion=self.champion, event_number=self.events)
+        job = self.recruits.trigger(
+            findings.fired, signal=signals[0].id, champion=self.champion, event_number=self.events
+        )
         self.watch.trained()
         return Emitted(signals, [] if job is None else [job])
 

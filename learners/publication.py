@@ -7,6 +7,8 @@ that stands still nothing is gained by announcing, and nothing is announced.
 
 Where publications are to be few and evenly spaced, members learn in blocks instead: between two of them every member is
 what it was at the last one, so what is judged is what is served.
+
+News goes out at once: a first announcement, a swap, a rollback, a rebuild. A refresh waits for the allowance of bytes.
 """
 
 import hashlib
@@ -18,6 +20,7 @@ from anabranch import statetree
 from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import PublishedReport
 from config.settings import Publish, Settings
+from learners.allowance import Allowance, passed_s
 from learners.arena.evidence import Contest
 from learners.arena.shadows import NEVER
 from learners.models.fence import is_fault
@@ -43,6 +46,7 @@ class Published:
         data: its bytes, as they went out; `sha256` is their digest.
         key: under which its prediction lies among the members'; of no member's name, and another for each version.
         lost: mean loss of the copy less that of the live champion, exponentially weighted over the scores' window.
+        kept_since: number and time of the event from which on the allowance alone has kept back what was due.
     """
 
     def __init__(self, settings: Settings, *, task: Task) -> None:
@@ -58,6 +62,10 @@ class Published:
         self.at_event, self.at_ts = 0, 0.0
         """Of the event after which it was announced: its number, and its time."""
         self.gap_ends, self.latest, self.latest_ts = 0, NEVER, math.inf
+        self.allowance = Allowance(settings.publish.bytes_per_s)
+        self.kept_since: tuple[int, float] | None = None
+        # A block that waits is kept, as events are that wait for their label, and within the same bound.
+        self._wait_max = max(settings.publish.blocks, settings.pending_max) if settings.publish.blocks else NEVER
         self._trusted = settings.model.trusted
         self._window = settings.scores.window
         self._level = settings.publish.refresh_level
@@ -69,6 +77,8 @@ class Published:
 
     def exchange(self, data: bytes, *, version: int, event: AcceptedEvent, event_number: int) -> None:
         """A version goes out: from now on followers have this."""
+        self.allowance.spend(len(data), after_s=self._passed_s(event, event_number))
+        self.kept_since = None
         self.version, self.data, self.sha256 = version, data, hashlib.sha256(data).hexdigest()
         self.at_event, self.at_ts = event_number, event.ts
         self.contest, self.enough = Contest(), False
@@ -116,13 +126,36 @@ class Published:
     # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def is_due(self, event: AcceptedEvent, event_number: int) -> bool:
-        """Whether the champion is to be announced as it has become."""
-        if self.enough and event_number >= self.gap_ends:
+        """Whether the champion is to be announced as it has become. What the allowance keeps back is remembered."""
+        if not (
+            (self.enough and event_number >= self.gap_ends) or event_number >= self.latest or event.ts >= self.latest_ts
+        ):
+            return False
+        if not self._wait_s(event, event_number):
             return True
-        return event_number >= self.latest or event.ts >= self.latest_ts
+        if self.kept_since is None:
+            self.kept_since = event_number, event.ts
+        return False
+
+    def _wait_s(self, event: AcceptedEvent, event_number: int) -> float:
+        if event_number - self.at_event >= self._wait_max:
+            return 0.0
+        return self.allowance.wait_s(after_s=self._passed_s(event, event_number))
+
+    def _passed_s(self, event: AcceptedEvent, event_number: int) -> float:
+        """Since the last announcement."""
+        return passed_s(event.ts - self.at_ts, events=event_number - self.at_event)
 
     def why(self, event: AcceptedEvent, event_number: int) -> str:
         """The reason, for people."""
+        reason = self._reason(event, event_number)
+        if self.kept_since is None:
+            return reason
+        number, ts = self.kept_since
+        kept = f"{max(0.0, event.ts - ts):.3g} s, {event_number - number} events"
+        return f"{reason}; kept back {kept} by publish.bytes_per_s"
+
+    def _reason(self, event: AcceptedEvent, event_number: int) -> str:
         settings = self.settings
         if self.enough and event_number >= self.gap_ends:
             gain, count = self.contest.gain, self.contest.interval.count
@@ -145,7 +178,17 @@ class Published:
             age_s=max(0.0, event.ts - self.at_ts),
             lost=self.lost if self.judged else None,
             evidence=min(self.contest.evidence / self._level, 1e9) if self._is_compared else 0.0,
+            waits=self._waits(event, event_number),
         )
+
+    def _waits(self, event: AcceptedEvent, event_number: int) -> str:
+        """What keeps back an announcement that there is reason for."""
+        wait_s = self._wait_s(event, event_number) if self.kept_since else 0.0
+        if wait_s:
+            return f"publish.bytes_per_s: {wait_s:.3g} s more"
+        if self.enough and event_number < self.gap_ends:
+            return f"publish.refresh_gap: {self.gap_ends - event_number} events more"
+        return ""
 
     @property
     def blobs(self) -> dict[str, bytes]:
@@ -163,13 +206,15 @@ class Published:
         }
 
     def reference(self) -> dict[str, Any]:
-        """What a checkpoint keeps besides: the copy by its digest, and its event's time."""
-        return {"sha256": self.sha256, "ts": self.at_ts}
+        """What a checkpoint keeps besides: the copy by its digest, its event's time, and what its bytes cost."""
+        return {"sha256": self.sha256, "ts": self.at_ts, "owed": self.allowance.owed, "kept_since": self.kept_since}
 
     def restore(self, state: dict[str, Any], reference: dict[str, Any], blobs: Mapping[str, bytes]) -> None:
         """Go on from a checkpoint and what it refers to."""
         self.version, self.at_event = state["version"], state["at_event"]
         self.sha256, self.at_ts = reference["sha256"], reference["ts"]
+        self.allowance.owed = reference["owed"]
+        self.kept_since = reference["kept_since"]
         self.data = blobs[self.sha256] if self.sha256 else b""
         self.lost, self.judged = state["lost"]
         self.contest.restore(state["contest"])

@@ -1,8 +1,8 @@
 """The models that are served: each by its follower; and what one of them answers to one event."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from anabranch.artifact import derives_label, gives_probabilities
 from anabranch.errors import AnabranchError, NoChampionYet
@@ -110,25 +110,41 @@ class Served:
         return f"no champion of {self.name!r} yet{how_far}{refused}"
 
 
+class Beside(Protocol):
+    """Something that goes on beside a model while it is served."""
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+
+    def stop(self) -> None:
+        """End."""
+
+
 class Models:
     """All models of a process, by name; a context manager that follows them.
 
     Args:
         served: in the order of the configurations; the first is the one that a request without a name means, where
             there is only one.
+        beside: what else begins and ends with them.
     """
 
-    def __init__(self, served: list[Served]) -> None:
+    def __init__(self, served: list[Served], *, beside: Sequence[Beside] = ()) -> None:
         self.by_name = {each.name: each for each in served}
+        self.beside = beside
 
     def __enter__(self) -> "Models":
         for each in self.by_name.values():
             each.follower.__enter__()
             if each.warm_up is not None:
                 each.warm_up.start(each.follower)
+        for other in self.beside:
+            other.start()
         return self
 
     def __exit__(self, *about: object) -> None:
+        for other in self.beside:
+            other.stop()
         for each in self.by_name.values():
             each.follower.__exit__(None, None, None)
             if each.warm_up is not None:

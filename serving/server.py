@@ -1,8 +1,12 @@
 """Runs the application on uvicorn, in one process or several that share a socket."""
 
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +14,20 @@ import orjson
 import uvicorn
 from starlette.applications import Starlette
 
-from anabranch.errors import ConfigError
+from anabranch.errors import AnabranchError, ConfigError
 from anabranch.follower import Follower
 from anabranch.scope import GLOBAL, Scope
 from config import loading
 from config.settings import Score, Settings
 from serving.application import application
 from serving.models import Models, Served
+from serving.stream import AnsweredEvents
 from serving.warm_up import WarmUp
 
 STOP_S = 9
 """So long requests in flight may take to end after SIGTERM: ten seconds, less what leaving takes."""
 
+TICK_S = 0.01
 UVICORN: dict[str, Any] = {
     "timeout_graceful_shutdown": STOP_S,
     "log_level": "warning",
@@ -69,7 +75,10 @@ def models_of(several: Sequence[Settings], *, scope: Scope = GLOBAL) -> Models:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(f"two configurations are of model {min(twice)!r}: give each another `name`")
-    return Models([served(each, scope=scope) for each in several])
+    models = [served(each, scope=scope) for each in several]
+    pairs = zip(several, models, strict=True)
+    beside = [AnsweredEvents(settings, each) for settings, each in pairs if settings.score.predictions]
+    return Models(models, beside=beside)
 
 
 def loaded(configs: Sequence[Path], overrides: Mapping[str, object]) -> list[Settings]:
@@ -89,6 +98,9 @@ def run(configs: Sequence[Path], *, overrides: Mapping[str, object], scope: Scop
     score = loaded(configs, overrides)[0].score
     handed_on = {"configs": list(map(str, configs)), "overrides": dict(overrides), "scope": scope}
     os.environ[HANDED_ON] = orjson.dumps(handed_on).decode()
+    # uvicorn raises the signal once more when it has ended, and before it begins nothing is in flight.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     uvicorn.run(
         "serving.server:handed_on",
         factory=True,
@@ -97,6 +109,34 @@ def run(configs: Sequence[Path], *, overrides: Mapping[str, object], scope: Scop
         workers=workers,
         **UVICORN,
     )
+
+
+@contextmanager
+def in_a_thread(app: Starlette, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """Serve beside other work of this process, until the block ends.
+
+    Args:
+        port: 0: any that is free.
+
+    Yields:
+        The port.
+
+    Raises:
+        AnabranchError: it could not begin.
+    """
+    config = uvicorn.Config(app, host=host, port=port, **UVICORN)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="scorer", daemon=True)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise AnabranchError(f"the scorer cannot listen on {host}:{port}: is the port taken?")
+        time.sleep(TICK_S)
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def handed_on() -> Starlette:

@@ -26,6 +26,7 @@ from evaluation.simulation.world import Dying
 from support import children
 from support.brokers import WHICH, RealKafka, docker_engine_answers, shared
 from support.checkout import ROOT
+from support.projects import Project
 
 # No deadline: two cores are shared with a broker. In CI the examples are always the same ones.
 settings.register_profile("dev", deadline=None)
@@ -197,3 +198,9 @@ def run(*command: str | Path) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, f"{command}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done.stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path, kafka: Any, topic_prefix: str) -> Callable[..., Project]:
+    """Makes a model with topics of its own."""
+    return lambda **options: Project(tmp_path, bootstrap=kafka.bootstrap, prefix=topic_prefix, **options)

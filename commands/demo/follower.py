@@ -1,6 +1,7 @@
-"""The demo's scoring service, which follows the champion and scores events; and how the demo reads topics.
+"""The demo's scoring service, which scores events by the champion that it follows; and how the demo reads topics.
 
-Its standard output: a line of JSON at the first prediction with each version, and one a second to say how far it is.
+It answers over HTTP as well. Its standard output, lines of JSON: its port, the first prediction with each version, and
+once a second how far it is.
 """
 
 import signal
@@ -15,13 +16,16 @@ from typing import Self
 import orjson
 from confluent_kafka import TopicPartition
 
-from anabranch import Follower, follow
 from anabranch.events import Partition
+from anabranch.follower import Follower
 from anabranch.kafka import at, consumer, partitions, producer, reader
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate, decode
 from config import loading
 from config.settings import Settings
 from consumers.kafka.sink import KafkaSink
+from serving import server as scoring
+from serving.application import application
+from serving.models import Models
 
 BATCH_MAX = 100
 SAY_EVERY_S = 1.0
@@ -77,8 +81,11 @@ def main(config: Path) -> None:
     events = consumer(reader(settings.kafka))
     # The demo publishes on partition 0 alone, so that its events keep their order; the embedded broker makes four.
     events.assign(at({Partition(topics.name("events"), 0): 0}))
-    with follow(settings.name, kafka=settings.kafka, topic=topics.name("updates")) as model:
-        scorer = Scorer(model)
+    served = scoring.served(settings)
+    # Over HTTP it answers by the same follower.
+    with scoring.in_a_thread(application(Models([served]), settings.score)) as port:
+        scorer = Scorer(served.follower)
+        _say(port=port)
         while not stopping.is_set():
             for message in events.consume(BATCH_MAX, timeout=0.05):
                 if message.error() is None:

@@ -134,10 +134,11 @@ class Screen:
         """The whole screen."""
         low = size.height < 28
         shadows, told = (2, 3) if low else (3, 7)
-        chart = max(3, size.height - 2 - 4 - (shadows + 2) - (told + 2))
+        chart = max(3, size.height - 3 - 4 - (shadows + 2) - (told + 2))
         frame = Table.grid(expand=True)  # keeps each part on lines of its own
         for part in (
             self._head(story, now_s),
+            Text(f"$ {story.curl}" if story.curl else "", style="dim", no_wrap=True),
             ProgressBar(total=story.stream.events, completed=story.learned),
             _errors(story, width=size.width - 4, height=chart),
             _shadows(story, rows=shadows),
@@ -296,6 +297,7 @@ class Lines:
     def __init__(self, *, rate: float) -> None:
         self.rate = rate
         self.told = 0
+        self.said_curl = False
         self.progress_s = 0.0
 
     def show(self, story: Story) -> None:
@@ -303,6 +305,9 @@ class Lines:
         for happening in story.happenings[self.told :]:
             print(f"{happening.offset:>7,}  {happening.kind}: {happening.words}", file=sys.stderr, flush=True)
         self.told = len(story.happenings)
+        if story.curl and not self.said_curl:
+            self.said_curl = True
+            print(f"while it runs, ask it: {story.curl}", file=sys.stderr, flush=True)
         now_s = time.monotonic()
         if now_s - self.progress_s >= PROGRESS_S:
             self.progress_s = now_s

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import orjson
 
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate
-from commands.demo.stream import Change, Stream
+from commands.demo.stream import EXAMPLE, Change, Stream
 
 
 class Point(NamedTuple):
@@ -39,8 +39,18 @@ class Story:
     unadapted: list[Point] = field(default_factory=list)
     first_used: dict[int, float] = field(default_factory=dict)
     scored: int = 0
+    port: int = 0
+    """Where the follower answers over HTTP."""
     happenings: list[Happening] = field(default_factory=list)
     planted: int = 0
+
+    @property
+    def curl(self) -> str:
+        """A command that asks the follower while it runs; empty until it can."""
+        if not self.port or not self.followed:
+            return ""
+        row = orjson.dumps({"features": EXAMPLE}).decode()
+        return f"curl localhost:{self.port}/api/predict -d '{row}'"
 
     @property
     def learned(self) -> int:
@@ -94,6 +104,7 @@ class Story:
         """Take in a line of the follower's."""
         said = orjson.loads(line)
         self.scored = said.get("scored", self.scored)
+        self.port = said.get("port", self.port)
         if "version" in said:
             self.first_used[said["version"]] = said["first_prediction_ts"]
 

@@ -25,6 +25,10 @@ SECONDS_BETWEEN = 200.0
 NIGHT_ENDS_HOUR = 6.0
 
 
+EXAMPLE = {"amount": 9.5, "hour": 3}
+"""Features of a payment that people may ask after, short enough for a line."""
+
+
 class Phase(NamedTuple):
     """What fraudsters do from a part of the stream on, and what everybody else begins to do as well."""
 

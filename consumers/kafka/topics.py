@@ -101,6 +101,9 @@ LEARNED = (
 
 log = structlog.get_logger()
 
+_MANY = ("events", "labels", "predictions")
+"""Topics with as many partitions as the events have."""
+
 _CONFIGS: dict[str, dict[str, str]] = {
     "events": _DAYS_7,
     "labels": _DAYS_7,
@@ -113,6 +116,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "control": _DAYS_30,
     "answers": _DAYS_30,
     "learned": _DAYS_7,  # as the events: without one of the two the other is of no use
+    "predictions": _DAYS_7,
     "dead_letters": _DAYS_30,
 }
 
@@ -139,7 +143,7 @@ def create(settings: Settings) -> dict[str, str]:
     wanted = [
         NewTopic(
             names.name(which),
-            num_partitions=names.partitions if which in ("events", "labels") else 1,
+            num_partitions=names.partitions if which in _MANY else 1,
             replication_factor=names.replication,
             config=config,
         )

@@ -89,6 +89,10 @@ _SMALL: dict[str, Any] = {
 """Windows so small that within a few hundred events everything happens that ever does."""
 
 
+_BYTES_PER_S = {"bayes": 10_000}
+"""So few that its refreshes have to wait."""
+
+
 def shipped(name: str) -> Scenario:
     """One of `MODELS`, with poison in its events."""
     factory, _, of_partitions = name.partition(" of ")
@@ -97,7 +101,9 @@ def shipped(name: str) -> Scenario:
         "trusted": ["evaluation.simulation.world.choking:Choking"],
     }
     scope = "partition" if of_partitions else "global"
-    settings = build({**_SMALL, "name": name.replace("_", "-").replace(" ", "-"), "scope": scope, "model": model})
+    publish = {**_SMALL["publish"], "bytes_per_s": _BYTES_PER_S.get(factory, 1_000_000)}
+    named = {"name": name.replace("_", "-").replace(" ", "-"), "scope": scope, "model": model}
+    settings = build({**_SMALL, **named, "publish": publish})
     scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
     return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself
 

@@ -227,15 +227,15 @@ def _all_announced(promotions: Iterable[Promotion], updates: Iterable[ModelUpdat
     newest: Mapping[int, ModelUpdate] = {
         each.version: each for each in sorted(updates, key=lambda each: (each.epoch, each.seq))
     }
-    expected = {each.version: (each.kind, each.event_number, each.partition, each.offset) for each in promotions}
-    found = {
-        each.version: (each.kind, each.event_number, each.partition, each.offset)
-        for each in newest.values()
-        if each.version > after
-    }
+    expected = {each.version: _decided(each) for each in promotions}
+    found = {each.version: _decided(each) for each in newest.values() if each.version > after}
     for version in sorted(expected.keys() | found.keys()):
         if expected.get(version) != found.get(version):
             yield f"version {version} was announced as {found.get(version)}, and is {expected.get(version)}"
+
+
+def _decided(each: Promotion | ModelUpdate) -> tuple[object, ...]:
+    return each.kind, each.event_number, each.partition, each.offset, each.parent, each.trigger, each.reason
 
 
 def _later(updates: Sequence[ModelUpdate], *, after: int | None) -> Iterator[str]:

@@ -151,6 +151,8 @@ class Member:
 
     Attributes:
         entered: accepted events when its model came: it has learned none of them from the lane.
+        parent: the version that its model began as a copy of, if it did.
+        trigger: id of the signal or the request that brought it, or "".
     """
 
     __slots__ = (
@@ -166,11 +168,13 @@ class Member:
         "measured",
         "model",
         "name",
+        "parent",
         "place",
         "predict",
         "since",
         "stride",
         "trained_on",
+        "trigger",
         "unusable",
         "version",
     )
@@ -196,7 +200,8 @@ class Member:
         self.since = self.entered = since
         self.version = version
         self.cause = cause
-        self.former = former
+        self.former = self.parent = former
+        self.trigger = ""
         self.stride = 1
         self.contest = Contest()
         self.measured: Scores | None = None
@@ -276,6 +281,8 @@ class Member:
             "cause": tuple(self.cause),
             "place": self.place,
             "former": self.former,
+            "parent": self.parent,
+            "trigger": self.trigger,
             "stride": self.stride,
             "contest": self.contest.state(),
             "measured": None if self.measured is None else self.measured.state(),
@@ -305,6 +312,7 @@ def revived(state: dict[str, Any], *, lifecycle: Lifecycle, task: Task) -> Membe
     )
     member.losses, member.loss_mean = state["losses"]
     member.stride, member.entered = state["stride"], state["entered"]
+    member.parent, member.trigger = state["parent"], state["trigger"]
     member.unusable.restore(state["unusable"])
     return member
 

@@ -207,6 +207,9 @@ class Succession:
         """The next version, which is what followers have from now on."""
         self.version += 1
         champion, published = self.champion, self.published
+        # A rebuilt model has learned the log from nothing; what it was on the way was announced to nobody.
+        before = champion.parent if champion.version is None else champion.version
+        parent = None if kind == "rebuild" else before
         champion.version = self.version
         lost = published.lost if published.judged else None
         published.exchange(data, version=self.version, event=context.event, event_number=context.event_number)
@@ -225,6 +228,8 @@ class Succession:
             reason=reason,
             scores=context.scores,
             canary=context.canary,
+            parent=parent,
+            trigger=champion.trigger,
         )
 
     def state(self) -> dict[str, Any]:

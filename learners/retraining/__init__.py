@@ -34,13 +34,20 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A decision to retrain: all recruits of one trigger."""
+    """A decision to retrain: all recruits of one trigger.
+
+    Args:
+        trigger: id of the signal or the request that it was decided on.
+        champion_version: under which the champion was last published then; warm copies are of it.
+    """
 
     id: str
     event_number: int
     reason: str
     seed: int
     plans: tuple[Plan, ...]
+    trigger: str = ""
+    champion_version: int | None = None
 
     def state(self) -> dict[str, Any]:
         """The job as plain values."""
@@ -53,7 +60,15 @@ class Job:
             )
             for plan in self.plans
         ]
-        return {"id": self.id, "event": self.event_number, "reason": self.reason, "seed": self.seed, "plans": plans}
+        return {
+            "id": self.id,
+            "event": self.event_number,
+            "reason": self.reason,
+            "seed": self.seed,
+            "plans": plans,
+            "trigger": self.trigger,
+            "champion_version": self.champion_version,
+        }
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Job":
@@ -67,7 +82,15 @@ class Job:
             )
             for name, runs, model, warm in state["plans"]
         )
-        return cls(state["id"], state["event"], state["reason"], state["seed"], plans)
+        return cls(
+            state["id"],
+            state["event"],
+            state["reason"],
+            state["seed"],
+            plans,
+            trigger=state["trigger"],
+            champion_version=state["champion_version"],
+        )
 
 
 def fresh_after(partition: int, offset: int, *, event_number: int) -> TrainedOn:

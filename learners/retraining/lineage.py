@@ -103,7 +103,7 @@ def merged(runs: Iterable[Run]) -> list[Run]:
 
 
 def placeless(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A lane's learning state, of which the ranges of `trained_on` and the places of counted signals are left out."""
+    """A lane's learning state, of which the ranges of `trained_on`, signals' ids and their places are left out."""
     succession, watch = dict(state["succession"]), dict(state["watch"])
     succession["library"] = [
         (name, version, _without(trained_on, "ranges"), data)
@@ -118,7 +118,7 @@ def placeless(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _member(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {**state, "trained_on": _without(state["trained_on"], "ranges")}
+    return {**_without(state, "trigger"), "trained_on": _without(state["trained_on"], "ranges")}
 
 
 def _without(table: Mapping[str, Any], *names: str) -> dict[str, Any]:

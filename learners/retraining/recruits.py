@@ -54,26 +54,31 @@ class Recruits:
         cause = Cause("trigger", str(event_number))
         return self.jobs.begun_at(event_number) or any(member.cause == cause for member in self.shadows.members)
 
-    def trigger(self, fired: tuple[Fired, ...], *, champion: Member, event_number: int) -> Job | None:
-        """Let in what needs no training, and make the job that trains the rest, one recruit for each distinct range."""
+    def trigger(self, fired: tuple[Fired, ...], *, signal: str, champion: Member, event_number: int) -> Job | None:
+        """Let in what needs no training, and make the job that trains the rest, one recruit for each distinct range.
+
+        Args:
+            signal: the id under which the first of those that fired was told.
+        """
         what = "drift" if any(each.kind in _DRIFTS for each in fired) else "due"
         reason = f"{what}: " + ", ".join(each.name for each in fired)
         window = max(each.shift.window_events for each in fired)
-        self._let_in(champion, event_number=event_number, reason=reason)
-        return self._begin(
-            self._plans(window, champion=champion, event_number=event_number), event_number=event_number, reason=reason
-        )
+        self._let_in(champion, event_number=event_number, reason=reason, trigger=signal)
+        plans = self._plans(window, champion=champion, event_number=event_number)
+        return self._begin(plans, champion=champion, event_number=event_number, reason=reason, trigger=signal)
 
     def demand(self, asked: Retrain, *, champion: Member, event_number: int) -> Job | None:
         """The same because somebody asked for it; on the last events only, if so many were named."""
         reason = f"demand: {asked.reason}"
         if not asked.events:
-            self._let_in(champion, event_number=event_number, reason=reason)
+            self._let_in(champion, event_number=event_number, reason=reason, trigger=asked.id)
             plans = self._plans(0, champion=champion, event_number=event_number, what=_DEMAND)
         else:
             span = min(asked.events, event_number, self.settings.retrain.history_max)
             plans = (Plan(f"r{event_number}{_DEMAND}-{span}", tuple(self.lineage.last(span)), None, b""),)
-        return self._begin(plans, event_number=event_number, reason=reason, what=_DEMAND)
+        return self._begin(
+            plans, champion=champion, event_number=event_number, reason=reason, trigger=asked.id, what=_DEMAND
+        )
 
     def ranges(self, events: int) -> tuple[LogRange, ...]:
         """The last so many learned events, as one range a partition."""
@@ -82,11 +87,21 @@ class Recruits:
     def _id(self, event_number: int, what: str = "") -> str:
         return f"{self.settings.name}-{event_number}{what}"
 
-    def _let_in(self, champion: Member, *, event_number: int, reason: str) -> None:
+    def _let_in(self, champion: Member, *, event_number: int, reason: str, trigger: str) -> None:
         for member, why in self._at_once(champion, event_number=event_number):
+            member.trigger = trigger
             self.shadows.enter(member, reason=f"{reason}; {why}")
 
-    def _begin(self, plans: tuple[Plan, ...], *, event_number: int, reason: str, what: str = "") -> Job | None:
+    def _begin(
+        self,
+        plans: tuple[Plan, ...],
+        *,
+        champion: Member,
+        event_number: int,
+        reason: str,
+        trigger: str,
+        what: str = "",
+    ) -> Job | None:
         if not plans:
             return None
         job = Job(
@@ -95,6 +110,8 @@ class Recruits:
             reason=reason,
             seed=self.settings.seed,
             plans=plans,
+            trigger=trigger,
+            champion_version=champion.version,
         )
         for plan in plans:
             self.lifecycle.move(plan.name, "recruiting", reason=reason)
@@ -171,10 +188,10 @@ class Recruits:
         trained_on: TrainedOn,
         *,
         event_number: int,
-        trigger: int | None = None,
+        decided: int | None = None,
         former: int | None = None,
     ) -> Member:
-        """A recruit that enters on this event, brought by a trigger then or before."""
+        """A recruit that enters on this event; it was decided on by a trigger then, or before."""
         return Member(
             name,
             model,
@@ -182,7 +199,7 @@ class Recruits:
             task=self.task,
             trained_on=trained_on,
             since=event_number,
-            cause=Cause("trigger", str(event_number if trigger is None else trigger)),
+            cause=Cause("trigger", str(event_number if decided is None else decided)),
             former=former,
         )
 
@@ -214,10 +231,10 @@ class Recruits:
         return list(dict.fromkeys(notes))
 
     def _enter(self, plan: Plan, model: Any, under_way: JobUnderWay, *, event_number: int) -> None:
-        trained_on = under_way.trained_on(plan)
-        member = self._member(
-            plan.name, model, trained_on, event_number=event_number, trigger=under_way.job.event_number
-        )
+        trained_on, job = under_way.trained_on(plan), under_way.job
+        member = self._member(plan.name, model, trained_on, event_number=event_number, decided=job.event_number)
+        member.trigger = job.trigger
+        member.parent = job.champion_version if plan.warm else None
         try:
             for each in under_way.gap:
                 member.learn(each.x, each.y)

@@ -108,3 +108,12 @@ def test_a_chart_never_overflows() -> None:
     chart.area([0.9])
     chart.line([0.9], "x", style="")
     assert [row.plain for row in chart.rows()] == ["x", "█"]
+
+
+def test_the_follower_can_be_asked_as_soon_as_it_predicts() -> None:
+    """A command to copy; before there is a model it would only be told so."""
+    story = Story(Stream(seed=1, events=3600))
+    story.hear_follower(b'{"port": 8080}')
+    assert story.curl == ""
+    story.hear_follower(b'{"version": 1, "first_prediction_ts": 1.0}')
+    assert story.curl.startswith("curl localhost:8080/api/predict -d '{")

@@ -17,11 +17,14 @@ from anabranch import statetree
 from anabranch.events import Partition
 from config.loading import build
 from config.settings import Settings
+from consumers.layouts import migrated
 from consumers.loop import LearningLoop
 from consumers.ports import Committed
 from consumers.stores import MemoryStore
 from consumers.stores.manifest import digest
+from detectors.watch import Watch
 from evaluation.simulation.world import MemoryLog
+from learners.lane import Lane
 from support.loops import copies, loop_on, straight
 from support.streams import three_numbers
 
@@ -88,6 +91,21 @@ def test_a_checkpoint_of_an_older_release_is_gone_on_from(path: Path, log: Memor
     loop = loop_on(log, store, configured())
     loop.run(until_end=True)
     assert learned(loop) == learned(expected)
+
+
+def test_a_checkpoint_of_layout_five_is_gone_on_from(log: MemoryLog) -> None:
+    """It knew neither what announcements cost nor what brought a member: nothing is owed, and nothing is said."""
+    loop = straight(copies(log, MemoryStore())[0], configured())
+    state = {**loop.owner._state(), "layout": 5}
+    lane = state["lane"]
+    for member in (lane["champion"], *lane["shadows"]):
+        del member["parent"], member["trigger"]
+    del lane["copy"]["owed"], lane["copy"]["kept_since"]
+    found = migrated(state, topic="events")["lane"]
+    restored = Lane.restored(configured(), found, blobs=loop.owner.lane.blobs, watch=Watch(configured()))
+    assert restored.published.allowance.owed == 0.0
+    assert {member.trigger for member in restored.shadows.members} == {""}
+    assert [each.parent for each in restored.shadows.members] == [each.former for each in restored.shadows.members]
 
 
 def learned(loop: LearningLoop) -> list[Any]:

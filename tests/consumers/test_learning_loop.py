@@ -7,8 +7,9 @@ import orjson
 import pytest
 from river import base, linear_model, preprocessing
 
+from anabranch import artifact
 from anabranch.errors import CheckpointError, LogTruncated, OwnershipLost
-from anabranch.messages import DeadLetter, Transition, decode
+from anabranch.messages import DeadLetter, DriftSignal, Transition, decode
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog
@@ -26,6 +27,25 @@ def test_a_drift_ends_in_a_swap_that_is_announced() -> None:
     assert swap.verdict is not None
     assert swap.verdict.low > 0
     assert swap.trained_on.ranges[0].end <= swap.offset
+
+
+def test_an_update_names_what_an_auditor_needs() -> None:
+    """The signal that brought the winner is on its topic; positions lie behind the event; features have kinds."""
+    log = filled()
+    straight(log)
+    updates = updates_in(log)
+    swap = next(update for update in updates if update.kind == "swap")
+    signals = [decode(DriftSignal, value) for value in log.values("drift-signals")]
+    assert swap.trigger in {signal.id for signal in signals if signal.triggered}
+    assert all(update.positions == {"events/0": update.offset + 1} for update in updates)
+    assert [update.parent for update in updates if update.kind == "refresh"] == [
+        update.version - 1 for update in updates if update.kind == "refresh"
+    ]
+    at = swap.artifact
+    chunks = log.records[at.topic, at.partition][at.first_offset : at.last_offset + 1]
+    unpacked = artifact.unpack(b"".join(chunk.value or b"" for chunk in chunks), sha256=at.sha256)
+    assert set(unpacked.kinds.values()) == {"number"}
+    assert unpacked.features == set(unpacked.kinds)
 
 
 @pytest.mark.parametrize("seed", range(8))

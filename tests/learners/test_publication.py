@@ -1,6 +1,7 @@
 """Publication on evidence: when followers get another copy, what they lose until then, and learning in blocks."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -178,6 +179,122 @@ def test_a_lane_goes_on_with_its_copy() -> None:
         after = promotions(twin, events(2200 - at, turns_at=1500, first=at))
         assert [each.event_number for each in (*before, *after)] == expected
         assert statetree.digest(twin.learning_state()) == statetree.digest(straight.learning_state())
+
+
+# ── the allowance of bytes ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def at_times(several: Iterator[AcceptedEvent], time_of: Callable[[int], float]) -> Iterator[AcceptedEvent]:
+    """The same events at other times."""
+    return (event._replace(ts=time_of(event.offset)) for event in several)
+
+
+def waits(found: list[Promotion], *, bytes_per_s: float) -> list[tuple[int, int]]:
+    """After each but the last, the events until the next, and the seconds that its bytes take, begun ones too."""
+    return [
+        (later.event_number - each.event_number, math.ceil(len(each.data) / bytes_per_s))
+        for each, later in pairwise(found)
+    ]
+
+
+@pytest.mark.parametrize("bytes_per_s", [0, 10_000, 20, 7])
+def test_refreshes_wait_for_the_bytes_of_the_one_before(bytes_per_s: int) -> None:
+    """At an event a second, a model of 700 bytes may come every 35 s where 20 bytes a second are allowed."""
+    lane = lane_of(refresh_level=0, refresh_events=10, bytes_per_s=bytes_per_s)
+    found = waits(promotions(lane, events(1000)), bytes_per_s=bytes_per_s or math.inf)
+    assert len(found) >= 7
+    assert all(events_between == max(10, seconds) for events_between, seconds in found)
+
+
+def test_who_is_kept_back_says_so() -> None:
+    """In the reason when it comes, and until then in the report."""
+    lane = lane_of(refresh_level=0, refresh_events=100, report_events=190, bytes_per_s=5)
+    said = [each for event in events(300) for each in lane.on_event(event)]
+    report = next(each for each in said if isinstance(each, ModelReport))
+    assert report.published is not None
+    assert report.published.waits == "publish.bytes_per_s: 1.6 s more"
+    _, refresh = (each for each in said if isinstance(each, Promotion))
+    assert refresh.event_number == 192
+    assert refresh.reason == "142 events more; kept back 42 s, 42 events by publish.bytes_per_s"
+
+
+def test_who_keeps_the_distance_says_so() -> None:
+    """There is evidence, and the next announcement is too near."""
+    lane = lane_of(steps=LINEAR, refresh_gap=400, report_events=10)
+    said = [each for event in events(1000, turns_at=550) for each in lane.on_event(event)]
+    waiting = [each.published.waits for each in said if isinstance(each, ModelReport) and each.published]
+    assert any(each.startswith("publish.refresh_gap: ") for each in waiting)
+    assert waiting[0] == ""
+
+
+def test_news_waits_for_nothing_and_is_paid_for() -> None:
+    """A swap goes out at once; the refresh after it comes later for it."""
+    lane = lane_of(refresh_level=0, refresh_events=10, bytes_per_s=10)
+    promotions(lane, events(60))
+    winner = entrant(lane, "s", catalogue.build(lane.settings.model, seed=1))
+    lane.shadows.enter(winner, reason="test")
+    winner.contest.powers = [1e9] * 7
+    lane.arena.ahead = True
+    first_bytes = len(lane.published.data)
+    swap, refresh = promotions(lane, events(200, first=60))[:2]
+    assert (swap.kind, swap.event_number) == ("swap", 61)
+    assert refresh.event_number == 50 + math.ceil((first_bytes + len(swap.data)) / 10)
+
+
+@pytest.mark.parametrize(
+    "time_of",
+    [
+        lambda n: 1.6e9,
+        lambda n: 1.6e9 + (n > 60) * 1e-9,
+        lambda n: 1.6e9 - n,
+        lambda n: 1.6e9 + 86_400.0 * (n == 49),
+    ],
+    ids=["it stands still", "it has moved once", "it runs backwards", "it leapt and is back"],
+)
+def test_no_time_of_events_keeps_a_refresh_back_for_ever(time_of: Callable[[int], float]) -> None:
+    """Where it says nothing, a thousand events are a second."""
+    lane = lane_of(refresh_level=0, refresh_events=10, bytes_per_s=7000)
+    found = waits(promotions(lane, at_times(events(1000), time_of)), bytes_per_s=7)
+    assert len(found) >= 7
+    assert all(events_between == seconds for events_between, seconds in found)
+
+
+def test_a_block_waits_as_a_whole() -> None:
+    """What was announced is what answers, and it learns the longer block at once."""
+    lane = lane_of(blocks=100, bytes_per_s=5)
+    found: list[Promotion] = []
+    for event in events(1000):
+        found += promotions(lane, iter([event]))
+        if found:
+            assert statetree.digest(lane.champion.model) == model_digest(lane.published.data)
+    assert all(events_between == seconds for events_between, seconds in waits(found, bytes_per_s=5))
+
+
+def test_a_block_that_waits_has_a_bound() -> None:
+    """As many events as may wait for their label."""
+    lane = lane_of(blocks=100, bytes_per_s=1)
+    lane.published._wait_max = 120
+    assert [each.event_number for each in promotions(lane, events(400))] == [50, 170, 290]
+
+
+def test_a_lane_goes_on_with_what_it_owes() -> None:
+    """From a checkpoint anywhere: the same announcements for the same reasons."""
+    publish = {"refresh_level": 0, "refresh_events": 10, "bytes_per_s": 10}
+    expected = [(each.event_number, each.reason) for each in promotions(lane_of(**publish), events(400))]
+    for at in (49, 50, 51, 61, 130):
+        lane = lane_of(**publish)
+        before = promotions(lane, events(at))
+        found = [*before, *promotions(twin_of(lane), events(400 - at, first=at))]
+        assert [(each.event_number, each.reason) for each in found] == expected
+
+
+# ── what an update names ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_refresh_names_the_version_before() -> None:
+    """The first has none; all of them go on from one another, and no signal has brought them."""
+    found = promotions(lane_of(refresh_level=0, refresh_events=100), events(400))
+    assert [(each.parent, each.trigger) for each in found] == [(None, ""), (1, ""), (2, ""), (3, "")]
 
 
 # ── blocks ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ import pytest
 from anabranch import statetree
 from anabranch.errors import LogTruncated
 from anabranch.events import AcceptedEvent, Fired, Record, Shift
-from anabranch.messages import TrainedOn, Transition
+from anabranch.messages import Retrain, TrainedOn, Transition
 from config.loading import build
 from config.settings import Augment
 from consumers.jobs import outcome
@@ -48,7 +48,7 @@ def lane_with(*recruits: dict[str, Any], count: int = 100, own: dict[str, Any] |
 
 def trigger(lane: Lane) -> Job | None:
     """What a trigger brings."""
-    return lane.recruits.trigger(FIRED, champion=lane.champion, event_number=lane.events)
+    return lane.recruits.trigger(FIRED, signal="m/0/99/adwin", champion=lane.champion, event_number=lane.events)
 
 
 def test_one_that_is_fresh_from_now_enters_at_once() -> None:
@@ -75,6 +75,28 @@ def test_a_warm_copy_goes_on_from_the_champion() -> None:
     for each in events:
         twin.learn_one(each.x, each.y)
     assert statetree.digest(model) == statetree.digest(twin)
+
+
+def test_a_recruit_says_what_brought_it_and_what_it_is_a_copy_of() -> None:
+    """The signal's id; a warm copy names the champion's version of then, through a checkpoint too."""
+    lane = lane_with({"on": "now"}, {"on": "warm", "events": 30}, {"on": "last", "events": 20})
+    lane.champion.version = 4
+    trigger(lane)
+    lane.champion.version = 5
+    lane = twin_of(lane)
+    (under_way,) = lane.jobs.under_way.values()
+    models = retrain(under_way.job, stream(100)[-30:], lane.settings.model)
+    lane.admit(JobResult(under_way.job.id, models))
+    members = {each.name: (each.trigger, each.parent) for each in twin_of(lane).shadows.members}
+    signal = "m/0/99/adwin"
+    assert members == {"r100-now": (signal, None), "r100-warm-30": (signal, 4), "r100-last-20": (signal, None)}
+
+
+def test_a_recruit_on_request_names_the_request() -> None:
+    """Its id, as the answer does."""
+    lane = lane_with({"on": "now"})
+    lane.retrain_asked(Retrain(id="r-17", model="m", ts=0.0, reason="new prices"))
+    assert [member.trigger for member in lane.shadows.members] == ["r-17"]
 
 
 def test_recruits_of_another_model_are_built_from_it() -> None:
@@ -112,6 +134,7 @@ def test_a_former_champion_comes_back_as_it_was() -> None:
     trigger(lane)
     former = next(each for each in lane.shadows.members if each.name.endswith("-former-1"))
     assert statetree.digest(former.model) == statetree.digest(statetree.decode(kept.data))
+    assert former.parent == 1
     trigger(lane)
     assert sum("-former-1" in each.name for each in lane.shadows.members) == 1
 

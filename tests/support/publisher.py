@@ -47,7 +47,9 @@ class Publisher:
             model=model, data=statetree.encode(model), trained_on=TrainedOn(), reason="test",
             scores={}, canary=({"a": 1.0},),
         )  # fmt: skip
-        update = self.announcer.prepare(promotion, epoch=1, seq=version, features=["a"], order="")
+        update = self.announcer.prepare(
+            promotion, epoch=1, seq=version, features={"a": "number"}, positions={}, order=""
+        )
         update = update.model_copy(update=changes)
         self.say(update)
         return update

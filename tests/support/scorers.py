@@ -2,18 +2,18 @@
 
 import http.client
 import json
-import threading
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import uvicorn
 from river import linear_model, preprocessing
 
 from anabranch.testing import MemoryFollower
 from config.settings import Score
 from serving.application import application
 from serving.models import Models, Served
+from serving.server import in_a_thread
 
 
 class Reply(NamedTuple):
@@ -44,26 +44,27 @@ class Scorer(NamedTuple):
         is_json = response.headers.get("content-type", "").startswith("application/json")
         return Reply(response.status, dict(response.headers.items()), json.loads(text) if is_json else text.decode())
 
+    def answers(self) -> bool:
+        """Whether it is there."""
+        try:
+            return self.ask("/healthz").status == 200
+        except OSError:
+            return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+    return port
+
 
 @contextmanager
 def scorer(*followers: MemoryFollower, **score: Any) -> Iterator[Scorer]:
     """Serve the followers' models until the block ends."""
-    models = Models([Served(each) for each in followers])
-    app = application(models, Score(**score))
-    config = uvicorn.Config(app, port=0, log_level="critical", access_log=False, ws="none", timeout_graceful_shutdown=9)
-    server = uvicorn.Server(config)
-    started = threading.Event()
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        started.wait(0.01)
-        assert thread.is_alive()
-    try:
-        yield Scorer(server.servers[0].sockets[0].getsockname()[1], list(followers))
-    finally:
-        server.should_exit = True
-        thread.join(15)
-        assert not thread.is_alive()
+    app = application(Models([Served(each) for each in followers]), Score(**score))
+    with in_a_thread(app) as port:
+        yield Scorer(port, list(followers))
 
 
 def linear() -> Any:

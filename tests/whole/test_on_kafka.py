@@ -7,17 +7,15 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
 
 from anabranch import artifact, follow, statetree
 from anabranch.errors import NoChampionYet
 from anabranch.kafka import artifacts as kafka_artifacts
-from anabranch.kafka import reader
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.updates import Updates
 from anabranch.messages import LearnedOrder, ModelUpdate, decode, encode
@@ -31,80 +29,9 @@ from consumers.stores import store_of
 from detectors.watch import Watch
 from evaluation.replay import Replay
 from learners.lane import Lane
-from support import command_line, streams
+from support.projects import SCALED_LINEAR, Project, announced, ended, sea, values_on
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
-
-GAUSSIAN = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
-SCALED_LINEAR = (
-    '[model]\nsteps = [{ use = "preprocessing.StandardScaler" }, { use = "linear_model.LogisticRegression" }]\n'
-)
-
-
-class Project:
-    """A model's configuration in a folder, and the command line on it."""
-
-    def __init__(
-        self, folder: Path, *, bootstrap: str, prefix: str, sections: str = GAUSSIAN, partitions: int = 1
-    ) -> None:
-        self.bootstrap = bootstrap
-        self.prefix = prefix
-        self.name = f"{prefix}m"
-        self.config = folder / "anabranch.toml"
-        self.config.write_text(
-            f'name = "{self.name}"\ntask = "binary"\n{sections}\n'
-            f'[topics]\nprefix = "{prefix}"\npartitions = {partitions}\n'
-            f'[checkpoint]\nstore = "{folder / "checkpoints"}"\nevery = "300ms"\n'
-            f'[kafka]\n"bootstrap.servers" = "{bootstrap}"\n"session.timeout.ms" = 6000\n'
-        )
-        self.run("topics", "create", self.config)
-
-    @property
-    def kafka(self) -> dict[str, str]:
-        return {"bootstrap.servers": self.bootstrap}
-
-    @property
-    def updates(self) -> str:
-        return f"{self.prefix}model-updates"
-
-    def start(self, *words: object, **how: Any) -> subprocess.Popen[str]:
-        return command_line.start(*words, **how)
-
-    def run(self, *words: object) -> str:
-        """Carried out in this process."""
-        done = command_line.anabranch(*words)
-        assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
-        return done.stdout
-
-    def produce(self, values: Iterator[bytes], *, rate: float | None = None, partitions: int = 1) -> None:
-        producer = Producer({**self.kafka, "enable.idempotence": True, "linger.ms": 5})
-        began = time.monotonic()
-        for number, value in enumerate(values):
-            producer.produce(f"{self.prefix}events", value, partition=number % partitions)
-            producer.poll(0)
-            if rate and (ahead := number / rate - (time.monotonic() - began)) > 0.02:
-                time.sleep(ahead)
-        assert not producer.flush(30)
-
-    def state(self) -> dict[str, Any]:
-        return json.loads(self.run("state", self.config, "--json"))  # type: ignore[no-any-return]  # an object
-
-
-@pytest.fixture
-def project(tmp_path: Path, kafka: Any, topic_prefix: str) -> Callable[..., Project]:
-    """Makes a model with topics of its own."""
-    return lambda **options: Project(tmp_path, bootstrap=kafka.bootstrap, prefix=topic_prefix, **options)
-
-
-def sea(events: int, *, flipped_from: int | None = None) -> Iterator[bytes]:
-    """A stream whose labels are turned round from an offset on."""
-    return streams.sea(events, turned=lambda n: flipped_from is not None and n >= flipped_from)
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """The exit code and what the process logged."""
-    done = command_line.ended(process, within_s=60)
-    return done.returncode, done.stderr
 
 
 def test_elec2_is_learned_announced_and_followed_bit_for_bit(
@@ -158,10 +85,6 @@ def test_a_drift_is_retrained_from_the_log_swapped_in_and_followed_live(project:
     assert swap.trained_on.ranges[0].end > 8000
     assert swap.verdict is not None
     assert swap.verdict.low > 0
-
-
-def announced(here: Project) -> list[ModelUpdate]:
-    return kafka_updates.all_updates(here.kafka, topic=here.updates, model=here.name)
 
 
 def test_kill_9_neither_loses_nor_repeats_an_event(project: Callable[..., Project]) -> None:
@@ -287,17 +210,6 @@ def test_without_the_order_nobody_learns_along(project: Callable[..., Project]) 
         pytest.raises(NoChampionYet, match="nowhere"),
     ):
         model.wait(timeout_s=5)
-
-
-def values_on(kafka: dict[str, str], topic: str) -> Iterator[bytes]:
-    """What is on a topic of one partition."""
-    consumer = Consumer({**reader(kafka), "enable.partition.eof": True})
-    try:
-        consumer.assign([TopicPartition(topic, 0, 0)])
-        while (message := consumer.poll(10)) is not None and message.error() is None:
-            yield bytes(message.value() or b"")
-    finally:
-        consumer.close()
 
 
 def test_a_second_learner_takes_over_and_the_first_leaves_with_a_code_of_its_own(

@@ -1,0 +1,236 @@
+"""Events answered on a topic: each record of the events gets one prediction, however often scorers crash and restart.
+
+What was answered and how far the group has come are one transaction: whoever reads committed records sees each answer
+once. A scorer that has no model, or too old a one, leaves its partitions to others.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from anabranch.errors import AnabranchError, KafkaUnavailable
+from anabranch.kafka import TIMEOUT_S, batch, consumer, partitions, producer, publisher, sharer
+from anabranch.messages import ModelPrediction, encode
+from config.settings import Settings
+from serving.models import Answer, Answerer, Served
+from serving.refusal import Refusal
+from serving.rows import Row, features_of, table_of
+
+log = structlog.get_logger()
+
+GROUP = "anabranch-score-"
+"""Before the model's name: the group that answers its events."""
+
+BATCH_MAX = 200
+POLL_S = 0.05
+AGAIN_S = 1.0
+TRANSACTION_S = 30.0
+OPEN_MAX_MS = 10_000
+"""So long the transaction of a scorer that was killed hides the answers of others after it."""
+
+
+class AnsweredEvents:
+    """Answers the events of one model in a thread, as a member of the group that shares them.
+
+    Args:
+        served: the model.
+    """
+
+    def __init__(self, settings: Settings, served: Served) -> None:
+        self.settings = settings
+        self.served = served
+        self.events = settings.topics.name("events")
+        self.predictions = settings.topics.name("predictions")
+        self.answered = 0
+        self.passed_over = 0
+        """Records that are no events, or have no id."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"predictions-{served.name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin as soon as there is a model."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the transaction at hand."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        said = ""
+        while not self._stopping.is_set():
+            if self.served.why_not_ready():
+                self._stopping.wait(POLL_S)
+                continue
+            try:
+                self._answer_on()
+            except (KafkaException, AnabranchError) as error:
+                # Whatever it is, the group's position is that of the last transaction: begin again from there.
+                reason = str(error.args[0].str() if isinstance(error, KafkaException) else error)
+                if reason != said:
+                    log.warning("predictions are interrupted", model=self.served.name, reason=reason)
+                said = reason
+                self._stopping.wait(AGAIN_S)
+
+    def _answer_on(self) -> None:
+        """Join the group and answer, for as long as there is a model.
+
+        Raises:
+            KafkaException, KafkaUnavailable: something came between.
+        """
+        for topic in (self.events, self.predictions):
+            partitions(self.settings.kafka, topic)  # raises where there is none, and says what to do
+        writer = publisher(_transactional(self.settings))
+        writer.init_transactions(TRANSACTION_S)
+        with closing(consumer(_sharing(self.settings))) as reader:
+            gained: list[TopicPartition] = []
+
+            def on_assign(reader: Consumer, assigned: list[TopicPartition]) -> None:
+                positions = self._positions(reader, assigned)
+                reader.assign(positions)
+                gained.extend(positions)
+
+            reader.subscribe([self.events], on_assign=on_assign)
+            while not self._stopping.is_set() and not self.served.why_not_ready():
+                messages = [each for each in batch(reader, BATCH_MAX, timeout_s=POLL_S) if _is_record(each)]
+                if gained:
+                    # Where a group begins is kept at once: whoever is killed before its first answer must not take the
+                    # beginning along.
+                    _move_on(writer, reader, gained)
+                    gained.clear()
+                if messages:
+                    self._transact(writer, reader, messages)
+
+    def _positions(self, reader: Consumer, assigned: list[TopicPartition]) -> list[TopicPartition]:
+        """Where the group has come to; in a partition where it has never been, the end or the beginning."""
+        begins = self.settings.score.predictions_start == "earliest"
+        positions = []
+        for each in reader.committed(assigned, timeout=TIMEOUT_S):
+            if each.error is not None:
+                raise KafkaUnavailable(f"where group {GROUP}{self.served.name} has come to: {each.error.str()}")
+            offset = each.offset
+            if offset < 0:
+                first, end = reader.get_watermark_offsets(each, timeout=TIMEOUT_S)
+                offset = first if begins else end
+            positions.append(TopicPartition(each.topic, each.partition, offset))
+        return positions
+
+    def _transact(self, writer: Producer, reader: Consumer, messages: Sequence[Message]) -> None:
+        """Answer these by one version, all or none."""
+        answerer = self.served.now()
+        writer.begin_transaction()
+        try:
+            told = [self._told(answerer, message) for message in messages]
+            for each in told:
+                if each is not None:
+                    writer.produce(self.predictions, key=each.id, value=encode(each))
+                    writer.poll(0)
+            _end(writer, reader, _after(messages))
+        except KafkaException as error:
+            if error.args[0].txn_requires_abort():
+                writer.abort_transaction(TRANSACTION_S)
+            raise
+        self.answered += sum(each is not None for each in told)
+        self.passed_over += sum(each is None for each in told)
+
+    def _told(self, answerer: Answerer, message: Message) -> ModelPrediction | None:
+        try:
+            table = table_of(bytes(message.value() or b""))
+        except Refusal:
+            return None  # the learner says what is wrong with it
+        if not isinstance(table, dict) or not isinstance(table.get("id"), str) or not table["id"]:
+            return None
+        try:
+            row = _row(table)
+            answer, failure = answerer.answer(row.x), ""
+        except Refusal as refusal:
+            row, answer, failure = Row(table["id"], {}), Answer(None, None), refusal.text
+        champion = answerer.champion
+        return ModelPrediction(
+            id=table["id"],
+            model=self.served.name,
+            scope=champion.update.scope,
+            version=champion.update.version,
+            epoch=champion.update.epoch,
+            seq=champion.update.seq,
+            event_number=champion.event_number,
+            partition=message.partition() or 0,
+            offset=message.offset() or 0,
+            ts=time.time(),
+            age_s=champion.age_s,
+            prediction=_plain(answer.value),
+            probabilities={_spelt(label): float(share) for label, share in (answer.proba or {}).items()},
+            missing=() if failure else tuple(answerer.missing(row.x)),
+            unknown=() if failure else tuple(answerer.unknown(row.x)),
+            failure=failure,
+        )
+
+
+def _row(table: dict[str, Any]) -> Row:
+    """The event without its label: what is answered must not depend on it."""
+    features = table.get("features")
+    if not isinstance(features, dict):
+        raise Refusal(422, "no object of names and values", field="features")
+    return Row(table["id"], features_of(features, where="features"))
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar, as which some models answer, as Python's."""
+    return value.item() if hasattr(value, "item") else value
+
+
+def _spelt(label: Any) -> str:
+    """A label as a key of JSON."""
+    return str(_plain(label)).lower() if isinstance(_plain(label), bool) else str(label)
+
+
+def _is_record(message: Message) -> bool:
+    """Whether it is one; an end of the log is none, and faults that mend by themselves are none.
+
+    Raises:
+        KafkaUnavailable: something else came in place of one.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() != KafkaError._PARTITION_EOF and not error.retriable():
+        raise KafkaUnavailable(error.str())
+    return False
+
+
+def _move_on(writer: Producer, reader: Consumer, positions: list[TopicPartition]) -> None:
+    writer.begin_transaction()
+    _end(writer, reader, positions)
+
+
+def _end(writer: Producer, reader: Consumer, positions: list[TopicPartition]) -> None:
+    """Commit the transaction, and the group's positions with it: the broker refuses who is in the group no longer."""
+    writer.send_offsets_to_transaction(positions, reader.consumer_group_metadata(), TRANSACTION_S)
+    writer.commit_transaction(TRANSACTION_S)
+
+
+def _after(messages: Sequence[Message]) -> list[TopicPartition]:
+    """The group's positions once these are answered."""
+    ends: dict[tuple[str, int], int] = {}
+    for each in messages:
+        place = (each.topic() or "", each.partition() or 0)
+        ends[place] = max(ends.get(place, 0), (each.offset() or 0) + 1)
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in sorted(ends.items())]
+
+
+def _sharing(settings: Settings) -> dict[str, Any]:
+    return sharer(settings.kafka, model=f"score-{settings.name}", assignment="range")
+
+
+def _transactional(settings: Settings) -> dict[str, Any]:
+    # A name of its own for each producer: what fences a former one is the group, which transactions carry along.
+    name = f"{GROUP}{settings.name}-{uuid.uuid4().hex[:12]}"
+    # librdkafka wants no message to be waited for longer than its transaction.
+    bounds = {"transaction.timeout.ms": OPEN_MAX_MS, "message.timeout.ms": OPEN_MAX_MS}
+    return {**producer(settings.kafka), "transactional.id": name, **bounds}

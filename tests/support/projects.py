@@ -1,0 +1,90 @@
+"""A model's project on a real Kafka: its configuration in a folder, and the command line on it."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from anabranch.kafka import updates as kafka_updates
+from anabranch.kafka.tail import Tail
+from anabranch.messages import ModelUpdate
+from support import command_line, streams
+
+GAUSSIAN = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
+SCALED_LINEAR = (
+    '[model]\nsteps = [{ use = "preprocessing.StandardScaler" }, { use = "linear_model.LogisticRegression" }]\n'
+)
+
+
+class Project:
+    """A model's configuration in a folder, and the command line on it."""
+
+    def __init__(
+        self, folder: Path, *, bootstrap: str, prefix: str, sections: str = GAUSSIAN, partitions: int = 1
+    ) -> None:
+        self.bootstrap = bootstrap
+        self.prefix = prefix
+        self.name = f"{prefix}m"
+        self.config = folder / "anabranch.toml"
+        self.config.write_text(
+            f'name = "{self.name}"\ntask = "binary"\n{sections}\n'
+            f'[topics]\nprefix = "{prefix}"\npartitions = {partitions}\n'
+            f'[checkpoint]\nstore = "{folder / "checkpoints"}"\nevery = "300ms"\n'
+            f'[kafka]\n"bootstrap.servers" = "{bootstrap}"\n"session.timeout.ms" = 6000\n'
+        )
+        self.run("topics", "create", self.config)
+
+    @property
+    def kafka(self) -> dict[str, str]:
+        return {"bootstrap.servers": self.bootstrap}
+
+    @property
+    def updates(self) -> str:
+        return f"{self.prefix}model-updates"
+
+    def start(self, *words: object, **how: Any) -> subprocess.Popen[str]:
+        return command_line.start(*words, **how)
+
+    def run(self, *words: object) -> str:
+        """Carried out in this process."""
+        done = command_line.anabranch(*words)
+        assert done.returncode == 0, f"{words}: {done.stderr[-2000:]}"
+        return done.stdout
+
+    def produce(self, values: Iterator[bytes], *, rate: float | None = None, partitions: int = 1) -> None:
+        producer = Producer({**self.kafka, "enable.idempotence": True, "linger.ms": 5})
+        began = time.monotonic()
+        for number, value in enumerate(values):
+            producer.produce(f"{self.prefix}events", value, partition=number % partitions)
+            producer.poll(0)
+            if rate and (ahead := number / rate - (time.monotonic() - began)) > 0.02:
+                time.sleep(ahead)
+        assert not producer.flush(30)
+
+    def state(self) -> dict[str, Any]:
+        return json.loads(self.run("state", self.config, "--json"))  # type: ignore[no-any-return]  # an object
+
+
+def sea(events: int, *, flipped_from: int | None = None) -> Iterator[bytes]:
+    """A stream whose labels are turned round from an offset on."""
+    return streams.sea(events, turned=lambda n: flipped_from is not None and n >= flipped_from)
+
+
+def ended(process: subprocess.Popen[str], *, within_s: float = 60.0) -> tuple[int, str]:
+    """The exit code and what the process logged."""
+    done = command_line.ended(process, within_s=within_s)
+    return done.returncode, done.stderr
+
+
+def announced(here: Project) -> list[ModelUpdate]:
+    return kafka_updates.all_updates(here.kafka, topic=here.updates, model=here.name)
+
+
+def values_on(kafka: dict[str, str], topic: str) -> list[bytes]:
+    """What is on a topic; in order, where it has one partition."""
+    with Tail(kafka, [topic]) as tail:
+        return [bytes(message.value() or b"") for message in tail.until_caught_up()]

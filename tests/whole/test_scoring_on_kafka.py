@@ -1,0 +1,89 @@
+"""Scoring on a real Kafka, with real processes: asked over HTTP, and event by event on a topic."""
+
+import itertools
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from anabranch.messages import ModelPrediction, decode
+from support.projects import SCALED_LINEAR, Project, announced, ended, sea, values_on
+from support.scorers import Scorer, free_port
+from support.waiting import until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+SEA = {"features": {"f0": 9.0, "f1": 9.0, "f2": 1.0}}
+
+
+@pytest.mark.parametrize("options", [("--workers", 2), ("--learn-along",)])
+def test_a_model_is_asked_over_http_while_it_changes(project: Callable[..., Project], options: tuple[Any, ...]) -> None:
+    """No request fails, whatever version answers was announced, and nothing is older than allowed."""
+    here = project(sections=f"{SCALED_LINEAR}[publish]\nwarm_up_events = 300\n[score]\nmax_age = '20s'\n")
+    scorer = Scorer(free_port(), [])
+    learner = here.start("learn", here.config)
+    process = here.start("score", here.config, "--port", scorer.port, *options)
+    try:
+        until(scorer.answers)
+        assert scorer.ask("/api/predict", SEA).status == 503
+        rows = sea(6000, flipped_from=3000)
+        here.produce(itertools.islice(rows, 120))
+        until(lambda: "120 of 300 warm-up labels" in str(scorer.ask("/readyz").body))
+        here.produce(itertools.islice(rows, 1000))
+        until(lambda: scorer.ask("/readyz").status == 200)
+        sent = threading.Thread(target=here.produce, args=(rows,), kwargs={"rate": 500})
+        sent.start()
+        replies = []
+        while sent.is_alive():
+            replies.append(scorer.ask("/api/predict", SEA))
+        until(lambda: scorer.ask("/api/predict", SEA).body["prediction"] is False)
+    finally:
+        learner.terminate()
+        process.terminate()
+        assert ended(learner)[0] == 0
+        code, said = ended(process, within_s=10)
+    assert code == 0, said
+    assert {reply.status for reply in replies} == {200}
+    assert len({reply.body["version"] for reply in replies}) >= 3
+    assert {reply.body["version"] for reply in replies} <= {each.version for each in announced(here)}
+    assert max(reply.body["age_s"] for reply in replies) <= 20
+
+
+def test_each_event_is_answered_once_whatever_happens_to_its_scorers(project: Callable[..., Project]) -> None:
+    """Two that share the partitions; one is killed, another comes, one is stopped."""
+    here = project(partitions=2, sections=f"{SCALED_LINEAR}[publish]\nwarm_up_events = 300\n")
+    rows = sea(9000, flipped_from=4000)
+    here.produce(itertools.islice(rows, 1000), partitions=2)
+    here.run("learn", here.config, "--until-end")
+    words = ("score", here.config, "--predictions", "--port", 0)
+    scorers = [here.start(*words) for _ in range(2)]
+
+    def told() -> list[ModelPrediction]:
+        return [decode(ModelPrediction, value) for value in values_on(here.kafka, f"{here.prefix}model-predictions")]
+
+    try:
+        sent = 1000
+        while not told():  # the first that is published after they have joined
+            here.produce(itertools.islice(rows, 10), partitions=2)
+            sent += 10
+            time.sleep(0.5)
+        since = sent
+        for number in range(3):
+            here.produce(itertools.islice(rows, 700), partitions=2, rate=500)
+            sent += 700
+            scorers[number].send_signal(signal.SIGTERM if number == 2 else signal.SIGKILL)
+            ended(scorers[number])
+            scorers.append(here.start(*words))
+        wanted = {f"e{n}" for n in range(since, sent)}
+        until(lambda: wanted <= {each.id for each in told()}, within_s=60)
+    finally:
+        for each in scorers:
+            each.kill()
+    counted = Counter(each.id for each in told())
+    assert set(counted.values()) == {1}
+    assert {each.version for each in told()} <= {each.version for each in announced(here)}
+    assert all(each.prediction in (True, False) and not each.failure for each in told())
