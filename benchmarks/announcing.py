@@ -27,6 +27,7 @@ WEIGHTS_BYTES, TREES_BYTES = 20_000_000, 2_000_000
 """Trees are many small objects: packing and unpacking takes some ten times as long a byte, so a tenth tells enough."""
 
 FEATURES = ("a", "b", "c")
+ABOUT: dict[str, Any] = {"features": dict.fromkeys(FEATURES, "number"), "positions": {}, "order": ""}
 
 
 class Arrival(NamedTuple):
@@ -73,9 +74,7 @@ class Announcing:
         with follow(settings.name, kafka=settings.kafka, topic=topic) as follower:
             for version in range(1, count + 2):
                 began_s = time.perf_counter()
-                update = self.announcer.prepare(
-                    self._promotion(version), epoch=1, seq=version, features=list(FEATURES), order=""
-                )
+                update = self.announcer.prepare(self._promotion(version), epoch=1, seq=version, **ABOUT)
                 if version == 1:
                     self._say(topic, update)
                     follower.wait(timeout_s=120)
