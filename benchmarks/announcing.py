@@ -1,6 +1,7 @@
 """How soon a follower on a real Kafka predicts by what a learner announces: a small model and large ones."""
 
 import copy
+import gc
 import random
 import time
 from contextlib import ExitStack
@@ -26,6 +27,7 @@ WEIGHTS_BYTES, TREES_BYTES = 20_000_000, 2_000_000
 """Trees are many small objects: packing and unpacking takes some ten times as long a byte, so a tenth tells enough."""
 
 FEATURES = ("a", "b", "c")
+ABOUT: dict[str, Any] = {"features": dict.fromkeys(FEATURES, "number"), "positions": {}, "order": ""}
 
 
 class Arrival(NamedTuple):
@@ -42,13 +44,15 @@ class Arrival(NamedTuple):
 
 def measured(rounds: int) -> dict[str, list[Arrival]]:
     """Ten times the rounds of the small model, twice of each large one."""
-    models = {"small": small(), "many weights": many_weights(), "many trees": many_trees()}
+    models = {"small": small, "many weights": many_weights, "many trees": many_trees}
     counts = {"small": 10 * rounds, "many weights": 2 * rounds, "many trees": 2 * rounds}
     with ExitStack() as stack:
         kafka = stack.enter_context(LocalKafka())
         create(settings_of("HoeffdingTree", bootstrap=kafka.bootstrap))
         found = {}
-        for name, model in models.items():
+        for name, made in models.items():
+            model = made()
+            gc.freeze()  # a full collection of the large ones takes .7 s, and they are not the follower's
             announcing = Announcing(name.replace(" ", "-"), model, bootstrap=kafka.bootstrap)
             found[name] = announcing.arrivals(counts[name])
     return found
@@ -70,9 +74,7 @@ class Announcing:
         with follow(settings.name, kafka=settings.kafka, topic=topic) as follower:
             for version in range(1, count + 2):
                 began_s = time.perf_counter()
-                update = self.announcer.prepare(
-                    self._promotion(version), epoch=1, seq=version, features=list(FEATURES), order=""
-                )
+                update = self.announcer.prepare(self._promotion(version), epoch=1, seq=version, **ABOUT)
                 if version == 1:
                     self._say(topic, update)
                     follower.wait(timeout_s=120)
