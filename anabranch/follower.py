@@ -33,8 +33,8 @@ from anabranch.errors import (
 from anabranch.kafka import Kafka, examine, headers_of, partitions
 from anabranch.kafka.artifacts import fetch
 from anabranch.kafka.tail import OrderTail
-from anabranch.kafka.updates import Updates
-from anabranch.messages import LearnedOrder, ModelUpdate, UnreadableMessage, decode
+from anabranch.kafka.updates import Acks, Updates
+from anabranch.messages import LearnedOrder, ModelAck, ModelUpdate, UnreadableMessage, decode
 from anabranch.order import LearningAlong
 from anabranch.signatures import TrustedKeys
 
@@ -88,6 +88,9 @@ class Follower:
         max_age: seconds; an older model answers nothing. Its age counts from its announcement, or from when it was
             learned along: let `publish.refresh_interval` of the learner be shorter.
         min_version: a version before it answers nothing.
+        ack_as: a name of this follower's own (a host and port, a pod): under it the version that it serves is told on
+            `acks`, for `anabranch followers`. None: nothing is told.
+        acks: the topic for it; by default `model-acks`, with the prefix that `topic` has.
         learned: the topic of the learned order; by default `model-learned`, with the prefix that `topic` has.
         on_update: called in the follower's thread after each exchange.
 
@@ -109,6 +112,8 @@ class Follower:
         learned: str | None = None,
         max_age: float | None = None,
         min_version: int = 0,
+        ack_as: str | None = None,
+        acks: str | None = None,
         on_update: Callable[[ModelUpdate], None] | None = None,
     ) -> None:
         # Here, where the caller hears of a mistaken setting: the thread would only log it, and try for ever.
@@ -120,7 +125,12 @@ class Follower:
         self.trusted = trusted
         self.keys = None if trusted_keys is None else TrustedKeys(trusted_keys)
         self.artifact_max_bytes = artifact_max_bytes
-        self.learned = learned or f"{topic.removesuffix('model-updates')}model-learned"
+        prefix = topic.removesuffix("model-updates")
+        self.learned = learned or f"{prefix}model-learned"
+        self.ack_as = ack_as
+        self._acks = None if ack_as is None else Acks(kafka, topic=acks or f"{prefix}model-acks")
+        self._began_ts = time.time()
+        self._taken_s: float | None = None
         self._live = LiveModel(self) if learn_along else None
         self.max_age = max_age
         self.min_version = min_version
@@ -235,6 +245,25 @@ class Follower:
     ) -> None:
         self._stopping.set()
         self._thread.join()
+        if self._acks is not None:
+            self._acks.leave()
+
+    def _acknowledge(self, acks: Acks) -> None:
+        champion = self._champion
+        acks.tell(
+            ModelAck(
+                follower=self.ack_as or "",
+                model=self.model,
+                scope=self.scope,
+                version=champion.update.version if champion else 0,
+                epoch=champion.update.epoch if champion else 0,
+                seq=champion.update.seq if champion else 0,
+                ts=time.time(),
+                taken_s=self._taken_s,
+                refusals=self.refusals,
+                last_refusal=self.last_refusal or "",
+            )
+        )
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -279,6 +308,8 @@ class Follower:
                 return
             if self._live is not None:
                 self._go_on(self._live)
+            if self._acks is not None:
+                self._acknowledge(self._acks)
 
     def _go_on(self, live: "LiveModel") -> None:
         """Learn what the learner has learned, and predict with that from now on."""
@@ -304,6 +335,9 @@ class Follower:
                 # One assignment, which is atomic: whoever predicts takes no lock.
                 self._champion = champion
                 self._changed.notify_all()
+            # What was announced before it began says nothing of how long an update takes.
+            is_news = update.announced_ts >= self._began_ts
+            self._taken_s = max(0.0, time.time() - update.announced_ts) if is_news else None
             self._tell(update)
 
     def _refuse(self, update: ModelUpdate, error: BaseException, *, for_good: bool) -> None:

@@ -219,6 +219,26 @@ class ModelUpdate(Message):
     numpy: str
 
 
+class ModelAck(Message):
+    """Which version a follower serves: told when it changes, and now and then so that its silence can be noticed."""
+
+    goes_to: ClassVar[str] = "acks"
+    follower: str = Field(description="its name, as it was given")
+    model: str
+    scope: str = "global"
+    version: int = Field(description="in use; 0: none yet")
+    epoch: int
+    seq: int
+    ts: float = Field(description="when it was told, epoch seconds, by the follower's clock")
+    taken_s: float | None = Field(
+        default=None,
+        description="seconds from its announcement to its use; null: it was announced before the follower began",
+    )
+    refusals: dict[str, int] = Field(default_factory=dict, description="updates that it has refused, by the check")
+    last_refusal: str = Field(default="", description="why, the last time")
+    left: bool = Field(default=False, description="it has ended well, and serves nothing any more")
+
+
 class MemberReport(Message):
     """How one member of the arena does."""
 
@@ -401,6 +421,7 @@ PUBLISHED: tuple[type[Message], ...] = (
     RetrainAnswer,
     LearnedOrder,
     ModelPrediction,
+    ModelAck,
 )
 
 

@@ -71,6 +71,7 @@ class Topics(Section):
     control: str = Field("model-control", description="requests of `anabranch retrain`")
     answers: str = Field("model-answers", description="what became of each request")
     learned: str = Field("model-learned", description="the order in which records were learned")
+    acks: str = Field("model-acks", description="which follower serves which version")
     predictions: str = Field("model-predictions", description="what scorers answered (`score.predictions`)")
     dead_letters: str = Field("dead-letters", description="what could not be learned, with the reason")
     partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")
@@ -344,6 +345,7 @@ class Score(Section):
     trusted_keys: tuple[str, ...] | None = Field(
         None, description="public keys, one of which must have signed a model (`anabranch keys show`); () trusts nobody"
     )
+    acks: bool = Field(True, description="tell on `model-acks` which version it serves: see `anabranch followers`")
     predictions: bool = Field(False, description="answer each event of the events topic, too, on `model-predictions`")
     predictions_start: Literal["latest", "earliest"] = Field(
         "latest", description="where that begins, for a group that has answered nothing yet"

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -56,6 +57,8 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         learned=topics.name("learned"),
         max_age=score.max_age,
         min_version=score.min_version,
+        ack_as=f"{socket.gethostname()}:{os.getpid()}" if score.acks else None,
+        acks=topics.name("acks"),
     )
     warm_up = WarmUp(
         settings.kafka,

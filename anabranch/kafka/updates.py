@@ -1,7 +1,9 @@
 """Published models on Kafka: the updates of a model, and the bytes that an update points to."""
 
 import logging
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -10,9 +12,9 @@ from confluent_kafka import Message
 from anabranch.candidates import Refusals, order
 from anabranch.errors import ArtifactError
 from anabranch.events import Partition
-from anabranch.kafka import TIMEOUT_S, Kafka, headers_of
+from anabranch.kafka import TIMEOUT_S, Kafka, headers_of, producer, publisher
 from anabranch.kafka.tail import Tail
-from anabranch.messages import ModelUpdate, UnreadableMessage, decode
+from anabranch.messages import ModelAck, ModelUpdate, UnreadableMessage, decode, encode
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.models")
@@ -163,3 +165,54 @@ def _read(message: Message, keys: TrustedKeys | None = None) -> ModelUpdate | No
         if not 0 <= number <= most:
             raise UnreadableMessage(f"no learner announces {name} {number}")
     return update
+
+
+# ── Who serves what: told by followers, read by `anabranch followers` ───────────────────────────────────────────────
+
+ALIVE_S = 30.0
+"""So often a follower tells that it is there, at least."""
+
+LAST_WORDS_S = 2.0
+
+
+class Acks:
+    """Tells which version a follower serves. Nothing waits for it, and it is no harm where nobody can be told."""
+
+    def __init__(self, kafka: Kafka, *, topic: str) -> None:
+        self.topic = topic
+        self.producer = publisher(producer(kafka))
+        self._told: ModelAck | None = None
+
+    def tell(self, ack: ModelAck) -> None:
+        """Tell it, if it is news or the last was some time ago."""
+        told = self._told
+        if told is not None and ack.ts - told.ts < ALIVE_S and ack.model_copy(update={"ts": told.ts}) == told:
+            return
+        self._told = ack
+        with suppress(BufferError):  # brokers are away: the next one says it as well
+            self.producer.produce(self.topic, key=f"{ack.model}/{ack.scope}/{ack.follower}", value=encode(ack))
+        self.producer.poll(0)
+
+    def leave(self) -> None:
+        """Say that the follower ends."""
+        if self._told is not None:
+            self.tell(self._told.model_copy(update={"ts": time.time(), "left": True}))
+        self.producer.flush(LAST_WORDS_S)
+
+
+def acknowledged(kafka: Kafka, *, topic: str, model: str, scope: str = "global") -> list[ModelAck]:
+    """What followers of a model have told so far, oldest first.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+    found = []
+    with Tail(kafka, [topic]) as tail:
+        for message in tail.until_caught_up():
+            try:
+                ack = decode(ModelAck, bytes(message.value() or b""))
+            except UnreadableMessage:
+                continue
+            if (ack.model, ack.scope) == (model, scope):
+                found.append(ack)
+    return sorted(found, key=lambda ack: ack.ts)

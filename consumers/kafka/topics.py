@@ -116,6 +116,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "control": _DAYS_30,
     "answers": _DAYS_30,
     "learned": _DAYS_7,  # as the events: without one of the two the other is of no use
+    "acks": _DAYS_7,
     "predictions": _DAYS_7,
     "dead_letters": _DAYS_30,
 }

@@ -161,6 +161,7 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "Retrain",
         "RetrainAnswer",
         "LearnedOrder",
+        "ModelAck",
         "ModelPrediction",
     }
     assert schemas["Event"]["required"] == ["id", "ts", "features"]
