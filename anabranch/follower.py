@@ -205,6 +205,12 @@ class Follower:
         return None if champion is None else champion.update.version
 
     @property
+    def behind(self) -> int | None:
+        """How many labelled events the learner is ahead, as far as it has told; None: this one does not learn along."""
+        champion = self._champion
+        return None if self._live is None or champion is None else max(0, self._live.along.told - champion.event_number)
+
+    @property
     def refusals(self) -> dict[str, int]:
         """How many updates were refused so far, by the check that they did not pass.
 

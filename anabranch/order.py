@@ -129,6 +129,12 @@ class LearningAlong:
         self._copy, self._copied_at, self._copied_events = b"", "", 0
         self._label_of: Callable[[Any], Any] = _whole
 
+    @property
+    def told(self) -> int:
+        """How many labelled events the learner has learned, as far as it has told."""
+        newest = self._order.newest
+        return self.event_number if newest is None else max(newest.event_number, self.event_number)
+
     def exchange(self, update: ModelUpdate, artifact: Artifact) -> None:
         """A copy was announced: go on from there, with what is known to have been learned after it."""
         before, before_at = self.model, self.at

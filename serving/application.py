@@ -102,7 +102,7 @@ class _Scorer:
         answerer = served.now()  # one for the whole request: meanwhile another may come
         answers = await self._answers(served, answerer, asked)
         told = [_told(answerer, row, answer) for row, answer in zip(asked, answers, strict=True)]
-        about = {"model": served.name, **_about(answerer)}
+        about = {"model": served.name, **_about(served, answerer)}
         return _json({**about, "predictions": told} if is_batch else {**about, **told[0]})
 
     async def infer(self, request: Request) -> Response:
@@ -221,15 +221,17 @@ class _Scorer:
         return Response(pages.page(list(self.models.by_name), str(request.base_url)), media_type="text/html")
 
 
-def _about(answerer: Answerer) -> dict[str, Any]:
+def _about(served: Served, answerer: Answerer) -> dict[str, Any]:
     champion = answerer.champion
     update = champion.update
+    behind = served.follower.behind
     return {
         "version": update.version,
         "epoch": update.epoch,
         "seq": update.seq,
         "events": champion.event_number,
         "age_s": round(champion.age_s, 3),
+        **({} if behind is None else {"behind": behind}),
     }
 
 
@@ -239,7 +241,7 @@ def _described(served: Served) -> dict[str, Any]:
     return {
         "model": served.name,
         "ready": True,
-        **_about(answerer),
+        **_about(served, answerer),
         "task": artifact.task,
         "features": sorted(artifact.features),
         "reason": answerer.champion.update.reason,

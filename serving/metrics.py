@@ -68,6 +68,9 @@ class _ModelsCollector(Collector):
         learned = GaugeMetricFamily(
             "anabranch_model_events", "labelled events that the model in use has learned", labels=["model"]
         )
+        behind = GaugeMetricFamily(
+            "anabranch_model_behind_events", "labelled events that the learner is ahead (learn_along)", labels=["model"]
+        )
         refused = CounterMetricFamily(
             "anabranch_refused_updates_total", "updates that were not taken, by the check", labels=["model", "check"]
         )
@@ -76,9 +79,11 @@ class _ModelsCollector(Collector):
             champion = each.follower.in_use
             ready.add_metric([name], float(not each.why_not_ready()))
             version.add_metric([name], champion.update.version if champion else 0)
+            if each.follower.behind is not None:
+                behind.add_metric([name], each.follower.behind)
             for check, count in each.follower.refusals.items():
                 refused.add_metric([name, check], count)
             if champion is not None:
                 age.add_metric([name], champion.age_s)
                 learned.add_metric([name], champion.event_number)
-        return [version, age, learned, refused, ready]
+        return [version, age, learned, behind, refused, ready]

@@ -30,6 +30,7 @@ _PREDICTION = {
         "seq": {"type": "integer"},
         "events": {"type": "integer", "description": "labelled events that the model has learned"},
         "age_s": {"type": "number", "description": "seconds since it was what the learner had"},
+        "behind": {"type": "integer", "description": "events that the learner is ahead, where it learns along"},
         "prediction": {"description": "the label (binary: true for the positive class), or the number"},
         "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
         "missing": {"type": "array", "items": {"type": "string"}},

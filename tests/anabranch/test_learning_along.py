@@ -77,7 +77,7 @@ def test_it_is_the_learners_model(seed: int, partitions: int, model: dict[str, A
     feed = Feed(log, seed=seed)
     along = feed.run()
     assert bytes_of(along.model) == bytes_of(loop.owner.lane.champion.model)
-    assert (along.event_number, along.differed) == (2000, 0)
+    assert (along.event_number, along.told, along.differed) == (2000, 2000, 0)
     assert feed.labels > 0
 
 

@@ -1,6 +1,7 @@
 """Scoring on a real Kafka, with real processes: asked over HTTP, and event by event on a topic."""
 
 import itertools
+import json
 import signal
 import threading
 import time
@@ -20,6 +21,11 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 SEA = {"features": {"f0": 9.0, "f1": 9.0, "f2": 1.0}}
 
 
+def serving(here: Project) -> list[int]:
+    """The version of each that has told what it serves."""
+    return [each["version"] for each in json.loads(here.run("followers", here.config, "--json"))["followers"]]
+
+
 @pytest.mark.parametrize("options", [("--workers", 2), ("--learn-along",)])
 def test_a_model_is_asked_over_http_while_it_changes(project: Callable[..., Project], options: tuple[Any, ...]) -> None:
     """No request fails, whatever version answers was announced, and nothing is older than allowed."""
@@ -34,13 +40,18 @@ def test_a_model_is_asked_over_http_while_it_changes(project: Callable[..., Proj
         here.produce(itertools.islice(rows, 120))
         until(lambda: "120 of 300 warm-up labels" in str(scorer.ask("/readyz").body))
         here.produce(itertools.islice(rows, 1000))
-        until(lambda: scorer.ask("/readyz").status == 200)
+        workers = 2 if "--workers" in options else 1
+        # Each worker follows by itself, and /readyz speaks for the one that is asked.
+        until(lambda: len(serving(here)) == workers and min(serving(here)) > 0)
+        assert scorer.ask("/readyz").status == 200
         sent = threading.Thread(target=here.produce, args=(rows,), kwargs={"rate": 500})
         sent.start()
         replies = []
         while sent.is_alive():
             replies.append(scorer.ask("/api/predict", SEA))
         until(lambda: scorer.ask("/api/predict", SEA).body["prediction"] is False)
+        shown = json.loads(here.run("followers", here.config, "--json"))
+        assert min(serving(here)) > 1
     finally:
         learner.terminate()
         process.terminate()
@@ -51,6 +62,8 @@ def test_a_model_is_asked_over_http_while_it_changes(project: Callable[..., Proj
     assert len({reply.body["version"] for reply in replies}) >= 3
     assert {reply.body["version"] for reply in replies} <= {each.version for each in announced(here)}
     assert max(reply.body["age_s"] for reply in replies) <= 20
+    assert all(("behind" in reply.body) == ("--learn-along" in options) for reply in replies)
+    assert shown["taken"]["updates"] >= 2
 
 
 def test_each_event_is_answered_once_whatever_happens_to_its_scorers(project: Callable[..., Project]) -> None:
