@@ -74,12 +74,19 @@ def models_of(several: Sequence[Settings], *, scope: Scope = GLOBAL) -> Models:
     """The models of several configurations.
 
     Raises:
-        ConfigError: two have one name.
+        ConfigError: two have one name, or cannot be served as they are configured.
     """
     names = [each.name for each in several]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(f"two configurations are of model {min(twice)!r}: give each another `name`")
+    for each in several:
+        if each.scope != several[0].scope:
+            raise ConfigError("models of one and of all partitions cannot be served by one process: start two")
+        if each.score.predictions and not scope.is_global:
+            raise ConfigError(
+                f'{each.name}: predictions on a topic are for scope = "global": here each partition has its own model'
+            )
     models = [served(each, scope=scope) for each in several]
     pairs = zip(several, models, strict=True)
     beside = [AnsweredEvents(settings, each) for settings, each in pairs if settings.score.predictions]
