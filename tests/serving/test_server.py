@@ -1,0 +1,43 @@
+"""What a scorer is made of: the configurations on its command line."""
+
+from pathlib import Path
+
+import pytest
+
+from anabranch.errors import ConfigError
+from anabranch.scope import GLOBAL, of_partition
+from serving.server import loaded, models_of
+from support.command_line import config_in
+
+TABLE = 'name = "{name}"\ntask = "binary"\n{top}[model]\nsteps = [{{ use = "naive_bayes.GaussianNB" }}]\n'
+
+
+def config(folder: Path, name: str, *, top: str = "", score: str = "") -> Path:
+    """A configuration in a folder of its own."""
+    here = folder / name
+    here.mkdir()
+    return config_in(here, TABLE.format(name=name, top=top) + score)
+
+
+def test_what_the_command_line_says_counts_for_all_files(tmp_path: Path) -> None:
+    """Before what stands in them."""
+    files = [config(tmp_path, name, score="[score]\nport = 1\nmax_age = '5s'\n") for name in ("a", "b")]
+    several = loaded(files, {"port": 2})
+    assert [(each.name, each.score.port, each.score.max_age) for each in several] == [("a", 2, 5.0), ("b", 2, 5.0)]
+    assert list(models_of(several).by_name) == ["a", "b"]
+
+
+def test_two_files_of_one_model_are_refused(tmp_path: Path) -> None:
+    """Which of them would be asked?"""
+    one = config(tmp_path, "a")
+    with pytest.raises(ConfigError, match="two configurations are of model 'a'"):
+        models_of(loaded([one, one], {}))
+
+
+def test_models_of_partitions_answer_no_topic(tmp_path: Path) -> None:
+    """Each partition has another model; nor does one process serve both kinds."""
+    shared, own = config(tmp_path, "a", top='scope = "partition"\n'), config(tmp_path, "b")
+    with pytest.raises(ConfigError, match="predictions on a topic"):
+        models_of(loaded([shared], {"predictions": True}), scope=of_partition(0))
+    with pytest.raises(ConfigError, match="start two"):
+        models_of(loaded([own, shared], {}), scope=GLOBAL)
