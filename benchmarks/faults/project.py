@@ -69,6 +69,7 @@ every_events = 250
 [publish]
 warm_up_events = 100
 refresh_events = 400
+bytes_per_s = 0  # records are made as fast as they come: in their event time a model would hardly be announced
 {sections}
 [kafka]
 "bootstrap.servers" = "{bootstrap}"
