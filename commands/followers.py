@@ -51,9 +51,11 @@ def seen(told: "list[ModelAck]", announced: "list[ModelUpdate]", *, now_ts: floa
         told: what followers have said, oldest first.
         announced: the updates, oldest first.
     """
-    order = [(each.epoch, each.seq) for each in announced]
+    from anabranch.candidates import order
+
+    places = [order(each) for each in announced]
     last = {each.follower: each for each in told}
-    rows = [_row(each, order, now_ts) for _, each in sorted(last.items()) if not _is_gone(each, now_ts)]
+    rows = [_row(each, places, now_ts) for _, each in sorted(last.items()) if not _is_gone(each, now_ts)]
     taken = [each.taken_s for each in _first_told(told) if each.taken_s is not None]
     return {
         "champion": announced[-1].version if announced else 0,
@@ -74,8 +76,8 @@ def _first_told(told: "list[ModelAck]") -> "list[ModelAck]":
     return list(first.values())
 
 
-def _row(ack: "ModelAck", order: list[tuple[int, int]], now_ts: float) -> dict[str, Any]:
-    behind = sum((ack.epoch, ack.seq) < each for each in order)
+def _row(ack: "ModelAck", places: list[tuple[int, int]], now_ts: float) -> dict[str, Any]:
+    behind = sum((ack.epoch, ack.seq) < each for each in places)
     silent_s = now_ts - ack.ts
     why = f"silent for {silent_s:.0f} s" if silent_s > SILENT_S else ack.last_refusal if behind else ""
     return {

@@ -10,8 +10,6 @@ import typer
 
 log = structlog.get_logger()
 
-LOOPBACK = ("127.", "localhost", "::1")
-
 
 def score(
     configs: Annotated[list[Path], typer.Argument(help="the models' TOML files")],
@@ -38,19 +36,21 @@ def score(
 
     given = {"host": host, "port": port, "learn_along": learn_along or None, "predictions": predictions or None}
     overrides = {name: value for name, value in given.items() if value is not None}
-    first = server.loaded(configs, overrides)[0]
-    scope = wiring.scope_of(first, partition)
-    _say(first.score.host, first.score.port, names=", ".join(map(str, configs)), is_open=not first.score.tokens)
+    several = server.loaded(configs, overrides)
+    scope, first = wiring.scope_of(several[0], partition), several[0].score
+    _say(first.host, first.port, names=", ".join(map(str, configs)), is_open=not first.tokens)
     with tempfile.TemporaryDirectory(prefix="anabranch-score-") as folder:
         if workers > 1:
             os.environ[SHARED_FOLDER] = folder
-        server.run(configs, overrides=overrides, scope=scope, workers=workers)
+        server.run(configs, several, overrides=overrides, workers=workers, scope=scope)
 
 
 def _say(host: str, port: int, *, names: str, is_open: bool) -> None:
-    shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"scoring {names} on http://{shown}:{port}/  (how to ask: /docs; whether it answers: /readyz)", err=True)
-    if is_open and not host.startswith(LOOPBACK):
+    from consumers.keys import is_loopback
+
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    typer.echo(f"scoring {names} on http://{address}/  (how to ask: /docs; whether it answers: /readyz)", err=True)
+    if is_open and not is_loopback(address):
         log.warning(
             "everybody may ask",
             host=host,

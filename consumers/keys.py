@@ -115,10 +115,11 @@ def on_loopback(kafka: Kafka) -> bool:
     [True, False]
     """
     addresses = kafka.get("bootstrap.servers") or kafka.get("metadata.broker.list") or DEFAULT_BOOTSTRAP
-    return all(_is_loopback(each.strip()) for each in str(addresses).split(","))
+    return all(is_loopback(each.strip()) for each in str(addresses).split(","))
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an address, a host and perhaps its port, is one of this machine."""
     host = address.rpartition("://")[2]
     host = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     try:

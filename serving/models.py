@@ -142,13 +142,11 @@ class Models:
 
     def __init__(self, served: list[Served], *, beside: Sequence[Beside] = ()) -> None:
         self.by_name = {each.name: each for each in served}
-        self.beside = beside
+        self.beside = [*(each.warm_up for each in served if each.warm_up is not None), *beside]
 
     def __enter__(self) -> "Models":
         for each in self.by_name.values():
             each.follower.__enter__()
-            if each.warm_up is not None:
-                each.warm_up.start(each.follower)
         for other in self.beside:
             other.start()
         return self
@@ -158,8 +156,6 @@ class Models:
             other.stop()
         for each in self.by_name.values():
             each.follower.__exit__(None, None, None)
-            if each.warm_up is not None:
-                each.warm_up.stop()
 
     def named(self, name: str | None) -> Served:
         """The model of that name, or the only one.

@@ -44,17 +44,12 @@ def rows_of(table: Any, *, rows_max: int) -> list[Row]:
     if len(lengths) != 1:
         counted = ", ".join(f"{name} has {len(values)}" for name, values in list(columns.items())[:5])
         raise Refusal(400, f"every input is one column of the same rows, but {counted}", field="inputs")
-    too_many(rows := lengths.pop(), rows_max)
-    names = list(columns)
+    too_many(lengths.pop(), rows_max)
     id_ = table.get("id")
-    return (
-        [
-            Row(id_ if isinstance(id_, str) else None, dict(zip(names, values, strict=True)))
-            for values in zip(*columns.values(), strict=True)
-        ]
-        if rows
-        else []
-    )
+    return [
+        Row(id_ if isinstance(id_, str) else None, dict(zip(columns, values, strict=True)))
+        for values in zip(*columns.values(), strict=True)
+    ]
 
 
 def _column(tensor: Any, *, field: str) -> tuple[str, list[Any]]:

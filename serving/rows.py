@@ -4,10 +4,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from anabranch.values import NUMBER_MAX
+from anabranch.values import KINDS, NUMBER_MAX
 from serving.refusal import Refusal
 
-KINDS = (bool, int, float, str, type(None))
 STRING_MAX = 1_000
 FEATURES_MAX = 10_000
 
@@ -68,20 +67,20 @@ def _row(table: Any, *, where: str) -> Row:
     for key in table:
         if key not in ("id", "features", "ts"):  # an event as it is published can be asked as it is, but for its label
             raise Refusal(422, "no such key; an event that is asked has features, id and ts", field=f"{at}{key}"[:200])
-    id_, features = table.get("id"), table.get("features")
+    id_ = table.get("id")
     if id_ is not None and not isinstance(id_, str):
         raise Refusal(422, f"{_named(id_)}; an id is a string", field=f"{at}id")
-    if not isinstance(features, dict):
-        raise Refusal(422, f"{_named(features)}; an object of names and values is needed", field=f"{at}features")
-    return Row(id_, features_of(features, where=f"{at}features"))
+    return Row(id_, features_of(table.get("features"), where=f"{at}features"))
 
 
-def features_of(features: dict[str, Any], *, where: str) -> dict[str, Any]:
-    """The same features, if each is of a kind that a feature can be.
+def features_of(features: Any, *, where: str) -> dict[str, Any]:
+    """The same features, if they are an object, and each is of a kind that a feature can be.
 
     Raises:
         Refusal: 422, naming the feature.
     """
+    if not isinstance(features, dict):
+        raise Refusal(422, f"{_named(features)}; an object of names and values is needed", field=where)
     if len(features) > FEATURES_MAX:
         raise Refusal(422, f"{len(features)} features; at most {FEATURES_MAX} are taken", field=where)
     for name, value in features.items():
@@ -95,7 +94,7 @@ def see_value(value: Any, *, field: str) -> None:
     Raises:
         Refusal: 422, naming the field.
     """
-    if type(value) not in KINDS:
+    if value is not None and type(value) not in KINDS:
         raise Refusal(422, f"{_named(value)}; a feature is a number, a string, true, false or null", field=field[:200])
     if isinstance(value, str) and len(value) > STRING_MAX:
         raise Refusal(422, f"{len(value)} characters; at most {STRING_MAX}", field=field[:200])

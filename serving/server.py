@@ -60,13 +60,7 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         ack_as=f"{socket.gethostname()}:{os.getpid()}" if score.acks else None,
         acks=topics.name("acks"),
     )
-    warm_up = WarmUp(
-        settings.kafka,
-        topic=topics.name("learned"),
-        model=settings.name,
-        scope=scope,
-        wanted=settings.publish.warm_up_events,
-    )
+    warm_up = WarmUp(follower, wanted=settings.publish.warm_up_events)
     return Served(follower, warm_up=warm_up)
 
 
@@ -105,22 +99,28 @@ def loaded(configs: Sequence[Path], overrides: Mapping[str, object]) -> list[Set
     return found
 
 
-def run(configs: Sequence[Path], *, overrides: Mapping[str, object], scope: Scope, workers: int) -> None:
-    """Serve until SIGTERM or Ctrl-C; what is in flight then is answered."""
-    score = loaded(configs, overrides)[0].score
-    handed_on = {"configs": list(map(str, configs)), "overrides": dict(overrides), "scope": scope}
-    os.environ[HANDED_ON] = orjson.dumps(handed_on).decode()
+def run(
+    configs: Sequence[Path], several: Sequence[Settings], *, overrides: Mapping[str, object], workers: int, scope: Scope
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; what is in flight then is answered.
+
+    Args:
+        several: what `loaded` made of the files and the overrides.
+
+    Raises:
+        ConfigError: the models cannot be served so. It is raised here, since nobody would hear it of a worker.
+    """
+    score = several[0].score
+    app: Starlette | str = application(models_of(several, scope=scope), score)
+    if workers > 1:
+        # Each worker makes its own.
+        words = {"configs": list(map(str, configs)), "overrides": dict(overrides), "scope": scope}
+        os.environ[HANDED_ON] = orjson.dumps(words).decode()
+        app = "serving.server:handed_on"
     # uvicorn raises the signal once more when it has ended, and before it begins nothing is in flight.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    uvicorn.run(
-        "serving.server:handed_on",
-        factory=True,
-        host=score.host,
-        port=score.port,
-        workers=workers,
-        **UVICORN,
-    )
+    uvicorn.run(app, factory=workers > 1, host=score.host, port=score.port, workers=workers, **UVICORN)
 
 
 @contextmanager

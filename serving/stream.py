@@ -15,8 +15,10 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from anabranch.errors import AnabranchError, KafkaUnavailable
-from anabranch.kafka import TIMEOUT_S, batch, consumer, partitions, producer, publisher, sharer
+from anabranch.events import Partition
+from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, producer, publisher, sharer
 from anabranch.messages import ModelPrediction, encode
+from anabranch.values import unboxed
 from config.settings import Settings
 from serving.models import Answer, Answerer, Served
 from serving.refusal import Refusal
@@ -47,9 +49,6 @@ class AnsweredEvents:
         self.served = served
         self.events = settings.topics.name("events")
         self.predictions = settings.topics.name("predictions")
-        self.answered = 0
-        self.passed_over = 0
-        """Records that are no events, or have no id."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"predictions-{served.name}", daemon=True)
 
@@ -126,8 +125,8 @@ class AnsweredEvents:
         answerer = self.served.now()
         writer.begin_transaction()
         try:
-            told = [self._told(answerer, message) for message in messages]
-            for each in told:
+            for message in messages:
+                each = self._told(answerer, message)
                 if each is not None:
                     writer.produce(self.predictions, key=each.id, value=encode(each))
                     writer.poll(0)
@@ -136,8 +135,6 @@ class AnsweredEvents:
             if error.args[0].txn_requires_abort():
                 writer.abort_transaction(TRANSACTION_S)
             raise
-        self.answered += sum(each is not None for each in told)
-        self.passed_over += sum(each is None for each in told)
 
     def _told(self, answerer: Answerer, message: Message) -> ModelPrediction | None:
         try:
@@ -147,7 +144,8 @@ class AnsweredEvents:
         if not isinstance(table, dict) or not isinstance(table.get("id"), str) or not table["id"]:
             return None
         try:
-            row = _row(table)
+            # Without its label: what is answered must not depend on it.
+            row = Row(table["id"], features_of(table.get("features"), where="features"))
             answer, failure = answerer.answer(row.x), ""
         except Refusal as refusal:
             row, answer, failure = Row(table["id"], {}), Answer(None, None), refusal.text
@@ -172,22 +170,15 @@ class AnsweredEvents:
         )
 
 
-def _row(table: dict[str, Any]) -> Row:
-    """The event without its label: what is answered must not depend on it."""
-    features = table.get("features")
-    if not isinstance(features, dict):
-        raise Refusal(422, "no object of names and values", field="features")
-    return Row(table["id"], features_of(features, where="features"))
-
-
 def _plain(value: Any) -> Any:
     """A NumPy scalar, as which some models answer, as Python's."""
-    return value.item() if hasattr(value, "item") else value
+    return unboxed(value) if hasattr(value, "item") else value
 
 
 def _spelt(label: Any) -> str:
     """A label as a key of JSON."""
-    return str(_plain(label)).lower() if isinstance(_plain(label), bool) else str(label)
+    plain = _plain(label)
+    return str(plain).lower() if isinstance(plain, bool) else str(plain)
 
 
 def _is_record(message: Message) -> bool:
@@ -217,11 +208,8 @@ def _end(writer: Producer, reader: Consumer, positions: list[TopicPartition]) ->
 
 def _after(messages: Sequence[Message]) -> list[TopicPartition]:
     """The group's positions once these are answered."""
-    ends: dict[tuple[str, int], int] = {}
-    for each in messages:
-        place = (each.topic() or "", each.partition() or 0)
-        ends[place] = max(ends.get(place, 0), (each.offset() or 0) + 1)
-    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in sorted(ends.items())]
+    # Of one partition they come in the order of their offsets.
+    return at({Partition(each.topic() or "", each.partition() or 0): (each.offset() or 0) + 1 for each in messages})
 
 
 def _sharing(settings: Settings) -> dict[str, Any]:

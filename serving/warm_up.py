@@ -4,7 +4,6 @@ import threading
 
 from anabranch.errors import KafkaUnavailable
 from anabranch.follower import Follower
-from anabranch.kafka import Kafka
 from anabranch.kafka.tail import Tail
 from anabranch.messages import LearnedOrder, UnreadableMessage, decode
 
@@ -16,14 +15,12 @@ class WarmUp:
     """Counts the labelled events that a model has learned, until somebody has a champion of it.
 
     Args:
-        topic: of the learned order.
+        follower: of the model, on the learned order's topic.
         wanted: `publish.warm_up_events` of the learner.
     """
 
-    def __init__(self, kafka: Kafka, *, topic: str, model: str, scope: str, wanted: int) -> None:
-        self.kafka = kafka
-        self.topic = topic
-        self.model, self.scope = model, scope
+    def __init__(self, follower: Follower, *, wanted: int) -> None:
+        self.follower = follower
         self.wanted = wanted
         self.told = False
         """Whether the learner has said anything yet, or is known to have said nothing."""
@@ -33,21 +30,21 @@ class WarmUp:
     def __str__(self) -> str:
         return f"{self.learned} of {self.wanted} warm-up labels"
 
-    def start(self, follower: Follower) -> None:
+    def start(self) -> None:
         """Count in a thread, until the follower has a champion or `stop` is called."""
-        threading.Thread(target=self._run, args=(follower,), name=f"warm-up-{self.model}", daemon=True).start()
+        threading.Thread(target=self._run, name=f"warm-up-{self.follower.model}", daemon=True).start()
 
     def stop(self) -> None:
         """End the thread, at some time."""
         self._stopping.set()
 
-    def _run(self, follower: Follower) -> None:
+    def _run(self) -> None:
         def waits() -> bool:
-            return follower.in_use is None and not self._stopping.is_set()
+            return self.follower.in_use is None and not self._stopping.is_set()
 
         while waits():
             try:
-                with Tail(self.kafka, [self.topic]) as tail:
+                with Tail(self.follower.kafka, [self.follower.learned]) as tail:
                     while waits():
                         for message in tail.poll(WAIT_S):
                             self._hear(bytes(message.value() or b""))
@@ -60,5 +57,5 @@ class WarmUp:
             order = decode(LearnedOrder, value)
         except UnreadableMessage:
             return
-        if (order.model, order.scope) == (self.model, self.scope):
+        if (order.model, order.scope) == (self.follower.model, self.follower.scope):
             self.learned, self.told = max(self.learned, order.event_number), True
