@@ -59,6 +59,10 @@ class LearnError(AnabranchError):
         self.offset = offset
         self.learned = learned
         self.cause = cause
+        self.topic = ""
+        """Of the record that was being taken, once somebody knows it."""
+        self.waiting = ""
+        """The id of an event that was to be learned without a record, since its label has not come in time."""
 
 
 class LearningFrozen(AnabranchError):

@@ -41,6 +41,23 @@ class AcceptedEvent(NamedTuple):
     offset: int
 
 
+class AcceptedLabel(NamedTuple):
+    """A label that the guard let through; `y` is as the task reads it, None where there can be none."""
+
+    id: str
+    """Of the event."""
+    y: Any
+    ts: float
+    revision: int
+    blocked: str
+    """Why there can be no label; empty where there is one."""
+    topic: str
+    partition: int
+    offset: int
+    value: bytes = b""
+    """The record's, for the dead letter of a label whose event never comes."""
+
+
 class Prediction(NamedTuple):
     """A prediction: the label or number, and the probabilities where the task wants them."""
 

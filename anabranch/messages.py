@@ -48,13 +48,41 @@ class Event(Message):
 
 
 class Label(Message):
-    """The label of an event that was published without one."""
+    """The label of an event that was published without one; or that there can be none."""
 
     goes_to: ClassVar[str] = "labels"
     id: str = Field(min_length=1, description="the event's id")
-    ts: Moment = Field(description="when the label became known")
+    ts: Moment = Field(description="when the label became known: RFC 3339 or epoch seconds")
+    label: LabelValue | None = Field(default=None, description="null only where it is blocked")
+    revision: int = Field(default=0, ge=0, description="0 for the first; the same twice is a duplicate")
+    blocked: str = Field(
+        default="",
+        max_length=500,
+        description="why there can be no label: a payment that was declined, an item that was never shown",
+    )
+
+
+class Example(Message):
+    """What a model has learned: an event with the features of when it was asked, and its label.
+
+    Of several records with one number those of the latest epoch count, then of the latest checkpoint, then of who has
+    begun last: a learner that was killed has told some that its successor learns once more, perhaps in another order.
+    """
+
+    goes_to: ClassVar[str] = "examples"
+    number: int = Field(ge=0, description="its place among all that the model has learned, from 0")
+    model: str
+    scope: str = "global"
+    epoch: int
+    checkpoint: int = Field(description="number of the last checkpoint before it, of the learner that tells it")
+    began: float = Field(description="when that learner gained the model, epoch seconds")
+    id: str = Field(description="the event's")
+    ts: float = Field(description="the event's, epoch seconds")
+    features: dict[str, FeatureValue] = Field(description="as of when it was asked; missing ones are left out")
     label: LabelValue
-    revision: int = Field(default=0, ge=0)
+    label_ts: float = Field(description="when the label became known, epoch seconds; of a default, when it was given")
+    ending: Literal["labelled", "default"] = "labelled"
+    corrects: bool = Field(default=False, description="a correction: the event was learned before with another label")
 
 
 class LogRange(Message):
@@ -411,6 +439,7 @@ class LearnedOrder(Message):
 PUBLISHED: tuple[type[Message], ...] = (
     Event,
     Label,
+    Example,
     DriftSignal,
     ModelUpdate,
     ModelReport,

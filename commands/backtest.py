@@ -6,7 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.data_options import Data, Drop, Encoding, Id, Keep, Missing, Target, Ts, TsFormat
+from commands.data_options import (
+    Data,
+    Delay,
+    DelayColumn,
+    Drop,
+    Encoding,
+    Id,
+    Keep,
+    LabelsFile,
+    Missing,
+    Target,
+    Ts,
+    TsFormat,
+)
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -22,6 +35,9 @@ def backtest(
     drop: Drop = None,
     missing: Missing = None,
     encoding: Encoding = None,
+    delay: Delay = None,
+    delay_column: DelayColumn = None,
+    labels: LabelsFile = None,
     limit: Annotated[int | None, typer.Option(help="use only the first N rows", min=1)] = None,
     warm_up: Annotated[
         Path | None, typer.Option(help="train the first champion on this file, folder or pattern")
@@ -45,10 +61,11 @@ def backtest(
         raise typer.BadParameter("several configurations: give --compare too", param_hint="CONFIGS")
     columns = {"keep": keep, "drop": drop, "missing": missing}
     reading = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding, **columns}
+    late = {"delay": delay, "delay_column": delay_column, "labels": labels, "limit": limit}
     if compare:
-        _compare(configs, data, reading=reading, limit=limit, warm_up=warm_up, json=json)
+        _compare(configs, data, reading=reading, late=late, warm_up=warm_up, json=json)
     else:
-        _one(configs[0], data, reading=reading, limit=limit, warm_up=warm_up, plot=plot, json=json)
+        _one(configs[0], data, reading=reading, late=late, warm_up=warm_up, plot=plot, json=json)
 
 
 def _one(
@@ -56,7 +73,7 @@ def _one(
     paths: list[Path],
     *,
     reading: dict[str, Any],
-    limit: int | None,
+    late: dict[str, Any],
     warm_up: Path | None,
     plot: Path | None,
     json: bool,
@@ -75,14 +92,14 @@ def _one(
     before = None if warm_up is None else data.files(settings, [warm_up], **reading)
     event_time.warn_of_times(settings, files)
     trial.warn_of_strings(settings, files)
+    settings, values = data.late_or_not(settings, files, **late)
     trace = Trace(window=min(settings.scores.window, 500))
     run = Backtest(
         settings,
         first=wiring.first_champion(settings, warm_up=before),
-        values=files.events,
+        values=values,
         timestamp_of=files.timestamp_of(),
         clock=SystemClock(),
-        limit=limit,
         observer=None if draw is None else trace,
     )
     with backtest_view.progress(run, quiet=json):
@@ -101,7 +118,7 @@ def _compare(
     paths: list[Path],
     *,
     reading: dict[str, Any],
-    limit: int | None,
+    late: dict[str, Any],
     warm_up: Path | None,
     json: bool,
 ) -> None:
@@ -112,7 +129,7 @@ def _compare(
         if sys.stderr.isatty():
             print(f"running {config} …", file=sys.stderr)
 
-    results = backtest_compare.compared(configs, paths, reading=reading, limit=limit, warm_up=warm_up, note=note)
+    results = backtest_compare.compared(configs, paths, reading=reading, late=late, warm_up=warm_up, note=note)
     named = ", ".join(map(str, paths))
     for result in results:
         _refuse_nothing_learned(result, named)

@@ -24,11 +24,14 @@ def compared(
     paths: Sequence[Path],
     *,
     reading: dict[str, Any],
-    limit: int | None,
+    late: dict[str, Any],
     warm_up: Path | None,
     note: Callable[[Path], None] = lambda config: None,
 ) -> list[dict[str, Any]]:
     """The result of each configuration, with what hindsight says of its swaps.
+
+    Args:
+        late: as of `data.late_or_not`.
 
     Raises:
         ConfigError: one of them cannot be used, or they are not of one task.
@@ -43,7 +46,7 @@ def compared(
         files = data.files(settings, paths, **reading)
         event_time.warn_of_times(settings, files)
         trial.warn_of_strings(settings, files)
-    return list(_results(several, paths, reading=reading, limit=limit, warm_up=warm_up, note=note))
+    return list(_results(several, paths, reading=reading, late=late, warm_up=warm_up, note=note))
 
 
 def _results(
@@ -55,7 +58,7 @@ def _results(
 
 
 def _result(
-    settings: Settings, paths: Sequence[Path], *, reading: dict[str, Any], limit: int | None, warm_up: Path | None
+    settings: Settings, paths: Sequence[Path], *, reading: dict[str, Any], late: dict[str, Any], warm_up: Path | None
 ) -> dict[str, Any]:
     clock = CpuClock()
     looking_back: list[LaneSwapEvaluation] = []
@@ -67,13 +70,13 @@ def _result(
 
     files = data.files(settings, paths, **reading)
     before = None if warm_up is None else data.files(settings, [warm_up], **reading)
+    settings, values = data.late_or_not(settings, files, **late)
     run = Backtest(
         settings,
         first=wiring.first_champion(settings, warm_up=before),
-        values=files.events,
+        values=values,
         timestamp_of=files.timestamp_of(),
         clock=clock,
-        limit=limit,
         observer=observer,
     )
     result = run.run()

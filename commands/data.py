@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter
-from config.settings import Settings
+from config.settings import Seconds, Settings
 from consumers.guard import Guard, own_time_s
-from evaluation.backtest import TOPIC
+from evaluation.backtest import TOPIC, Values
 from evaluation.files import Files, once
+from evaluation.late import Delay, beside, delayed
 from evaluation.tables import Reading
 
 
@@ -59,6 +62,43 @@ def _words(value: Any) -> Iterator[str]:
         yield from itertools.chain.from_iterable(map(_words, value.values()))
     elif isinstance(value, list | tuple | set | frozenset):
         yield from itertools.chain.from_iterable(map(_words, value))
+
+
+def late_or_not(
+    settings: Settings,
+    given: Files,
+    *,
+    delay: str | None = None,
+    delay_column: str | None = None,
+    labels: Path | None = None,
+    limit: int | None = None,
+) -> tuple[Settings, Values]:
+    """The events of the files, and labels where they come by themselves; and settings under which these are heard.
+
+    Raises:
+        ConfigError: more than one way is given, or a delay is none.
+    """
+    ways = {"--delay": delay, "--delay-column": delay_column, "--labels": labels}
+    named = [way for way, given_way in ways.items() if given_way is not None]
+    if len(named) > 1:
+        raise ConfigError(f"{' and '.join(named)}: labels come late in one way")
+    if not named:
+        return settings, lambda: itertools.islice(given.events(), limit)
+    settings = settings.model_copy(update={"labels": settings.labels.model_copy(update={"late": True})})
+    if labels is not None:
+        second = files(settings, [labels], target="label", id="id", ts="ts", keep=["revision", "blocked"], quiet=True)
+        return settings, lambda: beside(itertools.islice(given.events(), limit), second.events)
+    how = Delay(column=delay_column) if delay is None else _delay(delay)
+    return settings, lambda: delayed(itertools.islice(given.events(), limit), how)
+
+
+def _delay(said: str) -> Delay:
+    if said.isdecimal():
+        return Delay(events=int(said))
+    try:
+        return Delay(seconds=TypeAdapter(Seconds).validate_python(said))
+    except ValidationError:
+        raise ConfigError(f"--delay {said}: write a number of events, as 1000, or a time, as 10m or 7d") from None
 
 
 def records(given: Files) -> Iterator[Record]:

@@ -15,6 +15,15 @@ Target = Annotated[str, typer.Option(help="the label column")]
 Ts = Annotated[str | None, typer.Option(help="the timestamp column; without it, each row counts as one second")]
 TsFormat = Annotated[str | None, typer.Option(help="format of the timestamps, as for strptime: '%d/%m/%Y %H:%M'")]
 Id = Annotated[str | None, typer.Option("--id", help="the column of the event's id; default: file name and row number")]
+Delay = Annotated[
+    str | None, typer.Option(help="labels come so much later than their events: 1000 (events), 10m, 7d (event time)")
+]
+DelayColumn = Annotated[
+    str | None, typer.Option(help="the column that says how many seconds later the label of its event comes")
+]
+LabelsFile = Annotated[
+    Path | None, typer.Option("--labels", help="a second file with the labels: columns id, ts, label, and revision")
+]
 Keep = Annotated[
     list[str] | None,
     typer.Option(help="keep this column as a feature although it looks like an id or a time; '*': all"),

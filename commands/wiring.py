@@ -197,7 +197,7 @@ def summary(owner: Owner) -> str:
     counted = [f"{lane.events:,} events learned"]
     counted += [f"{guard.duplicates:,} duplicates passed over"] if guard.duplicates else []
     counted += [f"{guard.refused:,} refused"] if guard.refused else []
-    counted += [f"{len(lane.pending):,} without a label yet"] if lane.pending else []
+    counted += [f"{len(lane.join):,} without a label yet"] if lane.join.pending else []
     counted += [f"{count:,} unusable predictions ({why})" for why, count in lane.scores.unusable.items()]
     return f"{where}{', '.join(counted)}; version {lane.version}; {scores}"
 

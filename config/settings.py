@@ -61,7 +61,8 @@ class Topics(Section):
 
     prefix: str = Field("", description="goes before the name of each topic")
     events: str = Field("events", description="what is learned")
-    labels: str = Field("labels", description="kept for labels that come later; nothing reads it yet")
+    labels: str = Field("labels", description="labels that come after their events (`labels.late`)")
+    examples: str = Field("model-examples", description="what was learned: events as they were asked, and labels")
     updates: str = Field("model-updates", description="every announced champion")
     artifacts: str = Field("model-artifacts", description="the bytes of the announced models, in chunks")
     signals: str = Field("drift-signals", description="what the detectors have noticed")
@@ -95,6 +96,48 @@ class GuardSettings(Section):
     ts_behind_max: Seconds = Field(100 * 365.25 * 86_400.0, description="how far before it")
     poison_max: int = Field(10, ge=1, description="events in a row on which the model may raise before learning stops")
     dead_letter_max_bytes: int = Field(16_384, ge=0, description="of a refused record that are kept")
+
+
+class LabelsSettings(Section):
+    """Labels that come after their events, and what becomes of events whose label never comes."""
+
+    late: bool = Field(False, description="labels come on a topic of their own, `topics.labels`, too")
+    horizon: Seconds | None = Field(
+        None, description="how long an event waits for its label, in event time; None = until there is no room"
+    )
+    default: bool | int | float | str | None = Field(
+        None,
+        description="the label of an event that has none by the horizon; None = it is neither scored nor learned",
+    )
+    learn_default: bool = Field(True, description="whether such a label is learned, or only scored")
+    several: Literal["first", "last", "sum", "max", "mean"] = Field(
+        "first", description="of several labels of an event: the first, or what is made of all by the horizon"
+    )
+    corrections: Literal["refused", "learned"] = Field(
+        "refused", description="a later revision of a label that was learned"
+    )
+    early: Seconds = Field(3600.0, description="how long a label waits for its event, in event time")
+    early_max: int = Field(10_000, ge=0, description="labels that wait for their event")
+    examples: bool | None = Field(
+        None, description="whether what was learned is told on `topics.examples`; None = where labels are late"
+    )
+
+    @property
+    def tells_examples(self) -> bool:
+        """Whether what was learned is told, and retraining reads it there."""
+        return self.late if self.examples is None else self.examples
+
+    @model_validator(mode="after")
+    def _the_horizon_is_there(self) -> "LabelsSettings":
+        needing = {"default": self.default is not None, f'several = "{self.several}"': self.several != "first"}
+        for key, is_given in needing.items():
+            if is_given and self.horizon is None:
+                raise ValueError(f"`labels.{key}` says what happens at the horizon: set `labels.horizon`, as in 45d")
+        if self.several != "first" and self.corrections == "learned":
+            raise ValueError(
+                '`labels.several` waits for all labels until the horizon: leave out `corrections = "learned"`'
+            )
+        return self
 
 
 class ScoresSettings(Section):
@@ -404,6 +447,7 @@ class Settings(BaseSettings):
     topics: Topics = Topics()
     guard: GuardSettings = GuardSettings()
     pending_max: int = Field(100_000, ge=1, description="events that wait for their label")
+    labels: LabelsSettings = LabelsSettings()
     scores: ScoresSettings = ScoresSettings()
     detectors: dict[str, Detector] = Field(
         default_factory=default_detectors, description="signals by name; if the file has no such table, these two"
@@ -455,6 +499,15 @@ class Settings(BaseSettings):
     def _positive_rate_is_for_binary(self) -> "Settings":
         if self.constraints.group_metric == "positive-rate" and self.task != "binary":
             raise ValueError(f'`constraints.group_metric = "positive-rate"` is for task = "binary", not "{self.task}"')
+        return self
+
+    @model_validator(mode="after")
+    def _labels_can_be_put_together(self) -> "Settings":
+        several = self.labels.several
+        if (several in ("sum", "mean") and not self.numeric) or (several == "max" and self.task == "multiclass"):
+            raise ValueError(
+                f'`labels.several = "{several}"` is for numbers, and labels of task = "{self.task}" are none'
+            )
         return self
 
     @model_validator(mode="after")

@@ -6,15 +6,18 @@ Each step knows only the layout before it and the one after it, so that no room 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgpack
+
 from anabranch.errors import CheckpointError
 from learners.arena.evidence import Contest
+from learners.labels.recent_ids import RecentIds
 
 State = dict[str, Any]
 
-LAYOUT = 6
+LAYOUT = 7
 """Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
 member; 4 knows the copy that followers have; 5 the order that was told; 6 what announcements have cost, and what
-brought each member.
+brought each member; 7 joins labels of a topic of their own.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -35,7 +38,7 @@ def migrated(state: State, *, topic: str) -> State:
             f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
             "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
         )
-    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth, _sixth)
+    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh)
     for step in steps[layout - 1 :]:
         state = step(state, topic)
     return {**state, "layout": LAYOUT}
@@ -158,3 +161,27 @@ def _sixth(state: State, _topic: str) -> State:
 
 def _with_descent(member: State) -> State:
     return {"parent": member["former"], "trigger": "", **member}
+
+
+def _seventh(state: State, topic: str) -> State:
+    """What waits for a label says since when; no label has come on a topic of its own."""
+    lane = dict(state["lane"])
+    waiting = [(event_id, _asked_ts(packed), packed) for event_id, packed in msgpack.unpackb(lane.pop("pending"))]
+    join = {
+        "pending": msgpack.packb(waiting),
+        "heard": msgpack.packb([]),
+        "early": msgpack.packb([]),
+        "ended": RecentIds(0).state(),
+        "clock": max((asked_ts for _, asked_ts, _ in waiting), default=float("-inf")),
+        "endings": {},
+        "ended_since": 0,
+    }
+    poison = {**state["poison"], "waiting": []}
+    poison["places"] = [((topic, *place), said) for place, said in poison["places"]]
+    poison["row"] = [(topic, *place) for place in poison["row"]]
+    return {**state, "labels_log": None, "poison": poison, "lane": {**lane, "join": join, "examples": 0}}
+
+
+def _asked_ts(packed: bytes) -> float:
+    event, _, _ = msgpack.unpackb(packed, strict_map_key=False)
+    return float(event[3])

@@ -134,6 +134,7 @@ class LearningLoop:
                     break
                 self.owner_of[record.topic, record.partition].take(record)
         except LearnError as error:
+            error.topic = record.topic
             self.owner_of[record.topic, record.partition].leave_out(error)
             # The owner is restored by now: what was fetched and not taken belongs to positions that no longer count.
             self.ports.source.rewind(self._positions())

@@ -13,7 +13,7 @@ from river import base
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError, ConfigError, KafkaUnavailable, LearnError, LearningFrozen
-from anabranch.events import AcceptedEvent, Partition, Record
+from anabranch.events import AcceptedEvent, AcceptedLabel, Partition, Record
 from anabranch.messages import (
     Alert,
     AlertKind,
@@ -35,6 +35,7 @@ from consumers.announcer import Announcer, update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
 from consumers.budget import ComputeBudget
 from consumers.checkpoint import CheckpointRef, contents_of, nested, newest, positions_of, rebuilt_from
+from consumers.examples import ExampleWriter
 from consumers.guard import Guard, Repeated
 from consumers.guard.labels import answer_of
 from consumers.intake import Intake, Outcome, Read
@@ -134,6 +135,7 @@ class Owner:
         self.listener = listener
         self.observer = observer
         self.topic = settings.topics.name("events")
+        self.labels_topic = settings.topics.name("labels") if settings.labels.late else ""
         self.store = ports.stores(scope)
         self.runner = ports.runners(scope)
         self.announcer = Announcer(settings, scope=scope, sink=ports.sink, clock=ports.clock)
@@ -147,6 +149,8 @@ class Owner:
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
         self.positions: Positions = {}
         self.order = OrderWriter(settings.name, scope)
+        self.examples = ExampleWriter(settings.name, scope)
+        self.examples_topic = settings.topics.name("examples")
         self.began_ts = 0.0
         """When the model was gained."""
         self.outbox: list[ModelUpdate] = []
@@ -157,7 +161,8 @@ class Owner:
         """Why, until the rebuilt model has caught up: so long nothing is announced."""
         self.checkpointed_at = (0, self.ports.clock.monotonic_s())
         self.origin = Origin("")
-        """Which log the positions count in."""
+        self.labels_origin: Origin | None = None
+        """Which logs the positions count in."""
         self.partitions = 0
         """How many partitions the log had when the model began: those after them were added."""
         self.losses: list[str] = []
@@ -239,7 +244,7 @@ class Owner:
         self._with_first(*self.first())
         self._look_at_log()
         start = "earliest" if added else self.settings.start
-        self.positions = self.ports.source.first_positions(start, partitions)
+        self.positions = self.ports.source.first_positions(start, self._with_labels(partitions))
         before = self.ports.announced(self.scope)
         if before is not None:
             self.epoch, self.seq, self.lane.version = before.epoch + 1, before.seq, before.version
@@ -253,8 +258,12 @@ class Owner:
         return self.positions
 
     def _look_at_log(self) -> None:
-        self.origin = self.ports.source.origin()
+        self.origin = self.ports.source.origin(self.topic)
+        self.labels_origin = self.ports.source.origin(self.labels_topic) if self.labels_topic else None
         self.partitions = self.origin.partitions
+
+    def _with_labels(self, partitions: Sequence[Partition]) -> list[Partition]:
+        return [*partitions, *self.ports.source.labels_of(partitions)]
 
     def _rebuild(self, partitions: Sequence[Partition], entry: CheckpointRef | None) -> Positions:
         """A rebuild: nothing is restored, and all that it will announce is newer than all that was announced."""
@@ -267,7 +276,7 @@ class Owner:
         # The chain of parents starts again as well: whoever fell back behind the rebuild would undo what it announced.
         self.epoch, self.seq, self.number = entry.epoch + 1, entry.seq, entry.number
         self.lane.version = entry.version
-        self.positions = self.ports.source.first_positions("earliest", partitions)
+        self.positions = self.ports.source.first_positions("earliest", self._with_labels(partitions))
         self.rebuilding = rebuilt_from(self._offsets())
         log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
         return self.positions
@@ -283,9 +292,11 @@ class Owner:
         """
         state, blobs, self.sha = contents_of(self.settings, self.store, sha=sha, parent=parent, scope=self.scope)
         self.positions = positions_of(state["positions"])
-        found = self._place(state, partitions, accept_loss=accept_loss) if partitions else None
-        if found is not None:
-            self.positions = {Partition(self.topic, each): at for each, at in found.positions.items()}
+        found = self._places(state, partitions, accept_loss=accept_loss) if partitions else {}
+        if found:
+            self.positions = {
+                Partition(t, each): at for t, place in found.items() for each, at in place.positions.items()
+            }
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.requests.start(state["control"])
         self.order = OrderWriter(self.settings.name, self.scope)
@@ -315,33 +326,47 @@ class Owner:
             observer=self.observer,
         )
         self.refs = tuple(blobs)
-        self._accept(found or Place({}))
+        self.unwritten = any(there.losses for there in found.values())
+        for topic, there in found.items():
+            self._accept(there, is_events=topic == self.topic)
         self.runner.reset([each.job for each in self.lane.jobs.under_way.values()])
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
 
-    def _place(self, state: Mapping[str, Any], partitions: Sequence[Partition], *, accept_loss: bool) -> Place:
-        """Where the log holds what comes next.
+    def _places(
+        self, state: Mapping[str, Any], partitions: Sequence[Partition], *, accept_loss: bool
+    ) -> dict[str, Place]:
+        """Where the log holds what comes next, by topic.
 
         Raises:
             AnabranchError: nowhere; says what to do.
         """
-        source, before, topic = self.ports.source, state["log"], self.topic
-        self.origin = source.origin()
+        before, labels = state["log"], self.ports.source.labels_of(partitions)
+        found = {self.topic: self._place(before, self.topic, partitions, accept_loss=accept_loss)}
+        self._look_at_log()
         self.partitions = self.origin.partitions if before is None else before["partitions"]
+        if labels:
+            found[self.labels_topic] = self._place(
+                state["labels_log"], self.labels_topic, labels, accept_loss=accept_loss
+            )
+        return found
+
+    def _place(
+        self, before: Mapping[str, Any] | None, topic: str, partitions: Sequence[Partition], *, accept_loss: bool
+    ) -> Place:
+        source = self.ports.source
         return place(
             offsets_in(topic if before is None else before["topic"], self.positions),
             before=None if before is None else Origin(**before),
-            now=self.origin,
+            now=source.origin(topic),
             # Where one that was added begins, too.
             first=offsets_in(topic, source.first_positions("earliest", partitions)),
             ends=offsets_in(topic, source.first_positions("latest", partitions)),
             accept_loss=accept_loss,
         )
 
-    def _accept(self, found: Place) -> None:
+    def _accept(self, found: Place, *, is_events: bool) -> None:
         """Go on without what is gone for good: told, and kept at once."""
-        self.unwritten = bool(found.losses)
-        if found.is_other:
+        if found.is_other and is_events:
             self._forget_log()
         for loss in found.losses:
             self.losses = [*self.losses, loss][-LOSSES_MAX:]
@@ -376,19 +401,31 @@ class Owner:
             self._take(record)
 
     def _take(self, record: Record) -> None:
+        if self.lane.join.pending:
+            self._end_due()  # what a crash has cut short
         self.positions[Partition(record.topic, record.partition)] = record.offset + 1
         if self.poison.places and record in self.poison:
             self._refuse(self.guard.dead_letter(record, stage="learn", reason=self.poison.reason(record)))
             self._took("refused")
             self.checkpoint()  # the next one goes back no further than to here
             return
+        if record.topic == self.labels_topic:
+            self._take_label(record)
+        else:
+            self._take_event(record)
+        if self.lane.join.pending:
+            self._end_due()
+        if self.lane.join.early:
+            self._give_up_orphans()
+
+    def _take_event(self, record: Record) -> None:
         checked = self.guard.check(record)
         if type(checked) is AcceptedEvent:
             self.order.append(record)
-            if checked.y is not None and checked.id in self.lane.pending:
+            if checked.y is not None and self.lane.join.waits(checked.id):
                 self.guard.was_waiting()
                 self._took("label")
-                self._fold(self.lane.on_label(checked.id, checked.y, by=checked))
+                self._fold(self.lane.on_label(brought_by(checked, record), by=checked))
             else:
                 self._took("waiting" if checked.y is None else "learned")
                 self._fold(self.lane.on_event(checked))
@@ -399,6 +436,46 @@ class Owner:
             self._took("refused")
         else:
             self._took("duplicate")
+
+    def _take_label(self, record: Record) -> None:
+        """A record of the topic of labels."""
+        told = self.guard.check_label(record)
+        if isinstance(told, DeadLetter):
+            self._refuse(told)
+            self._took("refused")
+            return
+        verdict = self.lane.join.look(told.label)
+        if verdict in ("wanted", "early"):
+            self.order.append(record)
+            self.guard.told_taken(told)
+            self._took("label")
+            self._fold(self.lane.on_label(told.label))
+        elif verdict == "duplicate":
+            self.guard.told_again()
+            self._took("duplicate")
+        else:
+            self._refuse(self.guard.told_lost(told, record, verdict))
+            self._took("refused")
+
+    def _end_due(self) -> None:
+        """Events whose label has not come in time."""
+        while (emitted := self.lane.end_due(unlearnable=self.poison.waiting)) is not None:
+            # Inputs enter behind them all: whoever learns this again ends them all after the same record.
+            if emitted is not NOTHING:
+                self._emit(emitted)
+            if self.lane.to_tell:
+                self._tell_examples()
+        if self.lane.events >= self.runner.due:
+            self.take_inputs()
+
+    def _give_up_orphans(self) -> None:
+        for label in self.lane.join.orphans():
+            record = Record(label.topic, label.partition, label.offset, 0.0, None, label.value)
+            reason = (
+                f"no event {label.id[:100]!r} has come within `labels.early`, or too many labels wait for theirs: was "
+                "it published on another topic, or under another id?"
+            )
+            self._refuse(self.guard.dead_letter(record, stage="label", reason=reason))
 
     def _took(self, outcome: Outcome) -> None:
         """Say what there is to say of the records so far."""
@@ -431,18 +508,30 @@ class Owner:
         """What comes of an event: mostly nothing."""
         if emitted is not NOTHING:
             self._emit(emitted)
+        if self.lane.to_tell:
+            self._tell_examples()
         if self.lane.events >= self.runner.due:
             self.take_inputs()
+
+    def _tell_examples(self) -> None:
+        """What was learned since the last time."""
+        told = self.lane.to_tell or []
+        for learned in told:
+            value = self.examples.encoded(learned, epoch=self.epoch, checkpoint=self.number, began=self.began_ts)
+            self.ports.sink.send(
+                self.examples_topic, key=self.examples.key, value=value, partition=self.examples.partition
+            )
+        told.clear()
 
     def _label_came(self, repeated: Repeated, record: Record) -> None:
         """An event came once more, with its label: the one that waits gets it, or a dead letter says why not."""
         event = repeated.event
-        if event.id not in self.lane.pending:
+        if not self.lane.join.waits(event.id):
             self._refuse(self.guard.label_lost(repeated, record))
             self._took("refused")
             return
         self.order.append(record)
-        emitted = self.lane.on_label(event.id, event.y, by=event)
+        emitted = self.lane.on_label(brought_by(event, record), by=event)
         self.guard.label_taken(repeated)
         self._took("label")
         self._fold(emitted)
@@ -490,6 +579,10 @@ class Owner:
         """Say everything, and only then make a model live: what is not out before that commit never will be."""
         for message in emitted.messages:
             self._send(message)
+        if emitted.jobs and self.lane.to_tell:
+            self._tell_examples()
+        if emitted.jobs and self.settings.labels.tells_examples:
+            self.ports.sink.flush()  # the job reads them
         for job in emitted.jobs:
             log.info("trigger", model=self.settings.name, job=job.id, reason=job.reason)
             self.runner.submit(job)
@@ -625,9 +718,11 @@ class Owner:
         """
         self.timing.start()
         self.tell_order()  # before the commit, or what is committed may never be told
+        if self.lane.to_tell:
+            self._tell_examples()
         self.ports.sink.flush()
         self.timing.lap("flush_s")
-        self.poison.forget(self._offsets())
+        self.poison.forget(self.positions)
         blob = self._encoded()
         sha = digest(blob)
         self.timing.lap("encode_s")
@@ -707,6 +802,7 @@ class Owner:
             "positions": nested(self.positions),
             "control": self.requests.position,
             "log": {**self.origin._asdict(), "partitions": self.partitions},
+            "labels_log": None if self.labels_origin is None else self.labels_origin._asdict(),
             "settled": settled(self.settings),
             "losses": list(self.losses),
             "configured": self._configured(),
@@ -726,3 +822,8 @@ class Owner:
     def learning_state_hash(self) -> str:
         """The canonical hash of models, contests, detectors and scores."""
         return statetree.digest(self.lane.learning_state(), trusted=self.settings.model.trusted)
+
+
+def brought_by(event: AcceptedEvent, record: Record) -> AcceptedLabel:
+    """The label that an event has brought which came once more."""
+    return AcceptedLabel(event.id, event.y, event.ts, 0, "", record.topic, record.partition, record.offset)

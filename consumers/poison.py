@@ -11,9 +11,10 @@ from typing import Any
 
 from anabranch.errors import LearnError, LearningFrozen
 from anabranch.events import Record
+from consumers.ports import Positions
 
-Place = tuple[int, int]
-"""A partition and an offset in it."""
+Place = tuple[str, int, int]
+"""A topic, a partition and an offset in it."""
 
 PLACES_MAX = 1000
 
@@ -40,15 +41,17 @@ class Poison:
         self.places: dict[Place, str] = {}
         """Those that were found but not passed by yet, with what was raised on them: after a rewind the partitions may
         come in another order."""
+        self.waiting: dict[str, str] = {}
+        """Ids of events that would be learned with a default label, likewise."""
         self.row: list[Place] = []
         self.learned = 0
 
     def __contains__(self, record: Record) -> bool:
-        return (record.partition, record.offset) in self.places
+        return (record.topic, record.partition, record.offset) in self.places
 
     def reason(self, record: Record) -> str:
         """Why the record is passed by, for its dead letter."""
-        return f"the champion raises on it: {self.places[record.partition, record.offset]}"
+        return f"the champion raises on it: {self.places[record.topic, record.partition, record.offset]}"
 
     def found(self, error: LearnError, *, kinds: Mapping[str, str]) -> None:
         """One more.
@@ -62,28 +65,38 @@ class Poison:
         # Something was learned in between, so it is not the model that can learn nothing any more.
         if error.learned != self.learned:
             self.row = []
-        place = (error.partition, error.offset)
+        place = (error.topic, error.partition, error.offset)
         self.row = [*self.row, place]
         self.learned = error.learned
         said = _said(error.cause)
         if len(self.row) > 1:
             said += f" (event {len(self.row)} in a row: perhaps the model's state is to blame, and not the event)"
-        self.places = {**self.places, place: said}
+        if error.waiting:
+            self.waiting = {**self.waiting, error.waiting: said}
+        else:
+            self.places = {**self.places, place: said}
         if len(self.row) >= self.in_a_row_max or len(self.places) > PLACES_MAX:
             raise LearningFrozen(_frozen(self.row, error, kinds)) from error.cause
 
-    def forget(self, positions: Mapping[int, int]) -> None:
-        """Those before these offsets, by partition, are never read again."""
-        self.places = {each: said for each, said in self.places.items() if each[1] >= positions.get(each[0], 0)}
+    def forget(self, positions: Positions) -> None:
+        """Those before these offsets are never read again."""
+        self.places = {each: said for each, said in self.places.items() if each[2] >= positions.get(each[:2], 0)}  # type: ignore[call-overload]  # a Partition is a pair
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: also across a restart the next in a row is one too many."""
         # Sorted, since after a rewind they may be found in another order, and equal states must be equal bytes.
-        return {"places": sorted(self.places.items()), "row": list(self.row), "learned": self.learned}
+        return {
+            "places": sorted(self.places.items()),
+            "waiting": sorted(self.waiting.items()),
+            "row": list(self.row),
+            "learned": self.learned,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.places, self.row, self.learned = dict(state["places"]), list(state["row"]), state["learned"]
+        self.places = {tuple(place): said for place, said in state["places"]}
+        self.waiting = dict(state["waiting"])
+        self.row, self.learned = [tuple(place) for place in state["row"]], state["learned"]
 
 
 def _said(cause: BaseException) -> str:
@@ -121,6 +134,6 @@ def about_strings(cause: BaseException, kinds: Mapping[str, str]) -> str:
 def _listed(row: Iterable[Place]) -> str:
     """Partitions with their offsets, for people."""
     offsets: dict[int, list[str]] = {}
-    for partition, offset in row:
+    for _, partition, offset in row:
         offsets.setdefault(partition, []).append(str(offset))
     return "; ".join(f"partition {partition} offset {', '.join(each)}" for partition, each in sorted(offsets.items()))

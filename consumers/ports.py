@@ -55,8 +55,11 @@ class Source(Protocol):
     def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The positions of a start from nothing: `start` is "earliest" or "latest"."""
 
-    def origin(self) -> Origin:
-        """Which log it is now."""
+    def labels_of(self, partitions: Sequence[Partition]) -> list[Partition]:
+        """The partitions of the labels that are read with these of the events; none, where labels are not late."""
+
+    def origin(self, topic: str) -> Origin:
+        """Which log the topic is now."""
 
     def rewind(self, positions: Positions) -> None:
         """Read on from `positions`."""
@@ -101,8 +104,20 @@ class Control(Protocol):
 class LogReader(Protocol):
     """Reads parts of the log again, beside the source."""
 
-    def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterable[Record]:
+    def read(self, runs: Sequence[tuple[int, int, int]], *, topic: str = "") -> Iterable[Record]:
         """The records of the runs (partition, start, end), in the runs' order.
+
+        Args:
+            topic: where; empty: the topic of the events.
+
+        Raises:
+            LogTruncated: some of them are gone.
+        """
+
+    def read_examples(self, partition: int, start: int, end: int) -> Iterable[bytes]:
+        """What was told on the topic of examples from about the example `start` on, at least to `end`, in its order.
+
+        `consumers.examples.counted` finds those that count among them.
 
         Raises:
             LogTruncated: some of them are gone.

@@ -4,7 +4,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 from river import base
 
@@ -28,28 +28,43 @@ TOPIC = "file"
 PARTITION = Partition(TOPIC, 0)
 
 
+class LabelValue(NamedTuple):
+    """An encoded label among the events of a file, which would come on a topic of its own."""
+
+    value: bytes
+
+
+Values = Callable[[], Iterator[bytes | LabelValue]]
+"""Opens a file: each call gives the encoded events from the first, and labels where they come."""
+
+
 class FileSource:
-    """Serves records from a file, and the last `history_max` of them once more.
+    """Serves records from a file, and the last `history_max` of its events once more.
 
     Args:
-        values: opens the file: each call gives the encoded events from the first.
+        labels: the topic that labels are said to be on; empty: there are none.
+        examples: what was told on the topic of examples lately.
         timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number; None: each
             event's own time.
     """
 
     def __init__(
         self,
-        values: Callable[[], Iterator[bytes]],
+        values: Values,
         *,
         timestamp_of: Callable[[int], float] | None,
         history_max: int,
         limit: int | None = None,
+        labels: str = "",
+        examples: Iterable[bytes] = (),
     ) -> None:
         self.values = values
+        self.labels = Partition(labels, 0)
+        self.examples = examples
         self.timestamp_of = timestamp_of
         self.limit = limit
         self.history: deque[bytes] = deque(maxlen=history_max)
-        """The values just before `offset`; their records are made again, which takes half the memory."""
+        """The events just before `offset`; their records are made again, which takes half the memory."""
         self.rewind({PARTITION: 0})
 
     def start(self, owners: Owners) -> None:
@@ -58,33 +73,49 @@ class FileSource:
 
     def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The file's beginning."""
-        del start, partitions
-        return {PARTITION: 0}
+        del start
+        return dict.fromkeys(partitions, 0)
 
-    def origin(self) -> Origin:
+    def labels_of(self, partitions: Sequence[Partition]) -> list[Partition]:
+        """The one that labels are on."""
+        return [self.labels] if self.labels.topic else []
+
+    def origin(self, topic: str) -> Origin:
         """A file of its own."""
-        return Origin(TOPIC)
+        return Origin(topic)
 
     def rewind(self, positions: Positions) -> None:
         """Read on from there."""
-        self.offset, self._ended = positions[PARTITION], False
+        self.offset, self.offset_of_labels, self._ended = 0, 0, False
         self._values = itertools.islice(self.values(), self.limit)
         self.history.clear()
-        self.history.extend(itertools.islice(self._values, self.offset))
+        for value in itertools.islice(self._values, sum(positions.values())):
+            self._record(value)
 
     def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
         """The next records."""
         del timeout_s
-        values = list(itertools.islice(self._values, max_records))
-        records = [self._record(number, value) for number, value in enumerate(values, self.offset)]
-        self.history.extend(values)
-        self.offset += len(values)
-        self._ended = len(values) < max_records
+        records = [self._record(value) for value in itertools.islice(self._values, max_records)]
+        self._ended = len(records) < max_records
         return records
 
-    def _record(self, number: int, value: bytes) -> Record:
-        timestamp_s = own_time_s(value) if self.timestamp_of is None else self.timestamp_of(number)
-        return Record(TOPIC, 0, number, timestamp_s, None, value)
+    def _record(self, value: bytes | LabelValue) -> Record:
+        """The next one."""
+        if isinstance(value, LabelValue):
+            number, told = self.offset_of_labels, value.value
+            self.offset_of_labels += 1
+            return Record(self.labels.topic, 0, number, self._timestamp_s(told), None, told)
+        self.history.append(value)
+        self.offset += 1
+        return self._event(self.offset - 1, value)
+
+    def _event(self, number: int, value: bytes) -> Record:
+        return Record(TOPIC, 0, number, self._timestamp_s(value, number), None, value)
+
+    def _timestamp_s(self, value: bytes, number: int | None = None) -> float:
+        if self.timestamp_of is None or number is None:
+            return own_time_s(value)
+        return self.timestamp_of(number)
 
     def commit(self, positions: Positions, metadata: str) -> None:
         """Nobody else needs to know."""
@@ -96,8 +127,8 @@ class FileSource:
     def close(self) -> None:
         """Nothing is open."""
 
-    def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterable[Record]:
-        """The records of the runs once more.
+    def read(self, runs: Sequence[tuple[int, int, int]], *, topic: str = "") -> Iterable[Record]:
+        """The events of the runs once more.
 
         Raises:
             LogTruncated: they lie further back than `history_max`.
@@ -107,7 +138,12 @@ class FileSource:
             for number in range(start, end):
                 if not first <= number < self.offset:
                     raise LogTruncated(f"offset {number} lies more than {self.history.maxlen} records back")
-                yield self._record(number, self.history[number - first])
+                yield self._event(number, self.history[number - first])
+
+    def read_examples(self, partition: int, start: int, end: int) -> Iterable[bytes]:
+        """Those that were told lately."""
+        del partition, start, end
+        return iter(self.examples)
 
 
 # ── The backtest ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -127,16 +163,24 @@ class Refusals:
 
 
 class NoSink:
-    """Where messages go that nobody reads: numbered, and dropped."""
+    """Where messages go that nobody reads: numbered, and dropped; but for the last of the examples.
 
-    def __init__(self) -> None:
+    Args:
+        examples: their topic.
+    """
+
+    def __init__(self, *, examples: str = "", examples_max: int = 0) -> None:
         self.sent = 0
+        self.topic_of_examples = examples
+        self.examples: deque[bytes] = deque(maxlen=examples_max)
 
     def send(
         self, topic: str, *, key: str, value: bytes | None, partition: int | None = None, headers: Headers = ()
     ) -> None:
         """Count it."""
         self.sent += 1
+        if topic == self.topic_of_examples and value is not None:
+            self.examples.append(value)
 
     def send_all(self, topic: str, *, key: str, values: Iterable[bytes]) -> list[Sent]:
         """Count them."""
@@ -155,7 +199,6 @@ class Backtest:
 
     Args:
         first: makes the first champion.
-        values: opens the file: the encoded events from the first.
         timestamp_of: what stands for the broker's timestamp, in epoch seconds, by the record's number; None: each
             event's own time.
         listener: is shown every message, as it comes.
@@ -167,7 +210,7 @@ class Backtest:
         settings: Settings,
         *,
         first: Callable[[], tuple[base.Estimator, TrainedOn]],
-        values: Callable[[], Iterator[bytes]],
+        values: Values,
         timestamp_of: Callable[[int], float] | None,
         clock: Clock,
         limit: int | None = None,
@@ -178,14 +221,21 @@ class Backtest:
         self.listener = listener
         self.said: list[Message] = []
         self.refusals: dict[str, Refusals] = {}
+        topics, history_max = settings.topics, 2 * settings.retrain.history_max + 1000
+        sink = NoSink(examples=topics.name("examples"), examples_max=history_max)
         source = FileSource(
-            values, timestamp_of=timestamp_of, limit=limit, history_max=2 * settings.retrain.history_max + 1000
+            values,
+            timestamp_of=timestamp_of,
+            limit=limit,
+            history_max=history_max,
+            labels=topics.name("labels") if settings.labels.late else "",
+            examples=sink.examples,
         )
         store = MemoryStore()
         settings = settings.model_copy(update={"scope": "global"})  # a file is one partition: one model either way
         ports = Ports(
             source=source,
-            sink=NoSink(),
+            sink=sink,
             stores=lambda scope: store,
             runners=lambda scope: InlineRunner(settings, reader=source),
             clock=clock,
@@ -238,7 +288,7 @@ class Backtest:
             "dead_letters": guard.refused,
             "refusals": [each.result() for each in self.refusals.values()],
             "duplicates": guard.duplicates,
-            "waiting_for_label": len(lane.pending),
+            "waiting_for_label": len(lane.join),
             "unusable_answers": dict(lane.scores.unusable),
             "read": asdict(self.loop.read),
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,

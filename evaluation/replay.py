@@ -1,16 +1,18 @@
 """Learns a log again, in the order that a learner has told: into the learner's own state, to the last bit."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from anabranch.errors import AnabranchError
 from anabranch.events import AcceptedEvent, Record
-from anabranch.messages import JobReturned, LearnedOrder, Message
+from anabranch.messages import DeadLetter, JobReturned, LearnedOrder, Message
 from consumers.guard import Guard, Repeated
 from consumers.jobs import outcome
+from consumers.owner import brought_by
 from consumers.ports import LogReader
 from learners.emitted import Emitted, Promotion
-from learners.lane import Lane
+from learners.lane import Lane, Learned
 from learners.retraining import Job, JobResult
 
 
@@ -34,6 +36,16 @@ class Replay:
     jobs: dict[str, Job] = field(default_factory=dict)
     promotions: list[Promotion] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    unlearnable: frozenset[str] = frozenset()
+    """Ids of events that were to be learned with a default label, and on which the champion raised."""
+    told: list[Learned] = field(default_factory=list)
+    """The examples, where they are told."""
+
+    @property
+    def labels_topic(self) -> str:
+        """Of the labels; none, where they are not late."""
+        settings = self.lane.settings
+        return settings.topics.name("labels") if settings.labels.late else ""
 
     def run(self, orders: Sequence[LearnedOrder]) -> None:
         """Learn all that was told, from the very first message on.
@@ -47,8 +59,11 @@ class Replay:
         if orders:
             self.lane.version = orders[0].version  # others were announced before, by a learner that was given up
         for order in orders:
-            for record in self.log.read([(run.partition, run.start, run.end) for run in order.runs]):
+            for record in self._records(order):
+                self._end_due()  # all that is due after the record before
                 self.learn(record)
+            # It may have been told in the middle of them: a model that goes live is told at once.
+            self._end_due(until=order.event_number)
             self.enter(order)
             if self.lane.events != order.event_number:
                 raise ReplayError(
@@ -56,22 +71,58 @@ class Replay:
                     f"{order.event_number}"
                 )
 
+    def _records(self, order: LearnedOrder) -> Iterator[Record]:
+        """The records of the runs, each topic of which is read at one go."""
+        runs: dict[str, list[tuple[int, int, int]]] = {}
+        for run in order.runs:
+            runs.setdefault(run.topic, []).append((run.partition, run.start, run.end))
+        records = {topic: iter(self.log.read(of_topic, topic=topic)) for topic, of_topic in runs.items()}
+        for run in order.runs:
+            yield from itertools.islice(records[run.topic], run.end - run.start)
+
+    def _end_due(self, *, until: int | None = None) -> None:
+        lane = self.lane
+        while until is None or lane.events < until:
+            emitted = lane.end_due(unlearnable=self.unlearnable)
+            if emitted is None:
+                return
+            self._hear(emitted)
+
     def learn(self, record: Record) -> None:
         """One record that reached the learner's model."""
+        if record.topic == self.labels_topic:
+            self._learn_label(record)
+        else:
+            self._learn_event(record)
+        if self.lane.join.early:
+            self.lane.join.orphans()
+        if self.lane.to_tell:
+            self.told += self.lane.to_tell
+            self.lane.to_tell.clear()
+
+    def _learn_label(self, record: Record) -> None:
+        told = self.guard.check_label(record)
+        if isinstance(told, DeadLetter):
+            raise _refused(record, told.reason)
+        verdict = self.lane.join.look(told.label)
+        if verdict not in ("wanted", "early"):
+            raise _refused(record, f"the label is {verdict!r}")
+        self.guard.told_taken(told)
+        self._hear(self.lane.on_label(told.label))
+
+    def _learn_event(self, record: Record) -> None:
         checked, lane = self.guard.check(record), self.lane
         if isinstance(checked, AcceptedEvent):
-            if checked.y is None or checked.id not in lane.pending:
+            if checked.y is None or not lane.join.waits(checked.id):
                 self._hear(lane.on_event(checked))
                 return
             self.guard.was_waiting()
-            self._hear(lane.on_label(checked.id, checked.y, by=checked))
+            self._hear(lane.on_label(brought_by(checked, record), by=checked))
         elif isinstance(checked, Repeated):
             self.guard.label_taken(checked)
-            self._hear(lane.on_label(checked.event.id, checked.event.y, by=checked.event))
+            self._hear(lane.on_label(brought_by(checked.event, record), by=checked.event))
         else:
-            said = "a duplicate" if checked is None else checked.reason
-            place = f"{record.topic} partition {record.partition} offset {record.offset}"
-            raise ReplayError(f"{place} was learned, and is refused now: {said}")
+            raise _refused(record, "a duplicate" if checked is None else checked.reason)
 
     def enter(self, order: LearnedOrder) -> None:
         """What entered the learner's lane after the runs, in its order."""
@@ -109,6 +160,11 @@ class Replay:
         self.messages += emitted.messages
         self.jobs |= {job.id: job for job in emitted.jobs}
         self.promotions += [] if emitted.promotion is None else [emitted.promotion]
+
+
+def _refused(record: Record, said: str) -> ReplayError:
+    place = f"{record.topic} partition {record.partition} offset {record.offset}"
+    return ReplayError(f"{place} was learned, and is refused now: {said}")
 
 
 def _without(result: JobResult, job: Job, failures: Mapping[str, str]) -> JobResult:

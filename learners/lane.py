@@ -5,14 +5,14 @@ It reads no clock, no network and no random source: the same records in the same
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from river import base
 
 from anabranch import statetree
 from anabranch.errors import LearnError
-from anabranch.events import AcceptedEvent, Findings, Prediction
+from anabranch.events import AcceptedEvent, AcceptedLabel, Findings, Prediction
 from anabranch.messages import Alert, ModelReport, Retrain, RetrainAnswer, TrainedOn, Transition
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
@@ -24,9 +24,10 @@ from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import DecisionContext, Succession
 from learners.emitted import NOTHING, Emitted, Promotion
+from learners.labels import LabelJoin, Resolved
+from learners.labels.pending import Waiting
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
-from learners.pending import Pending
 from learners.publication import Published
 from learners.reports import Reports
 from learners.retraining import JobResult
@@ -102,6 +103,19 @@ class Delayed(NamedTuple):
     asked: tuple[str, ...]
 
 
+_NOWHERE = AcceptedEvent("", {}, None, 0.0, 0, 0)
+
+
+class Learned(NamedTuple):
+    """What was learned, for whoever tells it: its number, the event with its label, and how that came."""
+
+    number: int
+    event: AcceptedEvent
+    label_ts: float
+    ending: str
+    corrects: bool
+
+
 class Lane:
     """One model's fold over its records.
 
@@ -160,7 +174,12 @@ class Lane:
         self.timed: Timed | None = None
         """Times what members do, while it is there."""
         self._watches_events = watch.sees_events
-        self.pending = Pending(pending_max=settings.pending_max)
+        self.join = LabelJoin(settings)
+        self._is_clocked = settings.labels.late or settings.labels.horizon is not None
+        self.examples = 0
+        """How many have been told; where `labels.examples` are told, lineage counts in them."""
+        self.to_tell: list[Learned] | None = [] if settings.labels.tells_examples else None
+        self._examples_on = scope.number or 0
         self.block: list[Delayed] = []
         """With `publish.blocks`: what is to be learned at the next announcement."""
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
@@ -210,10 +229,14 @@ class Lane:
     def on_event(self, event: AcceptedEvent) -> Emitted:
         """Every member predicts; if the event brings its label, every member is scored and learns too.
 
+        Where labels are late, `end_due` is to be asked after each event and label.
+
         Raises:
             LearnError: the champion raised; the lane must be restored from before the event.
         """
         champion = self.succession.champion
+        if self._is_clocked:
+            self.join.saw(event.ts)
         try:
             answer = champion.predict(event.x) if self.timed is None else self.timed.predict(champion, event.x)
         except BaseException as error:
@@ -256,32 +279,99 @@ class Lane:
 
     def _go_on(self, event: AcceptedEvent, answer: Prediction, answers: dict[str, Prediction]) -> Emitted:
         """Learn the event, or keep it until its label comes."""
+        join = self.join
         if event.y is not None:
+            if self._is_clocked:
+                join.brought_its_label(event)
             return self._learn(event, answer, answers)
-        self.pending.wait(event, answer, answers)
-        return Emitted(self._transitions(event)) if self.lifecycle.pending else NOTHING
+        if not self._is_clocked:
+            join.saw(event.ts)
+        emitted = Emitted(self._transitions(event)) if self.lifecycle.pending else NOTHING
+        for label in join.ask(Waiting(event, answer, answers, join.clock)):
+            if join.look(label) == "wanted":
+                emitted = emitted.and_then(self._resolve(join.take(label), event, ts=label.ts))
+        return emitted
 
-    def on_label(self, event_id: str, y: Any, *, by: AcceptedEvent | None = None) -> Emitted:
-        """The label of an event asked before: members are scored on what they predicted then, and learn.
+    def on_label(self, label: AcceptedLabel, *, by: AcceptedEvent | None = None) -> Emitted:
+        """A label: members are scored on what they predicted when its event was asked, and learn.
 
-        The features of then are what is learned. A label that no pending event waits for is passed over.
+        The features of then are what is learned. A label whose event is not there yet is kept for it.
 
         Args:
-            by: the event once more, which brought the label. What happens now has the place of its record; and
-                retraining reads that one, if its features are those of then.
+            label: one that `join.look` finds "wanted", or "early".
+            by: the event once more, which brought the label. Retraining reads that one, if its features are those of
+                then.
 
         Raises:
             LearnError: the champion raised; the lane must be restored from before the label.
         """
-        waiting = self.pending.take(event_id)
-        if waiting is None:
+        if self._is_clocked:
+            self.join.saw(label.ts)
+        resolved = self.join.take(label)
+        if resolved is None:
             return NOTHING
-        event, served, answers = waiting
-        event = event._replace(y=y)
-        if by is None:
-            return self._learn(event, served, answers)
-        there = event._replace(partition=by.partition, offset=by.offset)
-        return self._learn(there, served, answers, whole=by.x == event.x)
+        return self._resolve(resolved, label, ts=label.ts, whole=by is not None and by.x == resolved.waiting.event.x)
+
+    def end_due(self, *, unlearnable: Collection[str] = ()) -> Emitted | None:
+        """One event ends whose label has not come in time; None if none is due. To be asked until it is None.
+
+        Args:
+            unlearnable: ids of events that end without a default label, since the champion raises on them.
+
+        Raises:
+            LearnError: the champion raised on a default label; names the event.
+        """
+        join = self.join
+        if not join.is_due:
+            return None
+        # The place of the event that was learned last: no record says that time is up.
+        at = self.newest or _NOWHERE
+        resolved = join.end_oldest(default=not unlearnable or join.next_due() not in unlearnable)
+        return NOTHING if resolved is None else self._resolve(resolved, at, ts=join.clock)
+
+    def _resolve(
+        self,
+        resolved: Resolved | None,
+        at: AcceptedEvent | AcceptedLabel,
+        *,
+        ts: float,
+        whole: bool = False,
+    ) -> Emitted:
+        """An event ends. What happens now has the place of the record that ends it.
+
+        Args:
+            ts: when its label became known.
+            whole: whether that record holds the event's features, too.
+        """
+        if resolved is None or resolved.y is None:
+            return NOTHING
+        waiting, y, ending = resolved.waiting, resolved.y, resolved.ending
+        event = waiting.event._replace(y=y, partition=at.partition, offset=at.offset)
+        try:
+            if resolved.corrects:
+                return self._learn_again(event, ts)
+            learns = ending == "labelled" or self.join.learns_default
+            return self._learn(event, waiting.served, waiting.answers, whole=whole, learns=learns, ts=ts, ending=ending)
+        except LearnError as error:
+            error.waiting = event.id if ending == "default" else ""
+            raise
+
+    def _learn_again(self, event: AcceptedEvent, ts: float) -> Emitted:
+        """A correction: every member learns the event once more, and is not scored."""
+        lesson = event if self.to_tell is None else self._tell(event, ts, "labelled", corrects=True)
+        if self.jobs.under_way:
+            self.notes += self.recruits.remember(lesson)
+        self._teach(self.succession.champion, event, self.events + 1, timed=self.timed)
+        self.arena.catch_up(event, self.events + 1, asked=())
+        return Emitted(self._transitions(event)) if self.lifecycle.pending else NOTHING
+
+    def _tell(self, event: AcceptedEvent, ts: float | None, ending: str, *, corrects: bool = False) -> AcceptedEvent:
+        """What is learned is told, and lineage counts in what was told: the event with its place there."""
+        assert self.to_tell is not None  # who calls has looked
+        number, self.examples = self.examples, self.examples + 1
+        self.to_tell.append(Learned(number, event, event.ts if ts is None else ts, ending, corrects))
+        self.lineage.append(self._examples_on, number)
+        return event._replace(partition=self._examples_on, offset=number)
 
     # ── inputs: what comes from outside the records, between two batches ────────────────────────────────────────
 
@@ -349,14 +439,29 @@ class Lane:
     # ── one labelled event ──────────────────────────────────────────────────────────────────────────────────────
 
     def _learn(
-        self, event: AcceptedEvent, served: Prediction, answers: dict[str, Prediction], *, whole: bool = True
+        self,
+        event: AcceptedEvent,
+        served: Prediction,
+        answers: dict[str, Prediction],
+        *,
+        whole: bool = True,
+        learns: bool = True,
+        ts: float | None = None,
+        ending: str = "labelled",
     ) -> Emitted:
         """Score and teach every member; `answers` are those given when the event was asked, by member.
 
-        `whole`: the event's record holds both the features that are learned and the label, so it can be read again.
+        Args:
+            whole: the event's record holds both the features that are learned and the label, so it can be read again.
+            learns: otherwise members are only scored.
+            ts: when the label became known, if not with the event.
+            ending: how the event ends.
         """
         self.events += 1
-        if whole:
+        lesson: AcceptedEvent | None = event
+        if self.to_tell is not None:
+            lesson = self._tell(event, ts, ending) if learns else None
+        elif whole and learns:
             self.lineage.append(event.partition, event.offset)
         if self._is_multiclass:
             self.task.fence.learned(event.y)
@@ -374,26 +479,29 @@ class Lane:
             if copied is not None:
                 self.published.judge(loss, event.y, copied)
         # In blocks members stay as they were announced; before there is anything to be equal to, they learn at once.
-        learns = not self._blocks or self.published.version is None
+        if learns and self._blocks and self.published.version is not None:
+            self.block.append(Delayed(event, self.events, tuple(answers)))
+            learns = False
         if learns:
             self._teach(champion, event, self.events, timed=self.timed)
-        else:
-            self.block.append(Delayed(event, self.events, tuple(answers)))
         self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
             self.arena.judge(event, loss, answers, timed=self.timed, learns=learns)
         if self.standing.any:
-            self.arena.tend(event, answers, champion=champion, event_number=self.events)
-        if self._is_regression and self.task.judged(event.y, served):
-            self.watch.rescaled()
-            self.standing.rescaled()
-        if self.jobs.under_way:
-            self.notes += self.recruits.remember(event)
-        emitted = self._conclude(event, loss, own)
+            self.arena.tend(lesson or event, answers, champion=champion, event_number=self.events)
+        if self._is_regression:
+            self._rescale(event, served)
+        emitted = self._conclude(event, loss, own, lesson)
         if self.observer is not None:
             self.observer(event, served, answers, self)
         return emitted
+
+    def _rescale(self, event: AcceptedEvent, served: Prediction) -> None:
+        """A larger error than any before is what all others are measured by."""
+        if self.task.judged(event.y, served):
+            self.watch.rescaled()
+            self.standing.rescaled()
 
     def _teach(self, champion: Member, event: AcceptedEvent, event_number: int, *, timed: Timed | None) -> None:
         try:
@@ -412,9 +520,13 @@ class Lane:
                 self._teach(champion, event, number, timed=None)
             self.arena.catch_up(event, number, asked=asked)
 
-    def _conclude(self, event: AcceptedEvent, loss: float | None, own: Prediction | None) -> Emitted:
+    def _conclude(
+        self, event: AcceptedEvent, loss: float | None, own: Prediction | None, lesson: AcceptedEvent | None
+    ) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
+        if self.jobs.under_way and lesson is not None:
+            self.notes += self.recruits.remember(lesson)
         findings = self.watch.update(loss, event_number=number, seen=event, answer=own, withheld=self._withheld)
         emitted = NOTHING if findings is None else self._drifted(event, findings)
         promotion = self._contest(event) if self.arena.ahead else None
@@ -485,7 +597,7 @@ class Lane:
             wins_at=self.shadows.wins_at,
             window=self._window,
             published=self.published.report(event, self.events),
-            pending=len(self.pending),
+            pending=len(self.join),
             jobs=len(self.jobs),
             notes=notes,
         )
@@ -522,7 +634,8 @@ class Lane:
             "lifecycle": self.lifecycle.state(),
             "lineage": self.lineage.state(),
             "jobs": self.jobs.state(),
-            "pending": self.pending.state(),
+            "join": self.join.state(),
+            "examples": self.examples,
             "block": [(tuple(event), number, asked) for event, number, asked in self.block],
             "canary": list(self.canary),
             "newest": None if self.newest is None else tuple(self.newest),
@@ -567,7 +680,8 @@ class Lane:
         self.task.scale.restore(state["scale"])
         self.lineage.restore(state["lineage"])
         self.jobs.restore(state["jobs"])
-        self.pending.restore(state["pending"])
+        self.join.restore(state["join"])
+        self.examples = state["examples"]
         self.block = [Delayed(AcceptedEvent(*event), number, tuple(asked)) for event, number, asked in state["block"]]
         self.canary.clear()
         self.canary.extend(state["canary"])

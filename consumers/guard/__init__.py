@@ -10,26 +10,19 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from anabranch.events import AcceptedEvent, Record
+from anabranch.events import AcceptedEvent, AcceptedLabel, Record
 from anabranch.messages import DeadLetter
 from anabranch.values import KINDS, NUMBER_MAX
 from config.settings import Settings
 from consumers.guard import labels, lookalikes
 from consumers.guard.event_times import Plausible
 from consumers.guard.event_times import own_time_s as own_time_s  # named from here, too
-from consumers.guard.labels import (
-    TRUTHS,
-    UNKNOWN,
-    UNLABELLED,
-    Labels,
-    RecentIds,
-    Refused,
-    code_of,
-    named,
-    too_large,
-)
+from consumers.guard.labels import Labels, Refused, named, too_large
+from learners.labels import Verdict
+from learners.labels.recent_ids import TRUTHS, UNKNOWN, UNLABELLED, RecentIds, code_of
 
 _KEYS = frozenset(lookalikes.KEYS)
+_LABEL_KEYS = frozenset(("id", "ts", "label", "revision", "blocked"))
 SHAPES_MAX = 256
 """Combinations of names and types that are recognised at a glance."""
 
@@ -42,6 +35,13 @@ class Repeated(NamedTuple):
 
     event: AcceptedEvent
     label: Any
+
+
+class Told(NamedTuple):
+    """What came on the topic of labels: as the task reads it, and the label as it came."""
+
+    label: AcceptedLabel
+    raw: Any
 
 
 Checked = AcceptedEvent | Repeated | DeadLetter | None
@@ -115,6 +115,58 @@ class Guard:
         self.ids.on_label(repeated.event.id, code_of(repeated.event.y))
         self.labels.remember(repeated.label)
 
+    # ── the topic of labels ─────────────────────────────────────────────────────────────────────────────────────
+
+    def check_label(self, record: Record) -> Told | DeadLetter:
+        """What a record on the topic of labels says, or what is wrong with it.
+
+        Whoever is given a `Told` says what came of it: `told_taken`, `told_again`, or `told_lost`.
+        """
+        try:
+            return self._read_label(record)
+        except Refused as refused:
+            self.refused += 1
+            return self.dead_letter(record, stage=refused.stage, reason=refused.reason)
+
+    def _read_label(self, record: Record) -> Told:
+        table = self._decode(record.value, what="label")
+        if not table.keys() <= _LABEL_KEYS:
+            unknown = next(key for key in table if key not in _LABEL_KEYS)
+            hint = "; events belong on the topic of events" if unknown == "features" else ""
+            raise Refused("schema", f"unknown key {unknown[:100]!r} in a label{hint}")
+        if missing := [key for key in ("id", "ts") if key not in table]:
+            raise Refused("schema", f"no {missing[0]!r}")
+        id_, label, blocked = table["id"], table.get("label"), table.get("blocked") or ""
+        self._check_string("id", id_)
+        self._check_string("blocked", blocked)
+        if not id_:
+            raise Refused("schema", "'id' is empty")
+        if (label is None) != bool(blocked):
+            raise Refused("schema", "a label has either 'label', or 'blocked' and why there can be none")
+        revision = table.get("revision", 0)
+        if type(revision) is not int or not 0 <= revision < 2**53:
+            raise Refused("schema", f"'revision' is {str(revision)[:100]!r}, not a whole number from 0 on")
+        ts = self._time(table["ts"], record.timestamp_s)
+        y = None if label is None else self._label(label)
+        place = (record.topic, record.partition, record.offset)
+        return Told(AcceptedLabel(id_, y, ts, revision, blocked, *place, record.value or b""), label)
+
+    def told_taken(self, told: Told) -> None:
+        """It has reached the model."""
+        self.repeated += 1
+        if told.raw is not None:
+            self.ids.on_label(told.label.id, code_of(told.label.y))
+            self.labels.remember(told.raw)
+
+    def told_again(self) -> None:
+        """It was there before."""
+        self.duplicates += 1
+
+    def told_lost(self, told: Told, record: Record, verdict: Verdict) -> DeadLetter:
+        """It is of no use, and why."""
+        self.refused += 1
+        return self.dead_letter(record, stage="label", reason=_lost(told.label, verdict))
+
     def was_waiting(self) -> None:
         """The event that was just accepted was one whose id lay too far back, and is waiting for its label still."""
         self.accepted -= 1
@@ -171,7 +223,7 @@ class Guard:
             if name not in x:
                 raise Refused("schema", f"no feature {name!r}: `model.{key}` says that it holds the {key}")
 
-    def _decode(self, value: bytes | None) -> dict[str, Any]:
+    def _decode(self, value: bytes | None, *, what: str = "event") -> dict[str, Any]:
         if value is None:
             raise Refused("decode", "the record is empty (a tombstone)")
         if len(value) > self._event_max_bytes:
@@ -180,11 +232,11 @@ class Guard:
             table = orjson.loads(value)
         except orjson.JSONDecodeError as error:
             if value.startswith(lookalikes.BOM):  # some editors begin with it, and readers may pass over it (RFC 8259)
-                return self._decode(value.removeprefix(lookalikes.BOM))
+                return self._decode(value.removeprefix(lookalikes.BOM), what=what)
             # orjson takes no NaN, no Infinity, and no 1e999 either.
             raise Refused("decode", f"not JSON: {error}{lookalikes.of_bytes(value)}") from None
         if type(table) is not dict:
-            raise Refused("schema", f"the event is {named(table)}, not an object{lookalikes.of_value(table)}")
+            raise Refused("schema", f"the {what} is {named(table)}, not an object{lookalikes.of_value(table)}")
         return table
 
     def _refuse_unknown_key(self, table: dict[str, Any]) -> None:
@@ -273,6 +325,23 @@ class Guard:
         self.labels.restore(list(state["labels"]), kind=state["label_kind"])
         self.ids.restore(state["ids"])
         self.accepted, self.refused, self.duplicates, self.repeated = state["counts"]
+
+
+def _lost(label: AcceptedLabel, verdict: Verdict) -> str:
+    """Why a label is of no use."""
+    of = f"event {label.id[:100]!r}"
+    if verdict == "ended":
+        return (
+            f"the label of {of} comes too late: the event has ended without it, since it was blocked, its horizon was "
+            "over, or more than `pending_max` others were waiting"
+        )
+    said = "is blocked" if label.blocked else f"is {str(label.y)[:100]!r}"
+    if verdict == "corrects":
+        return (
+            f"{of} had another label before, which was learned and stands: revision {label.revision} {said}; "
+            'labels.corrections = "learned" learns such corrections'
+        )
+    return f"{of} had another label before, which was learned and stands: this one {said}, and is no later revision"
 
 
 def learnable(guard: Guard, checked: Checked) -> AcceptedEvent | None:

@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 from anabranch.errors import AnabranchError, LogTruncated
 from anabranch.events import AcceptedEvent
+from anabranch.scope import GLOBAL, of_partition
 from config.settings import Settings
+from consumers.examples import counted
 from consumers.guard import Guard
 from consumers.ports import LogReader
 from learners.models.fence import is_fault
@@ -40,13 +42,19 @@ class JobRunner(Protocol):
 
 
 def replayed(reader: LogReader, job: Job, settings: Settings) -> Iterable[AcceptedEvent]:
-    """The events of a job's longest plan, read from the log again through the same guard.
+    """The events of a job's longest plan: examples that were told, or read from the log again through the same guard.
 
     Its runs hold accepted events only, so there is nothing to refuse and no duplicate to drop.
 
     Raises:
         LogTruncated: retention has taken part of the range; a model trained on the rest would not be what it says.
     """
+    if settings.labels.tells_examples:
+        for partition, start, end in longest(job):
+            scope = GLOBAL if settings.scope == "global" else of_partition(partition)
+            values = reader.read_examples(partition, start, end)
+            yield from counted(values, model=settings.name, scope=scope, start=start, end=end)
+        return
     guard = Guard(settings.model_copy(update={"guard": settings.guard.model_copy(update={"dedup_window": 0})}))
     for record in reader.read(longest(job)):
         checked = guard.check(record)

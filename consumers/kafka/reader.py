@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -25,14 +26,14 @@ def record_of(message: Message) -> Record:
 
 
 class KafkaLogReader:
-    """Reads runs of the events topic, in the runs' order."""
+    """Reads runs of the events, or of another topic, in the runs' order; and examples."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.topic = settings.topics.name("events")
 
-    def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterator[Record]:
-        """The records of the runs (partition, start, end).
+    def read(self, runs: Sequence[tuple[int, int, int]], *, topic: str = "") -> Iterator[Record]:
+        """The records of the runs (partition, start, end); of the events, if no topic is named.
 
         Raises:
             LogTruncated: retention has taken some of them.
@@ -44,10 +45,60 @@ class KafkaLogReader:
             starts[partition] = min(start, starts.get(partition, start))
         client = consumer({**reader(self.settings.kafka), "enable.partition.eof": True})
         try:
-            client.assign(at({Partition(self.topic, partition): start for partition, start in starts.items()}))
+            topic = topic or self.topic
+            client.assign(at({Partition(topic, partition): start for partition, start in starts.items()}))
             yield from _in_order(client, runs)
         finally:
             client.close()
+
+    def read_examples(self, partition: int, start: int, end: int) -> Iterator[bytes]:
+        """From about the example `start` on, as numbers and offsets are about as far apart; to the topic's end.
+
+        Raises:
+            LogTruncated: retention has taken some of them.
+            KafkaUnavailable: nothing came for a while.
+        """
+        place = Partition(self.settings.topics.name("examples"), partition)
+        client = consumer({**reader(self.settings.kafka), "enable.partition.eof": True})
+        try:
+            low, high = client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
+            back = (end - start) + EXAMPLES_SLACK
+            while True:
+                begin = max(low, high - back)
+                first, values = -1, _to_end(client, place, begin, high)
+                for value in values:
+                    first = self._number(value) if first < 0 else first
+                    if first > start and begin > low:
+                        break
+                    yield value
+                else:
+                    return
+                back *= 4
+        except KafkaException as error:
+            raise KafkaUnavailable(f"{place.topic}: {error.args[0].str()}") from error
+        finally:
+            client.close()
+
+    def _number(self, value: bytes) -> int:
+        """Of an example of this model; one of another says nothing."""
+        told = orjson.loads(value)
+        return int(told["number"]) if told["model"] == self.settings.name else -1
+
+
+EXAMPLES_SLACK = 2000
+"""So many records more than wanted are looked at: some were told twice."""
+
+
+def _to_end(client: Consumer, place: Partition, begin: int, end: int) -> Iterator[bytes]:
+    """The values of a partition."""
+    client.assign(at({place: begin}))
+    waiting: dict[int, deque[Record]] = {}
+    ended: set[int] = set()
+    while begin < end and not ended:
+        ended = _fetch(client, waiting)
+        for record in waiting.pop(place.number, ()):
+            begin = record.offset + 1
+            yield record.value or b""
 
 
 def _in_order(consumer: Consumer, runs: Sequence[tuple[int, int, int]]) -> Iterator[Record]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from anabranch.errors import KafkaUnavailable, LogTruncated, OwnershipLost
+from anabranch.errors import KafkaRefused, KafkaUnavailable, LogTruncated, OwnershipLost
 from anabranch.events import Partition, Record
 from anabranch.kafka import LOST, SLICE_S, TIMEOUT_S, admin, at, batch, consumer, owner, partitions, sharer
 from config.settings import Settings
@@ -45,6 +45,7 @@ class KafkaSource:
         self.stopping = stopping or threading.Event()
         self.topic = settings.topics.name("events")
         self.all = [Partition(self.topic, each) for each in partitions(settings.kafka, self.topic)]
+        self.labels = labels_partitions(settings)
         self.is_global = settings.scope == "global"
         self.is_cooperative = settings.assignment == "cooperative-sticky"
         self.group = Group(settings, stopping=self.stopping)
@@ -61,7 +62,8 @@ class KafkaSource:
         """Where the partitions ended when they were gained; None before the first assignment."""
         self.told: Positions = {}
         """Where the broker last said that a partition ends."""
-        self.backlog = KafkaBacklog(self.consumer, merges=self.is_global)
+        # Labels and their events are merged, too, whoever owns them.
+        self.backlog = KafkaBacklog(self.consumer, merges=self.is_global or bool(self.labels))
         self.rebalanced = False
         self.waits_since_s = self.said_s = 0.0
 
@@ -104,13 +106,17 @@ class KafkaSource:
         else:
             self.consumer.assign(at(positions))
         self.read |= positions
-        self.ends = {**(self.ends or {}), **self.first_positions("latest", gained)}
+        self.ends = {**(self.ends or {}), **self.first_positions("latest", list(positions))}
         self._begin_reading()
 
     def _give_up(self, partitions: list[Partition], tell: Callable[[Sequence[Partition]], None]) -> None:
         self.rebalanced = True
         tell(partitions)
-        for each in partitions:
+        # No subscription has them, so that the client lets go of them only when it is told.
+        labels = [each for each in self.labels_of(partitions) if each in self.read]
+        if labels and self.is_cooperative:
+            self.consumer.incremental_unassign(at(dict.fromkeys(labels, 0)))
+        for each in [*partitions, *labels]:
             self.read.pop(each, None)
             self.told.pop(each, None)
         self.backlog.start({}, {})
@@ -148,9 +154,16 @@ class KafkaSource:
 
     # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def origin(self) -> Origin:
+    def labels_of(self, partitions: Sequence[Partition]) -> list[Partition]:
+        """All of them for a global model, else those with the same numbers."""
+        if self.is_global:
+            return self.labels if partitions else []
+        numbers = {each.number for each in partitions}
+        return [each for each in self.labels if each.number in numbers]
+
+    def origin(self, topic: str) -> Origin:
         """Which log the topic is now."""
-        return origin(self.admin, self.topic)
+        return origin(self.admin, topic)
 
     def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The first or the next offset of each partition."""
@@ -222,7 +235,7 @@ class KafkaSource:
         if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise self._truncated(partition)
         if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
-            raise KafkaUnavailable(f"{self.topic}: {error.str()}")
+            raise KafkaUnavailable(f"{partition.topic}: {error.str()}")
         return False
 
     def _truncated(self, partition: Partition) -> LogTruncated:
@@ -280,6 +293,25 @@ class KafkaSource:
     def close(self) -> None:
         """Leave. A static member keeps its place in the group: when it comes back it finds it."""
         self.consumer.close()
+
+
+def labels_partitions(settings: Settings) -> list[Partition]:
+    """The partitions of the labels; none, where they are not late.
+
+    Raises:
+        KafkaRefused: each partition of the events has a model of its own, and the labels have another number of them.
+    """
+    if not settings.labels.late:
+        return []
+    topic, events = settings.topics.name("labels"), settings.topics.name("events")
+    there, wanted = partitions(settings.kafka, topic), partitions(settings.kafka, events)
+    if settings.scope == "partition" and len(there) != len(wanted):
+        raise KafkaRefused(
+            f'{topic} has {len(there)} partitions and {events} has {len(wanted)}: with scope = "partition" they must '
+            "be as many, and a label has to have the key of its event, so that it reaches the same model. Make the "
+            "topic anew with as many (`anabranch topics create` does), or add partitions to it"
+        )
+    return [Partition(topic, each) for each in there]
 
 
 def _partitions(several: list[TopicPartition]) -> list[Partition]:

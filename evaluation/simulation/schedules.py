@@ -186,7 +186,14 @@ class Simulation:
     def _work(self, process: Process) -> None:
         rebuild = self._rebuilds()
         settings = self.scenario.settings
-        source = FaultySource(self.log, settings.topics.name("events"), process=process, clock=self.clock)
+        source = FaultySource(
+            self.log,
+            settings.topics.name("events"),
+            process=process,
+            clock=self.clock,
+            labels=settings.topics.name("labels") if settings.labels.late else "",
+            examples=settings.topics.name("examples"),
+        )
         self.sources[process.name] = source
         loop = self.scenario.loop(
             settings,

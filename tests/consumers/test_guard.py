@@ -19,8 +19,8 @@ from anabranch.messages import DeadLetter, Event, decode, encode
 from config.loading import build
 from config.settings import Settings
 from consumers.guard import REASON_MAX, Guard, Repeated
-from consumers.guard.labels import UNKNOWN, RecentIds
 from detectors.watch import Watch
+from learners.labels.recent_ids import UNKNOWN, RecentIds
 from learners.lane import Lane
 from learners.models import catalogue
 

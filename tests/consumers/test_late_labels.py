@@ -44,7 +44,7 @@ def test_a_label_that_comes_in_the_next_record_teaches_the_same() -> None:
     """With drift, retraining from the log and swaps: as if each event had brought its label at once."""
     loop, _ = loop_on(late(rows()))
     loop.run(until_end=True)
-    assert (loop.owner.lane.events, len(loop.owner.lane.pending)) == (2000, 0)
+    assert (loop.owner.lane.events, len(loop.owner.lane.join)) == (2000, 0)
     assert loop.owner.seq > 2
     assert loop.owner.learning_state_hash() == straight_hash()
 
@@ -92,7 +92,7 @@ def test_an_event_waits_for_its_label_longer_than_its_id_is_remembered() -> None
     """A short window of ids does not make a second event of it."""
     loop, _ = loop_on(late(rows(300), by=50), settings_of(guard={"dedup_window": 10}))
     loop.run(until_end=True)
-    assert (loop.owner.lane.events, len(loop.owner.lane.pending), loop.owner.guard.accepted) == (300, 0, 300)
+    assert (loop.owner.lane.events, len(loop.owner.lane.join), loop.owner.guard.accepted) == (300, 0, 300)
 
 
 def test_a_refused_label_leaves_the_event_waiting() -> None:

@@ -23,10 +23,12 @@ from support.lanes import (
     QUICK,
     Reads,
     ReadsNumber,
+    brought,
     contested,
     digest,
     event,
     job_of,
+    label,
     lane_of,
     names,
     shown,
@@ -55,7 +57,8 @@ def test_a_label_that_comes_at_once_is_as_one_brought_along() -> None:
     for n in range(60, 160):
         said[0] += spoken(together.on_event(event(n, c=False)))
         assert apart.on_event(event(n, y=None, c=False)) is NOTHING
-        said[1] += spoken(apart.on_label(f"e{n}", True))
+        again = event(n, c=False)
+        said[1] += spoken(apart.on_label(brought(again), by=again))
     assert [type(each) for each in said[0]] == [Promotion]
     assert [comparable(each) for each in said[0]] == [comparable(each) for each in said[1]]
     assert digest(together) == digest(apart)
@@ -71,11 +74,11 @@ def test_a_late_label_judges_the_prediction_made_then() -> None:
         lane.on_event(each._replace(y=None))
         asked.append(each)
         if n >= 200:
-            lane.on_label(asked[n - 200].id, asked[n - 200].y)
+            lane.on_label(label(asked[n - 200].id, asked[n - 200].y))
     right = [y == each.y for y, each in zip(said_then, asked[:400], strict=False) if y is not None]
     assert 0 < len(right) < 400
     assert lane.scores.values()["accuracy"] == sum(right) / len(right)
-    assert (lane.events, len(lane.pending)) == (400, 200)
+    assert (lane.events, len(lane.join)) == (400, 200)
 
 
 def test_a_late_label_judges_each_shadow_on_its_own_answer() -> None:
@@ -86,7 +89,7 @@ def test_a_late_label_judges_each_shadow_on_its_own_answer() -> None:
     lane.on_event(event(102, y=None, c=False, s=True))
     expected = Contest()
     for n, d in ((101, -1.0), (100, 1.0), (102, 1.0)):
-        lane.on_label(f"e{n}", True)
+        lane.on_label(label(f"e{n}", True))
         expected.update(d)
     assert lane.shadows.members[0].contest.state() == expected.state()
 
@@ -97,7 +100,7 @@ def test_a_member_that_was_not_asked_is_not_judged() -> None:
     job = job_of(lane)
     lane.on_event(event(100, y=None, c=False))
     lane.admit(JobResult(job.id, (Reads("s"),)))
-    lane.on_label("e100", True)
+    lane.on_label(label("e100", True))
     assert (lane.shadows.members[0].contest.events, lane.shadows.members[0].model.learned) == (0, 1)
 
 
@@ -111,7 +114,7 @@ def test_the_served_answer_is_scored_though_another_champion_answers_now() -> No
     assert lane.champion.model.feature == "s"
     wrong_before = lane.scores.running.metrics[0].cm.n_samples - lane.scores.running.metrics[0].cm.total_true_positives
     for n in range(200, 205):
-        lane.on_label(f"e{n}", True)
+        lane.on_label(label(f"e{n}", True))
     matrix = lane.scores.running.metrics[0].cm
     assert matrix.n_samples == before + 65
     assert matrix.n_samples - matrix.total_true_positives == wrong_before + 5
@@ -122,19 +125,23 @@ def test_what_waits_for_labels_is_bounded() -> None:
     lane = lane_of(pending_max=3)
     for n in range(5):
         lane.on_event(event(n, y=None))
-    for n in range(5):
-        lane.on_label(f"e{n}", True)
-    assert (lane.events, len(lane.pending), lane.champion.model.learned) == (3, 0, 3)
+        while lane.end_due() is not None:
+            pass
+    for n in range(2, 5):
+        lane.on_label(label(f"e{n}", True))
+    assert [lane.join.look(label(f"e{n}", True)) for n in range(2)] == ["ended", "ended"]
+    assert (lane.events, len(lane.join), lane.champion.model.learned) == (3, 0, 3)
 
 
 def test_a_label_that_nobody_waits_for_changes_nothing() -> None:
     """An unknown id, and the second label for an event."""
     lane = lane_of()
     lane.on_event(event(0, y=None))
-    lane.on_label("e0", True)
+    lane.on_label(label("e0", True))
     before = digest(lane)
-    assert lane.on_label("e0", False) is NOTHING
-    assert lane.on_label("nobody", False) is NOTHING
+    again, other, early = label("e0", True), label("e0", False), label("nobody", False)
+    assert [lane.join.look(each) for each in (again, other, early)] == ["duplicate", "again", "early"]
+    assert lane.on_label(early) is NOTHING
     assert digest(lane) == before
 
 
@@ -399,7 +406,7 @@ def test_the_whole_loop_recruits_and_swaps() -> None:
     assert kinds.count("swap") + kinds.count("rollback") >= 2
     assert sum(isinstance(each, Job) for each in driver.said) >= 2
     assert sum(isinstance(each, ModelReport) for each in driver.said) == 8
-    assert driver.lane.pending
+    assert driver.lane.join
 
 
 @settings(max_examples=4)

@@ -16,7 +16,7 @@ from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.models import catalogue
 from learners.publication import copied
-from support.lanes import entrant, twin_of
+from support.lanes import brought, entrant, twin_of
 from support.streams import three_numbers
 
 TABLE: dict[str, Any] = {
@@ -131,7 +131,7 @@ def test_what_an_older_copy_answered_counts_for_no_newer_one() -> None:
     assert lane.published.version == 3
     judged = lane.published.judged
     for event in waiting:
-        lane.on_label(event.id, event.y)
+        lane.on_label(brought(event), by=event)
     assert lane.published.judged == judged
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from river import base
 
 from anabranch import statetree
-from anabranch.events import AcceptedEvent
+from anabranch.events import AcceptedEvent, AcceptedLabel
 from anabranch.messages import TrainedOn, Transition
 from config.loading import build
 from config.settings import Settings
@@ -80,6 +80,16 @@ def lane_of(champion: base.Estimator | None = None, **more: Any) -> Lane:
 def event(n: int, y: bool | None = True, **x: Any) -> AcceptedEvent:
     """An accepted event; champion c and shadow s are right unless told otherwise."""
     return AcceptedEvent(f"e{n}", {"c": True, "s": True, **x}, y, float(n), 0, n)
+
+
+def label(event_id: str, y: Any, *, ts: float = 0.0, revision: int = 0, blocked: str = "") -> AcceptedLabel:
+    """An accepted label."""
+    return AcceptedLabel(event_id, y, ts, revision, blocked, "labels", 0, 0)
+
+
+def brought(by: AcceptedEvent) -> AcceptedLabel:
+    """The label that an event has brought which came once more."""
+    return AcceptedLabel(by.id, by.y, by.ts, 0, "", "events", by.partition, by.offset)
 
 
 def shown(lane: Lane, count: int, **x: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.models import catalogue
 from learners.retraining import Job, JobResult, retrain
-from support.lanes import QUICK, Reads, digest
+from support.lanes import QUICK, Reads, brought, digest
 
 LIVE: dict[str, Any] = {
     **QUICK,
@@ -79,7 +79,7 @@ class Driver:
         """One event, the late label that comes after it, and the jobs that are due."""
         self.said += self.lane.on_event(each._replace(y=None) if each.offset % 3 == 0 else each)
         if late is not None and late.offset % 3 == 0:
-            self.said += self.lane.on_label(late.id, late.y)
+            self.said += self.lane.on_label(brought(late), by=late)
         for under_way in list(self.lane.jobs.under_way.values()):
             if self.lane.events >= under_way.job.event_number + self.admit_after:
                 self.lane.admit(self.result(under_way.job))

@@ -279,7 +279,7 @@ def said(case: Case) -> Iterator[Row]:
     for scope, owner in sorted(loop.owners.items()):
         lane = owner.lane
         counted = {"events": lane.events, "version": lane.version, "refused": owner.guard.refused}
-        yield {"scope": scope, **counted, "scores": lane.scores.values(), "waiting": len(lane.pending)}
+        yield {"scope": scope, **counted, "scores": lane.scores.values(), "waiting": len(lane.join)}
 
 
 def answers_of(update: ModelUpdate, log: MemoryLog, settings: Settings) -> list[str]:

@@ -23,8 +23,10 @@ class FaultySource(MemorySource):
         clock: is moved on by polls.
     """
 
-    def __init__(self, log: MemoryLog, topic: str, *, process: Process, clock: FrozenClock) -> None:
-        super().__init__(log, topic)
+    def __init__(
+        self, log: MemoryLog, topic: str, *, process: Process, clock: FrozenClock, labels: str = "", examples: str = ""
+    ) -> None:
+        super().__init__(log, topic, labels=labels, examples=examples)
         self.process = process
         self.clock = clock
         self.rng = process.schedule.rng

@@ -121,11 +121,17 @@ class MemoryLog:
 
 
 class MemorySource:
-    """A topic of the log as a source: a member of the log's group."""
+    """A topic of the log as a source: a member of the log's group.
 
-    def __init__(self, log: MemoryLog, topic: str) -> None:
+    Args:
+        labels: the topic of labels, if one is read beside it.
+        examples: the topic of examples.
+    """
+
+    def __init__(self, log: MemoryLog, topic: str, *, labels: str = "", examples: str = "") -> None:
         self.log = log
         self.topic = topic
+        self.labels, self.examples = labels, examples
         self.positions: Positions = {}
         self.joined = False
         """Whether the group has said what this member owns."""
@@ -163,6 +169,7 @@ class MemorySource:
             tell(partitions)
         for each in partitions:
             del self.positions[each]
+        for each in partitions:
             if self.log.owners.get(each.number) is self:
                 del self.log.owners[each.number]
 
@@ -172,9 +179,13 @@ class MemorySource:
             return {partition: self.log.start_of(*partition) for partition in partitions}
         return {partition: self.log.next_offset.get(partition, 0) for partition in partitions}
 
-    def origin(self) -> Origin:
+    def labels_of(self, partitions: Sequence[Partition]) -> list[Partition]:
+        """Those with the same numbers."""
+        return [Partition(self.labels, each.number) for each in partitions] if self.labels else []
+
+    def origin(self, topic: str) -> Origin:
         """Which log it is."""
-        return Origin(self.topic, self.log.topic_id, partitions=self.log.partitions)
+        return Origin(topic, self.log.topic_id, partitions=self.log.partitions)
 
     def rewind(self, positions: Positions) -> None:
         """Read on from there."""
@@ -237,17 +248,23 @@ class MemorySource:
         if self.log.shared:
             self.log.leave(self)
 
-    def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterable[Record]:
+    def read(self, runs: Sequence[tuple[int, int, int]], *, topic: str = "") -> Iterable[Record]:
         """The records of the runs (partition, start, end) once more.
 
         Raises:
             LogTruncated: retention has taken some.
         """
         for partition, start, end in runs:
-            self._still_there(Partition(self.topic, partition), start)
-            for record in self.log.records.get((self.topic, partition), []):
+            place = Partition(topic or self.topic, partition)
+            self._still_there(place, start)
+            for record in self.log.records.get(place, []):
                 if start <= record.offset < end:
                     yield record
+
+    def read_examples(self, partition: int, start: int, end: int) -> Iterable[bytes]:
+        """All that were told."""
+        del start, end
+        return (record.value or b"" for record in self.log.records.get((self.examples, partition), []))
 
 
 class MemorySink:
