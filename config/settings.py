@@ -116,6 +116,9 @@ class LabelsSettings(Section):
     corrections: Literal["refused", "learned"] = Field(
         "refused", description="a later revision of a label that was learned"
     )
+    memory_max: int = Field(
+        2000, ge=0, description="waiting events that each checkpoint holds; those beyond lie beside it in its store"
+    )
     early: Seconds = Field(3600.0, description="how long a label waits for its event, in event time")
     early_max: int = Field(10_000, ge=0, description="labels that wait for their event")
     examples: bool | None = Field(
@@ -446,7 +449,7 @@ class Settings(BaseSettings):
     kafka: dict[str, str | int | float | bool] = Field({}, description="passed to librdkafka as it stands")
     topics: Topics = Topics()
     guard: GuardSettings = GuardSettings()
-    pending_max: int = Field(100_000, ge=1, description="events that wait for their label")
+    pending_max: int = Field(1_000_000, ge=1, description="events that wait for their label, at most")
     labels: LabelsSettings = LabelsSettings()
     scores: ScoresSettings = ScoresSettings()
     detectors: dict[str, Detector] = Field(

@@ -16,7 +16,7 @@ from consumers.belonging import refuse_other_scope, refuse_other_settings
 from consumers.layouts import migrated
 from consumers.ports import Committed, Positions, Store
 from detectors.watch import Watch
-from learners.lane import Lane, refers_to
+from learners.lane import Lane, opens, refers_to
 
 log = structlog.get_logger()
 
@@ -47,8 +47,8 @@ class CheckpointRef:
     number: int
 
     def as_metadata(self) -> str:
-        """For the committed offsets; `number` is last, as the group compares by it."""
-        return orjson.dumps(asdict(self)).decode()
+        """For the committed offsets; `number` is last, as the group compares by it. There is no room for the `refs`."""
+        return orjson.dumps({name: value for name, value in asdict(self).items() if name != "refs"}).decode()
 
     def as_entry(self, positions: Positions) -> dict[str, Any]:
         """For the manifest, where people read it too."""
@@ -101,10 +101,13 @@ def newest(committed: Committed | None, store: Store, *, scope: Scope = GLOBAL) 
 
 
 class Contents(NamedTuple):
-    """What a checkpoint keeps: its state, the blobs that the state refers to, and which checkpoint it is."""
+    """What a checkpoint keeps: its state, the blobs that the state refers to, and which checkpoint it is.
+
+    Of large blobs only parts are read: those are opened, and not in memory.
+    """
 
     state: dict[str, Any]
-    blobs: dict[str, bytes]
+    blobs: dict[str, Any]
     sha: str
 
 
@@ -117,7 +120,9 @@ def contents_of(settings: Settings, store: Store, *, sha: str, parent: str = "",
     """
     try:
         state = _state(settings, store.get(sha), sha=sha, scope=scope)
-        return Contents(state, {each: store.get(each) for each in refers_to(state["lane"])}, sha)
+        blobs: dict[str, Any] = {each: store.get(each) for each in refers_to(state["lane"])}
+        blobs |= {each: store.open(each) for each in opens(state["lane"])}
+        return Contents(state, blobs, sha)
     except (CheckpointMissing, CheckpointCorrupt) as error:
         if not parent:
             raise CheckpointError(

@@ -168,7 +168,7 @@ def _seventh(state: State, topic: str) -> State:
     lane = dict(state["lane"])
     waiting = [(event_id, _asked_ts(packed), packed) for event_id, packed in msgpack.unpackb(lane.pop("pending"))]
     join = {
-        "pending": msgpack.packb(waiting),
+        "pending": {"young": msgpack.packb(waiting), "segments": []},
         "heard": msgpack.packb([]),
         "early": msgpack.packb([]),
         "ended": RecentIds(0).state(),

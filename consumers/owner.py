@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
+import orjson
 import structlog
 from river import base
 
@@ -30,6 +31,7 @@ from anabranch.messages import (
 )
 from anabranch.scope import Scope
 from anabranch.signatures import Signer
+from anabranch.values import unboxed
 from config.settings import Settings
 from consumers.announcer import Announcer, update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
@@ -459,14 +461,30 @@ class Owner:
 
     def _end_due(self) -> None:
         """Events whose label has not come in time."""
-        while (emitted := self.lane.end_due(unlearnable=self.poison.waiting)) is not None:
+        while self.lane.join.is_due:
+            if self.poison.waiting:
+                self._refuse_unlearnable()
+            emitted = self.lane.end_due(unlearnable=self.poison.waiting)
             # Inputs enter behind them all: whoever learns this again ends them all after the same record.
-            if emitted is not NOTHING:
+            if emitted is not None and emitted is not NOTHING:
                 self._emit(emitted)
             if self.lane.to_tell:
                 self._tell_examples()
         if self.lane.events >= self.runner.due:
             self.take_inputs()
+
+    def _refuse_unlearnable(self) -> None:
+        """A dead letter, if the champion raises on the event that ends next, with the label by which it would."""
+        join = self.lane.join
+        if (said := self.poison.waiting.get(join.next_due())) is None:
+            return
+        waiting = join.pending.look(join.next_due())
+        if waiting is not None:
+            event = waiting.event
+            value = orjson.dumps({"id": event.id, "ts": event.ts, "features": event.x}, default=unboxed)
+            record = Record(self.topic, event.partition, event.offset, event.ts, None, value)
+            reason = f"the champion raises on it, with the label by which it ends: {said}"
+            self._refuse(self.guard.dead_letter(record, stage="learn", reason=reason))
 
     def _give_up_orphans(self) -> None:
         for label in self.lane.join.orphans():
@@ -723,6 +741,7 @@ class Owner:
         self.ports.sink.flush()
         self.timing.lap("flush_s")
         self.poison.forget(self.positions)
+        self.lane.join.pending.put_away()
         blob = self._encoded()
         sha = digest(blob)
         self.timing.lap("encode_s")
@@ -745,8 +764,9 @@ class Owner:
         """What the state refers to, durable before the state is; most of it lies there since an earlier checkpoint."""
         blobs = self.lane.blobs
         for sha, data in blobs.items():
-            if sha not in self.refs:
+            if sha not in self.refs and data is not None:
                 self.store.put(sha, data)
+        self.lane.join.pending.let_go(self.store.open)
         return tuple(blobs)
 
     def _encoded(self) -> bytes:

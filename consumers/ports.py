@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from anabranch.events import Headers, Partition, Record
+from learners.labels.segments import Blob
 
 Positions = dict[Partition, int]
 """The next offset to read, by topic and partition."""
@@ -160,6 +161,14 @@ class Store(Protocol):
 
         Raises:
             CheckpointMissing, CheckpointCorrupt: they are lost; the parent may be there.
+            StoreUnavailable: they may be there, and cannot be had now.
+        """
+
+    def open(self, sha256: str) -> Blob:
+        """The bytes, to be read in parts. They are not verified.
+
+        Raises:
+            CheckpointMissing: they are lost; the parent may be there.
             StoreUnavailable: they may be there, and cannot be had now.
         """
 

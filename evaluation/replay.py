@@ -36,6 +36,8 @@ class Replay:
     jobs: dict[str, Job] = field(default_factory=dict)
     promotions: list[Promotion] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    asked: int = 0
+    """Events that came without their label."""
     unlearnable: frozenset[str] = frozenset()
     """Ids of events that were to be learned with a default label, and on which the champion raised."""
     told: list[Learned] = field(default_factory=list)
@@ -70,6 +72,7 @@ class Replay:
                     f"{self.lane.events} events are learned by the end of {order.id}, and the learner had "
                     f"{order.event_number}"
                 )
+        self._end_due()
 
     def _records(self, order: LearnedOrder) -> Iterator[Record]:
         """The records of the runs, each topic of which is read at one go."""
@@ -87,6 +90,7 @@ class Replay:
             if emitted is None:
                 return
             self._hear(emitted)
+            self._take_told()
 
     def learn(self, record: Record) -> None:
         """One record that reached the learner's model."""
@@ -96,6 +100,9 @@ class Replay:
             self._learn_event(record)
         if self.lane.join.early:
             self.lane.join.orphans()
+        self._take_told()
+
+    def _take_told(self) -> None:
         if self.lane.to_tell:
             self.told += self.lane.to_tell
             self.lane.to_tell.clear()
@@ -114,6 +121,7 @@ class Replay:
         checked, lane = self.guard.check(record), self.lane
         if isinstance(checked, AcceptedEvent):
             if checked.y is None or not lane.join.waits(checked.id):
+                self.asked += checked.y is None
                 self._hear(lane.on_event(checked))
                 return
             self.guard.was_waiting()

@@ -26,6 +26,7 @@ from learners.arena.succession import DecisionContext, Succession
 from learners.emitted import NOTHING, Emitted, Promotion
 from learners.labels import LabelJoin, Resolved
 from learners.labels.pending import Waiting
+from learners.labels.pending import refers_to as segments_of
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
 from learners.publication import Published
@@ -316,18 +317,22 @@ class Lane:
         """One event ends whose label has not come in time; None if none is due. To be asked until it is None.
 
         Args:
-            unlearnable: ids of events that end without a default label, since the champion raises on them.
+            unlearnable: ids of events that end without a label, since the champion raises on them.
 
         Raises:
-            LearnError: the champion raised on a default label; names the event.
+            LearnError: the champion raised; it names the event, as no record is to blame.
         """
         join = self.join
         if not join.is_due:
             return None
         # The place of the event that was learned last: no record says that time is up.
         at = self.newest or _NOWHERE
-        resolved = join.end_oldest(default=not unlearnable or join.next_due() not in unlearnable)
-        return NOTHING if resolved is None else self._resolve(resolved, at, ts=join.clock)
+        resolved = join.end_oldest(learns=not unlearnable or join.next_due() not in unlearnable)
+        try:
+            return NOTHING if resolved is None else self._resolve(resolved, at, ts=join.clock)
+        except LearnError as error:
+            error.waiting = resolved.waiting.event.id if resolved else ""
+            raise
 
     def _resolve(
         self,
@@ -347,14 +352,10 @@ class Lane:
             return NOTHING
         waiting, y, ending = resolved.waiting, resolved.y, resolved.ending
         event = waiting.event._replace(y=y, partition=at.partition, offset=at.offset)
-        try:
-            if resolved.corrects:
-                return self._learn_again(event, ts)
-            learns = ending == "labelled" or self.join.learns_default
-            return self._learn(event, waiting.served, waiting.answers, whole=whole, learns=learns, ts=ts, ending=ending)
-        except LearnError as error:
-            error.waiting = event.id if ending == "default" else ""
-            raise
+        if resolved.corrects:
+            return self._learn_again(event, ts)
+        learns = ending == "labelled" or self.join.learns_default
+        return self._learn(event, waiting.served, waiting.answers, whole=whole, learns=learns, ts=ts, ending=ending)
 
     def _learn_again(self, event: AcceptedEvent, ts: float) -> Emitted:
         """A correction: every member learns the event once more, and is not scored."""
@@ -622,9 +623,12 @@ class Lane:
         }
 
     @property
-    def blobs(self) -> dict[str, bytes]:
-        """What the state refers to, by digest: what changes seldom is not written with each checkpoint."""
-        return self.published.blobs
+    def blobs(self) -> dict[str, bytes | None]:
+        """What the state refers to, by digest: what changes seldom is not written with each checkpoint.
+
+        None stands for what is not held any more: an earlier checkpoint referred to it.
+        """
+        return {**self.published.blobs, **self.join.pending.blobs}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: the learning state and what is under way."""
@@ -650,7 +654,7 @@ class Lane:
         settings: Settings,
         state: dict[str, Any],
         *,
-        blobs: Mapping[str, bytes],
+        blobs: Mapping[str, Any],
         watch: Watcher,
         scope: Scope = GLOBAL,
         observer: Observer | None = None,
@@ -658,7 +662,8 @@ class Lane:
         """The lane that `state` described, under the same settings.
 
         Args:
-            blobs: what the state refers to: those of `refers_to`, at least.
+            blobs: what the state refers to: the bytes of those that `refers_to` names, and of those that `opens` names
+                the bytes or a `Blob`.
 
         Raises:
             ConfigError: as for a new one, of the champion that it holds.
@@ -667,7 +672,7 @@ class Lane:
         lane._restore(state, blobs)
         return lane
 
-    def _restore(self, state: dict[str, Any], blobs: Mapping[str, bytes]) -> None:
+    def _restore(self, state: dict[str, Any], blobs: Mapping[str, Any]) -> None:
         self.events = state["events"]
         self.published.restore(state["published"], state["copy"], blobs)
         self.lifecycle.restore(state["lifecycle"])
@@ -680,7 +685,7 @@ class Lane:
         self.task.scale.restore(state["scale"])
         self.lineage.restore(state["lineage"])
         self.jobs.restore(state["jobs"])
-        self.join.restore(state["join"])
+        self.join.restore(state["join"], blobs)
         self.examples = state["examples"]
         self.block = [Delayed(AcceptedEvent(*event), number, tuple(asked)) for event, number, asked in state["block"]]
         self.canary.clear()
@@ -694,6 +699,11 @@ class Lane:
 def refers_to(state: Mapping[str, Any]) -> list[str]:
     """The digests of the blobs that a lane's state needs beside it."""
     return [state["copy"]["sha256"]] if state["copy"]["sha256"] else []
+
+
+def opens(state: Mapping[str, Any]) -> list[str]:
+    """The digests of the blobs of which it needs parts only."""
+    return segments_of(state["join"]["pending"])
 
 
 def _choked(event: AcceptedEvent, error: BaseException, *, learned: int) -> LearnError:

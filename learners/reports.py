@@ -31,6 +31,7 @@ class Reports:
     def __init__(self, model: str, *, scope: Scope, topic: str) -> None:
         self.model = model
         self.topic = topic
+        self.scope = scope
         self.name = scope.within(model, "/")
 
     def _id(self, event: AcceptedEvent, what: str) -> str:

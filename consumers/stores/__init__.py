@@ -14,6 +14,7 @@ from config.settings import Settings
 from consumers.stores.files import FolderBlobs
 from consumers.stores.manifest import NAME, Entry, appended, packed, unpacked, verified
 from consumers.stores.objects import s3_blobs
+from learners.labels.segments import Blob, BytesBlob
 
 
 class Blobs(Protocol):
@@ -30,6 +31,9 @@ class Blobs(Protocol):
 
     def written_s(self) -> dict[str, float]:
         """When each name under `blobs/`, and each half-written one, was written: seconds by the place's own clock."""
+
+    def open(self, name: str) -> Blob | None:
+        """To be read in parts; None as of `read`."""
 
     def remove(self, name: str) -> None:
         """It may be gone already."""
@@ -62,6 +66,19 @@ class CheckpointStore:
         if data is None:
             raise CheckpointMissing(f"{self.blobs.where(name)}: no blob there")
         return verified(data, sha256, where=self.blobs.where(name))
+
+    def open(self, sha256: str) -> Blob:
+        """The bytes, to be read in parts; whoever reads them sees whether they are whole.
+
+        Raises:
+            CheckpointMissing: they are not there.
+            StoreUnavailable: the store cannot be read now.
+        """
+        name = f"blobs/{sha256}"
+        blob = self.blobs.open(name)
+        if blob is None:
+            raise CheckpointMissing(f"{self.blobs.where(name)}: no blob there")
+        return blob
 
     def manifest(self) -> list[Entry]:
         """The entries, newest last."""
@@ -99,6 +116,11 @@ class MemoryBlobs:
     def read(self, name: str) -> bytes | None:
         """None if it is not there."""
         return self.held.get(name)
+
+    def open(self, name: str) -> Blob | None:
+        """All of it."""
+        data = self.held.get(name)
+        return None if data is None else BytesBlob(data)
 
     def written_s(self) -> dict[str, float]:
         """Time stands still."""

@@ -2,12 +2,15 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
 from anabranch.errors import StoreUnavailable
+from learners.labels.segments import Blob
+
+T = TypeVar("T")
 
 
 class Files(Protocol):
@@ -34,6 +37,9 @@ class Files(Protocol):
     def read(self, path: Path) -> bytes:
         """All of a file."""
 
+    def open(self, path: Path) -> Blob:
+        """A file that is read in parts, and goes on being there when its name is gone."""
+
     def names(self, folder: Path) -> list[Path]:
         """The files and folders in a folder."""
 
@@ -42,6 +48,23 @@ class Files(Protocol):
 
     def remove(self, path: Path) -> None:
         """Remove a file."""
+
+
+class OpenedFile:
+    """A file whose parts are read; closed when nobody holds it any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.descriptor = os.open(path, os.O_RDONLY)
+        self.size = os.fstat(self.descriptor).st_size
+
+    def read(self, start: int, size: int) -> bytes:
+        """A part of it."""
+        with _told(self.path):
+            return os.pread(self.descriptor, size, start)
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
 
 
 class RealFiles:
@@ -78,6 +101,10 @@ class RealFiles:
     def read(self, path: Path) -> bytes:
         """All of it."""
         return path.read_bytes()
+
+    def open(self, path: Path) -> Blob:
+        """Held open; reads go by their place, so that any thread may read."""
+        return OpenedFile(path)
 
     def names(self, folder: Path) -> list[Path]:
         """In no particular order."""
@@ -137,10 +164,17 @@ class FolderBlobs:
 
     def read(self, name: str) -> bytes | None:
         """All of it; None if there is no such file."""
+        return self._there(name, self.files.read)
+
+    def open(self, name: str) -> Blob | None:
+        """To be read in parts; None likewise."""
+        return self._there(name, self.files.open)
+
+    def _there(self, name: str, what: Callable[[Path], T]) -> T | None:
         path = self.folder / name
         with _told(path):
             try:
-                return self.files.read(path)
+                return what(path)
             except FileNotFoundError:
                 if path.parent != self.folder:  # before the first start there is no folder, and no manifest
                     self.files.names(path.parent)  # a folder that is away holds no blob either, and has lost none

@@ -1,10 +1,13 @@
 """Blobs on anything that puts, gets, lists and removes objects, S3 among them: one PUT is atomic."""
 
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from anabranch.errors import StoreUnavailable
+from learners.labels.segments import Blob, BytesBlob
 
 
 class Objects(Protocol):
@@ -57,6 +60,11 @@ class ObjectBlobs:
             except FileNotFoundError:
                 return None
 
+    def open(self, name: str) -> Blob | None:
+        """Fetched into a temporary file: a request for each part would take longer than all of it."""
+        data = self.read(name)
+        return None if data is None else spooled(data)
+
     def written_s(self) -> dict[str, float]:
         """Blobs, by the store's own clock."""
         with self._told("blobs"):
@@ -75,6 +83,38 @@ class ObjectBlobs:
             yield
         except self.failures as error:
             raise StoreUnavailable(f"{self.where(name)}: {type(error).__name__}: {error}{self.hint}") from error
+
+
+class _Spooled:
+    """A temporary file without a name, which is gone when nobody holds it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        # Held as long as this is: it closes the file, and with it the file is gone.
+        self._file = tempfile.TemporaryFile(prefix="anabranch-pending-")  # noqa: SIM115
+        self._file.write(data)
+        self._file.flush()
+
+    def read(self, start: int, size: int) -> bytes:
+        """A part of it."""
+        return os.pread(self._file.fileno(), size, start)
+
+
+def spooled(data: bytes) -> Blob:
+    """Bytes on this machine's disk; few of them, in memory.
+
+    Raises:
+        StoreUnavailable: the disk has no room.
+    """
+    if len(data) <= SPOOLED_MIN:
+        return BytesBlob(data)
+    try:
+        return _Spooled(data)
+    except OSError as error:
+        raise StoreUnavailable(f"{tempfile.gettempdir()}: {error.strerror}; pending events are kept there") from error
+
+
+SPOOLED_MIN = 2**20
 
 
 def s3_blobs(root: str) -> ObjectBlobs:

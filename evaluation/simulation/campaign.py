@@ -70,6 +70,9 @@ MODELS = (
     "hoeffding_tree of partitions",
     "linear of partitions",
     "bayes",
+    "linear, late",
+    "bayes, late",
+    "hoeffding_tree of partitions, late",
 )
 """The quick ones oftener; some of them with a model for each partition."""
 
@@ -93,17 +96,27 @@ _BYTES_PER_S = {"bayes": 10_000}
 """So few that its refreshes have to wait."""
 
 
+_LATE: dict[str, dict[str, Any]] = {
+    "linear": {"late": True, "horizon": "20m", "default": False, "memory_max": 3},
+    "bayes": {"late": True, "corrections": "learned", "early": "30m", "memory_max": 5},
+    "hoeffding_tree": {"late": True, "horizon": "20m", "several": "last"},
+}
+"""What becomes of labels that come late, by the model. A minute passes from event to event."""
+
+
 def shipped(name: str) -> Scenario:
     """One of `MODELS`, with poison in its events."""
-    factory, _, of_partitions = name.partition(" of ")
+    named, _, late = name.partition(", ")
+    factory, _, of_partitions = named.partition(" of ")
     model = {
         "factory": f"evaluation.simulation.world.choking:{factory}",
         "trusted": ["evaluation.simulation.world.choking:Choking"],
     }
     scope = "partition" if of_partitions else "global"
     publish = {**_SMALL["publish"], "bytes_per_s": _BYTES_PER_S.get(factory, 1_000_000)}
-    named = {"name": name.replace("_", "-").replace(" ", "-"), "scope": scope, "model": model}
-    settings = build({**_SMALL, **named, "publish": publish})
+    slug = name.replace("_", "-").replace(",", "").replace(" ", "-")
+    labels = _LATE[factory] if late else {}
+    settings = build({**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, "labels": labels})
     scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
     return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself
 

@@ -3,8 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from anabranch import statetree
+from anabranch.errors import LogTruncated
 from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import (
     DeadLetter,
@@ -16,8 +20,10 @@ from anabranch.messages import (
     encode,
 )
 from anabranch.order import OrderReader
+from anabranch.scope import Scope
 from config.settings import Settings
 from consumers.checkpoint import rebuilt_from
+from consumers.examples import counted
 from consumers.guard import Guard
 from consumers.owner import First, Owner
 from detectors.watch import Watch
@@ -32,20 +38,27 @@ Place = tuple[int, int]
 
 
 class StreamRecords:
-    """The log before retention took anything."""
+    """The log before retention took anything.
 
-    def __init__(self, stream: Stream) -> None:
+    Args:
+        labels: the topic of labels.
+        examples: all that was told on the topic of examples.
+    """
+
+    def __init__(self, stream: Stream, *, labels: str = "", examples: Sequence[bytes] = ()) -> None:
         self.stream = stream
+        self.labels = labels
+        self.examples = examples
 
     def read(self, runs: Sequence[tuple[int, int, int]], *, topic: str = "") -> Iterable[Record]:
         """The records of some runs."""
-        del topic
-        return (self.stream.records[place] for place in _places(runs))
+        records = self.stream.labels if topic and topic == self.labels else self.stream.records
+        return (records[place] for place in _places(runs))
 
     def read_examples(self, partition: int, start: int, end: int) -> Iterable[bytes]:
-        """None."""
+        """All of them."""
         del partition, start, end
-        return ()
+        return self.examples
 
 
 def _places(runs: Iterable[tuple[int, int, int]]) -> list[Place]:
@@ -69,6 +82,9 @@ class Oracle:
 
     def findings(self, owner: Owner, past: Past) -> Iterator[str]:
         """What is wrong, in words."""
+        if self.settings.labels.late:
+            yield from self._findings_late(owner, past)
+            return
         runs = owner.lane.lineage.last(owner.lane.events)
         places = _places(runs)
         yield from _once(places, self.stream, learned=owner.lane.events)
@@ -91,6 +107,80 @@ class Oracle:
         yield from self._fetchable(updates)
         yield from self._said(straight.messages)
         yield from self._told(places, past.inputs, rebuilt if straight.promotions else "")
+
+    def _findings_late(self, owner: Owner, past: Past) -> Iterator[str]:
+        """The same where labels come late: what counts is the order that was told, on both topics."""
+        every = (decode(LearnedOrder, value) for value in self.log.values(self._topic("learned")))
+        orders = OrderReader(each for each in every if each.scope == self.scope).chain(until=owner.order.last)
+        yield from _in_order(orders)
+        straight = self._straight(past)
+        straight.unlearnable = frozenset(owner.poison.waiting)
+        try:
+            straight.run(orders)
+        except Exception as error:  # whatever it is, the run cannot be told again
+            yield f"the told order cannot be learned again: {type(error).__name__}: {error}"
+            return
+        yield from self._same(straight, owner)
+        yield from self._same_join(straight, owner)
+        begun = self._begun() if past.rebuilt_from is not None else {}
+        yield from self._complete_late(straight, orders, begun)
+        yield from self._examples_told(straight)
+        updates = [decode(ModelUpdate, value) for value in self.log.values(self._topic("updates"))]
+        updates = [update for update in updates if update.scope == self.scope]
+        yield from announced_once(updates, calm=self.calm, rebuilt=past.rebuilt_from is not None)
+        yield from _all_announced(straight.promotions, updates, after=past.rebuilt_from or 0)
+        yield from _later(updates, after=past.rebuilt_from)
+        yield from self._fetchable(updates)
+        yield from self._said(straight.messages)
+
+    def _same_join(self, straight: Replay, owner: Owner) -> Iterator[str]:
+        """What waits and how what has waited ended; each event that was asked has ended once, or waits."""
+        expected, found = (_join_of(lane) for lane in (straight.lane, owner.lane))
+        differing = [name for name in expected if expected[name] != found[name]]
+        if differing:
+            yield f"the labels' state is not that of the straight run; they differ in {', '.join(differing)}"
+        asked, endings = straight.asked, owner.lane.join.endings
+        ended = sum(count for ending, count in endings.items() if ending != "corrected")
+        waiting = len(owner.lane.join)
+        if asked != ended + waiting:
+            yield f"{asked} events were asked, {ended} have ended ({dict(endings)}), and {waiting} wait"
+
+    def _complete_late(
+        self, straight: Replay, orders: Sequence[LearnedOrder], begun: Mapping[int, int]
+    ) -> Iterator[str]:
+        """What is not in the order was refused with a dead letter, or is there twice."""
+        told = {
+            (run.topic, run.partition, offset)
+            for order in orders
+            for run in order.runs
+            for offset in range(run.start, run.end)
+        }
+        letters = {decode(DeadLetter, value).id for value in self.log.values(self._topic("dead_letters"))}
+        seen: set[object] = set()
+        for record in (*self.stream.records.values(), *self.stream.labels.values()):
+            if (record.topic, record.partition, record.offset) in told:
+                seen.add(_identity(record))
+        for record in (*self.stream.records.values(), *self.stream.labels.values()):
+            place = (record.topic, record.partition, record.offset)
+            if record.topic != self._topic("labels") and record.offset < begun.get(record.partition, 0):
+                continue
+            letter = straight.guard.dead_letter(record, stage="learn", reason="").id
+            if place not in told and letter not in letters and _identity(record) not in seen:
+                yield f"{place} was neither learned nor refused: {record.value!r}"
+
+    def _examples_told(self, straight: Replay) -> Iterator[str]:
+        """Of all that were told, those that count are what was learned."""
+        scope, settings = straight.lane.reports.scope, self.settings
+        values = self.log.values(self._topic("examples"))
+        try:
+            found = list(counted(values, model=settings.name, scope=scope, start=0, end=straight.lane.examples))
+        except LogTruncated as error:
+            yield str(error)
+            return
+        for told, learned in zip(found, straight.told, strict=True):
+            if (told.id, told.x, told.y) != (learned.event.id, learned.event.x, learned.event.y):
+                yield f"example {learned.number} is told as {told}, and {learned.event} was learned"
+                return
 
     def _topic(self, which: str) -> str:
         return self.settings.topics.name(which)
@@ -119,9 +209,12 @@ class Oracle:
 
     def _straight(self, past: Past) -> Replay:
         model, trained_on = self.first()
-        lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on)
+        lane = Lane(self.settings, model, watch=Watch(self.settings), trained_on=trained_on, scope=Scope(self.scope))
         lane.version = past.rebuilt_from or 0
-        return Replay(lane, Guard(self.settings), StreamRecords(self.stream))
+        examples = self.log.values(self._topic("examples"))
+        return Replay(
+            lane, Guard(self.settings), StreamRecords(self.stream, labels=self._topic("labels"), examples=examples)
+        )
 
     def _same(self, straight: Replay, owner: Owner) -> Iterator[str]:
         expected = straight.lane.learning_state()
@@ -179,6 +272,36 @@ def _learn_again(straight: Replay, records: Iterable[Record], inputs: Sequence[I
         while waiting and waiting[-1].event_number == straight.lane.events:
             straight.admit(waiting.pop().back)
     assert not waiting, f"{waiting} came after the last event"
+
+
+def _join_of(lane: Lane) -> dict[str, Any]:
+    """What is known of labels, wherever it is kept."""
+    join = {**lane.join.state(), "pending": list(lane.join.pending.waiting())}
+    del join["ended_since"]
+    return join
+
+
+def _identity(record: Record) -> object:
+    """By what a record is known when it comes twice: an id, and the label that it brings."""
+    try:
+        table = orjson.loads(record.value or b"")
+    except ValueError:
+        return None
+    if "features" in table:
+        return table.get("id"), table.get("label"), None
+    return table.get("id"), table.get("label"), table.get("blocked")
+
+
+def _in_order(orders: Sequence[LearnedOrder]) -> Iterator[str]:
+    """Each record is told once, in the order of its partition, and nothing before the first message is missing."""
+    if orders and orders[0].follows:
+        yield f"{orders[0].id} of the learned order follows {orders[0].follows}, which was never told"
+    ends: dict[tuple[str, int], int] = {}
+    for run in (run for order in orders for run in order.runs):
+        place = (run.topic, run.partition)
+        if run.start < ends.get(place, 0):
+            yield f"{place} offsets {run.start} to {run.end} were told after offset {ends[place]}"
+        ends[place] = run.end
 
 
 def _timeless(message: Message) -> bytes:

@@ -13,6 +13,7 @@ from consumers.order import returned
 from consumers.ports import Committed, LogReader, Positions, Store
 from consumers.stores.manifest import Entry
 from evaluation.simulation.world import MemoryLog, Process
+from learners.labels.segments import Blob
 from learners.retraining import Job, JobResult
 
 TURNS_MAX = 6
@@ -155,6 +156,10 @@ class InputLog:
             self.past.inputs[:] = past.inputs
             self.past.rebuilt_from = past.rebuilt_from
         return data
+
+    def open(self, sha256: str) -> Blob:
+        """As it is."""
+        return self.store.open(sha256)
 
     def manifest(self) -> list[Entry]:
         """As it is."""

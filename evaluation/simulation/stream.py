@@ -1,5 +1,6 @@
 """What a simulated log holds: events whose concept changes, or a file's; duplicates, bad records, poison, and gaps."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -37,10 +38,15 @@ class Stream:
     """The log at its fullest, before retention takes anything."""
 
     records: dict[tuple[int, int], Record] = field(default_factory=dict)
+    labels: dict[tuple[int, int], Record] = field(default_factory=dict)
+    """Likewise, of the topic of labels."""
 
     def of(self, partitions: Sequence[int]) -> "Stream":
         """Some partitions of it."""
-        return Stream({place: record for place, record in self.records.items() if place[0] in partitions})
+        several = (
+            {place: each for place, each in of.items() if place[0] in partitions} for of in (self.records, self.labels)
+        )
+        return Stream(*several)
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,11 @@ class Recipe:
 
     def fill(self, log: MemoryLog, settings: Settings, rng: Random) -> Stream:
         """Fill the log; what is in it now."""
-        topic = settings.topics.name("events")
+        topic, topic_of_labels = settings.topics.name("events"), settings.topics.name("labels")
         seen: list[Stamped] = []
-        for event in self.events(settings, rng):
+        late = Late(log, topic_of_labels, rng)
+        for whole in self.events(settings, rng):
+            event = late.apart(whole) if settings.labels.late else whole
             seen.append(event)
             _append(log, topic, event, rng)
             if rng.random() < self.duplicates:
@@ -65,8 +73,68 @@ class Recipe:
                 _append(log, topic, (event[0], rng.choice(BAD)), rng)
             if rng.random() < self.gaps:
                 log.skip(topic, partition=rng.randrange(log.partitions), offsets=rng.randint(1, 3))
-        places = [(topic, partition) for partition in range(log.partitions)]
-        return Stream({(each.partition, each.offset): each for place in places for each in log.records.get(place, [])})
+        late.end()
+        return Stream(_all(log, topic), _all(log, topic_of_labels))
+
+
+def _all(log: MemoryLog, topic: str) -> dict[tuple[int, int], Record]:
+    places = [(topic, partition) for partition in range(log.partitions)]
+    return {(each.partition, each.offset): each for place in places for each in log.records.get(place, [])}
+
+
+class Late:
+    """Takes labels out of events, and publishes them at some time: early, late, twice, corrected, or never.
+
+    Event time goes on by a minute an event.
+    """
+
+    def __init__(self, log: MemoryLog, topic: str, rng: Random) -> None:
+        self.log = log
+        self.topic = topic
+        self.rng = rng
+        self.events = 0
+        self.coming: list[tuple[int, bytes]] = []
+
+    def apart(self, event: Stamped) -> Stamped:
+        """The event without its label, if that comes by itself."""
+        stamp, value = event
+        self.events += 1
+        table = {**orjson.loads(value), "ts": TS + 60.0 * self.events}
+        chance = self.rng.random()
+        if chance > 0.1:
+            label = table.pop("label")
+            if chance > 0.2:
+                self._publish(table["id"], label)
+        self._tell(self.events)
+        return stamp, orjson.dumps(table)
+
+    def _publish(self, event_id: str, label: Any) -> None:
+        rng, after = self.rng, self.events + self.rng.choice((0, 1, 5, 5, 20, 60))
+        said: dict[str, Any] = {"id": event_id, "ts": TS + 60.0 * after, "label": label}
+        if rng.random() < 0.05:
+            said = {"id": event_id, "ts": said["ts"], "blocked": "declined"}
+        self._come(after, said)
+        if rng.random() < 0.1:
+            self._come(after + 3, said)
+        if rng.random() < 0.1:
+            self._come(after + 7, {**said, "revision": rng.randint(1, 2)})
+        if rng.random() < 0.03:
+            self._come(after, {**said, "id": f"nobody{self.events}"})
+        if rng.random() < 0.03:
+            self._come(after, {"label": label})
+
+    def _come(self, after: int, said: dict[str, Any]) -> None:
+        self.coming.append((after, orjson.dumps(said)))
+
+    def _tell(self, now: int) -> None:
+        due = [value for after, value in self.coming if after <= now]
+        self.coming = [each for each in self.coming if each[0] > now]
+        for value in due:
+            _append(self.log, self.topic, (TS, value), self.rng)
+
+    def end(self) -> None:
+        """All that is still to come."""
+        self._tell(sys.maxsize)
 
 
 def _append(log: MemoryLog, topic: str, event: Stamped, rng: Random) -> None:

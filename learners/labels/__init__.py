@@ -5,7 +5,7 @@ says something), *unavailable* (none came, and nothing is known), or *blocked* (
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgpack
@@ -14,7 +14,7 @@ from anabranch.events import AcceptedEvent, AcceptedLabel
 from anabranch.values import unboxed
 from config.settings import Settings
 from learners.labels.pending import Pending, Waiting
-from learners.labels.recent_ids import RecentIds, code_of
+from learners.labels.recent_ids import BLOCKED, UNLABELLED, RecentIds, code_of
 
 Ending = Literal["labelled", "default", "unavailable", "blocked"]
 """How an event that was asked ends."""
@@ -25,6 +25,9 @@ no use, since another one stands, corrections are refused, the event has ended w
 
 ENDS_MAX = 1000
 """So many events end without a label after one record, at most: those beyond, after the next ones."""
+
+
+INFINITY = float("inf")
 
 
 class Resolved(NamedTuple):
@@ -62,9 +65,9 @@ class LabelJoin:
 
     def __init__(self, settings: Settings) -> None:
         of = settings.labels
-        self.pending = Pending()
+        self.pending = Pending(memory_max=of.memory_max)
         self.pending_max = settings.pending_max
-        self.horizon = float("inf") if of.horizon is None else of.horizon
+        self.horizon = INFINITY if of.horizon is None else of.horizon
         self.default, self.learns_default = of.default, of.learn_default
         self.several, self.learns_corrections = of.several, of.corrections == "learned"
         self.early_s, self.early_max = of.early, of.early_max
@@ -123,9 +126,9 @@ class LabelJoin:
 
     def _look_back(self, label: AcceptedLabel) -> Verdict:
         code = self.ended.code(label.id)
-        if code == code_of(label.y):
-            return "duplicate"  # blocked again, too
-        if not code:
+        if code == (BLOCKED if label.blocked else code_of(label.y)):
+            return "duplicate"
+        if code in (UNLABELLED, BLOCKED):
             return "ended"
         return "corrects" if label.revision else "again"
 
@@ -176,7 +179,9 @@ class LabelJoin:
     def _end(self, waiting: Waiting | None, y: Any, ending: Ending, revision: int = 0) -> Resolved:
         assert waiting is not None  # whoever calls has seen that it is there
         self.endings[ending] += 1
-        self.ended.add(waiting.event.id, code_of(y) if ending == "labelled" else code_of(None))
+        self.ended.add(
+            waiting.event.id, BLOCKED if ending == "blocked" else code_of(y if ending == "labelled" else None)
+        )
         return Resolved(waiting, y, ending, revision)
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -185,7 +190,8 @@ class LabelJoin:
     def is_due(self) -> bool:
         """Whether the event that waits longest has waited long enough, or there are too many."""
         pending = self.pending
-        if len(pending) <= self.pending_max and pending.oldest_ts + self.horizon > self.clock:
+        is_in_time = self.horizon == INFINITY or pending.oldest_ts + self.horizon > self.clock
+        if is_in_time and len(pending) <= self.pending_max:
             return False
         return self.ended_since < ENDS_MAX
 
@@ -193,11 +199,11 @@ class LabelJoin:
         """The id of the event that ends next."""
         return self.pending.oldest()
 
-    def end_oldest(self, *, default: bool = True) -> Resolved | None:
+    def end_oldest(self, *, learns: bool = True) -> Resolved | None:
         """The event that has waited longest ends; None if it had ended by its label before.
 
         Args:
-            default: whether it may end by the default label.
+            learns: otherwise it ends without a label, whatever there is.
         """
         self.ended_since += 1
         in_time = self.pending.oldest_ts + self.horizon <= self.clock
@@ -205,10 +211,10 @@ class LabelJoin:
         heard = self.heard.pop(waiting.event.id, None)
         if heard is not None and self.learns_corrections:
             return None
-        if heard is not None:
+        if heard is not None and learns:
             y = heard.y / heard.labels if self.several == "mean" else heard.y
             return self._end(waiting, y, "labelled", max(heard.revisions))
-        if in_time and default and self.default is not None:
+        if in_time and learns and self.default is not None:
             return self._end(waiting, self.default, "default")
         return self._end(waiting, None, "unavailable")
 
@@ -240,9 +246,9 @@ class LabelJoin:
             "ended_since": self.ended_since,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-        self.pending.restore(state["pending"])
+    def restore(self, state: Mapping[str, Any], blobs: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint; `blobs` as of `Pending.restore`."""
+        self.pending.restore(state["pending"], blobs)
         self.heard = {
             event_id: _Heard(y, labels, tuple(revisions))
             for event_id, (y, labels, revisions) in msgpack.unpackb(state["heard"])

@@ -9,6 +9,9 @@ UNLABELLED = 0
 UNKNOWN = 255
 """Of ids out of a checkpoint that did not keep it."""
 
+BLOCKED = 255
+"""Of events that have ended without a label, since there could be none."""
+
 TRUTHS = {False: 1, True: 2}
 """The codes of truths, for who cannot afford a call."""
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import orjson
 import pytest
 
@@ -96,8 +97,12 @@ def test_a_checkpoint_of_an_older_release_is_gone_on_from(path: Path, log: Memor
 def test_a_checkpoint_of_layout_five_is_gone_on_from(log: MemoryLog) -> None:
     """It knew neither what announcements cost nor what brought a member: nothing is owed, and nothing is said."""
     loop = straight(copies(log, MemoryStore())[0], configured())
-    state = {**loop.owner._state(), "layout": 5}
-    lane = state["lane"]
+    state = {**loop.owner._state(), "layout": 5, "poison": {"places": [], "row": [], "learned": 0}}
+    lane = {**state["lane"], "pending": msgpack.packb([])}
+    state["lane"] = lane
+    for name in ("join", "examples"):
+        del lane[name]
+    del state["labels_log"]
     for member in (lane["champion"], *lane["shadows"]):
         del member["parent"], member["trigger"]
     del lane["copy"]["owed"], lane["copy"]["kept_since"]

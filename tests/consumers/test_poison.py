@@ -186,7 +186,7 @@ def test_what_was_raised_is_kept_short_and_free_of_addresses() -> None:
         poison.found(LearnError(partition=0, offset=offset, learned=0, cause=ValueError(text)), kinds={})
     restored = Poison(in_a_row_max=10)
     restored.restore(poison.state())
-    first, second = (restored.reason(Record("events", 0, offset, 0.0, None, b"")) for offset in (0, 1))
+    first, second = (restored.reason(Record("", 0, offset, 0.0, None, b"")) for offset in (0, 1))
     assert first == "the champion raises on it: ValueError: no <object object at 0x…>"
     assert len(second) < 350
 

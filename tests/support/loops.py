@@ -51,7 +51,9 @@ def filled(events: int = 2000, *, partitions: int = 1) -> MemoryLog:
 
 def ports_on(log: MemoryLog, settings: Settings, *, source: MemorySource | None = None, **others: Any) -> Ports:
     """All that a loop knows of the world, in memory; `others` take the place of ports."""
-    source, store = source or MemorySource(log, "events"), MemoryStore()
+    labels = "labels" if settings.labels.late else ""
+    source = source or MemorySource(log, "events", labels=labels, examples="model-examples")
+    store = MemoryStore()
     ports = Ports(
         source=source,
         sink=MemorySink(log),

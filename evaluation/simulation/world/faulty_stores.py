@@ -15,6 +15,7 @@ from anabranch.errors import StoreUnavailable
 from consumers.stores.manifest import NAME
 from evaluation.simulation.world.memory_log import FrozenClock
 from evaluation.simulation.world.processes import Process
+from learners.labels.segments import Blob, BytesBlob
 
 
 # By identity: two files with the same bytes are two.
@@ -172,6 +173,10 @@ class FaultyFiles:
         """All of it."""
         return self.process.act(f"read in {path.parent.name}/", lambda: self.disk.found(path).data, _BROKEN)
 
+    def open(self, path: Path) -> Blob:
+        """Read at once."""
+        return BytesBlob(self.read(path))
+
     def names(self, folder: Path) -> list[Path]:
         """In the order in which they came."""
         return self.process.act(
@@ -327,6 +332,11 @@ class FaultyBlobs:
         """None if it is not there; the disk may be away."""
         what = "read manifest" if name == NAME else "read blob"
         return self.process.act(what, partial(self.disk.blobs.get, name), {"the disk is away": _disk_away})
+
+    def open(self, name: str) -> Blob | None:
+        """Read at once."""
+        data = self.read(name)
+        return None if data is None else BytesBlob(data)
 
     def written_s(self) -> dict[str, float]:
         """All of now: what a killed process has left stays."""

@@ -225,7 +225,10 @@ class MemorySource:
             if self.log.shared:
                 raise SessionExpired("the commit was refused: the group has gone on without this source")
             raise OwnershipLost("the commit was refused: another source has taken the topic over")
-        self.log.commit(Committed(dict(positions), metadata))
+        # As long as one member has all labels, what was committed of the events says it all.
+        mine = {partition: at for partition, at in positions.items() if partition.topic == self.topic}
+        if mine:
+            self.log.commit(Committed(mine, metadata))
 
     def owns(self, partitions: Iterable[Partition]) -> bool:
         """Whether nobody has taken any of them over."""
