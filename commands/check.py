@@ -60,14 +60,19 @@ def check(
 
 def _ask(settings: "Settings") -> None:
     """Check what a learner needs of the brokers, and more; every fault is reported before it fails."""
+    from anabranch.errors import KafkaRefused
     from consumers.kafka import topics
+    from consumers.kafka.source import labels_partitions
     from consumers.kafka.topics import require
 
     # Before what is missing, since require() ends the command.
     for fault in topics.shortcomings(settings):
         typer.echo(f"warning: {fault}", err=True)
-    needed = [settings.topics.name(which) for which in topics.LEARNED]
+    needed = topics.needed(settings)
     require(settings.kafka, needed)
+    if unread := topics.unread_labels(settings):
+        raise KafkaRefused(unread)
+    labels_partitions(settings)
     for fault in topics.transactions(settings):
         typer.echo(f"warning: {fault}", err=True)
     print(f"brokers: reachable, and all {len(needed)} topics exist")

@@ -88,17 +88,26 @@ def late_or_not(
     if labels is not None:
         second = files(settings, [labels], target="label", id="id", ts="ts", keep=["revision", "blocked"], quiet=True)
         return settings, lambda: beside(itertools.islice(given.events(), limit), second.events)
-    how = Delay(column=delay_column) if delay is None else _delay(delay)
+    how = Delay(column=delay_column) if delay is None else delay_of(delay)
     return settings, lambda: delayed(itertools.islice(given.events(), limit), how)
 
 
-def _delay(said: str) -> Delay:
+def delay_of(said: str, *, rate: float | None = None) -> Delay:
+    """A delay as a person writes it.
+
+    Args:
+        rate: events a second, where a time is to be counted in them.
+
+    Raises:
+        ConfigError: it is none.
+    """
     if said.isdecimal():
         return Delay(events=int(said))
     try:
-        return Delay(seconds=TypeAdapter(Seconds).validate_python(said))
+        seconds = TypeAdapter(Seconds).validate_python(said)
     except ValidationError:
-        raise ConfigError(f"--delay {said}: write a number of events, as 1000, or a time, as 10m or 7d") from None
+        raise ConfigError(f"{said!r} is no delay: write a number of events, as 1000, or a time, as 10m or 7d") from None
+    return Delay(seconds=seconds) if rate is None else Delay(events=round(seconds * rate))
 
 
 def records(given: Files) -> Iterator[Record]:

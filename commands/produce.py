@@ -12,6 +12,7 @@ from commands.data_options import Data, Drop, Encoding, Id, Keep, Missing, Targe
 
 if TYPE_CHECKING:
     from consumers.kafka.sink import KafkaSink
+    from evaluation.backtest import LabelValue
 
 _STEP_S = 0.02
 
@@ -39,6 +40,10 @@ def produce(
         float | None, typer.Option(help="events per second; without it, as fast as possible", callback=_positive)
     ] = None,
     limit: Annotated[int | None, typer.Option(help="stop after this many events", min=1)] = None,
+    labels_after: Annotated[
+        str | None,
+        typer.Option(help="publish each label by itself, so much later than its event: 1000 (events), 10s, 1d"),
+    ] = None,
     partition: Annotated[
         int | None, typer.Option(help="send all events to this partition, which preserves their order", min=0)
     ] = None,
@@ -54,20 +59,23 @@ def produce(
     from anabranch.errors import ConfigError
     from anabranch.kafka import producer
     from commands import wiring
-    from commands.data import files
+    from commands.data import delay_of, files
     from config import loading
     from consumers.kafka.sink import KafkaSink
     from consumers.kafka.topics import require
+    from evaluation.late import delayed
 
     kafka = wiring.kafka_options(config, bootstrap)
-    topic = topic or wiring.topic_of("events", config)
-    require(kafka, [topic])
+    topic, labels = topic or wiring.topic_of("events", config), wiring.topic_of("labels", config)
+    require(kafka, [topic] if labels_after is None else [topic, labels])
     stopping = threading.Event()
     sink = KafkaSink(producer(kafka), stopping=stopping)
     reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
     settings = None if config is None else loading.load(config)
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
-    values = islice(given.events(now_s=time.time()), limit)
+    events = islice(given.events(now_s=time.time()), limit)
+    # Without times of their own, events are as far apart as they are published.
+    values = events if labels_after is None else delayed(events, delay_of(labels_after, rate=None if ts else rate))
     console = Console(stderr=True)
     shown = track(
         paced(values, rate),
@@ -76,24 +84,33 @@ def produce(
         disable=not console.is_terminal,
         transient=True,
     )
-    sent = _send(shown, sink, topic=topic, partition=partition, stopping=stopping)
+    sent = _send(shown, sink, topic=topic, labels=labels, partition=partition, stopping=stopping)
     if not sent and not stopping.is_set():
         raise ConfigError(f"{given.name}: there are no events in it")
-    print(f"{sent} events published on {topic}{', then interrupted' if stopping.is_set() else ''}")
+    apart = "" if labels_after is None else f", and their labels on {labels}"
+    print(f"{sent} events published on {topic}{apart}{', then interrupted' if stopping.is_set() else ''}")
     if stopping.is_set():
         # What shells report of a program that Ctrl-C has ended: 128 and the number of the signal.
         raise typer.Exit(130)
 
 
 def _send(
-    values: Iterable[bytes], sink: "KafkaSink", *, topic: str, partition: int | None, stopping: threading.Event
+    values: "Iterable[bytes | LabelValue]",
+    sink: "KafkaSink",
+    *,
+    topic: str,
+    labels: str,
+    partition: int | None,
+    stopping: threading.Event,
 ) -> int:
-    """How many were published; Ctrl-C ends it, and sets `stopping`."""
+    """How many events were published; Ctrl-C ends it, and sets `stopping`."""
     sent = 0
     try:
-        for value in values:
-            sink.send(topic, key=_id(value) if partition is None else "", value=value, partition=partition)
-            sent += 1
+        for each in values:
+            # A label is no event, and goes by the key of its event to a topic of its own.
+            value, to = (each, topic) if isinstance(each, bytes) else (each.value, labels)
+            sink.send(to, key=_id(value) if partition is None else "", value=value, partition=partition)
+            sent += to == topic
     except KeyboardInterrupt:
         stopping.set()
     # After Ctrl-C as well: what is counted as published must have been delivered.
@@ -111,10 +128,11 @@ def _id(value: bytes) -> str:
         return ""
 
 
-def paced(values: Iterator[bytes], rate: float | None) -> Iterator[bytes]:
-    """The values, no faster than `rate` a second."""
-    began = time.monotonic()
-    for number, value in enumerate(values):
+def paced(values: "Iterator[bytes | LabelValue]", rate: float | None) -> "Iterator[bytes | LabelValue]":
+    """The values, no faster than `rate` events a second."""
+    began, number = time.monotonic(), -1
+    for value in values:
+        number += isinstance(value, bytes)
         if rate is not None:
             ahead = number / rate - (time.monotonic() - began)
             # A sleep for each event would be longer than it should be: they go out in small bursts instead.

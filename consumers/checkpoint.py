@@ -207,6 +207,8 @@ def inspect(
         "losses": state["losses"],
         "version": lane.version,
         "published": _published(lane),
+        "waiting": len(lane.join),
+        "endings": dict(lane.join.endings),
         "scores": lane.scores.values(),
         "shadows": [member.name for member in lane.shadows.members],
         "state_hash": statetree.digest(lane.learning_state(), trusted=settings.model.trusted),

@@ -37,9 +37,14 @@ class Remark(NamedTuple):
 
 
 class Intake:
-    """The outcomes of the last thousand records, in blocks of a hundred."""
+    """The outcomes of the last thousand records, in blocks of a hundred.
 
-    def __init__(self) -> None:
+    Args:
+        labels_come_late: so that a thousand events without one are nothing to be told of.
+    """
+
+    def __init__(self, *, labels_come_late: bool = False) -> None:
+        self.labels_come_late = labels_come_late
         self.block: Counter[str] = Counter()
         self.blocks: deque[dict[str, int]] = deque(maxlen=BLOCKS)
         self.stages: dict[str, None] = {}
@@ -96,10 +101,12 @@ class Intake:
 
     def _unlabelled(self, total: Mapping[str, int]) -> Iterable[Remark]:
         """A thousand records without a single label, and at least some that wait for one."""
+        if self.labels_come_late:
+            return []
         labels = total.get("learned", 0) + total.get("label", 0)
         reason = (
             f"none of the last {BLOCK * BLOCKS:,} records brought a label, so nothing is learned; a label comes in the "
-            "event, or in the same event once more"
+            "event, in the same event once more, or on a topic of its own (labels.late)"
         )
         return self._alert("unlabelled", reason, on=not labels and total.get("waiting", 0) > 0, off=labels > 0)
 

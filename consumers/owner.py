@@ -43,6 +43,7 @@ from consumers.guard.labels import answer_of
 from consumers.intake import Intake, Outcome, Read
 from consumers.jobs import JobRunner
 from consumers.layouts import LAYOUT
+from consumers.merges import Merges
 from consumers.order import OrderWriter, returned
 from consumers.poison import Poison
 from consumers.ports import Clock, Committed, Control, Origin, Positions, Sink, Source, Store, offsets_in
@@ -142,12 +143,13 @@ class Owner:
         self.runner = ports.runners(scope)
         self.announcer = Announcer(settings, scope=scope, sink=ports.sink, clock=ports.clock)
         self.requests = Requests(ports.controls(), model=settings.name)
+        self.merges = Merges(self.store)
         self.timing = CheckpointTiming(ports.clock)
         self.budget = ComputeBudget(settings, clock=ports.clock)
         self.lane: Lane
         """Like all that it learns from, of a first champion or of a checkpoint: see `assign`."""
         self.guard = Guard(settings)
-        self.intake = Intake()
+        self.intake = self._intake()
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
         self.positions: Positions = {}
         self.order = OrderWriter(settings.name, scope)
@@ -173,6 +175,10 @@ class Owner:
         """How many checkpoints it has written since."""
         self.unwritten = True
         """Whether the next turn has to begin with a checkpoint."""
+
+    def _intake(self) -> Intake:
+        labels = self.settings.labels
+        return Intake(labels_come_late=labels.late or labels.horizon is not None)
 
     def _with_first(self, model: base.Estimator, trained_on: TrainedOn) -> None:
         """The state before the first event."""
@@ -316,7 +322,8 @@ class Owner:
                 to_do="`anabranch rebuild CONFIG` learns the log again with it",
             )
         self.announcer.kept = list(state["artifacts"])
-        self.guard, self.intake = Guard(self.settings), Intake()
+        self.merges.close()
+        self.guard, self.intake = Guard(self.settings), self._intake()
         self.guard.restore(state["guard"])
         self.intake.restore(state["intake"])
         self.lane = Lane.restored(
@@ -385,6 +392,7 @@ class Owner:
 
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""
+        self.merges.close()
         self.runner.close()
         self.requests.close()
 
@@ -520,7 +528,9 @@ class Owner:
     def _read(self) -> Read:
         guard = self.guard
         unusable = sum(self.lane.scores.unusable.values())
-        return Read(guard.taken, guard.refused, guard.duplicates, guard.accepted - self.lane.events, unusable)
+        # What waits for a label that may come in days is not unused.
+        waiting = 0 if self.intake.labels_come_late else guard.accepted - self.lane.events
+        return Read(guard.taken, guard.refused, guard.duplicates, waiting, unusable)
 
     def _fold(self, emitted: Emitted) -> None:
         """What comes of an event: mostly nothing."""
@@ -756,6 +766,7 @@ class Owner:
         self.unwritten, self.written = False, self.written + 1
         self.store.record(reference.as_entry(self.positions))
         self._publish_outbox()
+        self.merges.step(self.lane.join.pending)
         self.timing.lap("announce_s")
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
         log.debug("checkpoint", scope=self.scope, number=self.number, size_bytes=len(blob), **self.timing.end())

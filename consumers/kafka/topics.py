@@ -97,16 +97,43 @@ LEARNED = (
     "learned",
     "dead_letters",
 )
-"""The topics that a learner reads and writes."""
+"""The topics that every learner reads and writes."""
+
+
+def needed(settings: Settings) -> list[str]:
+    """The names of all that this learner reads and writes."""
+    more = {"labels": settings.labels.late, "examples": settings.labels.tells_examples}
+    return [settings.topics.name(which) for which in (*LEARNED, *(which for which, on in more.items() if on))]
+
+
+def unread_labels(settings: Settings) -> str:
+    """That labels lie on their topic, and this learner does not read them; empty, if it is not so.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    topic = settings.topics.name("labels")
+    if settings.labels.late or not _is_in(reach(settings.kafka), topic):
+        return ""
+    ends = _ends(reader(settings.kafka), topic, partitions(settings.kafka, topic))
+    count = sum(ends.values())
+    if not count:
+        return ""
+    return (
+        f"{topic} holds {count:,} labels, and nobody reads them: set labels.late = true, or publish each label in its "
+        "event once more"
+    )
+
 
 log = structlog.get_logger()
 
-_MANY = ("events", "labels", "predictions")
+_MANY = ("events", "labels", "examples", "predictions")
 """Topics with as many partitions as the events have."""
 
 _CONFIGS: dict[str, dict[str, str]] = {
     "events": _DAYS_7,
     "labels": _DAYS_7,
+    "examples": _DAYS_30,
     "updates": _KEPT,
     "artifacts": _KEPT | {"segment.bytes": str(128 * 2**20)},  # smaller ones are cleaned sooner
     "signals": _DAYS_30,
@@ -129,7 +156,9 @@ def see(settings: Settings) -> None:
         KafkaRefused: naming all topics that are missing.
         KafkaUnavailable: no broker answers.
     """
-    require(settings.kafka, map(settings.topics.name, LEARNED))
+    require(settings.kafka, needed(settings))
+    if unread := unread_labels(settings):
+        log.warning("unread labels", fault=unread)
     for fault in shortcomings(settings):
         log.warning("topic settings", fault=fault)
 

@@ -56,10 +56,13 @@ class Project:
         return done.stdout
 
     def produce(self, values: Iterator[bytes], *, rate: float | None = None, partitions: int = 1) -> None:
+        self.publish(f"{self.prefix}events", values, rate=rate, partitions=partitions)
+
+    def publish(self, topic: str, values: Iterator[bytes], *, rate: float | None = None, partitions: int = 1) -> None:
         producer = Producer({**self.kafka, "enable.idempotence": True, "linger.ms": 5})
         began = time.monotonic()
         for number, value in enumerate(values):
-            producer.produce(f"{self.prefix}events", value, partition=number % partitions)
+            producer.produce(topic, value, partition=number % partitions)
             producer.poll(0)
             if rate and (ahead := number / rate - (time.monotonic() - began)) > 0.02:
                 time.sleep(ahead)
