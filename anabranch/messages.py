@@ -298,6 +298,39 @@ class PublishedReport(Message):
     waits: str = Field(default="", description="what keeps back an announcement that there is reason for: a setting")
 
 
+class CoverageAt(Message):
+    """Which share of the events that were asked at least so long ago had their label by that age."""
+
+    age_s: float
+    asked: int = Field(description="events that are as old")
+    share: float
+
+
+class Coverage(Message):
+    """Which events have their labels, and how scores differ for it between those old enough and younger ones."""
+
+    by_age: tuple[CoverageAt, ...] = ()
+    mature_age_s: float = Field(description="when 95 % of the labels that come at all have come, in seconds")
+    mature_loss: float | None = Field(description="mean loss of what was served, of events as old as that")
+    young_loss: float | None = Field(description="likewise of younger ones, of which fewer labels are there")
+    mature_positives: float | None = Field(description="share of positive labels among those of old events")
+    young_positives: float | None = Field(description="likewise of younger ones: positives may come earlier")
+
+
+class LabelsReport(Message):
+    """What becomes of events whose label comes late."""
+
+    waiting: int = Field(description="events without a label yet")
+    oldest_s: float | None = Field(
+        description="event time since the one that waits longest was asked; null: none waits"
+    )
+    early: int = Field(description="labels whose event is not there yet")
+    endings: dict[str, int] = Field(
+        description="events that have ended, by how; `corrected` counts corrections learned"
+    )
+    coverage: Coverage
+
+
 class ModelReport(Message):
     """How the learner does, every so many events."""
 
@@ -314,6 +347,7 @@ class ModelReport(Message):
     members: tuple[MemberReport, ...]
     published: PublishedReport | None = Field(default=None, description="null: nothing is announced yet")
     pending: int = 0
+    labels: LabelsReport | None = Field(default=None, description="null: labels come with their events")
     jobs: int = 0
     checkpoint_pause_s: CheckpointPause | None = Field(default=None, description="null: no checkpoint since")
     unusable: dict[str, int] = Field(

@@ -119,8 +119,8 @@ class LabelsSettings(Section):
     memory_max: int = Field(
         2000, ge=0, description="waiting events that each checkpoint holds; those beyond lie beside it in its store"
     )
-    early: Seconds = Field(3600.0, description="how long a label waits for its event, in event time")
-    early_max: int = Field(10_000, ge=0, description="labels that wait for their event")
+    early: Seconds = Field(7 * 86_400.0, description="how long a label waits for its event, in event time")
+    early_max: int = Field(100_000, ge=0, description="labels that wait for their event")
     examples: bool | None = Field(
         None, description="whether what was learned is told on `topics.examples`; None = where labels are late"
     )

@@ -175,6 +175,7 @@ def _seventh(state: State, topic: str) -> State:
         "clock": max((asked_ts for _, asked_ts, _ in waiting), default=float("-inf")),
         "endings": {},
         "ended_since": 0,
+        "counts": {"width_s": 1.0, "slots": []},
     }
     poison = {**state["poison"], "waiting": []}
     poison["places"] = [((topic, *place), said) for place, said in poison["places"]]

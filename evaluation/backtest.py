@@ -289,6 +289,7 @@ class Backtest:
             "refusals": [each.result() for each in self.refusals.values()],
             "duplicates": guard.duplicates,
             "waiting_for_label": len(lane.join),
+            "labels": None if (report := lane.labels_report()) is None else report.model_dump(),
             "unusable_answers": dict(lane.scores.unusable),
             "read": asdict(self.loop.read),
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,

@@ -13,7 +13,7 @@ from river import base
 from anabranch import statetree
 from anabranch.errors import LearnError
 from anabranch.events import AcceptedEvent, AcceptedLabel, Findings, Prediction
-from anabranch.messages import Alert, ModelReport, Retrain, RetrainAnswer, TrainedOn, Transition
+from anabranch.messages import Alert, LabelsReport, ModelReport, Retrain, RetrainAnswer, TrainedOn, Transition
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from learners.arena import Arena
@@ -285,7 +285,9 @@ class Lane:
             if self._is_clocked:
                 join.brought_its_label(event)
             return self._learn(event, answer, answers)
-        if not self._is_clocked:
+        if self._is_clocked:
+            join.counts.asked(join.clock)
+        else:
             join.saw(event.ts)
         emitted = Emitted(self._transitions(event)) if self.lifecycle.pending else NOTHING
         for label in join.ask(Waiting(event, answer, answers, join.clock)):
@@ -351,6 +353,9 @@ class Lane:
         if resolved is None or resolved.y is None:
             return NOTHING
         waiting, y, ending = resolved.waiting, resolved.y, resolved.ending
+        if self._is_clocked and ending == "labelled" and not resolved.corrects:
+            loss = None if waiting.served.unusable else self.task.loss(y, waiting.served)
+            self.join.counts.labelled(waiting.asked_ts, ts, loss=loss, positive=y is True)
         event = waiting.event._replace(y=y, partition=at.partition, offset=at.offset)
         if resolved.corrects:
             return self._learn_again(event, ts)
@@ -599,9 +604,14 @@ class Lane:
             window=self._window,
             published=self.published.report(event, self.events),
             pending=len(self.join),
+            labels=self.labels_report(),
             jobs=len(self.jobs),
             notes=notes,
         )
+
+    def labels_report(self) -> LabelsReport | None:
+        """What becomes of events whose labels come late; None where they come with their events."""
+        return self.join.report() if self._is_clocked else None
 
     def learning_state(self) -> dict[str, Any]:
         """What the learning state hash is taken of: models, contests, detectors, scores; no places in the log."""

@@ -7,6 +7,7 @@ from anabranch.messages import (
     Alert,
     AlertKind,
     DriftSignal,
+    LabelsReport,
     Level,
     LogRange,
     ModelReport,
@@ -119,6 +120,7 @@ class Reports:
         window: int,
         published: PublishedReport | None,
         pending: int,
+        labels: LabelsReport | None,
         jobs: int,
         notes: tuple[str, ...],
     ) -> ModelReport:
@@ -138,6 +140,7 @@ class Reports:
             ),
             published=published,
             pending=pending,
+            labels=labels,
             jobs=jobs,
             unusable=dict(scores.unusable),
             unscored=dict(scores.raised),

@@ -23,6 +23,7 @@ from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, Mo
 from config import loading
 from config.settings import Settings
 from consumers.kafka.sink import KafkaSink
+from evaluation.backtest import LabelValue
 from serving import server as scoring
 from serving.application import application
 from serving.models import Models
@@ -139,8 +140,8 @@ class PacedEvents:
 
     AHEAD_MAX = 10_000
 
-    def __init__(self, settings: Settings, values: Iterable[bytes], *, rate: float) -> None:
-        self.topic = settings.topics.name("events")
+    def __init__(self, settings: Settings, values: Iterable[bytes | LabelValue], *, rate: float) -> None:
+        self.topic, self.labels = settings.topics.name("events"), settings.topics.name("labels")
         # Compressed, since the embedded broker keeps 5 MB a partition: so many more records fit.
         # Without a log: at the end the broker goes first, which is no news. Failures come with the acknowledgements.
         self.sink = KafkaSink(producer({**settings.kafka, "compression.type": "lz4", "log_level": 0}))
@@ -150,15 +151,18 @@ class PacedEvents:
         self.sent = 0
 
     def send_due(self, now_s: float, *, learned: int) -> None:
-        """Publish what is due by now."""
+        """Publish what is due by now; labels when the event before which they come is."""
         self.began_s = now_s if self.began_s is None else self.began_s
         due = min(round((now_s - self.began_s) * self.rate), learned + self.AHEAD_MAX)
         while self.sent < due:
             value = next(self.values, None)
             if value is None:
                 return
-            self.sink.send(self.topic, key="", value=value, partition=0)
-            self.sent += 1
+            if isinstance(value, bytes):
+                self.sink.send(self.topic, key="", value=value, partition=0)
+                self.sent += 1
+            else:
+                self.sink.send(self.labels, key="", value=value.value, partition=0)
         self.sink.producer.poll(0)
 
 

@@ -12,6 +12,7 @@ from typing import IO, Self
 
 from anabranch.errors import AnabranchError
 from commands.brokers import EmbeddedKafka
+from commands.demo.stream import LATE_EVENTS
 from config import loading
 from config.settings import Settings
 
@@ -97,7 +98,7 @@ class Child:
 
 # ── What the demo runs on: its configuration, and the topics on the embedded broker ─────────────────────────────────
 
-TOPICS = ("events", "labels", "updates", "artifacts", "signals", "reports", "dead_letters")
+TOPICS = ("events", "labels", "examples", "updates", "artifacts", "signals", "reports", "dead_letters")
 REPORT_EVENTS = 250
 
 _CONFIG = """\
@@ -112,6 +113,10 @@ steps = [{{ use = "tree.HoeffdingTreeClassifier" }}]
 "bootstrap.servers" = "{bootstrap}"
 "session.timeout.ms" = 6000  # who joins a group of the embedded broker may have to wait for it
 "fetch.wait.max.ms" = 50     # the embedded broker does not wake a waiting reader when a record comes
+
+[labels]
+late = true                  # each comes by itself, {late} events after its own: when somebody has complained
+early = "60d"                # days pass in seconds here, and the topics are not read in step
 
 [scores]
 window = 500
@@ -137,7 +142,8 @@ store = "{store}"
 def write_config(path: Path, *, bootstrap: str, seed: int, events: int) -> Settings:
     """Write the demo's configuration, with its checkpoints beside it; and what it says."""
     store = (path.parent / "checkpoints").as_uri()
-    text = _CONFIG.format(seed=seed, bootstrap=bootstrap, events=events, report_events=REPORT_EVENTS, store=store)
+    told = {"bootstrap": bootstrap, "store": store, "report_events": REPORT_EVENTS, "late": LATE_EVENTS}
+    text = _CONFIG.format(seed=seed, events=events, **told)
     path.write_text(text, "utf-8")
     return loading.load(path)
 

@@ -17,7 +17,7 @@ from commands.demo.stream import Stream
 from commands.demo.summary import summary
 from config.settings import Settings
 from consumers.timing import SystemClock
-from evaluation.backtest import Backtest
+from evaluation.backtest import Backtest, LabelValue
 from learners.models import catalogue
 
 TICK_S = 0.04
@@ -56,7 +56,7 @@ class Demo:
             self.learner = stack.enter_context(_learner(config))
             self.follower = stack.enter_context(_follower(config))
             # Drawn once, since the same records are also learned without adaptation.
-            values = list(self.stream.values())
+            values = list(self.stream.with_late_labels())
             without = self._unadapted(settings, values)
             self._stream(hearing, PacedEvents(settings, values, rate=self.rate))
         return summary(self.story, without_adaptation=without, seconds=time.monotonic() - began_s)
@@ -70,7 +70,7 @@ class Demo:
         setup.make_topics(broker, settings)
         return config, settings
 
-    def _unadapted(self, settings: Settings, values: list[bytes]) -> dict[str, float]:
+    def _unadapted(self, settings: Settings, values: list[bytes | LabelValue]) -> dict[str, float]:
         """The scores of the same model on the same events without detectors, while the others start up."""
         plain = settings.model_copy(update={"detectors": {}})
         test = Backtest(

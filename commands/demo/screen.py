@@ -123,6 +123,9 @@ STYLES = {
 MARKS = (("swap", "⇄"), ("rollback", "↺"), ("signal", "!"), ("dead letter", "×"))
 
 
+WIDE = 100
+
+
 class Screen:
     """Draws the story to fit a terminal, from 80×24 upwards."""
 
@@ -137,7 +140,7 @@ class Screen:
         chart = max(3, size.height - 3 - 4 - (shadows + 2) - (told + 2))
         frame = Table.grid(expand=True)  # keeps each part on lines of its own
         for part in (
-            self._head(story, now_s),
+            self._head(story, now_s, wide=size.width >= WIDE),
             Text(f"$ {story.curl}" if story.curl else "", style="dim", no_wrap=True),
             ProgressBar(total=story.stream.events, completed=story.learned),
             _errors(story, width=size.width - 4, height=chart),
@@ -147,7 +150,7 @@ class Screen:
             frame.add_row(part)
         return frame
 
-    def _head(self, story: Story, now_s: float) -> RenderableType:
+    def _head(self, story: Story, now_s: float, *, wide: bool) -> RenderableType:
         self.sent.append((now_s, story.sent))
         while now_s - self.sent[0][0] > RATE_S:
             self.sent.popleft()
@@ -159,7 +162,8 @@ class Screen:
         rate = sent / elapsed_s if elapsed_s else 0.0
         head.add_row(
             f"[bold]anabranch[/] [bold green]v{story.version}[/]"
-            f"  follower [bold green]v{story.followed}[/] {story.scored:,} scored",
+            f"  follower [bold green]v{story.followed}[/] {story.scored:,} scored"
+            + (f"  [dim]{story.waiting:,} wait for their labels[/]" if wide and story.waiting else ""),
             f"{story.learned:,}/{story.stream.events:,}  {rate:,.0f}/s  {left_s:.0f} s left"
             if story.sent
             else "[yellow]starting, and measuring the model without adaptation[/]",

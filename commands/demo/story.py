@@ -58,6 +58,11 @@ class Story:
         return self.report.event_number if self.report else 0
 
     @property
+    def waiting(self) -> int:
+        """Events whose label had not come, as last reported."""
+        return self.report.labels.waiting if self.report and self.report.labels else 0
+
+    @property
     def at(self) -> int:
         """The offset that the learner had last reported."""
         return self.report.offset if self.report else 0

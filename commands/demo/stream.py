@@ -13,6 +13,8 @@ import orjson
 
 from commands.demo import payments
 from commands.demo.payments import Features
+from evaluation.backtest import LabelValue
+from evaluation.late import Delay, delayed
 
 FRAUD_SHARE = 0.12
 NEW_HABIT_SHARE = 0.12
@@ -24,6 +26,9 @@ SECONDS_BETWEEN = 200.0
 
 NIGHT_ENDS_HOUR = 6.0
 
+
+LATE_EVENTS = 500
+"""So many payments later it is known whether one was a fraud: at the demo's usual rate in a second or two."""
 
 EXAMPLE = {"amount": 9.5, "hour": 3}
 """Features of a payment that people may ask after, short enough for a line."""
@@ -95,6 +100,10 @@ class Stream:
             }
             spoil = self.bad.get(offset)
             yield orjson.dumps(event) if spoil is None else spoil(event)
+
+    def with_late_labels(self) -> Iterator[bytes | LabelValue]:
+        """The same, and each label by itself."""
+        return delayed(self.values(), Delay(events=LATE_EVENTS))
 
     def phase(self, offset: int) -> Phase:
         """What the fraudsters do at an offset."""

@@ -6,7 +6,9 @@
 
 from collections.abc import Mapping
 
-from anabranch.messages import PublishedReport
+from anabranch.messages import LabelsReport, PublishedReport
+
+_UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
 def figure(value: float) -> str:
@@ -33,6 +35,35 @@ def behind(published: PublishedReport | None) -> str:
         if published.lost is not None
         else f"followers: {old}"
     )
+
+
+def span(seconds: float) -> str:
+    """A span of time in the unit that it is told in.
+
+    >>> span(0.4), span(90.0), span(21_600.0), span(45 * 86_400.0)
+    ('0.4 s', '1.5 min', '6 h', '45 d')
+    """
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), _UNITS[-1])
+    return f"{seconds / size:.3g} {unit}"
+
+
+def labels(report: LabelsReport | None) -> str:
+    """How labels come in, where they come late.
+
+    >>> from anabranch.messages import Coverage
+    >>> old = Coverage(
+    ...     mature_age_s=600.0, mature_loss=0.1, young_loss=0.2, mature_positives=None, young_positives=None
+    ... )
+    >>> ended = {"labelled": 90, "default": 10}
+    >>> labels(LabelsReport(waiting=1200, oldest_s=900.0, early=0, endings=ended, coverage=old))
+    'labels: 1,200 events wait, the oldest 15 min; 95 % come within 10 min; ended: 90 labelled, 10 default'
+    """
+    if report is None:
+        return ""
+    oldest = "" if report.oldest_s is None else f", the oldest {span(report.oldest_s)}"
+    ended = ", ".join(f"{count:,} {ending}" for ending, count in report.endings.items())
+    told = [f"{report.waiting:,} events wait{oldest}", f"95 % come within {span(report.coverage.mature_age_s)}"]
+    return f"labels: {'; '.join(told)}" + (f"; ended: {ended}" if ended else "")
 
 
 def listed(values: Mapping[str, float], *, between: str = "  ") -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from anabranch.messages import Message, ModelReport
+from anabranch.messages import LabelsReport, Message, ModelReport
 from commands import views as figures
 from evaluation.backtest import Backtest
 
@@ -51,6 +51,8 @@ def show(result: dict[str, Any]) -> None:
     counts = {"refused": "dead_letters", "duplicates": "duplicates", "without a label": "waiting_for_label"}
     if any(result[key] for key in counts.values()):
         console.print(", ".join(f"{name} {result[key]:,}" for name, key in counts.items() if result[key]))
+    if result["labels"] is not None:
+        console.print(figures.labels(LabelsReport.model_validate(result["labels"])), soft_wrap=True)
     for why, count in result["unusable_answers"].items():
         console.print(f"{count:,} answers could not be used, and count as wrong: {why}")
     signals = "; ".join(map(_signal, result["signals"]))

@@ -57,7 +57,7 @@ class View:
             where = f"partition {message.partition}: " if self.several else ""
             behind = figures.behind(message.published)
             words = [f"{where}{message.event_number:,} events{self._rate(message)}", f"version {message.version}"]
-            self.say("  ".join(filter(None, [*words, windowed, behind])))
+            self.say("  ".join(filter(None, [*words, windowed, behind, figures.labels(message.labels)])))
 
     def _rate(self, report: ModelReport) -> str:
         """Events a second since the report before; nothing at the first."""

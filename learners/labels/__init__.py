@@ -11,8 +11,10 @@ from typing import Any, Literal, NamedTuple
 import msgpack
 
 from anabranch.events import AcceptedEvent, AcceptedLabel
+from anabranch.messages import LabelsReport
 from anabranch.values import unboxed
 from config.settings import Settings
+from learners.labels.coverage import Counts
 from learners.labels.pending import Pending, Waiting
 from learners.labels.recent_ids import BLOCKED, UNLABELLED, RecentIds, code_of
 
@@ -77,6 +79,7 @@ class LabelJoin:
         """Labels whose events are not there yet, and since when, by the clock; the oldest first."""
         self.ended = RecentIds(settings.guard.dedup_window)
         self.clock = float("-inf")
+        self.counts = Counts()
         self.endings: Counter[str] = Counter()
         self.ended_since = 0
         """Events that have ended without a label since the last record."""
@@ -229,6 +232,16 @@ class LabelJoin:
             given_up += labels
         return given_up
 
+    def report(self) -> LabelsReport:
+        """What becomes of the events, for people."""
+        return LabelsReport(
+            waiting=len(self),
+            oldest_s=max(0.0, self.clock - self.pending.oldest_ts) if len(self.pending) else None,
+            early=sum(len(labels) for _, labels in self.early.values()),
+            endings=dict(self.endings),
+            coverage=self.counts.told(now_ts=self.clock),
+        )
+
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def state(self) -> dict[str, Any]:
@@ -244,6 +257,7 @@ class LabelJoin:
             "clock": self.clock,
             "endings": dict(self.endings),
             "ended_since": self.ended_since,
+            "counts": self.counts.state(),
         }
 
     def restore(self, state: Mapping[str, Any], blobs: Mapping[str, Any]) -> None:
@@ -260,3 +274,4 @@ class LabelJoin:
         self.ended.restore(state["ended"])
         self.clock, self.ended_since = state["clock"], state["ended_since"]
         self.endings = Counter(state["endings"])
+        self.counts.restore(state["counts"])
