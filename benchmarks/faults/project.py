@@ -28,6 +28,8 @@ from consumers.stores import store_of
 ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_S = 180.0
 SESSION_S = 6.0
+RETRAINING = b"consumers.jobs.processes"
+"""The program of a retraining process."""
 
 NO_DETECTORS = "[detectors]\n"
 """Nothing but the events then goes into the state, so that its hash is that of a straight run."""
@@ -285,6 +287,21 @@ def children(pid: int) -> list[int]:
     """The processes that a process has started."""
     listed = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(each) for each in listed.read_text().split()] if listed.exists() else []
+
+
+def retrainings(pid: int) -> list[int]:
+    """The retraining processes of a learner that run their own program.
+
+    Until they do, the learner waits for them to begin: whoever stops one of those stops the learner as well.
+    """
+    return [child for child in children(pid) if RETRAINING in _command(child)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 def is_stopped(pid: int) -> bool:
