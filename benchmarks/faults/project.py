@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ bytes_per_s = 0  # records are made as fast as they come: in their event time a 
 class Learner:
     """A learner as a process of its own, with its journal and its log."""
 
+    patience_s = WAIT_S
+
     def __init__(self, project: "Project", number: int, words: list[str]) -> None:
         self.journal = project.folder / f"{project.name}-{number}.journal"
         self.log = project.folder / f"{project.name}-{number}.log"
@@ -104,22 +106,25 @@ class Learner:
 
     def wait_for(self, word: str, *, more_than: int = 0) -> None:
         """Wait until the journal holds more such lines."""
-        until(lambda: len(self.notes(word)) > more_than or self.process.poll() is not None, f"{self.log}: no {word}")
+        self._until(lambda: len(self.notes(word)) > more_than or self._has_ended(), f"{self.log}: no {word}")
 
     def wait_to_say(self, words: str) -> None:
         """Wait until its log holds these words; it has to live on."""
 
         def has_said() -> bool:
-            return words in self.log.read_text(errors="replace") or self.process.poll() is not None
+            return words in self.log.read_text(errors="replace") or self._has_ended()
 
-        until(has_said, f"{self.log}: it does not say {words!r}")
-        if self.process.poll() is not None:
+        self._until(has_said, f"{self.log}: it does not say {words!r}")
+        if self._has_ended():
             raise TimeoutError(f"{self.log}: it has ended: {self.said()}")
 
     def progress(self) -> int:
         """How many records were committed, last."""
         commits = self.notes("commit")
         return int(commits[-1].split()[1]) if commits else 0
+
+    def _furthest(self) -> int:
+        return max((int(each.split()[1]) for each in self.notes("commit")), default=0)
 
     def holds(self) -> set[int]:
         """The partitions that it owns, as far as it knows."""
@@ -138,10 +143,20 @@ class Learner:
 
     def ended(self) -> int:
         """The exit code, once it has ended."""
-        try:
-            return self.process.wait(WAIT_S)
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError(f"{self.log}: it does not end") from error
+        self._until(self._has_ended, f"{self.log}: it does not end")
+        return self.process.wait()
+
+    def _has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def _until(self, true: Callable[[], bool], otherwise: str) -> None:
+        """Wait until it is true. As long as it comes further, patience begins again: it is slow, and not stuck."""
+        reached = -1
+        while (further := self._furthest()) > reached:
+            reached = further
+            with suppress(TimeoutError):
+                return until(true, otherwise, within_s=self.patience_s)
+        raise TimeoutError(otherwise)
 
     def said(self) -> str:
         """What it printed last, for complaints."""
@@ -304,11 +319,27 @@ def _command(pid: int) -> bytes:
         return b""
 
 
+def folder_of(retraining: int) -> Path:
+    """Where a retraining process works."""
+    return Path(_command(retraining).decode().rstrip("\0").rpartition("\0")[2])
+
+
 def is_stopped(pid: int) -> bool:
     """Whether a process was stopped by a signal."""
-    status = Path(f"/proc/{pid}/stat")
-    found = re.search(r"\) (\w) ", status.read_text()) if status.exists() else None
-    return found is not None and found[1] == "T"
+    return _state(pid) == "T"
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, be it that nobody has asked for its code."""
+    return _state(pid) in ("", "Z")
+
+
+def _state(pid: int) -> str:
+    try:
+        found = re.search(r"\) (\w) ", Path(f"/proc/{pid}/stat").read_text())
+    except OSError:
+        return ""
+    return found[1] if found else ""
 
 
 def wake(pid: int) -> None:

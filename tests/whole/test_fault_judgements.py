@@ -12,6 +12,7 @@ import pytest
 from benchmarks.faults.outside import hung_and_killed
 from benchmarks.faults.project import Learner, retrainings
 from benchmarks.faults.table import Row
+from support.waiting import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 
@@ -62,6 +63,19 @@ def test_a_learner_that_waits_for_its_job_is_not_clean(tmp_path: Path, learners:
     row = Row("a job hangs")
     assert not hung_and_killed(row, learners[0], records=1000, patience_s=1.0)
     assert row.complaints == ["only 0 records were learned while the job hung"]
+
+
+def test_a_learner_that_is_slow_is_waited_for(tmp_path: Path, learners: list[Learner]) -> None:
+    """As long as it comes further, whatever it is waited for; one that does not is stuck."""
+    for which, records_per_s in (("slow", 400), ("stuck", 0)):
+        (tmp_path / which).mkdir()
+        learners.append(Pretending(tmp_path / which, records_per_s=records_per_s))
+    slow, stuck = learners
+    until(lambda: slow.notes("commit") and stuck.notes("commit"))
+    slow.patience_s = stuck.patience_s = 1.5
+    slow.wait_for("commit", more_than=80)
+    with pytest.raises(TimeoutError, match="no commit"):
+        stuck.wait_for("commit", more_than=10**6)
 
 
 def test_a_job_that_has_not_begun_its_program_is_none_yet() -> None:
