@@ -463,7 +463,11 @@ class LearnedOrder(Message):
     runs: tuple[TopicRange, ...] = Field(
         default=(), description="records that reached the model, in order; refused ones and duplicates are left out"
     )
-    returned: tuple[JobReturned, ...] = Field(default=(), description="inputs after the runs: retraining jobs")
+    other_log: str = Field(
+        default="",
+        description="inputs after the runs: the log is another from here on, and places of before are forgotten",
+    )
+    returned: tuple[JobReturned, ...] = Field(default=(), description="then retraining jobs")
     requests: tuple[Retrain, ...] = Field(default=(), description="then requests to retrain")
     measured: Measured | None = Field(default=None, description="then what members cost")
     unkeepable: tuple[str, ...] = Field(default=(), description="then shadows left, whose state cannot be kept")

@@ -14,16 +14,20 @@ import orjson
 
 from anabranch import statetree
 from anabranch.artifact import Artifact
-from anabranch.messages import BOM, LearnedOrder, ModelUpdate, encode
+from anabranch.messages import BOM, LearnedOrder, ModelUpdate
 
 OF_WHOM = {"checkpoint", "began"}
 """Keys that tell who says it, and not what: they do not go into the id."""
+
+LATER = {"other_log"}
+"""Keys that came later: left out where they say nothing, so that what was told before has the same id again."""
 
 
 def identified(message: LearnedOrder) -> LearnedOrder:
     """The message with its id."""
     said = message.model_copy(update={"id": "", **dict.fromkeys(OF_WHOM, 0)})
-    return message.model_copy(update={"id": hashlib.sha256(encode(said)).hexdigest()[:32]})
+    told = {key: value for key, value in said.model_dump(mode="json").items() if value or key not in LATER}
+    return message.model_copy(update={"id": hashlib.sha256(orjson.dumps(told)).hexdigest()[:32]})
 
 
 class OrderReader:

@@ -55,7 +55,6 @@ from learners.emitted import NOTHING, Emitted, Promotion
 from learners.lane import Lane, Observer
 from learners.models.fence import is_fault
 from learners.retraining import JobResult
-from learners.retraining.lineage import Lineage
 
 log = structlog.get_logger()
 
@@ -376,19 +375,23 @@ class Owner:
     def _accept(self, found: Place, *, is_events: bool) -> None:
         """Go on without what is gone for good: told, and kept at once."""
         if found.is_other and is_events:
-            self._forget_log()
+            self._forget_log(found.losses[0])
         for loss in found.losses:
             self.losses = [*self.losses, loss][-LOSSES_MAX:]
             self.lane.notes.append(f"accepted loss: {loss}")
             self.alert("log", f"gone on without what will never be learned, as --accept-loss says: {loss}")
 
-    def _forget_log(self) -> None:
+    def _forget_log(self, why: str) -> None:
         """Offsets in the state are those of another log: nothing can be read there again."""
         self.partitions = self.origin.partitions
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
-        self.lane.lineage.restore(Lineage(events_max=1).state())
-        for each in list(self.lane.jobs.under_way.values()):
-            self._emit(self.lane.admit(JobResult(each.job.id, failure="the log that it was to read is another now")))
+        self.lane.lineage.forget()
+        given_up = [
+            JobResult(each, failure="the log that it was to read is another now") for each in self.lane.jobs.under_way
+        ]
+        for result in given_up:
+            self._emit(self.lane.admit(result))
+        self.order.enter(other_log=why, returned=tuple(map(returned, given_up)))
 
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""

@@ -50,15 +50,16 @@ def supervise(make: Make, *, until_end: bool) -> LearningLoop:
             loop.run(until_end=until_end)
             return loop
         except SessionExpired as error:
-            if stopping.is_set() and _can_leave(loop, error):
-                return loop
-            loop = waiting.for_next(make, loop, reason=error)
+            following = waiting.for_next(make, loop, reason=error)
         except (KafkaUnavailable, StoreUnavailable) as error:
             if stopping.is_set() and _can_leave(loop, error):
                 return loop
             if not loop.started:
                 raise  # it has never run
-            loop = waiting.for_next(make, loop, reason=error)
+            following = waiting.for_next(make, loop, reason=error)
+        if following is None:
+            return loop
+        loop = following
 
 
 def _can_leave(loop: LearningLoop, reason: AnabranchError) -> bool:
@@ -85,12 +86,13 @@ class _Waiting:
         self.voice = Voice()
         self.pause_s = AGAIN_S
 
-    def for_next(self, make: Make, before: LearningLoop, *, reason: AnabranchError) -> LearningLoop:
-        """The next loop, as soon as a broker answers.
+    def for_next(self, make: Make, before: LearningLoop, *, reason: AnabranchError) -> LearningLoop | None:
+        """The next loop, as soon as a broker answers; None if this process is to end before that, and may.
 
         Raises:
             KafkaUnavailable, StoreUnavailable: somebody wanted this process to end meanwhile.
         """
+        ended_by = reason
         is_news = before.was_well or isinstance(reason, SessionExpired)
         self.pause_s = AGAIN_S if is_news else min(2 * self.pause_s, AGAIN_MAX_S)
         while not self.stopping.wait(self.pause_s):
@@ -107,6 +109,8 @@ class _Waiting:
             else:
                 self._say(reason)
             return loop
+        if _can_leave(before, ended_by):
+            return None
         kind = StoreUnavailable if isinstance(reason, StoreUnavailable) else KafkaUnavailable
         raise kind(f"{reason}\n{_NO_LAST_CHECKPOINT}")
 

@@ -28,11 +28,13 @@ class Replay:
         lane: as the learner's was when it began, with the same settings and first champion.
         guard: likewise.
         log: where the records are.
+        later: the logs that the learner has gone on with after it, in turn.
     """
 
     lane: Lane
     guard: Guard
     log: LogReader
+    later: list[LogReader] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
     promotions: list[Promotion] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -134,6 +136,8 @@ class Replay:
 
     def enter(self, order: LearnedOrder) -> None:
         """What entered the learner's lane after the runs, in its order."""
+        if order.other_log:
+            self.go_on_elsewhere(order)
         for back in order.returned:
             self.admit(back)
         for request in order.requests:
@@ -143,6 +147,13 @@ class Replay:
         if order.unkeepable:
             self.lane.drop_unkeepable()
         self.rebuild(order.rebuilt)
+
+    def go_on_elsewhere(self, order: LearnedOrder) -> None:
+        """What comes next lies in another log, and nothing of this one is learned once more."""
+        if not self.later:
+            raise ReplayError(f"what was learned after {order.id} lies in another log: {order.other_log}")
+        self.log, self.later = self.later[0], self.later[1:]
+        self.lane.lineage.forget()
 
     def rebuild(self, reason: str) -> None:
         """A rebuilt champion goes live, if there is a reason; what was promoted on the way was announced to nobody."""

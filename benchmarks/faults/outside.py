@@ -1,17 +1,32 @@
 """What is around the learner: the broker, which is restarted, and the retraining processes, which stop and die."""
 
 import fcntl
+import json
 import os
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from anabranch.errors import OwnershipLost
 from benchmarks.faults.oracle import learned, messages
-from benchmarks.faults.project import NO_SWAPS, SESSION_S, Learner, Project, children, project, until
+from benchmarks.faults.project import (
+    NO_SWAPS,
+    SESSION_S,
+    WAIT_S,
+    Learner,
+    Project,
+    children,
+    folder_of,
+    is_gone,
+    is_stopped,
+    project,
+    retrainings,
+    until,
+)
 from benchmarks.faults.table import Row, timed, to_the_end
 from commands.brokers.local import LocalKafka
 from consumers.jobs.processes import PREFIX
@@ -21,8 +36,8 @@ DOWN_S = 1.5
 KAFKA_SESSION_S = 45.0
 """Kafka's own default."""
 
-ORPHAN_S = 10.0
-"""A training child whose learner is gone ends within it."""
+HUNG_RECORDS = 3000
+"""So many are learned while a job hangs: at the pace, what comes in a second and a half."""
 
 NO_POISON = (0.01, 0.01, 0.0)
 """Each poison event starts the jobs again, since it goes back to a checkpoint."""
@@ -105,9 +120,10 @@ def dying_jobs(folder: Path, *, seed: int, **given: Any) -> Iterator[Row]:
             learner = here.learn(pace=PACE)
             for _ in range(deaths):
                 row.times += 1
-                row.recovered += int(_hung_and_killed(row, learner))
+                row.recovered += int(hung_and_killed(row, learner))
             learner.wait_for("trained")
             outlived(row, learner)
+            _came_back(row, learner, failed=deaths == 2)
             to_the_end(here, row)
             told = [each for each in messages(here, "reports") if b"killed (signal 9)" in each and b"twice" in each]
             row.insist(bool(told) == (deaths == 2), f"{len(told)} reports name a job that died twice")
@@ -130,16 +146,20 @@ def orphaned_jobs(folder: Path, *, seed: int, times: int, **given: Any) -> Itera
 
 def _orphaned(here: Project, row: Row) -> bool:
     learner = here.learn(pace=PACE)
-    until(lambda: children(learner.process.pid), "no retraining process was started")
-    child = children(learner.process.pid)[0]
+    until(lambda: retrainings(learner.process.pid), "no retraining process was started")
+    child = retrainings(learner.process.pid)[0]
+    result = folder_of(child) / "result"
     learner.kill()
     learner.ended()
+    killed_s = time.time()
     try:
-        until(lambda: not Path(f"/proc/{child}").exists(), "it runs on", within_s=ORPHAN_S)
+        until(lambda: is_gone(child), "it runs on")
     except TimeoutError:
         os.kill(child, signal.SIGKILL)
-        return row.insist(False, f"the training child of a killed learner ran on for {ORPHAN_S:g} s")
-    return True
+        return row.insist(False, f"the training child of a killed learner ran on for {WAIT_S:g} s")
+    # When it ends is the machine's: while it still starts it has heard nothing. But it does not carry out its job.
+    carried_out = result.exists() and result.stat().st_mtime > killed_s
+    return row.insist(not carried_out, "the training child of a killed learner carried out its job")
 
 
 def _folders() -> list[Path]:
@@ -157,14 +177,27 @@ def _is_locked(mark: Path) -> bool:
     return False
 
 
-def _hung_and_killed(row: Row, learner: Learner) -> bool:
-    """Stop the retraining process, see that the learner's lag falls, and kill it."""
-    until(lambda: children(learner.process.pid), "no retraining process was started")
-    child = children(learner.process.pid)[0]
+def hung_and_killed(row: Row, learner: Learner, *, records: int = HUNG_RECORDS, patience_s: float = WAIT_S) -> bool:
+    """Stop the retraining process, see that the learner learns on beside it, and kill it.
+
+    Args:
+        records: so many have to be learned while it hangs, in whatever time a busy machine takes for them.
+        patience_s: after it, a learner is taken for one that waits for its job.
+    """
+    until(lambda: retrainings(learner.process.pid), "no retraining process was started")
+    child = retrainings(learner.process.pid)[0]
     os.kill(child, signal.SIGSTOP)
     before = learner.progress()
-    time.sleep(1.5)
+    with suppress(TimeoutError):
+        until(lambda: learner.progress() - before >= records, "it stands still", within_s=patience_s)
     further = learner.progress() - before
+    hung = row.insist(is_stopped(child), "the job was ended while it hung, and not by this")
     os.kill(child, signal.SIGKILL)
     until(lambda: child not in children(learner.process.pid), "the killed process was not collected")
-    return row.insist(further > PACE / 2, f"only {further} records were learned while the job hung")
+    return row.insist(further >= records, f"only {further} records were learned while the job hung") and hung
+
+
+def _came_back(row: Row, learner: Learner, *, failed: bool) -> None:
+    """The one job has come back: with recruits, or without."""
+    done = [json.loads(line)["failure"] for line in learner.log.read_text().splitlines() if '"job done"' in line]
+    row.insist([bool(failure) for failure in done] == [failed], f"jobs came back, each with its failure: {done}")

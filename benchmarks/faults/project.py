@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from consumers.stores import store_of
 ROOT = Path(__file__).resolve().parent.parent.parent
 WAIT_S = 180.0
 SESSION_S = 6.0
+RETRAINING = b"consumers.jobs.processes"
+"""The program of a retraining process."""
 
 NO_DETECTORS = "[detectors]\n"
 """Nothing but the events then goes into the state, so that its hash is that of a straight run."""
@@ -82,6 +84,8 @@ bytes_per_s = 0  # records are made as fast as they come: in their event time a 
 class Learner:
     """A learner as a process of its own, with its journal and its log."""
 
+    patience_s = WAIT_S
+
     def __init__(self, project: "Project", number: int, words: list[str]) -> None:
         self.journal = project.folder / f"{project.name}-{number}.journal"
         self.log = project.folder / f"{project.name}-{number}.log"
@@ -102,22 +106,25 @@ class Learner:
 
     def wait_for(self, word: str, *, more_than: int = 0) -> None:
         """Wait until the journal holds more such lines."""
-        until(lambda: len(self.notes(word)) > more_than or self.process.poll() is not None, f"{self.log}: no {word}")
+        self._until(lambda: len(self.notes(word)) > more_than or self._has_ended(), f"{self.log}: no {word}")
 
     def wait_to_say(self, words: str) -> None:
         """Wait until its log holds these words; it has to live on."""
 
         def has_said() -> bool:
-            return words in self.log.read_text(errors="replace") or self.process.poll() is not None
+            return words in self.log.read_text(errors="replace") or self._has_ended()
 
-        until(has_said, f"{self.log}: it does not say {words!r}")
-        if self.process.poll() is not None:
+        self._until(has_said, f"{self.log}: it does not say {words!r}")
+        if self._has_ended():
             raise TimeoutError(f"{self.log}: it has ended: {self.said()}")
 
     def progress(self) -> int:
         """How many records were committed, last."""
         commits = self.notes("commit")
         return int(commits[-1].split()[1]) if commits else 0
+
+    def _furthest(self) -> int:
+        return max((int(each.split()[1]) for each in self.notes("commit")), default=0)
 
     def holds(self) -> set[int]:
         """The partitions that it owns, as far as it knows."""
@@ -136,10 +143,20 @@ class Learner:
 
     def ended(self) -> int:
         """The exit code, once it has ended."""
-        try:
-            return self.process.wait(WAIT_S)
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError(f"{self.log}: it does not end") from error
+        self._until(self._has_ended, f"{self.log}: it does not end")
+        return self.process.wait()
+
+    def _has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def _until(self, true: Callable[[], bool], otherwise: str) -> None:
+        """Wait until it is true. As long as it comes further, patience begins again: it is slow, and not stuck."""
+        reached = -1
+        while (further := self._furthest()) > reached:
+            reached = further
+            with suppress(TimeoutError):
+                return until(true, otherwise, within_s=self.patience_s)
+        raise TimeoutError(otherwise)
 
     def said(self) -> str:
         """What it printed last, for complaints."""
@@ -287,11 +304,42 @@ def children(pid: int) -> list[int]:
     return [int(each) for each in listed.read_text().split()] if listed.exists() else []
 
 
+def retrainings(pid: int) -> list[int]:
+    """The retraining processes of a learner that run their own program.
+
+    Until they do, the learner waits for them to begin: whoever stops one of those stops the learner as well.
+    """
+    return [child for child in children(pid) if RETRAINING in _command(child)]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
+def folder_of(retraining: int) -> Path:
+    """Where a retraining process works."""
+    return Path(_command(retraining).decode().rstrip("\0").rpartition("\0")[2])
+
+
 def is_stopped(pid: int) -> bool:
     """Whether a process was stopped by a signal."""
-    status = Path(f"/proc/{pid}/stat")
-    found = re.search(r"\) (\w) ", status.read_text()) if status.exists() else None
-    return found is not None and found[1] == "T"
+    return _state(pid) == "T"
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, be it that nobody has asked for its code."""
+    return _state(pid) in ("", "Z")
+
+
+def _state(pid: int) -> str:
+    try:
+        found = re.search(r"\) (\w) ", Path(f"/proc/{pid}/stat").read_text())
+    except OSError:
+        return ""
+    return found[1] if found else ""
 
 
 def wake(pid: int) -> None:

@@ -53,6 +53,10 @@ class Lineage:
             self.events -= _length(self.runs.popleft())
         self._start = self._end
 
+    def forget(self) -> None:
+        """Nothing of before can be read again."""
+        self.restore(Lineage(events_max=self.events_max).state())
+
     def last(self, events: int) -> list[Run]:
         """The runs that hold the last `events` accepted events (or all that are known), oldest first."""
         runs = [*self.runs, Run(self._partition, self._start, self._end)]

@@ -162,6 +162,30 @@ def test_a_stop_while_the_group_deals_partitions_anew(embedded: Any, scope: str)
     assert any("without a last checkpoint" in each["event"] for each in logs) == (scope == "partition")
 
 
+class ExpiredFirst(DealtAnew):
+    """It is asked to stop only when it has found that out, and waits to join again."""
+
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        return MemorySource.poll(self, min(max_records, 150), timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("scope", ["partition", "global"])
+def test_a_stop_after_the_group_has_dealt_partitions_anew(embedded: Any, scope: str) -> None:
+    """What held of a stop just before holds while it waits to join again."""
+
+    class Stopped(Loops):
+        def __call__(self, stopping: threading.Event, before: LearningLoop | None) -> LearningLoop:
+            if before:
+                signal.raise_signal(signal.SIGTERM)
+            return super().__call__(stopping, before)
+
+    make = Stopped(embedded.bootstrap, unavailable=10**9)
+    make.settings, make.first_source = build({**make.settings_table, "scope": scope}), ExpiredFirst
+    ends_well = nullcontext() if scope == "partition" else pytest.raises(KafkaUnavailable, match="without a last")
+    with ends_well:
+        assert not supervisor.supervise(make, until_end=False).owners
+
+
 def test_a_first_start_without_a_broker_fails(embedded: Any) -> None:
     """Waiting for ever for a mistyped address would be silence."""
 

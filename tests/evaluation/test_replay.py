@@ -1,7 +1,7 @@
 """The learned order: from its messages and the log anybody comes to the learner's own state."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from anabranch.order import OrderReader
 from config.settings import Settings
 from consumers.guard import Guard
 from consumers.loop import LearningLoop
+from consumers.owner import StartOptions
 from consumers.stores import MemoryStore
 from consumers.timing import SystemClock
 from detectors.watch import Watch
@@ -28,12 +29,19 @@ def told(log: MemoryLog) -> list[LearnedOrder]:
     return [decode(LearnedOrder, value) for value in log.values("model-learned")]
 
 
-def replayed(log: MemoryLog, settings: Settings | None = None, *, orders: list[LearnedOrder] | None = None) -> str:
+def replayed(
+    log: MemoryLog,
+    settings: Settings | None = None,
+    *,
+    orders: list[LearnedOrder] | None = None,
+    later: Sequence[MemoryLog] = (),
+) -> str:
     """The hash of the state that the order leads to."""
     settings = settings or settings_of()
     model, trained_on = first_of(settings)()
     lane = Lane(settings, model, watch=Watch(settings), trained_on=trained_on)
-    replay = Replay(lane, Guard(settings), MemorySource(log, "events"))
+    logs = [MemorySource(each, "events") for each in (log, *later)]
+    replay = Replay(lane, Guard(settings), logs[0], later=[*logs[1:]])
     replay.run(OrderReader(told(log)).chain() if orders is None else orders)
     return statetree.digest(lane.learning_state(), trusted=settings.model.trusted)
 
@@ -118,6 +126,26 @@ def test_what_people_ask_for_is_told() -> None:
     loops[0].run(until_end=True)
     assert [request.id for each in told(log) for request in each.requests] == ["r1"]
     assert replayed(log) == loops[0].owner.learning_state_hash()
+
+
+def test_that_the_log_is_another_is_told_with_the_jobs_that_it_cost() -> None:
+    """Offsets of the one before are forgotten, and a job under way is given up; the next one reads the new log only."""
+    first, store = MemoryLog(topic_id="one"), MemoryStore()
+    second = MemoryLog(topic_id="two", commits=first.commits)
+    for n, row in enumerate(rows(2000)):
+        turned_again = {**row, "label": row["label"] != (n >= 1500)}
+        (first if n < 1100 else second).append("events", orjson.dumps(turned_again))
+    never_back = {"admit_after_events": 10**6}
+    loop_on(first, store, settings_of(retrain=never_back)).run(until_end=True)
+    loop = loop_on(second, store, how=StartOptions(accept_loss=True))
+    loop.run(until_end=True)
+    change = next(each for each in told(second) if each.other_log)
+    assert (change.runs, "another" in change.returned[0].failure) == ((), True)
+    assert any(each.returned for each in told(second) if each.event_number > change.event_number)
+    orders = OrderReader([*told(first), *told(second)]).chain()
+    assert replayed(first, orders=orders, later=[second]) == loop.owner.learning_state_hash()
+    with pytest.raises(ReplayError, match="lies in another log: topic 'events' was recreated"):
+        replayed(first, orders=orders)
 
 
 def test_an_announcement_says_after_which_message_it_stands() -> None:
