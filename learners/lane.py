@@ -23,7 +23,9 @@ from learners.arena.members import Cause, Member, Timed
 from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import DecisionContext, Succession
+from learners.blend import Blend
 from learners.emitted import NOTHING, Emitted, Promotion
+from learners.lateness import Lateness
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
 from learners.pending import Pending
@@ -151,6 +153,8 @@ class Lane:
         self.recruits = Recruits(
             settings, task=self.task, shadows=self.shadows, library=library, lifecycle=self.lifecycle
         )
+        self.lateness = Lateness()
+        self.blend = Blend(settings, task=self.task, succession=self.succession, lateness=self.lateness)
         # The lane's own names for both: each event asks for them.
         self.lineage, self.jobs = self.recruits.lineage, self.recruits.jobs
         self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window)
@@ -214,6 +218,7 @@ class Lane:
             LearnError: the champion raised; the lane must be restored from before the event.
         """
         champion = self.succession.champion
+        self.lateness.asked += 1
         try:
             answer = champion.predict(event.x) if self.timed is None else self.timed.predict(champion, event.x)
         except BaseException as error:
@@ -226,6 +231,9 @@ class Lane:
         if self.shadows.members:
             self.arena.predict(event, answers, event_number=self.events, timed=self.timed)
         alert = self._unusable(event, answer) if answer.unusable else None
+        if self.blend.judges:
+            blended = self.blend.answer(answers)
+            answer = blended if blended is not None and self.blend.serves else answer
         go_on = self._watched if self._watches_events else self._go_on
         emitted = go_on(event, answer, answers)
         return emitted if alert is None else Emitted([alert]).and_then(emitted)
@@ -234,6 +242,8 @@ class Lane:
         """The champion's answer cannot be used: what there is to tell, the first time and when they are many."""
         unusable, number = self.champion.unusable, self.events
         unusable.note(answer.unusable, event_number=number, window=self._window)
+        if self.blend.serves:
+            return None  # it is not what is served
         share = unusable.share(event_number=number, window=self._window)
         band = sum(share >= each for each in UNUSABLE_BANDS) if unusable.count >= UNUSABLE_MIN else 0
         if unusable.count > 1 and band <= self.unusable_band:
@@ -258,6 +268,7 @@ class Lane:
         """Learn the event, or keep it until its label comes."""
         if event.y is not None:
             return self._learn(event, answer, answers)
+        self.lateness.mark(answers)
         self.pending.wait(event, answer, answers)
         return Emitted(self._transitions(event)) if self.lifecycle.pending else NOTHING
 
@@ -361,18 +372,20 @@ class Lane:
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         self.scores.update(event.y, served)
+        self.lateness.note(answers)
+        window = self.lateness.lead_events(self._window)
         champion = self.succession.champion
         own = answers.get(champion.name)  # none, if the champion entered after the question
         loss = None
         if own is not None:
             loss = self.task.loss(event.y, own)
-            champion.note_loss(loss, window=self._window)
+            champion.note_loss(loss, window=window)
             if champion.groups is not None:
                 self.constraints.note(champion, event.x, event.y, own)
-            # None if another version was announced since: its contest is over.
-            copied = answers.get(self.published.key)
-            if copied is not None:
-                self.published.judge(loss, event.y, copied)
+        seen, cost = self.blend.judge(event, answers) if self.blend.judges else (own, loss)
+        if not self.blend.serves:
+            seen, cost = own, loss
+        self._judge_copy(event, cost, answers)
         # In blocks members stay as they were announced; before there is anything to be equal to, they learn at once.
         learns = not self._blocks or self.published.version is None
         if learns:
@@ -382,7 +395,7 @@ class Lane:
         self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
-            self.arena.judge(event, loss, answers, timed=self.timed, learns=learns)
+            self.arena.judge(event, loss, answers, timed=self.timed, window=window, learns=learns)
         if self.standing.any:
             self.arena.tend(event, answers, champion=champion, event_number=self.events)
         if self._is_regression and self.task.judged(event.y, served):
@@ -390,10 +403,17 @@ class Lane:
             self.standing.rescaled()
         if self.jobs.under_way:
             self.notes += self.recruits.remember(event)
-        emitted = self._conclude(event, loss, own)
+        emitted = self._conclude(event, cost, seen)
         if self.observer is not None:
             self.observer(event, served, answers, self)
         return emitted
+
+    def _judge_copy(self, event: AcceptedEvent, loss: float | None, answers: dict[str, Prediction]) -> None:
+        """Compare what followers had with what serves, whose loss is None if it was not asked then."""
+        # None if another version was announced since: its contest is over.
+        copied = answers.get(self.published.key)
+        if copied is not None and loss is not None:
+            self.published.judge(loss, event.y, copied)
 
     def _teach(self, champion: Member, event: AcceptedEvent, event_number: int, *, timed: Timed | None) -> None:
         try:
@@ -417,7 +437,9 @@ class Lane:
         number, succession = self.events, self.succession
         findings = self.watch.update(loss, event_number=number, seen=event, answer=own, withheld=self._withheld)
         emitted = NOTHING if findings is None else self._drifted(event, findings)
-        promotion = self._contest(event) if self.arena.ahead else None
+        promotion = self._contest(event) if self.arena.ahead and not self.blend.serves else None
+        if promotion is None and self.blend.turns(number):
+            promotion = self._turn(event)
         if number >= self.shadows.due or number >= succession.due:
             succession.times_up(number)
         if self.block and self.published.is_due(event, number):
@@ -463,8 +485,16 @@ class Lane:
             self.watch.start_over()
         return promotion
 
+    def _turn(self, event: AcceptedEvent) -> Promotion | None:
+        """Let the blend answer, or the champion again, if it is time."""
+        promotion = self.blend.turn(self._context(event))
+        if promotion is not None:
+            self.watch.start_over()
+        return promotion
+
     def _context(self, event: AcceptedEvent) -> DecisionContext:
-        return DecisionContext(event, self.events, self.scores.values(), tuple(self.canary))
+        late = self.lateness.is_late
+        return DecisionContext(event, self.events, self.scores.values(), tuple(self.canary), late)
 
     # ── for people and checkpoints ──────────────────────────────────────────────────────────────────────────────
 
@@ -488,6 +518,8 @@ class Lane:
             pending=len(self.pending),
             jobs=len(self.jobs),
             notes=notes,
+            weights=self.blend.shares(),
+            lag=self.lateness.lag if self.lateness.is_late else None,
         )
 
     def learning_state(self) -> dict[str, Any]:
@@ -507,6 +539,8 @@ class Lane:
             "watch": self.watch.state(),
             "scores": self.scores.state(),
             "scale": self.task.scale.state(),
+            "lateness": self.lateness.state(),
+            "blend": self.blend.state(),
         }
 
     @property
@@ -556,6 +590,8 @@ class Lane:
 
     def _restore(self, state: dict[str, Any], blobs: Mapping[str, bytes]) -> None:
         self.events = state["events"]
+        self.lateness.restore(state["lateness"])
+        self.blend.restore(state["blend"])
         self.published.restore(state["published"], state["copy"], blobs)
         self.lifecycle.restore(state["lifecycle"])
         self.succession.restore(state["succession"], champion=state["champion"], version=state["version"])
