@@ -115,8 +115,9 @@ class Blend:
 
     @property
     def wanted(self) -> bool:
-        """Whether it should serve."""
-        return self.mode == "blend" or (self.mode == "auto" and self.lateness.is_late)
+        """Whether it should serve. How long it takes is known only when it does, so too slow a one ends."""
+        wanted = self.mode == "blend" or (self.mode == "auto" and self.lateness.is_late)
+        return wanted and NAME not in self.constraints.too_slow
 
     def turns(self, event_number: int) -> bool:
         """Whether something can be changed at the event with this number, by `turn`."""
@@ -231,8 +232,9 @@ class Blend:
         examined = self.constraints.examine(
             self.composed(context), champion=champion, canary=context.canary, event_number=number
         )
-        if examined.fault:
-            self._hold_back(f"the blend: {examined.fault}", number)
+        alone = "" if len(self.members()) > 1 else "no two members can be announced"
+        if examined.fault or alone:
+            self._hold_back(f"the blend: {examined.fault or alone}", number)
             return None
         self.serves, self.retry = True, 0
         late = f": labels come {self.lateness.lag:.0f} events late" if self.mode == "auto" else ""
@@ -259,9 +261,10 @@ class Blend:
         if self.left_out or self.retry or self.succession.held_until:
             self._leave_out(context)
         members, way = self.members(), self.way
-        self.member.model = recommender.Blend(
-            [member.model for member in members], self.weights(members, way), clip=way.clip
-        )
+        models, weights = [member.model for member in members], self.weights(members, way)
+        if not members:  # as it is asked then, too
+            models, weights = [self.succession.champion.model], [1.0]
+        self.member.model = recommender.Blend(models, weights, clip=way.clip)
         return self.member
 
     def _leave_out(self, context: DecisionContext) -> None:

@@ -108,6 +108,19 @@ def test_a_checkpoint_of_layout_five_is_gone_on_from(log: MemoryLog) -> None:
     assert [each.parent for each in restored.shadows.members] == [each.former for each in restored.shadows.members]
 
 
+def test_a_checkpoint_of_layout_six_is_gone_on_from(log: MemoryLog) -> None:
+    """It knew neither how late labels come nor a blend: they count as prompt, and the champion serves."""
+    loop = straight(copies(log, MemoryStore())[0], configured())
+    state = {**loop.owner._state(), "layout": 6}
+    del state["lane"]["lateness"], state["lane"]["blend"]
+    found = migrated(state, topic="events")["lane"]
+    restored = Lane.restored(configured(), found, blobs=loop.owner.lane.blobs, watch=Watch(configured()))
+    assert restored.lateness.state() == (0, 0, 0.0, False)
+    assert (
+        restored.blend.state() == Lane(configured(), restored.champion.model, watch=Watch(configured())).blend.state()
+    )
+
+
 def learned(loop: LearningLoop) -> list[Any]:
     """All models, contests and scores. (Versions are others: what followers have was not known to that release.)"""
     lane = loop.owner.lane
