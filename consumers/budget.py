@@ -128,8 +128,8 @@ class ComputeBudget:
         bound = {True: MARGIN * self.max_predict_us, False: self.max_predict_us}
         known = {name: times.ask_us for name, times in self.times.items() if times.known}
         if known and (lane.blend.judges or BLEND in before):
-            everybody = [each.name for each in lane.blend.everybody() if each.stride == 1]
-            known[BLEND] = sum(known.get(name, 0.0) for name in everybody)
+            asked = [each.name for each in lane.blend.everybody() if each.stride == 1 and each.kind != "recruit"]
+            known[BLEND] = sum(known.get(name, 0.0) for name in asked)
         slow = {name: us for name, us in known.items() if us > bound[name in before]}
         # After a restart nobody has been measured yet: what was known before goes on.
         return {name: us for name, us in before.items() if name in members and name not in known} | slow
