@@ -406,8 +406,8 @@ class Settings(BaseSettings):
     pending_max: int = Field(100_000, ge=1, description="events that wait for their label")
     serve: Literal["auto", "champion", "blend"] = Field(
         "auto",
-        description="what answers: the champion; a blend of it and the standing shadows, weighted by how they answered lately; "
-        "or the blend where labels come more than 50 events late and there are standing shadows",
+        description="what answers: the champion; a blend of it and the standing shadows, weighted by how they answered "
+        "lately; or the blend where labels come more than 50 events late and there are standing shadows",
     )
     scores: ScoresSettings = ScoresSettings()
     detectors: dict[str, Detector] = Field(
