@@ -26,6 +26,10 @@ Level = Literal["info", "alert"]
 AlertKind = Literal["refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log"]
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Message(BaseModel):
     """What all messages share: immutable, and no key that nobody knows."""
 
@@ -276,6 +280,9 @@ class MemberReport(Message):
     stride: int = Field(default=1, description="it takes part in one of so many events; 0: paused, beyond the budget")
     unusable: float = Field(default=0.0, description="share of its answers that could not be used, lately")
     verdict: Verdict | None = None
+    weight: float | None = Field(
+        default=None, exclude_if=_is_none, description="of its answer, while a blend of members is served"
+    )
 
 
 class CheckpointPause(Message):
@@ -354,6 +361,11 @@ class ModelReport(Message):
         default_factory=dict, description="served answers that could not be used, by the reason; each counts as wrong"
     )
     unscored: dict[str, int] = Field(default_factory=dict, description="answers a metric has raised on, by metric")
+    lag: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="while labels come late: events asked between an event and its label, on average",
+    )
     notes: tuple[str, ...] = ()
 
 

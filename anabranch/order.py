@@ -149,7 +149,7 @@ class LearningAlong:
         self._go_back()
         self.advance()
         # Only a refresh is the same champion; whoever comes to serve otherwise is another model.
-        compared = update.kind == "refresh" and before is not None and before_at == self.at
+        compared = update.kind == "refresh" and before is not None and before_at == self.at != NOWHERE
         if compared and self._bytes(before) != self._bytes(self.model):
             self.differed += 1
 

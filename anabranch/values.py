@@ -14,6 +14,8 @@ NUMBER_MAX = 1e100
 """The largest magnitude of a number. Beyond 1e150 its square is infinite: a scaler then answers NaN for ever, and a
 regression tree raises on every later event."""
 
+SUM_LEAST, SUM_MOST = 0.999, 1.001
+"""What probabilities may sum to: rounding in single precision stays far within."""
 
 KINDS: dict[type, str] = {float: "number", int: "number", str: "string", bool: "boolean"}
 """What a feature's or a label's value can be, by its type."""

@@ -451,6 +451,11 @@ class Settings(BaseSettings):
     guard: GuardSettings = GuardSettings()
     pending_max: int = Field(1_000_000, ge=1, description="events that wait for their label, at most")
     labels: LabelsSettings = LabelsSettings()
+    serve: Literal["auto", "champion", "blend"] = Field(
+        "auto",
+        description="what answers: the champion; a blend of it and the standing shadows, weighted by how they answered "
+        "lately; or the blend where labels come more than 50 events late and there are standing shadows",
+    )
     scores: ScoresSettings = ScoresSettings()
     detectors: dict[str, Detector] = Field(
         default_factory=default_detectors, description="signals by name; if the file has no such table, these two"
@@ -486,6 +491,20 @@ class Settings(BaseSettings):
     def _only_classes_are_rare(self) -> "Settings":
         if self.numeric and self.retrain.augment.minority > 1:
             raise ValueError(f'`retrain.augment.minority` is for classes, and there are none with task = "{self.task}"')
+        return self
+
+    @model_validator(mode="after")
+    def _blends_have_members(self) -> "Settings":
+        if self.serve != "blend":
+            return self
+        if self.numeric:
+            raise ValueError(f'`serve = "blend"` is for classes, and there are none with task = "{self.task}"')
+        if not (self.shadows.portfolio or self.shadows.standing):
+            raise ValueError('`serve = "blend"` needs standing shadows: `shadows.portfolio` or `shadows.standing`')
+        if self.publish.blocks:
+            raise ValueError(
+                '`serve = "blend"` and `publish.blocks` do not go together: the weights move with each label'
+            )
         return self
 
     @model_validator(mode="after")

@@ -78,7 +78,7 @@ class Announcer:
             constraints=promotion.constraints,
             scores=promotion.scores,
             positions=dict(positions),
-            order=order,
+            order=order if promotion.learns else "",
             artifact=self._publish(data, promotion.version),
             river=river.__version__,
             python=platform.python_version(),

@@ -6,7 +6,7 @@ retraining job is, so that it is never taken a second time elsewhere in the stre
 
 import statistics
 from collections import deque
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from anabranch.events import Prediction
 from config.settings import Settings
 from consumers.ports import Clock
 from learners.arena.members import Member
+from learners.blend import NAME as BLEND
 from learners.lane import Lane
 
 SAMPLE_EVERY = 19
@@ -111,19 +112,24 @@ class ComputeBudget:
         members = lane.shadows.members
         self.times = {each.name: self.times[each.name] for each in [lane.champion, *members] if each.name in self.times}
         stride = {member.name: member.stride for member in members if member.stride != 1}
-        wanted = Change(self._shares(lane), self._too_slow(lane.constraints.too_slow, {each.name for each in members}))
+        wanted = Change(self._shares(lane), self._too_slow(lane))
         # By the names alone: measured times differ at each look, and each change costs a checkpoint.
         if (wanted.stride, wanted.too_slow.keys()) == (stride, lane.constraints.too_slow.keys()):
             return None
         self.changed_at = lane.events
         return wanted
 
-    def _too_slow(self, before: Mapping[str, float], members: Container[str]) -> dict[str, float]:
-        """Those above the bound; who was is asked for a margin."""
+    def _too_slow(self, lane: Lane) -> dict[str, float]:
+        """Those above the bound; who was is asked for a margin. A blend takes as long as all its members."""
         if self.max_predict_us is None:
             return {}
+        before = lane.constraints.too_slow
+        members = {BLEND, *(each.name for each in lane.shadows.members)}
         bound = {True: MARGIN * self.max_predict_us, False: self.max_predict_us}
         known = {name: times.ask_us for name, times in self.times.items() if times.known}
+        if known and (lane.blend.judges or BLEND in before):
+            asked = [each.name for each in lane.blend.everybody() if each.stride == 1 and each.kind != "recruit"]
+            known[BLEND] = sum(known.get(name, 0.0) for name in asked)
         slow = {name: us for name, us in known.items() if us > bound[name in before]}
         # After a restart nobody has been measured yet: what was known before goes on.
         return {name: us for name, us in before.items() if name in members and name not in known} | slow

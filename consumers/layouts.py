@@ -17,7 +17,7 @@ State = dict[str, Any]
 LAYOUT = 7
 """Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
 member; 4 knows the copy that followers have; 5 the order that was told; 6 what announcements have cost, and what
-brought each member; 7 joins labels of a topic of their own.
+brought each member; 7 joins labels of a topic of their own, and knows how late they come, and the blend.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -172,7 +172,7 @@ def _seventh(state: State, topic: str) -> State:
         "heard": msgpack.packb([]),
         "early": msgpack.packb([]),
         "ended": RecentIds(0).state(),
-        "clock": max((asked_ts for _, asked_ts, _ in waiting), default=float("-inf")),
+        "clock": (max((asked_ts for _, asked_ts, _ in waiting), default=float("-inf")), float("inf")),
         "endings": {},
         "ended_since": 0,
         "counts": {"width_s": 1.0, "slots": []},
@@ -180,9 +180,26 @@ def _seventh(state: State, topic: str) -> State:
     poison = {**state["poison"], "waiting": []}
     poison["places"] = [((topic, *place), said) for place, said in poison["places"]]
     poison["row"] = [(topic, *place) for place in poison["row"]]
-    return {**state, "labels_log": None, "poison": poison, "lane": {**lane, "join": join, "examples": 0}}
+    return {**state, "labels_log": None, "poison": poison, "lane": {**_with_blend(lane), "join": join, "examples": 0}}
 
 
 def _asked_ts(packed: bytes) -> float:
     event, _, _ = msgpack.unpackb(packed, strict_map_key=False)
     return float(event[3])
+
+
+def _with_blend(lane: State) -> State:
+    """Labels count as prompt until they are not, and a champion serves."""
+    blend = {
+        "judges": False,
+        "serves": False,
+        "retry": 0,
+        "labels": 0,
+        "records": [],
+        "ways": [("#sharp", (0, 0.0)), ("#soft", (0, 0.0))],
+        "left_out": {},
+        "version": None,
+        "measured": None,
+        "groups": None,
+    }
+    return {"lateness": (0, 0.0, False), "blend": blend, **lane}

@@ -33,6 +33,8 @@ class Promotion(NamedTuple):
     parent: int | None = None
     trigger: str = ""
     lost: float | None = None
+    learns: bool = True
+    """Whether a follower can teach it what the learner learns."""
 
 
 class Emitted:

@@ -23,10 +23,12 @@ from learners.arena.members import Cause, Member, Timed
 from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import DecisionContext, Succession
+from learners.blend import Blend
 from learners.emitted import NOTHING, Emitted, Promotion
 from learners.labels import LabelJoin, Resolved
 from learners.labels.pending import Waiting
 from learners.labels.pending import refers_to as segments_of
+from learners.lateness import ASKED, Lateness
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
 from learners.publication import Published
@@ -166,6 +168,8 @@ class Lane:
         self.recruits = Recruits(
             settings, task=self.task, shadows=self.shadows, library=library, lifecycle=self.lifecycle
         )
+        self.lateness = Lateness()
+        self.blend = Blend(settings, task=self.task, succession=self.succession, lateness=self.lateness)
         # The lane's own names for both: each event asks for them.
         self.lineage, self.jobs = self.recruits.lineage, self.recruits.jobs
         self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window)
@@ -236,6 +240,7 @@ class Lane:
             LearnError: the champion raised; the lane must be restored from before the event.
         """
         champion = self.succession.champion
+        self.lateness.asked += 1
         if self._is_clocked:
             self.join.saw(event.ts)
         try:
@@ -250,6 +255,9 @@ class Lane:
         if self.shadows.members:
             self.arena.predict(event, answers, event_number=self.events, timed=self.timed)
         alert = self._unusable(event, answer) if answer.unusable else None
+        if self.blend.judges:
+            blended = self.blend.answer(answers)
+            answer = blended if blended is not None and self.blend.serves else answer
         go_on = self._watched if self._watches_events else self._go_on
         emitted = go_on(event, answer, answers)
         return emitted if alert is None else Emitted([alert]).and_then(emitted)
@@ -258,6 +266,8 @@ class Lane:
         """The champion's answer cannot be used: what there is to tell, the first time and when they are many."""
         unusable, number = self.champion.unusable, self.events
         unusable.note(answer.unusable, event_number=number, window=self._window)
+        if self.blend.serves:
+            return None  # it is not what is served
         share = unusable.share(event_number=number, window=self._window)
         band = sum(share >= each for each in UNUSABLE_BANDS) if unusable.count >= UNUSABLE_MIN else 0
         if unusable.count > 1 and band <= self.unusable_band:
@@ -289,6 +299,7 @@ class Lane:
             join.counts.asked(join.clock)
         else:
             join.saw(event.ts)
+        self.lateness.mark(answers)
         emitted = Emitted(self._transitions(event)) if self.lifecycle.pending else NOTHING
         for label in join.ask(Waiting(event, answer, answers, join.clock)):
             if join.look(label) == "wanted":
@@ -472,18 +483,12 @@ class Lane:
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         self.scores.update(event.y, served)
+        lateness, window = self.lateness, float(self._window)
+        if lateness.lag or ASKED in answers:  # with prompt labels the mean stays 0
+            lateness.note(answers, labels=self.events)
+            window = lateness.lead_events(window)
         champion = self.succession.champion
-        own = answers.get(champion.name)  # none, if the champion entered after the question
-        loss = None
-        if own is not None:
-            loss = self.task.loss(event.y, own)
-            champion.note_loss(loss, window=self._window)
-            if champion.groups is not None:
-                self.constraints.note(champion, event.x, event.y, own)
-            # None if another version was announced since: its contest is over.
-            copied = answers.get(self.published.key)
-            if copied is not None:
-                self.published.judge(loss, event.y, copied)
+        loss, seen, cost = self._judge(champion, event, answers, window)
         # In blocks members stay as they were announced; before there is anything to be equal to, they learn at once.
         if learns and self._blocks and self.published.version is not None:
             self.block.append(Delayed(event, self.events, tuple(answers)))
@@ -493,15 +498,35 @@ class Lane:
         self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
-            self.arena.judge(event, loss, answers, timed=self.timed, learns=learns)
+            self.arena.judge(event, loss, answers, timed=self.timed, window=window, learns=learns)
         if self.standing.any:
             self.arena.tend(lesson or event, answers, champion=champion, event_number=self.events)
         if self._is_regression:
             self._rescale(event, served)
-        emitted = self._conclude(event, loss, own, lesson)
+        emitted = self._conclude(event, cost, seen, lesson)
         if self.observer is not None:
             self.observer(event, served, answers, self)
         return emitted
+
+    def _judge(
+        self, champion: Member, event: AcceptedEvent, answers: dict[str, Prediction], window: float
+    ) -> tuple[float | None, Prediction | None, float | None]:
+        """The champion's loss; and of what serves, it or a blend, the answer and its loss. None: it was not asked."""
+        own = answers.get(champion.name)  # none, if the champion entered after the question
+        loss = None
+        if own is not None:
+            loss = self.task.loss(event.y, own)
+            champion.note_loss(loss, window=window)
+            if champion.groups is not None:
+                self.constraints.note(champion, event.x, event.y, own)
+        seen, cost = self.blend.judge(event, answers) if self.blend.judges else (own, loss)
+        if not self.blend.serves:
+            seen, cost = own, loss
+        # None if another version was announced since: its contest is over.
+        copied = answers.get(self.published.key)
+        if copied is not None and cost is not None:
+            self.published.judge(cost, event.y, copied)
+        return loss, seen, cost
 
     def _rescale(self, event: AcceptedEvent, served: Prediction) -> None:
         """A larger error than any before is what all others are measured by."""
@@ -535,7 +560,9 @@ class Lane:
             self.notes += self.recruits.remember(lesson)
         findings = self.watch.update(loss, event_number=number, seen=event, answer=own, withheld=self._withheld)
         emitted = NOTHING if findings is None else self._drifted(event, findings)
-        promotion = self._contest(event) if self.arena.ahead else None
+        promotion = self._contest(event) if self.arena.ahead and not self.blend.serves else None
+        if promotion is None and self.blend.turns(number):
+            promotion = self._turn(event)
         if number >= self.shadows.due or number >= succession.due:
             succession.times_up(number)
         if self.block and self.published.is_due(event, number):
@@ -581,8 +608,16 @@ class Lane:
             self.watch.start_over()
         return promotion
 
+    def _turn(self, event: AcceptedEvent) -> Promotion | None:
+        """Let the blend answer, or the champion again, if it is time."""
+        promotion = self.blend.turn(self._context(event))
+        if promotion is not None:
+            self.watch.start_over()
+        return promotion
+
     def _context(self, event: AcceptedEvent) -> DecisionContext:
-        return DecisionContext(event, self.events, self.scores.values(), tuple(self.canary))
+        late = self.lateness.is_late
+        return DecisionContext(event, self.events, self.scores.values(), tuple(self.canary), late)
 
     # ── for people and checkpoints ──────────────────────────────────────────────────────────────────────────────
 
@@ -607,6 +642,8 @@ class Lane:
             labels=self.labels_report(),
             jobs=len(self.jobs),
             notes=notes,
+            weights=self.blend.shares(),
+            lag=self.lateness.lag if self.lateness.is_late else None,
         )
 
     def labels_report(self) -> LabelsReport | None:
@@ -630,6 +667,8 @@ class Lane:
             "watch": self.watch.state(),
             "scores": self.scores.state(),
             "scale": self.task.scale.state(),
+            "lateness": self.lateness.state(),
+            "blend": self.blend.state(),
         }
 
     @property
@@ -684,6 +723,8 @@ class Lane:
 
     def _restore(self, state: dict[str, Any], blobs: Mapping[str, Any]) -> None:
         self.events = state["events"]
+        self.lateness.restore(state["lateness"])
+        self.blend.restore(state["blend"])
         self.published.restore(state["published"], state["copy"], blobs)
         self.lifecycle.restore(state["lifecycle"])
         self.succession.restore(state["succession"], champion=state["champion"], version=state["version"])

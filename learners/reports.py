@@ -1,6 +1,6 @@
 """What a lane emits, as messages whose ids a restart repeats: signals, steps of a lifecycle, alerts, reports."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from anabranch.events import AcceptedEvent, Findings, Fired
 from anabranch.messages import (
@@ -123,8 +123,10 @@ class Reports:
         labels: LabelsReport | None,
         jobs: int,
         notes: tuple[str, ...],
+        weights: Mapping[str, float],
+        lag: float | None,
     ) -> ModelReport:
-        """How the learner does."""
+        """How the learner does; `weights` are those in the blend, by member."""
         return ModelReport(
             id=self._id(event, "report"),
             model=self.model,
@@ -136,7 +138,10 @@ class Reports:
             scores=scores.values(),
             windowed=scores.windowed_values(),
             members=tuple(
-                member.report(wins_at=wins_at, event_number=event_number, window=window) for member in members
+                member.report(
+                    wins_at=wins_at, event_number=event_number, window=window, weight=weights.get(member.name)
+                )
+                for member in members
             ),
             published=published,
             pending=pending,
@@ -144,5 +149,6 @@ class Reports:
             jobs=jobs,
             unusable=dict(scores.unusable),
             unscored=dict(scores.raised),
+            lag=lag,
             notes=notes,
         )

@@ -61,8 +61,10 @@ _FORBIDDEN_ROOMS: Final = frozenset(
 
 _BY_HASH = "places values by Python's hash(), which differs between processes"
 
-# Our own model, and our own detector, which lies in checkpoints beside River's.
-_OURS: Final = frozenset({"anabranch.recommender:Recommender", "detectors.sr:SRDetector"})
+# Our own models, and our own detector, which lies in checkpoints beside River's.
+_OURS: Final = frozenset(
+    {"anabranch.recommender:Blend", "anabranch.recommender:Recommender", "detectors.sr:SRDetector"}
+)
 
 # ── A set that iterates in the same order in every process, whatever PYTHONHASHSEED is ──────────────────────────────
 

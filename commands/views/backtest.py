@@ -78,13 +78,13 @@ def _swaps(swaps: list[dict[str, Any]]) -> Table:
     table.add_column("events")
     table.add_column("trained on")
     for swap in swaps:
-        low, gain, high = (100 * each for each in swap["gain"])
+        low, gain, high = (100 * each for each in swap["gain"] or [0.0, 0.0, 0.0])
         table.add_row(
             f"{swap['offset']:,}",
             f"{swap['version']}, {swap['kind']}",
             swap["member"],
-            f"{gain:+z.1f} \\[{low:z.1f}, {high:z.1f}]",
-            f"{swap['arena_events']:,}",
+            f"{gain:+z.1f} \\[{low:z.1f}, {high:z.1f}]" if swap["gain"] else "–",
+            f"{swap['arena_events']:,}" if swap["gain"] else "–",
             _trained_on(swap["trained_on"]),
         )
     return table

@@ -51,10 +51,15 @@ class Arena:
         answers: dict[str, Prediction],
         *,
         timed: Timed | None,
+        window: float,
         learns: bool = True,
     ) -> None:
-        """Score every shadow on its answer, beside the champion's loss, and teach it if it `learns` at once."""
-        window, task, wins_at = self.window, self.task, self.shadows.wins_at
+        """Score every shadow on its answer, beside the champion's loss, and teach it if it `learns` at once.
+
+        Args:
+            window: labels of a member's mean loss.
+        """
+        task, wins_at = self.task, self.shadows.wins_at
         for member in list(self.shadows.members):
             answer = answers.get(member.name)
             if answer is None:

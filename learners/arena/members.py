@@ -228,7 +228,8 @@ class Member:
     def exchange_model(self, model: Any, *, task: Task, trained_on: TrainedOn) -> None:
         """Go on with another model. Its contest goes on too: it judges a member that restarts at times as a whole."""
         self.model = model
-        self.predict = task.predictor(model) if self.kind == "champion" else task.shadow_predictor(model)
+        serves = self.kind == "champion" and not task.blends
+        self.predict = task.predictor(model) if serves else task.shadow_predictor(model)
         self.learn = model.learn_one
         self.trained_on = trained_on
 
@@ -240,7 +241,7 @@ class Member:
         self.measured = None
         self.stride = 1
 
-    def note_loss(self, loss: float, *, window: int) -> None:
+    def note_loss(self, loss: float, *, window: float) -> None:
         """Keep an exponentially weighted mean of the loss over some `window` events."""
         self.losses += 1
         self.loss_mean += (loss - self.loss_mean) / min(self.losses, window)
@@ -258,8 +259,8 @@ class Member:
             evidence=share,
         )
 
-    def report(self, *, wins_at: float, event_number: int, window: int) -> MemberReport:
-        """How it does, for people, at the event with this number."""
+    def report(self, *, wins_at: float, event_number: int, window: int, weight: float | None = None) -> MemberReport:
+        """How it does, for people, at the event with this number; `weight`: what it counts for in a blend."""
         return MemberReport(
             name=self.name,
             kind=self.kind,
@@ -267,6 +268,7 @@ class Member:
             stride=self.stride,
             unusable=self.unusable.share(event_number=event_number, window=window),
             verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at),
+            weight=weight,
         )
 
     def state(self) -> dict[str, Any]:
@@ -317,7 +319,7 @@ def revived(state: dict[str, Any], *, lifecycle: Lifecycle, task: Task) -> Membe
     return member
 
 
-def paired(champion_loss: float, y: Any, member: Member, answer: Prediction, *, task: Task, window: int) -> float:
+def paired(champion_loss: float, y: Any, member: Member, answer: Prediction, *, task: Task, window: float) -> float:
     """Judge a shadow's answer beside the champion's; the evidence for the shadow after it."""
     loss = task.loss(y, answer)
     member.note_loss(loss, window=window)

@@ -1,5 +1,6 @@
 """Succession: who serves. The swap, the rollback, what holds a winner back, and the versions."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from anabranch.events import AcceptedEvent
@@ -20,6 +21,12 @@ class DecisionContext(NamedTuple):
     event_number: int
     scores: dict[str, float]
     canary: tuple[dict[str, object], ...]
+    late: bool = False
+    """Whether labels come late: see `Lateness`."""
+
+
+StandIn = Callable[[DecisionContext], Member]
+"""Makes what is served in place of a champion, as it is now."""
 
 
 class Succession:
@@ -31,6 +38,7 @@ class Succession:
     Attributes:
         champion: the member that serves.
         version: of the last announcement.
+        stand_in: makes what is served in the champion's place: see `Blend`; None: the champion serves.
         due: accepted events at which the champion's probation is over.
     """
 
@@ -46,6 +54,7 @@ class Succession:
     ) -> None:
         self.champion = champion
         self.version = 0
+        self.stand_in: StandIn | None = None
         self.shadows = shadows
         self.library = library
         self.lifecycle = lifecycle
@@ -62,7 +71,8 @@ class Succession:
 
     def publication_due(self, event: AcceptedEvent, event_number: int) -> bool:
         """Whether the champion is to be announced for the first time, or as it has become."""
-        if self.champion.version is None or self.held_until:
+        announced = self.champion.version if self.stand_in is None else self.published.version
+        if announced is None or self.held_until:
             return event_number >= max(self._warm_up_events, self.held_until)
         return self.published.is_due(event, event_number)
 
@@ -71,7 +81,7 @@ class Succession:
         data = self._announceable(context)
         if not data:
             return None
-        if self.champion.version is not None:
+        if self._serving(context).version is not None:
             reason = self.published.why(context.event, context.event_number)
             return self.publish("refresh", context, data=data, reason=reason)
         return self.publish("first", context, data=data, reason=f"{context.event_number} events learned")
@@ -87,13 +97,16 @@ class Succession:
         """The champion's bytes; none if it cannot be announced as it is: an alert, and another look after a warm-up."""
         constraints, measured = self.shadows.constraints, dict[str, float]()
         examined = constraints.announceable(
-            self.champion, context.canary, event_number=context.event_number, measured=measured
+            self._serving(context), context.canary, event_number=context.event_number, measured=measured
         )
         why = examined.fault
         if why and not self.held_until:
             self.lifecycle.stay(self.champion.name, reason=f"held back: not announced: {why}", level="alert")
         self.held_until = context.event_number + self._warm_up_events if why else 0
         return b"" if why else examined.data
+
+    def _serving(self, context: DecisionContext) -> Member:
+        return self.champion if self.stand_in is None else self.stand_in(context)
 
     def times_up(self, event_number: int) -> None:
         """End what has lasted its time: the champion's probation, displaced champions, recruits that do not win."""
@@ -123,6 +136,9 @@ class Succession:
     def contest(self, context: DecisionContext) -> Promotion | None:
         """The swap to the strongest winner that nothing holds back."""
         for member in self.shadows.ahead():
+            # What was ahead when its answers were given may be behind by now: it has to lead on average, too.
+            if context.late and member.loss_mean >= self.champion.loss_mean:
+                continue
             recent = self._rolled_back_lately(member, context.event_number)
             if recent:
                 self._hold(member, recent, level="alert")
@@ -170,6 +186,17 @@ class Succession:
             verdict=verdict, constraints=examined.measured, displaced_version=displaced.version, restores=restores
         )
 
+    def change_sides(
+        self, stand_in: StandIn | None, context: DecisionContext, examined: Examined, *, reason: str
+    ) -> Promotion:
+        """From now on this is served in the champion's place, or, with None, the champion again."""
+        before = self.published.version
+        self.stand_in, self.held_until = stand_in, 0
+        self.lifecycle.stay(self.champion.name, reason=reason, noted=True)
+        kind: UpdateKind = "first" if before is None else "swap"
+        promotion = self.publish(kind, context, data=examined.data, reason=reason)
+        return promotion._replace(constraints=examined.measured, displaced_version=before)
+
     def _exchange(self, winner: Member, displaced: Member, *, event_number: int, rollback: bool, reason: str) -> None:
         self.shadows.members.remove(winner)
         on_probation = bool(self._probation_events) and displaced.version is not None
@@ -206,7 +233,7 @@ class Succession:
     def publish(self, kind: UpdateKind, context: DecisionContext, *, data: bytes, reason: str) -> Promotion:
         """The next version, which is what followers have from now on."""
         self.version += 1
-        champion, published = self.champion, self.published
+        champion, published = self._serving(context), self.published
         # A rebuilt model has learned the log from nothing; what it was on the way was announced to nobody.
         before = champion.parent if champion.version is None else champion.version
         parent = None if kind == "rebuild" else before
@@ -230,6 +257,7 @@ class Succession:
             canary=context.canary,
             parent=parent,
             trigger=champion.trigger,
+            learns=self.stand_in is None,
         )
 
     def state(self) -> dict[str, Any]:

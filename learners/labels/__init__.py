@@ -78,7 +78,7 @@ class LabelJoin:
         self.early: dict[str, tuple[float, list[AcceptedLabel]]] = {}
         """Labels whose events are not there yet, and since when, by the clock; the oldest first."""
         self.ended = RecentIds(settings.guard.dedup_window)
-        self.clock = float("-inf")
+        self.clock, self.seen_ts = float("-inf"), float("inf")
         self.counts = Counts()
         self.endings: Counter[str] = Counter()
         self.ended_since = 0
@@ -91,7 +91,9 @@ class LabelJoin:
     def saw(self, ts: float) -> None:
         """A record was taken in: event time has come as far."""
         self.ended_since = 0
-        self.clock = max(self.clock, ts)
+        # Two records must have come as far: one with a wrong time would end all that waits.
+        reached, self.seen_ts = min(ts, self.seen_ts), ts
+        self.clock = max(self.clock, reached)
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -254,7 +256,7 @@ class LabelJoin:
             "heard": msgpack.packb(list(self.heard.items()), default=unboxed),
             "early": msgpack.packb(early, default=unboxed),
             "ended": self.ended.state(),
-            "clock": self.clock,
+            "clock": (self.clock, self.seen_ts),
             "endings": dict(self.endings),
             "ended_since": self.ended_since,
             "counts": self.counts.state(),
@@ -272,6 +274,7 @@ class LabelJoin:
             for event_id, since, labels in msgpack.unpackb(state["early"])
         }
         self.ended.restore(state["ended"])
-        self.clock, self.ended_since = state["clock"], state["ended_since"]
+        self.clock, self.seen_ts = state["clock"]
+        self.ended_since = state["ended_since"]
         self.endings = Counter(state["endings"])
         self.counts.restore(state["counts"])

@@ -20,12 +20,9 @@ from typing import Any
 import numpy as np
 
 from anabranch.events import Prediction
-from anabranch.values import NUMBER_MAX
+from anabranch.values import NUMBER_MAX, SUM_LEAST, SUM_MOST
 
 Predictor = Callable[[dict[str, object]], Prediction]
-
-LEAST, MOST = 0.999, 1.001
-"""What probabilities may sum to: rounding in single precision stays far within."""
 
 NOTHING = Prediction(None)
 """What a model that cannot predict yet answers, and what stands for a missing answer. It is no fault."""
@@ -131,7 +128,7 @@ class Fence:
             known = self.labels
             # A table that is ours: a model may go on counting in the one that it gave away.
             proba = {known[label]: float(share) for label, share in answered.items()}
-            if LEAST <= sum(proba.values()) <= MOST and min(proba.values()) >= 0.0:
+            if SUM_LEAST <= sum(proba.values()) <= SUM_MOST and min(proba.values()) >= 0.0:
                 return Prediction(max(proba, key=proba.__getitem__), proba)
             return _not_shares(proba)
         except KeyError:

@@ -12,6 +12,7 @@ from river import active, base, naive_bayes
 from anabranch.artifact import derives_label, gives_probabilities, last_step
 from anabranch.errors import ModelSpecError
 from anabranch.events import Prediction
+from anabranch.recommender import bayes_shares
 from config.settings import Settings
 from learners.models.fence import Fence, Predictor
 
@@ -106,6 +107,8 @@ class Task:
         self.scale = RunningScale()
         self.fence = Fence(self.kind, labels_max=settings.guard.classes_max, label_max=settings.guard.string_max)
         self.wants_proba = wants_proba or self.loss_name in ("brier", "log")
+        self.blends = settings.serve == "blend"
+        """Whether members are asked for a blend: for probabilities, if they have some."""
         self.loss: Callable[[Any, Prediction], float] = {
             "zero-one": zero_one,
             "brier": brier,
@@ -156,7 +159,7 @@ class Task:
         Raises:
             ModelSpecError: a loss, a metric or a signal needs probabilities, and the model gives none.
         """
-        if not self.wants_proba:
+        if not (self.wants_proba or (self.blends and gives_probabilities(model))):
             return self.fence.predictor(model.predict_one)
         if not gives_probabilities(model):
             raise ModelSpecError(
@@ -167,28 +170,23 @@ class Task:
         return self.fence.predictor(None if derives_label(model) else model.predict_one, model.predict_proba_one)
 
     def shadow_predictor(self, model: Any) -> Predictor:
-        """As `asker`, for a model that is judged and not served: naive Bayes without SciPy's general, slow sum.
+        """As `predictor`, for a model that is not served itself: naive Bayes without SciPy's general, slow sum.
 
-        It differs from River's own in the last digit, which a follower must never see and a loss may.
+        It differs from River's own in the last digit, which a follower must never see and a loss may. (A published
+        blend sums as it is done here.)
         """
         predict = self.predictor(model)
         # By exact type: a subclass may compute its probabilities in another way.
         if type(model) is not naive_bayes.GaussianNB:
             return predict
         likelihoods: Callable[[dict[str, object]], dict[Any, float]] = model.joint_log_likelihood
-        if not self.wants_proba:
+        if not (self.wants_proba or self.blends):
             return self.fence.predictor(lambda x: _likeliest(likelihoods(x)))
         usable = self.fence.probabilities
 
         def quick(x: dict[str, object]) -> Prediction:
-            logs = likelihoods(x)
-            # The largest is taken off before exp(): over many features all likelihoods underflow to 0 together.
-            top = max(logs.values(), default=0.0)
-            if not math.isfinite(top):
-                return predict(x)
-            shares = {label: math.exp(each - top) for label, each in logs.items()}
-            total = sum(shares.values())
-            return usable({label: share / total for label, share in shares.items()})
+            shares = bayes_shares(model, x)
+            return predict(x) if shares is None else usable(shares)
 
         return quick
 

@@ -167,5 +167,18 @@ def test_in_blocks_there_is_nothing_to_learn_along() -> None:
     loop_on(log, MemoryStore(), settings_for(publish={"warm_up_events": 50, "blocks": 300})).run(until_end=True)
     feed = Feed(log, seed=4)
     along = feed.run()
-    assert feed.labels == 0
+    assert (feed.labels, along.differed) == (0, 0)
     assert bytes_of(along.model) == bytes_of(unpacked(log, feed.updates[-1]).model)
+
+
+def test_a_blend_is_taken_as_it_is() -> None:
+    """It learns nothing until the next one: its weights come from the learner. That is no difference to be told."""
+    log, shadows = filled(), {"portfolio": "cheap"}
+    loop_on(log, MemoryStore(), settings_for(serve="blend", shadows=shadows)).run(until_end=True)
+    feed = Feed(log, seed=4)
+    along = feed.run()
+    blends = [each for each in feed.updates if each.member == "blend"]
+    assert len(blends) > 1
+    assert {each.order for each in blends} == {""}
+    assert along.differed == 0
+    assert bytes_of(along.model) == bytes_of(unpacked(log, blends[-1]).model)

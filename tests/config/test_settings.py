@@ -195,6 +195,12 @@ def test_a_detectors_parameters_are_checked_at_start(detector: dict[str, Any], s
             {"shadows": {"standing": [{"name": "first", "steps": [{}]}]}},
             "shadows: no standing shadow may be named `first`",
         ),
+        ({"task": "regression", "serve": "blend"}, '`serve = "blend"` is for classes'),
+        ({"serve": "blend"}, '`serve = "blend"` needs standing shadows'),
+        (
+            {"serve": "blend", "shadows": {"portfolio": "cheap"}, "publish": {"blocks": 9}},
+            '`serve = "blend"` and `publish.blocks` do not go together',
+        ),
         ({"arena": {"shadows_max": 1}}, "arena.shadows_max must be 2 or more, not 1"),
         ({"constraints": {"accuracy": 0.7}}, "constraints: `accuracy`: write min_ or max_ and the name of a metric"),
         ({"constraints": {"min_accuracy": "high"}}, "constraints.min_accuracy must be a number, not 'high'"),

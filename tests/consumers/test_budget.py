@@ -116,6 +116,17 @@ def test_a_prediction_that_takes_too_long_is_known_to_the_lane() -> None:
     assert shares(lane) == [1, 1]
 
 
+def test_a_blend_takes_as_long_as_its_members() -> None:
+    """Each alone is within the bound, and together they are not: as soon as that is known, the champion answers."""
+    lane, costs = lane_of(20.0, 40.0, constraints={"max_predict_us": 50.0})
+    lane.blend.mode = "blend"
+    run(lane, costs, 900)
+    assert lane.blend.judges
+    run(lane, costs, 2 * CHANGE_EVENTS)
+    assert {name: round(us) for name, us in lane.constraints.too_slow.items()} == {"blend": 70}
+    assert not lane.blend.judges
+
+
 def paced_log() -> MemoryLog:
     """A loop with a portfolio and a budget that is far too small, by the real clock."""
     log = filled(3000)

@@ -100,7 +100,7 @@ def test_a_checkpoint_of_layout_five_is_gone_on_from(log: MemoryLog) -> None:
     state = {**loop.owner._state(), "layout": 5, "poison": {"places": [], "row": [], "learned": 0}}
     lane = {**state["lane"], "pending": msgpack.packb([])}
     state["lane"] = lane
-    for name in ("join", "examples"):
+    for name in ("join", "examples", "lateness", "blend"):
         del lane[name]
     del state["labels_log"]
     for member in (lane["champion"], *lane["shadows"]):
@@ -111,6 +111,22 @@ def test_a_checkpoint_of_layout_five_is_gone_on_from(log: MemoryLog) -> None:
     assert restored.published.allowance.owed == 0.0
     assert {member.trigger for member in restored.shadows.members} == {""}
     assert [each.parent for each in restored.shadows.members] == [each.former for each in restored.shadows.members]
+
+
+def test_a_checkpoint_of_layout_six_is_gone_on_from(log: MemoryLog) -> None:
+    """It knew neither how late labels come nor a blend: they count as prompt, and the champion serves."""
+    loop = straight(copies(log, MemoryStore())[0], configured())
+    state = {**loop.owner._state(), "layout": 6, "poison": {"places": [], "row": [], "learned": 0}}
+    state["lane"] = {**state["lane"], "pending": msgpack.packb([])}
+    for name in ("join", "examples", "lateness", "blend"):
+        del state["lane"][name]
+    del state["labels_log"]
+    found = migrated(state, topic="events")["lane"]
+    restored = Lane.restored(configured(), found, blobs=loop.owner.lane.blobs, watch=Watch(configured()))
+    assert restored.lateness.state() == (0, 0, 0.0, False)
+    assert (
+        restored.blend.state() == Lane(configured(), restored.champion.model, watch=Watch(configured())).blend.state()
+    )
 
 
 def learned(loop: LearningLoop) -> list[Any]:

@@ -1,0 +1,328 @@
+"""The blend: where labels come late, the members answer together, weighted by how they have answered lately.
+
+With labels h events late, whoever is ahead now was ahead h events ago: swaps follow what is over. A blend has nothing
+to swap. Two ways to weigh are kept: a sharp one by wrong answers, over probabilities that are nearly votes, and a soft
+one by Brier's loss; of both, the one that was wrong less often answers. All is judged on what was answered when asked.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from anabranch import recommender
+from anabranch.events import AcceptedEvent, Prediction
+from anabranch.messages import TrainedOn
+from config.settings import Settings
+from learners.arena.members import Cause, Member
+from learners.arena.succession import DecisionContext, Succession
+from learners.emitted import Promotion
+from learners.lateness import Lateness
+from learners.models.fence import NOTHING
+from learners.models.tasks import Task, brier, zero_one
+
+NAME = "blend"
+"""In updates and constraints; no member has it."""
+
+TAKES_PART_FROM = 200
+"""Judged labels of a member."""
+
+WINDOW_EVENTS = 1000
+"""Losses are means over so many labels, or over as many as they are late."""
+
+RATE_MAX = 0.3
+
+
+class Way(NamedTuple):
+    """A way to weigh: its answers' key among the members', its rate where labels are prompt, its clip."""
+
+    key: str
+    rate: float
+    clip: float
+
+
+SHARP, SOFT = Way("#sharp", 100.0, 0.3), Way("#soft", 30.0, 0.0)
+WAYS = (SHARP, SOFT)
+
+
+class Mean:
+    """A mean over the last labels, older ones fading."""
+
+    __slots__ = ("labels", "value")
+
+    def __init__(self, labels: int = 0, value: float = 0.0) -> None:
+        self.labels, self.value = labels, value
+
+    def update(self, loss: float, *, window: float) -> None:
+        """Take in one loss."""
+        self.labels += 1
+        self.value += (loss - self.value) / min(self.labels, window)
+
+    def state(self) -> tuple[int, float]:
+        """What a checkpoint keeps."""
+        return self.labels, self.value
+
+
+class Record(NamedTuple):
+    """How a member has answered: by wrong answers, and by Brier's loss."""
+
+    wrong: Mean
+    brier: Mean
+
+
+class Blend:
+    """Weighs the members, answers for them, and decides whether it serves.
+
+    While it serves nobody is swapped: the contests go on, and count again when a champion serves.
+
+    Attributes:
+        judges: whether members are judged for it.
+        serves: whether its answer is the one that is served.
+        labels: judged, since it judges.
+        member: what the hard constraints measure of it, and what is announced.
+    """
+
+    def __init__(self, settings: Settings, *, task: Task, succession: Succession, lateness: Lateness) -> None:
+        # In blocks the members are as they were announced, and weights that move with each label are not.
+        can = bool(settings.shadows.portfolio or settings.shadows.standing) and not settings.publish.blocks
+        self.mode = settings.serve if can and not settings.numeric else "champion"
+        self.task = task
+        self.succession = succession
+        self.constraints = succession.shadows.constraints
+        self.lateness = lateness
+        self.warm_up_events = settings.publish.warm_up_events
+        self.judges = task.blends
+        self.serves = False
+        self.retry = 0
+        """Accepted events at which it is looked at again after it was held back; 0: it was not."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self.labels = 0
+        self.records: dict[str, Record] = {}
+        self.ways = {way.key: Mean() for way in WAYS}
+        self.left_out: dict[str, str] = {}
+        """Members that could not be announced alone, by name, and why."""
+        self.member = Member(
+            NAME,
+            recommender.Blend(),
+            lifecycle=self.succession.lifecycle,
+            task=self.task,
+            trained_on=TrainedOn(note="the members of the blend, each of its own"),
+            since=0,
+            cause=Cause("first"),
+        )
+        self.constraints.watch(self.member)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it should serve. How long it takes is known only when it does, so too slow a one ends."""
+        wanted = self.mode == "blend" or (self.mode == "auto" and self.lateness.is_late)
+        return wanted and NAME not in self.constraints.too_slow
+
+    def turns(self, event_number: int) -> bool:
+        """Whether something can be changed at the event with this number, by `turn`."""
+        if self.wanted == self.judges == self.serves or event_number < self.retry:
+            return False
+        takes_over = self.wanted and self.judges
+        return not takes_over or (event_number >= self.warm_up_events and len(self.members()) > 1)
+
+    def everybody(self) -> list[Member]:
+        """All members, the champion first."""
+        return [self.succession.champion, *self.succession.shadows.members]
+
+    def members(self) -> list[Member]:
+        """Those that take part: no recruits, judged often enough, on every event, and fit to be announced.
+
+        A recruit has learned one concept only, and weighs by the first labels it was right on: on SEA it cost .003.
+        """
+        records, left_out = self.records, self.left_out
+        return [
+            member
+            for member in self.everybody()
+            if member.stride == 1
+            and member.kind != "recruit"
+            and member.name in records
+            and records[member.name].wrong.labels >= TAKES_PART_FROM
+            and member.name not in left_out
+        ]
+
+    # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def window(self) -> float:
+        """Over how many labels losses are means."""
+        return max(WINDOW_EVENTS, self.lateness.lag)
+
+    @property
+    def way(self) -> Way:
+        """The one that answers."""
+        return SOFT if self.ways[SOFT.key].value < self.ways[SHARP.key].value else SHARP
+
+    def weights(self, members: list[Member], way: Way) -> list[float]:
+        """What each counts for; they sum to 1."""
+        records = [self.records[member.name] for member in members]
+        losses = [record.wrong.value if way is SHARP else record.brier.value for record in records]
+        scale = min(RATE_MAX, way.rate / (1 + self.lateness.lag)) * min(self.labels, self.window)
+        least = min(losses, default=0.0)
+        powers = [math.exp(-scale * (loss - least)) for loss in losses]
+        total = sum(powers)
+        return [each / total for each in powers]
+
+    def answer(self, answers: dict[str, Prediction]) -> Prediction | None:
+        """What the blend answers, of the members' answers, to which both ways' are added; None: it has none yet."""
+        members = self.members()
+        if len(members) < 1 + (not self.serves):
+            return None
+        tables = [_table(answers.get(member.name, NOTHING)) for member in members]
+        served = NOTHING
+        for way in WAYS:
+            proba = recommender.mixed(zip(self.weights(members, way), tables, strict=True), clip=way.clip)
+            value = max(proba, key=proba.__getitem__) if proba else None
+            # Of the one that does not answer, it only matters whether it is right.
+            answers[way.key] = Prediction(value)
+            if way is self.way:
+                served = answers[way.key] = Prediction(value, proba or None)
+        return served
+
+    def judge(self, event: AcceptedEvent, answers: Mapping[str, Prediction]) -> tuple[Prediction | None, float | None]:
+        """Judge members and both ways on what they answered when asked; the blend's own answer then, and its loss."""
+        window, y, everybody = self.window, event.y, self.everybody()
+        self.labels += 1
+        for member in everybody:
+            answer = answers.get(member.name)
+            if answer is not None:
+                record = self.records.setdefault(member.name, Record(Mean(), Mean()))
+                record.wrong.update(zero_one(y, answer), window=window)
+                record.brier.update(brier(y, Prediction(answer.value, _table(answer))), window=window)
+        if len(self.records) > len(everybody):
+            here = {member.name for member in everybody}
+            self.records = {name: record for name, record in self.records.items() if name in here}
+        return self._judge_ways(event, [answers[way.key] for way in WAYS if way.key in answers])
+
+    def _judge_ways(self, event: AcceptedEvent, given: list[Prediction]) -> tuple[Prediction | None, float | None]:
+        if not given:
+            return None, None
+        for way, answer in zip(WAYS, given, strict=True):
+            self.ways[way.key].update(zero_one(event.y, answer), window=self.window)
+        own = next((answer for answer in given if answer.proba), NOTHING)
+        member = self.member
+        if member.measured is not None:
+            member.measured.update(event.y, own)
+        self.constraints.note(member, event.x, event.y, own)
+        return own, self.task.loss(event.y, own)
+
+    # ── who serves ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def turn(self, context: DecisionContext) -> Promotion | None:
+        """Begin or end to judge or to serve, as it is wanted; what goes live by that."""
+        if self.wanted and self.judges:
+            return self._take_over(context)
+        if self.serves:
+            return self._hand_back(context)
+        self._begin(self.wanted)
+        return None
+
+    def _begin(self, judges: bool) -> None:
+        """Judge from now on, or no more."""
+        self.judges = self.task.blends = judges
+        self.retry = 0
+        self._forget()
+        for member in self.everybody():
+            # It is asked for probabilities now, or need not be any longer.
+            member.exchange_model(member.model, task=self.task, trained_on=member.trained_on)
+
+    def _take_over(self, context: DecisionContext) -> Promotion | None:
+        champion, number = self.succession.champion, context.event_number
+        examined = self.constraints.examine(
+            self.composed(context), champion=champion, canary=context.canary, event_number=number
+        )
+        alone = "" if len(self.members()) > 1 else "no two members can be announced"
+        if examined.fault or alone:
+            self._hold_back(f"the blend: {examined.fault or alone}", number)
+            return None
+        self.serves, self.retry = True, 0
+        late = f": labels come {self.lateness.lag:.0f} events late" if self.mode == "auto" else ""
+        reason = f"the blend of {len(self.members())} members answers{late}"
+        return self.succession.change_sides(self.composed, context, examined, reason=reason)
+
+    def _hand_back(self, context: DecisionContext) -> Promotion | None:
+        champion, number = self.succession.champion, context.event_number
+        examined = self.constraints.announceable(champion, context.canary, event_number=number, measured={})
+        if examined.fault:
+            self._hold_back(f"the champion, so the blend answers on: {examined.fault}", number)
+            return None
+        self._begin(False)
+        self.serves = False
+        return self.succession.change_sides(None, context, examined, reason="the champion answers, and no blend")
+
+    def _hold_back(self, why: str, event_number: int) -> None:
+        if not self.retry:
+            self.succession.lifecycle.stay(self.succession.champion.name, reason=f"held back: {why}", noted=True)
+        self.retry = event_number + self.warm_up_events
+
+    def composed(self, context: DecisionContext) -> Member:
+        """The blend as it is now, as a member."""
+        if self.left_out or self.retry or self.succession.held_until:
+            self._leave_out(context)
+        members, way = self.members(), self.way
+        models, weights = [member.model for member in members], self.weights(members, way)
+        if not members:  # as it is asked then, too
+            models, weights = [self.succession.champion.model], [1.0]
+        self.member.model = recommender.Blend(models, weights, clip=way.clip)
+        return self.member
+
+    def _leave_out(self, context: DecisionContext) -> None:
+        """It could not be announced: without those that could not be announced alone it may be."""
+        examined = {
+            member.name: self.constraints.announceable(
+                member, context.canary, event_number=context.event_number, measured={}
+            )
+            for member in self.everybody()
+        }
+        self.left_out = {name: each.fault for name, each in examined.items() if each.fault}
+
+    def shares(self) -> dict[str, float]:
+        """What each member counts for in what is served, by name; none if a champion serves."""
+        if not self.serves:
+            return {}
+        members = self.members()
+        return dict(zip([member.name for member in members], self.weights(members, self.way), strict=True))
+
+    # ── for checkpoints ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        member = self.member
+        return {
+            "judges": self.judges,
+            "serves": self.serves,
+            "retry": self.retry,
+            "labels": self.labels,
+            "records": [(name, each.wrong.state(), each.brier.state()) for name, each in self.records.items()],
+            "ways": [(name, mean.state()) for name, mean in self.ways.items()],
+            "left_out": dict(self.left_out),
+            "version": member.version,
+            "measured": None if member.measured is None else member.measured.state(),
+            "groups": None if member.groups is None else member.groups.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint; to be called before the members are restored, as it says what they are asked."""
+        self.judges = self.task.blends = state["judges"]
+        self._forget()
+        self.serves, self.retry, self.labels = state["serves"], state["retry"], state["labels"]
+        self.records = {name: Record(Mean(*wrong), Mean(*brier)) for name, wrong, brier in state["records"]}
+        self.ways = {name: Mean(*mean) for name, mean in state["ways"]}
+        self.left_out = dict(state["left_out"])
+        member = self.member
+        member.version = state["version"]
+        if member.measured is not None and state["measured"] is not None:
+            member.measured.restore(state["measured"])
+        if member.groups is not None and state["groups"] is not None:
+            member.groups.restore(state["groups"])
+        self.succession.stand_in = self.composed if self.serves else None
+
+
+def _table(answer: Prediction) -> dict[Any, float]:
+    """What an answer counts for: its probabilities, or its label; nothing if it cannot be used."""
+    return answer.proba or recommender.certain(answer.value)

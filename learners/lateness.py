@@ -1,0 +1,72 @@
+"""Lateness: how many events are asked between an event's question and its label, and whether those are many."""
+
+from typing import Any
+
+from anabranch.events import Prediction
+
+LATE, PROMPT = 50.0, 25.0
+"""Questions on average: labels are late above the first, and no longer below the second; between, nothing changes."""
+
+MEAN_EVENTS = 1000
+"""The mean is over some so many labels, older ones fading."""
+
+LEAD_EVENTS, LEAD_TIMES = 1000, 3.0
+"""Who is to win while labels are late has to lead over so many labels, and over so many times the lag."""
+
+ASKED = "#asked"
+"""Beside the members' answers to an event that waits: how many questions had been asked then. No member's name."""
+
+
+class Lateness:
+    """The running mean of the lag, counted in events.
+
+    Attributes:
+        asked: questions so far.
+        lag: of the labels lately, on average; 0 where labels come with their events.
+        is_late: whether that is long.
+
+    >>> lateness = Lateness()
+    >>> for n in range(600):
+    ...     lateness.asked += 1
+    ...     answers = {}
+    ...     lateness.mark(answers)
+    ...     if n == 0:
+    ...         first = answers
+    >>> lateness.note({}, labels=1)
+    >>> lateness.lag, lateness.is_late
+    (0.0, False)
+    >>> lateness.note(first, labels=2)
+    >>> lateness.lag, lateness.is_late
+    (299.5, True)
+    """
+
+    __slots__ = ("asked", "is_late", "lag")
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.lag = 0.0
+        self.is_late = False
+
+    def mark(self, answers: dict[str, Prediction]) -> None:
+        """An event goes waiting with these answers."""
+        answers[ASKED] = Prediction(self.asked)
+
+    def note(self, answers: dict[str, Prediction], *, labels: int) -> None:
+        """A label has come, for an event with these answers; its mark is taken out of them. `labels` counts them."""
+        marked = answers.pop(ASKED, None)
+        lag = 0 if marked is None else self.asked - marked.value
+        self.lag += (lag - self.lag) / min(labels, MEAN_EVENTS)
+        if self.lag > LATE or self.lag < PROMPT:
+            self.is_late = self.lag > LATE
+
+    def lead_events(self, window: float) -> float:
+        """Over how many labels a member's mean loss is taken: `window`, and more while labels are late."""
+        return max(LEAD_EVENTS, LEAD_TIMES * self.lag) if self.is_late else window
+
+    def state(self) -> tuple[Any, ...]:
+        """What a checkpoint keeps."""
+        return self.asked, self.lag, self.is_late
+
+    def restore(self, state: tuple[Any, ...]) -> None:
+        """Go on from a checkpoint."""
+        self.asked, self.lag, self.is_late = state
