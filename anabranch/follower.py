@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import river
-from confluent_kafka import Message
 
 from anabranch.artifact import Artifact, unpack, warm_up
 from anabranch.candidates import RETRY_S, Candidates, Refusals, said
@@ -28,14 +27,12 @@ from anabranch.errors import (
     KafkaUnavailable,
     ModelTooOld,
     NoChampionYet,
-    SignatureError,
 )
-from anabranch.kafka import Kafka, examine, headers_of, partitions
+from anabranch.kafka import Kafka, examine
 from anabranch.kafka.artifacts import fetch
-from anabranch.kafka.tail import OrderTail
+from anabranch.kafka.tail import LIVE_S, LiveModel
 from anabranch.kafka.updates import Acks, Updates
-from anabranch.messages import LearnedOrder, ModelAck, ModelUpdate, UnreadableMessage, decode
-from anabranch.order import LearningAlong
+from anabranch.messages import ModelUpdate
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.follower")
@@ -128,10 +125,18 @@ class Follower:
         prefix = topic.removesuffix("model-updates")
         self.learned = learned or f"{prefix}model-learned"
         self.ack_as = ack_as
-        self._acks = None if ack_as is None else Acks(kafka, topic=acks or f"{prefix}model-acks")
+        self._acks = (
+            None
+            if ack_as is None
+            else Acks(kafka, topic=acks or f"{prefix}model-acks", follower=ack_as, model=model, scope=scope)
+        )
         self._began_ts = time.time()
         self._taken_s: float | None = None
-        self._live = LiveModel(self) if learn_along else None
+        self._live = (
+            LiveModel(kafka, topic=self.learned, model=model, scope=scope, trusted=trusted, keys=self.keys)
+            if learn_along
+            else None
+        )
         self.max_age = max_age
         self.min_version = min_version
         self.on_update = on_update
@@ -254,23 +259,6 @@ class Follower:
         if self._acks is not None:
             self._acks.leave()
 
-    def _acknowledge(self, acks: Acks) -> None:
-        champion = self._champion
-        acks.tell(
-            ModelAck(
-                follower=self.ack_as or "",
-                model=self.model,
-                scope=self.scope,
-                version=champion.update.version if champion else 0,
-                epoch=champion.update.epoch if champion else 0,
-                seq=champion.update.seq if champion else 0,
-                ts=time.time(),
-                taken_s=self._taken_s,
-                refusals=self.refusals,
-                last_refusal=self.last_refusal or "",
-            )
-        )
-
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
@@ -315,9 +303,9 @@ class Follower:
             if self._live is not None:
                 self._go_on(self._live)
             if self._acks is not None:
-                self._acknowledge(self._acks)
+                self._acks.tell(self.in_use and self.in_use.update, taken_s=self._taken_s, refusals=self._refusals)
 
-    def _go_on(self, live: "LiveModel") -> None:
+    def _go_on(self, live: LiveModel) -> None:
         """Learn what the learner has learned, and predict with that from now on."""
         champion, learned = self._champion, live.learned(timeout_s=LIVE_S)
         if champion is not None and learned is not None:
@@ -381,89 +369,6 @@ class Follower:
 
     def _fetch(self, update: ModelUpdate) -> bytes:
         return fetch(self.kafka, update)
-
-
-LIVE_S = 0.02
-
-
-class LiveModel:
-    """The model that learns along with its learner, on Kafka; a context manager, each time anew.
-
-    Those who predict get snapshots of it, so that no model changes under them. What a snapshot takes is at most a tenth
-    of the time: a large model is a little behind.
-    """
-
-    def __init__(self, follower: Follower) -> None:
-        self.follower = follower
-        self.along = LearningAlong(trusted=follower.trusted)
-        self.tail: OrderTail | None = None
-        self.copy: tuple[ModelUpdate, Artifact] | None = None
-        """The last that was announced."""
-        self._is_news, self._due_s = False, 0.0
-
-    def __enter__(self) -> Self:
-        partitions(self.follower.kafka, self.follower.learned)  # raises where there is no such topic
-        if self.copy is not None:
-            self.along.exchange(*self.copy)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.tail is not None:
-            self.tail.__exit__(kind, error, trace)
-            self.tail = None
-        self.along = LearningAlong(trusted=self.follower.trusted)
-
-    def exchange(self, update: ModelUpdate, artifact: Artifact) -> None:
-        """A copy was announced."""
-        self.copy, differed = (update, artifact), self.along.differed
-        self.along.exchange(update, artifact)
-        self._is_news = True
-        if self.along.differed > differed:
-            log.warning(
-                "%s: version %d is not what was learned along; it goes on from the copy",
-                self.follower.model,
-                update.version,
-            )
-
-    def learned(self, *, timeout_s: float) -> Any:
-        """The model as the learner has it by now; None if it is as it was, or it is too soon."""
-        if self.copy is None:
-            return None
-        if self.tail is None:
-            since_s = self.copy[0].announced_ts
-            self.tail = OrderTail(self.follower.kafka, topic=self.follower.learned, since_s=since_s)
-        for message in self.tail.poll(timeout_s):
-            self._hear(message)
-        self.tail.want(self.along.wanted())
-        self._is_news = self.along.advance() > 0 or self._is_news
-        began_s = time.monotonic()
-        if not self._is_news or began_s < self._due_s:
-            return None
-        snapshot = self.along.snapshot()
-        self._is_news, now_s = False, time.monotonic()
-        self._due_s = now_s + 9 * (now_s - began_s)
-        return snapshot
-
-    def _hear(self, message: Message) -> None:
-        topic, value = message.topic() or "", bytes(message.value() or b"")
-        if topic != self.follower.learned:
-            self.along.hear((topic, message.partition() or 0, message.offset() or 0), value)
-            return
-        try:
-            if self.follower.keys is not None:
-                self.follower.keys.verify(value, headers_of(message))
-            order = decode(LearnedOrder, value)
-        except SignatureError as error:
-            # On this topic it may well be another model's, whose learner has another key.
-            log.debug("passed over: %s offset %s: %s", topic, message.offset(), error)
-            return
-        except UnreadableMessage as error:
-            log.warning("passed over: %s offset %s: %s", topic, message.offset(), error)
-            return
-        if (order.model, order.scope) == (self.follower.model, self.follower.scope):
-            self.along.tell(order)
 
 
 def follow(model: str, *, kafka: Kafka, **options: Any) -> Follower:
