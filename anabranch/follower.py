@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -25,6 +26,7 @@ from anabranch.errors import (
     ArtifactError,
     ArtifactMissing,
     KafkaUnavailable,
+    ModelRetired,
     ModelTooOld,
     NoChampionYet,
 )
@@ -89,7 +91,7 @@ class Follower:
             `acks`, for `anabranch followers`. None: nothing is told.
         acks: the topic for it; by default `model-acks`, with the prefix that `topic` has.
         learned: the topic of the learned order; by default `model-learned`, with the prefix that `topic` has.
-        on_update: called in the follower's thread after each exchange.
+        on_update: called in the follower's thread after each exchange, and when the model is retired.
 
     Raises:
         ConfigError: librdkafka does not take its settings, or one of the keys is none.
@@ -142,6 +144,7 @@ class Follower:
         self.on_update = on_update
         self._refusals = Refusals()
         self._champion: Champion | None = None
+        self._retired: ModelUpdate | None = None
         self._candidates = Candidates()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -159,6 +162,7 @@ class Follower:
         Raises:
             NoChampionYet: no model has come so far.
             ModelTooOld: it is older than `max_age` or `min_version` allow.
+            ModelRetired: it was taken out of service.
         """
         return self.champion.predict_one(x)
 
@@ -168,6 +172,7 @@ class Follower:
         Raises:
             NoChampionYet: no model has come so far.
             ModelTooOld: it is older than `max_age` or `min_version` allow.
+            ModelRetired: it was taken out of service.
             NotImplementedError: the model has no probabilities.
         """
         return self.champion.predict_proba_one(x)
@@ -179,9 +184,13 @@ class Follower:
         Raises:
             NoChampionYet: no model has come so far.
             ModelTooOld: it is older than `max_age` or `min_version` allow.
+            ModelRetired: it was taken out of service.
         """
         champion = self._champion  # one read: another thread may exchange it at any time
         if champion is None:
+            retired = self._retired
+            if retired is not None:
+                raise ModelRetired(said_of(retired))
             reason = f"; the last one was refused: {self.last_refusal}" if self.last_refusal else ""
             raise NoChampionYet(
                 f"no champion of {self.model!r} has been announced on {self.topic!r} yet{reason}; "
@@ -200,12 +209,17 @@ class Follower:
 
     @property
     def in_use(self) -> Champion | None:
-        """The champion, however old it is; None before the first."""
+        """The champion, however old it is; None before the first, and while the model is retired."""
         return self._champion
 
     @property
+    def retired(self) -> ModelUpdate | None:
+        """The update by which the model was taken out of service, if it is."""
+        return self._retired
+
+    @property
     def version(self) -> int | None:
-        """The version in use, None before the first."""
+        """The version in use, None before the first and while the model is retired."""
         champion = self._champion
         return None if champion is None else champion.update.version
 
@@ -241,8 +255,8 @@ class Follower:
                     f"no version {version} or later of {self.model!r} within {timeout_s} s"
                     + (f"; last refusal: {self.last_refusal}" if self.last_refusal else "")
                 )
-        champion = self._champion
-        assert champion is not None  # waited for
+            champion = self._champion
+        assert champion is not None  # waited for, and nobody exchanges it without the lock
         return champion.update
 
     # ── following ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -300,10 +314,12 @@ class Follower:
             # The next reader begins at the topic's first record, and so finds what was dropped for want of room.
             elif updates.caught_up and self._candidates.is_to_be_read_again():
                 return
-            if self._live is not None:
+            if self._live is not None and self._champion is not None:
                 self._go_on(self._live)
             if self._acks is not None:
-                self._acks.tell(self.in_use and self.in_use.update, taken_s=self._taken_s, refusals=self._refusals)
+                champion = self._champion
+                heeded = self._retired if champion is None else champion.update
+                self._acks.tell(heeded, taken_s=self._taken_s, refusals=self._refusals)
 
     def _go_on(self, live: LiveModel) -> None:
         """Learn what the learner has learned, and predict with that from now on."""
@@ -314,6 +330,9 @@ class Follower:
 
     def _consider(self, update: ModelUpdate) -> None:
         """Use the update's model if everything about it is right; else keep the one in use, and try the one before."""
+        if update.kind == "retired":
+            self._retire(update)
+            return
         try:
             artifact = self._load(update)
             champion = Champion(update, artifact, update.event_number, update.announced_ts)
@@ -328,11 +347,27 @@ class Follower:
                 self._candidates.use(update)
                 # One assignment, which is atomic: whoever predicts takes no lock.
                 self._champion = champion
+                self._retired = None
                 self._changed.notify_all()
-            # What was announced before it began says nothing of how long an update takes.
-            is_news = update.announced_ts >= self._began_ts
-            self._taken_s = max(0.0, time.time() - update.announced_ts) if is_news else None
+            self._taken_s = self._since_announced(update)
             self._tell(update)
+
+    def _retire(self, update: ModelUpdate) -> None:
+        """Answer nothing from now on. A request that has its champion keeps it to its end."""
+        with self._changed:
+            self._candidates.use(update)
+            # In this order, so that nobody finds neither and believes that no model has come yet.
+            self._retired = update
+            self._champion = None
+            self._changed.notify_all()
+        self._taken_s = self._since_announced(update)
+        log.warning("%s", said_of(update))
+        self._tell(update)
+
+    def _since_announced(self, update: ModelUpdate) -> float | None:
+        # What was announced before it began says nothing of how long an update takes.
+        is_news = update.announced_ts >= self._began_ts
+        return max(0.0, time.time() - update.announced_ts) if is_news else None
 
     def _refuse(self, update: ModelUpdate, error: BaseException, *, for_good: bool) -> None:
         # What is tried again and again is one refusal.
@@ -354,7 +389,7 @@ class Follower:
 
         Before it come the record's size and signature (`Updates`), and whether it is newer (`Candidates`).
         """
-        pointer = update.artifact
+        pointer = update.pointer
         if pointer.size_bytes > self.artifact_max_bytes:
             raise ArtifactError(
                 f"{pointer.size_bytes} bytes are more than artifact_max_bytes {self.artifact_max_bytes}", check="size"
@@ -369,6 +404,15 @@ class Follower:
 
     def _fetch(self, update: ModelUpdate) -> bytes:
         return fetch(self.kafka, update)
+
+
+def said_of(retired: ModelUpdate) -> str:
+    """Since when, by whom and why a model is out of service."""
+    since = datetime.fromtimestamp(retired.announced_ts, UTC).isoformat(timespec="seconds")
+    return (
+        f"{retired.model!r} is out of service since {since}: version {retired.version} was retired by "
+        f"{retired.by or 'somebody'}: {retired.reason}"
+    )
 
 
 def follow(model: str, *, kafka: Kafka, **options: Any) -> Follower:

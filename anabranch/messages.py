@@ -4,10 +4,10 @@ Each is a frozen pydantic model; `anabranch schema` prints their JSON Schemas. N
 """
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 import orjson
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from anabranch.errors import AnabranchError
 from anabranch.values import spelt_out
@@ -20,7 +20,7 @@ EventNumber = Annotated[int, Field(validation_alias=AliasChoices("event_number",
 FeatureValue = bool | int | Number | str | None
 LabelValue = bool | int | Number | str
 SignalKind = Literal["error", "input", "prediction", "label", "threshold", "schedule", "volume"]
-UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild"]
+UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild", "retired", "reinstated"]
 LifeState = Literal["new", "recruiting", "arena", "paused", "probation", "serving", "displaced", "library", "gone"]
 Level = Literal["info", "alert"]
 AlertKind = Literal["refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log"]
@@ -172,7 +172,11 @@ class ArtifactPointer(Message):
 
 
 class ModelUpdate(Message):
-    """A model goes live. Readers order updates by (epoch, seq) and use the highest."""
+    """A model goes live, or is taken out of service. Readers order updates by (epoch, seq) and heed the highest.
+
+    Of kind `retired` it holds no model: the version it names is out of service, as are all before it, until a later
+    update. Readers answer nothing meanwhile.
+    """
 
     goes_to: ClassVar[str] = "updates"
     model: str
@@ -187,6 +191,7 @@ class ModelUpdate(Message):
     event_ts: float = Field(description="event time of that event, epoch seconds")
     announced_ts: float = Field(description="just before its bytes went out, epoch seconds")
     reason: str
+    by: str = Field(default="", description="who asked for it: `retired` and `reinstated`")
     member: str = Field(description="which member won: its name in the arena")
     displaced_version: int | None = None
     restores: int | None = Field(default=None, description="a rollback: the version that is better after all")
@@ -213,10 +218,22 @@ class ModelUpdate(Message):
         default="",
         description="id of the `LearnedOrder` after which the champion is as it is here; empty: it learns no more",
     )
-    artifact: ArtifactPointer
+    artifact: ArtifactPointer | None = Field(default=None, description="null: `retired`")
     river: str
     python: str
     numpy: str
+
+    @model_validator(mode="after")
+    def _with_or_without_a_model(self) -> Self:
+        if (self.artifact is None) != (self.kind == "retired"):
+            raise ValueError("an update has an artifact, and none if it is of kind `retired`")
+        return self
+
+    @property
+    def pointer(self) -> ArtifactPointer:
+        """Where its model lies; one of kind `retired` has none."""
+        assert self.artifact is not None, "whoever wants a model asks for the kind first"
+        return self.artifact
 
 
 class ModelAck(Message):
@@ -226,7 +243,7 @@ class ModelAck(Message):
     follower: str = Field(description="its name, as it was given")
     model: str
     scope: str = "global"
-    version: int = Field(description="in use; 0: none yet")
+    version: int = Field(description="in use; 0: none yet, or the model is retired")
     epoch: int
     seq: int
     ts: float = Field(description="when it was told, epoch seconds, by the follower's clock")
@@ -366,6 +383,35 @@ class RetrainAnswer(Message):
     by: str = Field(default="", description="who asked")
 
 
+class Retire(Message):
+    """A request: take the model out of service, or announce it anew. It is answered once, by a `RetireAnswer`."""
+
+    goes_to: ClassVar[str] = "control"
+    id: str = Field(min_length=1, max_length=200, description="unique; the answer bears it")
+    model: str
+    ts: float = Field(description="when it was asked, epoch seconds")
+    step: Literal["retire", "reinstate"]
+    # Not `reason`, with which learners of before this message would take it for a request to retrain.
+    why: str = Field(min_length=1, max_length=2000)
+    by: str = Field(default="", max_length=200, description="who asks")
+
+
+class RetireAnswer(Message):
+    """What became of a request to retire a model, or to reinstate it."""
+
+    goes_to: ClassVar[str] = "answers"
+    id: str
+    model: str
+    request: str = Field(description="the request's id")
+    step: Literal["retire", "reinstate"]
+    event_number: EventNumber = Field(description="accepted events when it was answered")
+    version: int = Field(description="that is out of service; that is announced anew, 0: as soon as one can be")
+    accepted: bool = Field(description="whether it is done")
+    withheld: str = Field(default="", description="why not: nothing is announced yet, it is retired already, …")
+    why: str
+    by: str = Field(default="", description="who asked")
+
+
 class JobReturned(Message):
     """A retraining came back, and its recruits entered; or it failed."""
 
@@ -406,6 +452,7 @@ class LearnedOrder(Message):
     measured: Measured | None = Field(default=None, description="then what members cost")
     unkeepable: tuple[str, ...] = Field(default=(), description="then shadows left, whose state cannot be kept")
     rebuilt: str = Field(default="", description="then a rebuilt champion went live; why")
+    reinstated: str = Field(default="", description="then a retired champion went live again; why")
 
 
 PUBLISHED: tuple[type[Message], ...] = (
@@ -419,6 +466,8 @@ PUBLISHED: tuple[type[Message], ...] = (
     DeadLetter,
     Retrain,
     RetrainAnswer,
+    Retire,
+    RetireAnswer,
     LearnedOrder,
     ModelPrediction,
     ModelAck,

@@ -11,10 +11,10 @@ from learners.arena.evidence import Contest
 
 State = dict[str, Any]
 
-LAYOUT = 6
+LAYOUT = 7
 """Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
 member; 4 knows the copy that followers have; 5 the order that was told; 6 what announcements have cost, and what
-brought each member.
+brought each member; 7 whether the model is retired.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -35,7 +35,7 @@ def migrated(state: State, *, topic: str) -> State:
             f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
             "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
         )
-    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth, _sixth)
+    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh)
     for step in steps[layout - 1 :]:
         state = step(state, topic)
     return {**state, "layout": LAYOUT}
@@ -158,3 +158,8 @@ def _sixth(state: State, _topic: str) -> State:
 
 def _with_descent(member: State) -> State:
     return {"parent": member["former"], "trigger": "", **member}
+
+
+def _seventh(state: State, _topic: str) -> State:
+    """Nothing could be retired."""
+    return {**state, "retired": b""}

@@ -84,6 +84,8 @@ class Replay:
         if order.unkeepable:
             self.lane.drop_unkeepable()
         self.rebuild(order.rebuilt)
+        if order.reinstated:
+            self.lane.rebuilt(reason=order.reinstated, kind="reinstated")
 
     def rebuild(self, reason: str) -> None:
         """A rebuilt champion goes live, if there is a reason; what was promoted on the way was announced to nobody."""

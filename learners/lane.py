@@ -13,7 +13,7 @@ from river import base
 from anabranch import statetree
 from anabranch.errors import LearnError
 from anabranch.events import AcceptedEvent, Findings, Prediction
-from anabranch.messages import Alert, ModelReport, Retrain, RetrainAnswer, TrainedOn, Transition
+from anabranch.messages import Alert, ModelReport, Retrain, RetrainAnswer, TrainedOn, Transition, UpdateKind
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from learners.arena import Arena
@@ -342,9 +342,11 @@ class Lane:
                 dropped.append(member.name)
         return tuple(dropped)
 
-    def rebuilt(self, *, reason: str) -> Promotion | None:
-        """The champion goes live as it is, between two events; None before the warm-up is over."""
-        return None if self.newest is None else self.succession.rebuilt(self._context(self.newest), reason=reason)
+    def rebuilt(self, *, reason: str, kind: UpdateKind = "rebuild") -> Promotion | None:
+        """The champion goes live as it is, between two events; None before the warm-up is over, or if it is broken."""
+        if self.newest is None:
+            return None
+        return self.succession.rebuilt(self._context(self.newest), reason=reason, kind=kind)
 
     # ── one labelled event ──────────────────────────────────────────────────────────────────────────────────────
 

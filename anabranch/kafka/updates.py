@@ -195,7 +195,7 @@ class Acks:
         """Tell it, if it is news or the last was some time ago.
 
         Args:
-            update: the one in use.
+            update: the one in use; that by which the model is retired.
             taken_s: how long it took from its announcement to its use.
         """
         now_s = time.monotonic()
@@ -205,6 +205,7 @@ class Acks:
             return
         self._told, self._due_s = news, now_s + ALIVE_S
         version, epoch, seq = numbers
+        version = 0 if update is not None and update.kind == "retired" else version
         self._send(
             ModelAck(
                 follower=self.follower,

@@ -129,3 +129,17 @@ def test_all_events_of_a_request_are_answered_by_one_version() -> None:
     for reply in replies:
         said = {each["prediction"] for each in reply.body["predictions"]}
         assert said == {reply.body["version"] % 2 == 1}
+
+
+def test_a_retired_model_is_503_and_readyz_says_why() -> None:
+    """Until the next is announced."""
+    follower = MemoryFollower("fraud")
+    follower.publish(linear(), features=FEATURES)
+    with scorer(follower) as running:
+        follower.retire(reason="it leaks", by="ann")
+        reply, ready = running.ask("/api/predict", EVENT), running.ask("/readyz")
+        assert (reply.status, ready.status) == (503, 503)
+        assert "version 1 was retired by ann: it leaks" in reply.body["error"]
+        assert "retired by ann" in ready.body["reasons"]["fraud"]
+        follower.publish(linear(), features=FEATURES)
+        assert running.ask("/api/predict", EVENT).status == 200
