@@ -127,13 +127,19 @@ class DriftSignal(Message):
 
 
 class ModelPrediction(Message):
-    """What a scorer answered to an event. Of several with one id, events that were published twice, any will do."""
+    """What a scorer answered to an event, or its learner. Of several with one id and one `by`, any will do.
+
+    There are several where events were published twice, and where a learner went on from a checkpoint.
+    """
 
     goes_to: ClassVar[str] = "predictions"
     id: str = Field(description="the event's id")
+    by: Literal["scorer", "learner"] = Field(
+        default="scorer", description="a scorer: the model that it follows; the learner: its live champion"
+    )
     model: str
     scope: str = "global"
-    version: int
+    version: int = Field(description="of the model; the learner's champion has learned on since; 0: none is announced")
     epoch: int
     seq: int
     event_number: EventNumber = Field(description="labelled events that the model had learned")
@@ -143,8 +149,12 @@ class ModelPrediction(Message):
     age_s: float = Field(description="since the model was what its learner had, in seconds")
     prediction: LabelValue | None = Field(description="the label or number; null: the model could not answer")
     probabilities: dict[str, float] = Field(default_factory=dict, description="by label, where the model has them")
-    missing: tuple[str, ...] = Field(default=(), description="features that the model knows and the event lacks")
-    unknown: tuple[str, ...] = Field(default=(), description="features that the model has never seen, left out")
+    missing: tuple[str, ...] = Field(
+        default=(), description="by a scorer: features that the model knows and the event lacks"
+    )
+    unknown: tuple[str, ...] = Field(
+        default=(), description="by a scorer: features that the model has never seen, left out"
+    )
     failure: str = Field(default="", description="why it could not answer")
 
 

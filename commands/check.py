@@ -66,7 +66,7 @@ def _ask(settings: "Settings") -> None:
     # Before what is missing, since require() ends the command.
     for fault in topics.shortcomings(settings):
         typer.echo(f"warning: {fault}", err=True)
-    needed = [settings.topics.name(which) for which in topics.LEARNED]
+    needed = topics.needed(settings)
     require(settings.kafka, needed)
     for fault in topics.transactions(settings):
         typer.echo(f"warning: {fault}", err=True)

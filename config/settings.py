@@ -72,7 +72,10 @@ class Topics(Section):
     answers: str = Field("model-answers", description="what became of each request")
     learned: str = Field("model-learned", description="the order in which records were learned")
     acks: str = Field("model-acks", description="which follower serves which version")
-    predictions: str = Field("model-predictions", description="what scorers answered (`score.predictions`)")
+    predictions: str = Field(
+        "model-predictions",
+        description="what scorers and learners answered (`score.`, `publish.predictions`)",
+    )
     dead_letters: str = Field("dead-letters", description="what could not be learned, with the reason")
     partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")
     replication: int = Field(1, ge=1, description="of the topics that Anabranch creates")
@@ -316,6 +319,10 @@ class Publish(Section):
     )
     report_events: int = Field(2_000, ge=1, description="accepted events between two reports")
     versions_kept: int = Field(100, ge=2, description="whose bytes stay on the artifacts' topic")
+    predictions: bool = Field(
+        False,
+        description="tell on `model-predictions` what the champion answered to each event when it was asked",
+    )
     canary_rows: int = Field(
         8, ge=1, le=100, description="of events whose predictions go with a model, for followers to check it by"
     )

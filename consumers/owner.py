@@ -13,7 +13,7 @@ from river import base
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError, ConfigError, KafkaUnavailable, LearnError, LearningFrozen
-from anabranch.events import AcceptedEvent, Partition, Record
+from anabranch.events import AcceptedEvent, Partition, Prediction, Record
 from anabranch.messages import (
     Alert,
     AlertKind,
@@ -45,6 +45,7 @@ from consumers.layouts import LAYOUT
 from consumers.order import OrderWriter, returned
 from consumers.poison import Poison
 from consumers.ports import Clock, Committed, Control, Origin, Positions, Sink, Source, Store, offsets_in
+from consumers.predictions import prediction
 from consumers.requests import Requests
 from consumers.retirement import answer, parted, retirement
 from consumers.stores.manifest import digest
@@ -145,6 +146,7 @@ class Owner:
         self.budget = ComputeBudget(settings, clock=ports.clock)
         self.lane: Lane
         """Like all that it learns from, of a first champion or of a checkpoint: see `assign`."""
+        self._asked = self._tell_answer if settings.publish.predictions else None
         self.guard = Guard(settings)
         self.intake = Intake()
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
@@ -182,6 +184,7 @@ class Owner:
             scope=self.scope,
             observer=self.observer,
         )
+        self.lane.asked = self._asked
         self.read_before = self._read()
         if trained_on.events:
             self.guard.labels.expect(answer_of(model))
@@ -326,6 +329,7 @@ class Owner:
             scope=self.scope,
             observer=self.observer,
         )
+        self.lane.asked = self._asked
         self.refs = tuple(blobs)
         self._accept(found or Place({}))
         self.runner.reset([each.job for each in self.lane.jobs.under_way.values()])
@@ -411,6 +415,23 @@ class Owner:
             self._took("refused")
         else:
             self._took("duplicate")
+
+    def _tell_answer(self, event: AcceptedEvent, answered: Prediction) -> None:
+        """What the champion answered, while it is in service: a rebuilt one is not yet."""
+        if self.rebuilding or self.retired is not None:
+            return
+        self._send(
+            prediction(
+                event,
+                answered,
+                self.lane,
+                model=self.settings.name,
+                scope=self.scope,
+                epoch=self.epoch,
+                seq=self.seq,
+                ts=self.ports.clock.time_s(),
+            )
+        )
 
     def _took(self, outcome: Outcome) -> None:
         """Say what there is to say of the records so far."""

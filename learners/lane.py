@@ -157,6 +157,8 @@ class Lane:
         self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
         self.observer = observer
+        self.asked: Callable[[AcceptedEvent, Prediction], None] | None = None
+        """Is shown each event that is asked, and what the champion answered; it may change nothing."""
         self.timed: Timed | None = None
         """Times what members do, while it is there."""
         self._watches_events = watch.sees_events
@@ -226,6 +228,8 @@ class Lane:
         if self.shadows.members:
             self.arena.predict(event, answers, event_number=self.events, timed=self.timed)
         alert = self._unusable(event, answer) if answer.unusable else None
+        if self.asked is not None:
+            self.asked(event, answer)
         go_on = self._watched if self._watches_events else self._go_on
         emitted = go_on(event, answer, answers)
         return emitted if alert is None else Emitted([alert]).and_then(emitted)

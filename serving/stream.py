@@ -18,7 +18,7 @@ from anabranch.errors import AnabranchError, KafkaUnavailable
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, producer, publisher, sharer
 from anabranch.messages import ModelPrediction, encode
-from anabranch.values import unboxed
+from anabranch.values import as_key, plain
 from config.settings import Settings
 from serving.models import Answer, Answerer, Served
 from serving.refusal import Refusal
@@ -152,6 +152,7 @@ class AnsweredEvents:
         champion = answerer.champion
         return ModelPrediction(
             id=table["id"],
+            by="scorer",
             model=self.served.name,
             scope=champion.update.scope,
             version=champion.update.version,
@@ -162,23 +163,12 @@ class AnsweredEvents:
             offset=message.offset() or 0,
             ts=time.time(),
             age_s=champion.age_s,
-            prediction=_plain(answer.value),
-            probabilities={_spelt(label): float(share) for label, share in (answer.proba or {}).items()},
+            prediction=plain(answer.value),
+            probabilities={as_key(label): float(share) for label, share in (answer.proba or {}).items()},
             missing=() if failure else tuple(answerer.missing(row.x)),
             unknown=() if failure else tuple(answerer.unknown(row.x)),
             failure=failure,
         )
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy scalar, as which some models answer, as Python's."""
-    return unboxed(value) if hasattr(value, "item") else value
-
-
-def _spelt(label: Any) -> str:
-    """A label as a key of JSON."""
-    plain = _plain(label)
-    return str(plain).lower() if isinstance(plain, bool) else str(plain)
 
 
 def _is_record(message: Message) -> bool:

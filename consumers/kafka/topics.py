@@ -97,7 +97,7 @@ LEARNED = (
     "learned",
     "dead_letters",
 )
-"""The topics that a learner reads and writes."""
+"""The topics that every learner reads and writes."""
 
 log = structlog.get_logger()
 
@@ -122,6 +122,12 @@ _CONFIGS: dict[str, dict[str, str]] = {
 }
 
 
+def needed(settings: Settings) -> list[str]:
+    """The names of the topics that a learner with these settings reads and writes."""
+    more = ("predictions",) if settings.publish.predictions else ()
+    return list(map(settings.topics.name, (*LEARNED, *more)))
+
+
 def see(settings: Settings) -> None:
     """See that everything a learner needs is there, before it begins; what else is wrong with it is a warning.
 
@@ -129,7 +135,7 @@ def see(settings: Settings) -> None:
         KafkaRefused: naming all topics that are missing.
         KafkaUnavailable: no broker answers.
     """
-    require(settings.kafka, map(settings.topics.name, LEARNED))
+    require(settings.kafka, needed(settings))
     for fault in shortcomings(settings):
         log.warning("topic settings", fault=fault)
 
