@@ -351,7 +351,7 @@ class Score(Section):
     timeout: Seconds = Field(10.0, description="in which a request has to be here, as a whole")
     trusted_keys: tuple[str, ...] | None = Field(
         None,
-        description="public keys (`anabranch keys show`), one of which must have signed a model, for `learn --from` too",
+        description="public keys (`anabranch keys show`), one of which has signed every model; for `learn --from` too",
     )
     acks: bool = Field(True, description="tell on `model-acks` which version it serves: see `anabranch followers`")
     predictions: bool = Field(False, description="answer each event of the events topic, too, on `model-predictions`")
