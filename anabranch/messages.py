@@ -4,6 +4,7 @@ Each is a frozen pydantic model; `anabranch schema` prints their JSON Schemas. N
 """
 
 from datetime import datetime
+from operator import not_
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 import orjson
@@ -201,7 +202,7 @@ class ModelUpdate(Message):
     event_ts: float = Field(description="event time of that event, epoch seconds")
     announced_ts: float = Field(description="just before its bytes went out, epoch seconds")
     reason: str
-    by: str = Field(default="", description="who asked for it: `retired` and `reinstated`")
+    by: str = Field(default="", exclude_if=not_, description="who asked for it: `retired` and `reinstated`")
     member: str = Field(description="which member won: its name in the arena")
     displaced_version: int | None = None
     restores: int | None = Field(default=None, description="a rollback: the version that is better after all")
@@ -462,7 +463,8 @@ class LearnedOrder(Message):
     measured: Measured | None = Field(default=None, description="then what members cost")
     unkeepable: tuple[str, ...] = Field(default=(), description="then shadows left, whose state cannot be kept")
     rebuilt: str = Field(default="", description="then a rebuilt champion went live; why")
-    reinstated: str = Field(default="", description="then a retired champion went live again; why")
+    # Left out where it is empty: the id, which is a digest, is then what it was before there was this key.
+    reinstated: str = Field(default="", exclude_if=not_, description="then a retired champion went live again; why")
 
 
 PUBLISHED: tuple[type[Message], ...] = (

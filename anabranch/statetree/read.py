@@ -211,12 +211,10 @@ class Reader(ValueReader):
         made.extend(values)
 
     def _fill_dict(self, made: dict[Any, Any], values: list[Any]) -> None:
-        made.update(zip(values[::2], values[1::2], strict=True))
-        demand(2 * len(made) == len(values), "a key appears twice")
-
-    def _fill_counter(self, made: Counter[Any], values: list[Any]) -> None:
-        # A Counter's own update would add.
-        dict.update(made, zip(values[::2], values[1::2], strict=True))
+        # Not by update(): that of a Counter would add, and one by one takes half of the time.
+        parts = iter(values)
+        for key, value in zip(parts, parts, strict=True):
+            made[key] = value  # noqa: PERF403  # it is there already, and others hold it
         demand(2 * len(made) == len(values), "a key appears twice")
 
     def _fill_default_dict(self, made: defaultdict[Any, Any], values: list[Any]) -> None:
@@ -314,7 +312,7 @@ _FILL: Final[dict[int, Callable[[Reader, Any, list[Any]], None]]] = {
     SET: Reader._fill_set,
     DEQUE: Reader._fill_deque,
     DEFAULT_DICT: Reader._fill_default_dict,
-    COUNTER: Reader._fill_counter,
+    COUNTER: Reader._fill_dict,
     ORDERED_DICT: Reader._fill_dict,
 }
 
