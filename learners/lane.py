@@ -117,6 +117,9 @@ class Lane:
         ConfigError: the champion does not fit the task, or a metric does not fit the champion.
     """
 
+    asked: Callable[[AcceptedEvent, Prediction], None] | None = None
+    """Is shown each event that is asked, and what the champion answered; it may change nothing."""
+
     def __init__(
         self,
         settings: Settings,
@@ -157,8 +160,6 @@ class Lane:
         self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
         self.observer = observer
-        self.asked: Callable[[AcceptedEvent, Prediction], None] | None = None
-        """Is shown each event that is asked, and what the champion answered; it may change nothing."""
         self.timed: Timed | None = None
         """Times what members do, while it is there."""
         self._watches_events = watch.sees_events
