@@ -24,7 +24,7 @@ class Key(NamedTuple):
     epoch: int
     seq: int
     river: str
-    artifact: ArtifactPointer
+    artifact: ArtifactPointer | None
 
 
 class Refusal(NamedTuple):

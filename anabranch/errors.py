@@ -22,7 +22,8 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
     ├── UnreadableMessage    bytes that are not the message they should be (anabranch/messages.py)
     ├── NoChampionYet        a follower was asked before the first model came
-    └── ModelTooOld          its model is older than `max_age` or `min_version` allow
+    ├── ModelTooOld          its model is older than `max_age` or `min_version` allow
+    └── ModelRetired         its model was taken out of service; says since when, by whom and why
 """
 
 from collections.abc import Collection, Mapping
@@ -148,6 +149,10 @@ class NoChampionYet(AnabranchError):
 
 class ModelTooOld(AnabranchError):
     """The model in use is older than was allowed: nothing is answered rather than something stale."""
+
+
+class ModelRetired(AnabranchError):
+    """The model was taken out of service by somebody: nothing is answered until it is reinstated."""
 
 
 def did_you_mean(

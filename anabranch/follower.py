@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import river
-from confluent_kafka import Message
 
 from anabranch.artifact import Artifact, unpack, warm_up
 from anabranch.candidates import RETRY_S, Candidates, Refusals, said
@@ -26,16 +26,15 @@ from anabranch.errors import (
     ArtifactError,
     ArtifactMissing,
     KafkaUnavailable,
+    ModelRetired,
     ModelTooOld,
     NoChampionYet,
-    SignatureError,
 )
-from anabranch.kafka import Kafka, examine, headers_of, partitions
+from anabranch.kafka import Kafka, examine
 from anabranch.kafka.artifacts import fetch
-from anabranch.kafka.tail import OrderTail
+from anabranch.kafka.tail import LIVE_S, LiveModel
 from anabranch.kafka.updates import Acks, Updates
-from anabranch.messages import LearnedOrder, ModelAck, ModelUpdate, UnreadableMessage, decode
-from anabranch.order import LearningAlong
+from anabranch.messages import ModelUpdate
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.follower")
@@ -92,7 +91,7 @@ class Follower:
             `acks`, for `anabranch followers`. None: nothing is told.
         acks: the topic for it; by default `model-acks`, with the prefix that `topic` has.
         learned: the topic of the learned order; by default `model-learned`, with the prefix that `topic` has.
-        on_update: called in the follower's thread after each exchange.
+        on_update: called in the follower's thread after each exchange, and when the model is retired.
 
     Raises:
         ConfigError: librdkafka does not take its settings, or one of the keys is none.
@@ -128,15 +127,24 @@ class Follower:
         prefix = topic.removesuffix("model-updates")
         self.learned = learned or f"{prefix}model-learned"
         self.ack_as = ack_as
-        self._acks = None if ack_as is None else Acks(kafka, topic=acks or f"{prefix}model-acks")
+        self._acks = (
+            None
+            if ack_as is None
+            else Acks(kafka, topic=acks or f"{prefix}model-acks", follower=ack_as, model=model, scope=scope)
+        )
         self._began_ts = time.time()
         self._taken_s: float | None = None
-        self._live = LiveModel(self) if learn_along else None
+        self._live = (
+            LiveModel(kafka, topic=self.learned, model=model, scope=scope, trusted=trusted, keys=self.keys)
+            if learn_along
+            else None
+        )
         self.max_age = max_age
         self.min_version = min_version
         self.on_update = on_update
         self._refusals = Refusals()
         self._champion: Champion | None = None
+        self._retired: ModelUpdate | None = None
         self._candidates = Candidates()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -154,6 +162,7 @@ class Follower:
         Raises:
             NoChampionYet: no model has come so far.
             ModelTooOld: it is older than `max_age` or `min_version` allow.
+            ModelRetired: it was taken out of service.
         """
         return self.champion.predict_one(x)
 
@@ -163,6 +172,7 @@ class Follower:
         Raises:
             NoChampionYet: no model has come so far.
             ModelTooOld: it is older than `max_age` or `min_version` allow.
+            ModelRetired: it was taken out of service.
             NotImplementedError: the model has no probabilities.
         """
         return self.champion.predict_proba_one(x)
@@ -174,9 +184,13 @@ class Follower:
         Raises:
             NoChampionYet: no model has come so far.
             ModelTooOld: it is older than `max_age` or `min_version` allow.
+            ModelRetired: it was taken out of service.
         """
         champion = self._champion  # one read: another thread may exchange it at any time
         if champion is None:
+            retired = self._retired
+            if retired is not None:
+                raise ModelRetired(said_of(retired))
             reason = f"; the last one was refused: {self.last_refusal}" if self.last_refusal else ""
             raise NoChampionYet(
                 f"no champion of {self.model!r} has been announced on {self.topic!r} yet{reason}; "
@@ -195,12 +209,17 @@ class Follower:
 
     @property
     def in_use(self) -> Champion | None:
-        """The champion, however old it is; None before the first."""
+        """The champion, however old it is; None before the first, and while the model is retired."""
         return self._champion
 
     @property
+    def retired(self) -> ModelUpdate | None:
+        """The update by which the model was taken out of service, if it is."""
+        return self._retired
+
+    @property
     def version(self) -> int | None:
-        """The version in use, None before the first."""
+        """The version in use, None before the first and while the model is retired."""
         champion = self._champion
         return None if champion is None else champion.update.version
 
@@ -236,8 +255,8 @@ class Follower:
                     f"no version {version} or later of {self.model!r} within {timeout_s} s"
                     + (f"; last refusal: {self.last_refusal}" if self.last_refusal else "")
                 )
-        champion = self._champion
-        assert champion is not None  # waited for
+            champion = self._champion
+        assert champion is not None  # waited for, and nobody exchanges it without the lock
         return champion.update
 
     # ── following ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,23 +272,6 @@ class Follower:
         self._thread.join()
         if self._acks is not None:
             self._acks.leave()
-
-    def _acknowledge(self, acks: Acks) -> None:
-        champion = self._champion
-        acks.tell(
-            ModelAck(
-                follower=self.ack_as or "",
-                model=self.model,
-                scope=self.scope,
-                version=champion.update.version if champion else 0,
-                epoch=champion.update.epoch if champion else 0,
-                seq=champion.update.seq if champion else 0,
-                ts=time.time(),
-                taken_s=self._taken_s,
-                refusals=self.refusals,
-                last_refusal=self.last_refusal or "",
-            )
-        )
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -312,12 +314,14 @@ class Follower:
             # The next reader begins at the topic's first record, and so finds what was dropped for want of room.
             elif updates.caught_up and self._candidates.is_to_be_read_again():
                 return
-            if self._live is not None:
+            if self._live is not None and self._champion is not None:
                 self._go_on(self._live)
             if self._acks is not None:
-                self._acknowledge(self._acks)
+                champion = self._champion
+                heeded = self._retired if champion is None else champion.update
+                self._acks.tell(heeded, taken_s=self._taken_s, refusals=self._refusals)
 
-    def _go_on(self, live: "LiveModel") -> None:
+    def _go_on(self, live: LiveModel) -> None:
         """Learn what the learner has learned, and predict with that from now on."""
         champion, learned = self._champion, live.learned(timeout_s=LIVE_S)
         if champion is not None and learned is not None:
@@ -326,6 +330,9 @@ class Follower:
 
     def _consider(self, update: ModelUpdate) -> None:
         """Use the update's model if everything about it is right; else keep the one in use, and try the one before."""
+        if update.kind == "retired":
+            self._retire(update)
+            return
         try:
             artifact = self._load(update)
             champion = Champion(update, artifact, update.event_number, update.announced_ts)
@@ -340,11 +347,27 @@ class Follower:
                 self._candidates.use(update)
                 # One assignment, which is atomic: whoever predicts takes no lock.
                 self._champion = champion
+                self._retired = None
                 self._changed.notify_all()
-            # What was announced before it began says nothing of how long an update takes.
-            is_news = update.announced_ts >= self._began_ts
-            self._taken_s = max(0.0, time.time() - update.announced_ts) if is_news else None
+            self._taken_s = self._since_announced(update)
             self._tell(update)
+
+    def _retire(self, update: ModelUpdate) -> None:
+        """Answer nothing from now on. A request that has its champion keeps it to its end."""
+        with self._changed:
+            self._candidates.use(update)
+            # In this order, so that nobody finds neither and believes that no model has come yet.
+            self._retired = update
+            self._champion = None
+            self._changed.notify_all()
+        self._taken_s = self._since_announced(update)
+        log.warning("%s", said_of(update))
+        self._tell(update)
+
+    def _since_announced(self, update: ModelUpdate) -> float | None:
+        # What was announced before it began says nothing of how long an update takes.
+        is_news = update.announced_ts >= self._began_ts
+        return max(0.0, time.time() - update.announced_ts) if is_news else None
 
     def _refuse(self, update: ModelUpdate, error: BaseException, *, for_good: bool) -> None:
         # What is tried again and again is one refusal.
@@ -366,7 +389,7 @@ class Follower:
 
         Before it come the record's size and signature (`Updates`), and whether it is newer (`Candidates`).
         """
-        pointer = update.artifact
+        pointer = update.pointer
         if pointer.size_bytes > self.artifact_max_bytes:
             raise ArtifactError(
                 f"{pointer.size_bytes} bytes are more than artifact_max_bytes {self.artifact_max_bytes}", check="size"
@@ -383,87 +406,13 @@ class Follower:
         return fetch(self.kafka, update)
 
 
-LIVE_S = 0.02
-
-
-class LiveModel:
-    """The model that learns along with its learner, on Kafka; a context manager, each time anew.
-
-    Those who predict get snapshots of it, so that no model changes under them. What a snapshot takes is at most a tenth
-    of the time: a large model is a little behind.
-    """
-
-    def __init__(self, follower: Follower) -> None:
-        self.follower = follower
-        self.along = LearningAlong(trusted=follower.trusted)
-        self.tail: OrderTail | None = None
-        self.copy: tuple[ModelUpdate, Artifact] | None = None
-        """The last that was announced."""
-        self._is_news, self._due_s = False, 0.0
-
-    def __enter__(self) -> Self:
-        partitions(self.follower.kafka, self.follower.learned)  # raises where there is no such topic
-        if self.copy is not None:
-            self.along.exchange(*self.copy)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.tail is not None:
-            self.tail.__exit__(kind, error, trace)
-            self.tail = None
-        self.along = LearningAlong(trusted=self.follower.trusted)
-
-    def exchange(self, update: ModelUpdate, artifact: Artifact) -> None:
-        """A copy was announced."""
-        self.copy, differed = (update, artifact), self.along.differed
-        self.along.exchange(update, artifact)
-        self._is_news = True
-        if self.along.differed > differed:
-            log.warning(
-                "%s: version %d is not what was learned along; it goes on from the copy",
-                self.follower.model,
-                update.version,
-            )
-
-    def learned(self, *, timeout_s: float) -> Any:
-        """The model as the learner has it by now; None if it is as it was, or it is too soon."""
-        if self.copy is None:
-            return None
-        if self.tail is None:
-            since_s = self.copy[0].announced_ts
-            self.tail = OrderTail(self.follower.kafka, topic=self.follower.learned, since_s=since_s)
-        for message in self.tail.poll(timeout_s):
-            self._hear(message)
-        self.tail.want(self.along.wanted())
-        self._is_news = self.along.advance() > 0 or self._is_news
-        began_s = time.monotonic()
-        if not self._is_news or began_s < self._due_s:
-            return None
-        snapshot = self.along.snapshot()
-        self._is_news, now_s = False, time.monotonic()
-        self._due_s = now_s + 9 * (now_s - began_s)
-        return snapshot
-
-    def _hear(self, message: Message) -> None:
-        topic, value = message.topic() or "", bytes(message.value() or b"")
-        if topic != self.follower.learned:
-            self.along.hear((topic, message.partition() or 0, message.offset() or 0), value)
-            return
-        try:
-            if self.follower.keys is not None:
-                self.follower.keys.verify(value, headers_of(message))
-            order = decode(LearnedOrder, value)
-        except SignatureError as error:
-            # On this topic it may well be another model's, whose learner has another key.
-            log.debug("passed over: %s offset %s: %s", topic, message.offset(), error)
-            return
-        except UnreadableMessage as error:
-            log.warning("passed over: %s offset %s: %s", topic, message.offset(), error)
-            return
-        if (order.model, order.scope) == (self.follower.model, self.follower.scope):
-            self.along.tell(order)
+def said_of(retired: ModelUpdate) -> str:
+    """Since when, by whom and why a model is out of service."""
+    since = datetime.fromtimestamp(retired.announced_ts, UTC).isoformat(timespec="seconds")
+    return (
+        f"{retired.model!r} is out of service since {since}: version {retired.version} was retired by "
+        f"{retired.by or 'somebody'}: {retired.reason}"
+    )
 
 
 def follow(model: str, *, kafka: Kafka, **options: Any) -> Follower:

@@ -4,10 +4,11 @@ Each is a frozen pydantic model; `anabranch schema` prints their JSON Schemas. N
 """
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal, TypeVar
+from operator import not_
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 import orjson
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from anabranch.errors import AnabranchError
 from anabranch.values import spelt_out
@@ -20,7 +21,7 @@ EventNumber = Annotated[int, Field(validation_alias=AliasChoices("event_number",
 FeatureValue = bool | int | Number | str | None
 LabelValue = bool | int | Number | str
 SignalKind = Literal["error", "input", "prediction", "label", "threshold", "schedule", "volume"]
-UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild"]
+UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild", "retired", "reinstated"]
 LifeState = Literal["new", "recruiting", "arena", "paused", "probation", "serving", "displaced", "library", "gone"]
 Level = Literal["info", "alert"]
 AlertKind = Literal["refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log"]
@@ -159,13 +160,19 @@ class DriftSignal(Message):
 
 
 class ModelPrediction(Message):
-    """What a scorer answered to an event. Of several with one id, events that were published twice, any will do."""
+    """What a scorer answered to an event, or its learner. Of several with one id and one `by`, any will do.
+
+    There are several where events were published twice, and where a learner went on from a checkpoint.
+    """
 
     goes_to: ClassVar[str] = "predictions"
     id: str = Field(description="the event's id")
+    by: Literal["scorer", "learner"] = Field(
+        default="scorer", description="a scorer: the model that it follows; the learner: its live champion"
+    )
     model: str
     scope: str = "global"
-    version: int
+    version: int = Field(description="of the model; the learner's champion has learned on since; 0: none is announced")
     epoch: int
     seq: int
     event_number: EventNumber = Field(description="labelled events that the model had learned")
@@ -175,8 +182,12 @@ class ModelPrediction(Message):
     age_s: float = Field(description="since the model was what its learner had, in seconds")
     prediction: LabelValue | None = Field(description="the label or number; null: the model could not answer")
     probabilities: dict[str, float] = Field(default_factory=dict, description="by label, where the model has them")
-    missing: tuple[str, ...] = Field(default=(), description="features that the model knows and the event lacks")
-    unknown: tuple[str, ...] = Field(default=(), description="features that the model has never seen, left out")
+    missing: tuple[str, ...] = Field(
+        default=(), description="by a scorer: features that the model knows and the event lacks"
+    )
+    unknown: tuple[str, ...] = Field(
+        default=(), description="by a scorer: features that the model has never seen, left out"
+    )
     failure: str = Field(default="", description="why it could not answer")
 
 
@@ -204,7 +215,11 @@ class ArtifactPointer(Message):
 
 
 class ModelUpdate(Message):
-    """A model goes live. Readers order updates by (epoch, seq) and use the highest."""
+    """A model goes live, or is taken out of service. Readers order updates by (epoch, seq) and heed the highest.
+
+    Of kind `retired` it holds no model: the version it names is out of service, as are all before it, until a later
+    update. Readers answer nothing meanwhile.
+    """
 
     goes_to: ClassVar[str] = "updates"
     model: str
@@ -219,6 +234,7 @@ class ModelUpdate(Message):
     event_ts: float = Field(description="event time of that event, epoch seconds")
     announced_ts: float = Field(description="just before its bytes went out, epoch seconds")
     reason: str
+    by: str = Field(default="", exclude_if=not_, description="who asked for it: `retired` and `reinstated`")
     member: str = Field(description="which member won: its name in the arena")
     displaced_version: int | None = None
     restores: int | None = Field(default=None, description="a rollback: the version that is better after all")
@@ -245,10 +261,22 @@ class ModelUpdate(Message):
         default="",
         description="id of the `LearnedOrder` after which the champion is as it is here; empty: it learns no more",
     )
-    artifact: ArtifactPointer
+    artifact: ArtifactPointer | None = Field(default=None, description="null: `retired`")
     river: str
     python: str
     numpy: str
+
+    @model_validator(mode="after")
+    def _with_or_without_a_model(self) -> Self:
+        if (self.artifact is None) != (self.kind == "retired"):
+            raise ValueError("an update has an artifact, and none if it is of kind `retired`")
+        return self
+
+    @property
+    def pointer(self) -> ArtifactPointer:
+        """Where its model lies; one of kind `retired` has none."""
+        assert self.artifact is not None, "whoever wants a model asks for the kind first"
+        return self.artifact
 
 
 class ModelAck(Message):
@@ -258,7 +286,7 @@ class ModelAck(Message):
     follower: str = Field(description="its name, as it was given")
     model: str
     scope: str = "global"
-    version: int = Field(description="in use; 0: none yet")
+    version: int = Field(description="in use; 0: none yet, or the model is retired")
     epoch: int
     seq: int
     ts: float = Field(description="when it was told, epoch seconds, by the follower's clock")
@@ -440,6 +468,35 @@ class RetrainAnswer(Message):
     by: str = Field(default="", description="who asked")
 
 
+class Retire(Message):
+    """A request: take the model out of service, or announce it anew. It is answered once, by a `RetireAnswer`."""
+
+    goes_to: ClassVar[str] = "control"
+    id: str = Field(min_length=1, max_length=200, description="unique; the answer bears it")
+    model: str
+    ts: float = Field(description="when it was asked, epoch seconds")
+    step: Literal["retire", "reinstate"]
+    # Not `reason`, with which learners of before this message would take it for a request to retrain.
+    why: str = Field(min_length=1, max_length=2000)
+    by: str = Field(default="", max_length=200, description="who asks")
+
+
+class RetireAnswer(Message):
+    """What became of a request to retire a model, or to reinstate it."""
+
+    goes_to: ClassVar[str] = "answers"
+    id: str
+    model: str
+    request: str = Field(description="the request's id")
+    step: Literal["retire", "reinstate"]
+    event_number: EventNumber = Field(description="accepted events when it was answered")
+    version: int = Field(description="that is out of service; that is announced anew, 0: as soon as one can be")
+    accepted: bool = Field(description="whether it is done")
+    withheld: str = Field(default="", description="why not: nothing is announced yet, it is retired already, …")
+    why: str
+    by: str = Field(default="", description="who asked")
+
+
 class JobReturned(Message):
     """A retraining came back, and its recruits entered; or it failed."""
 
@@ -484,6 +541,8 @@ class LearnedOrder(Message):
     measured: Measured | None = Field(default=None, description="then what members cost")
     unkeepable: tuple[str, ...] = Field(default=(), description="then shadows left, whose state cannot be kept")
     rebuilt: str = Field(default="", description="then a rebuilt champion went live; why")
+    # Left out where it is empty: the id, which is a digest, is then what it was before there was this key.
+    reinstated: str = Field(default="", exclude_if=not_, description="then a retired champion went live again; why")
 
 
 PUBLISHED: tuple[type[Message], ...] = (
@@ -498,6 +557,8 @@ PUBLISHED: tuple[type[Message], ...] = (
     DeadLetter,
     Retrain,
     RetrainAnswer,
+    Retire,
+    RetireAnswer,
     LearnedOrder,
     ModelPrediction,
     ModelAck,

@@ -50,6 +50,7 @@ class MemoryFollower(Follower):
     ) -> None:
         super().__init__(model, kafka=_NOWHERE, scope=scope, trusted=trusted, on_update=on_update)
         self._packed: dict[int, bytes] = {}
+        self._retirements = 0
 
     def publish(
         self,
@@ -85,6 +86,27 @@ class MemoryFollower(Follower):
             raise ArtifactError(self.last_refusal)
         return update
 
+    def retire(self, *, reason: str, by: str = "") -> ModelUpdate:
+        """Take the model out of service, until the next is published.
+
+        Raises:
+            NoChampionYet: there is none.
+        """
+        update = self.champion.update
+        retired = update.model_copy(
+            update={
+                "kind": "retired",
+                "artifact": None,
+                "seq": update.seq + 1,
+                "announced_ts": time.time(),
+                "reason": reason,
+                "by": by,
+            }
+        )
+        self._retirements += 1
+        self._consider(retired)
+        return retired
+
     def _announced(self, data: bytes, *, version: int, kind: UpdateKind, river_version: str) -> ModelUpdate:
         now_s = time.time()
         pointer = ArtifactPointer(
@@ -102,7 +124,7 @@ class MemoryFollower(Follower):
             version=version,
             kind="first" if version == 1 else kind,
             epoch=1,
-            seq=version,
+            seq=version + self._retirements,
             event_number=version,
             partition=0,
             offset=version,

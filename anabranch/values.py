@@ -71,6 +71,21 @@ def spelt_out(ts: Any) -> Any:
     return rfc_3339(ts) or ts if type(ts) is str else ts
 
 
+def plain(value: Any) -> Any:
+    """An answer as JSON knows it: a NumPy scalar, as which some models answer, as Python's."""
+    return unboxed(value) if hasattr(value, "item") else value
+
+
+def as_key(label: Any) -> str:
+    """A label as a key of JSON.
+
+    >>> as_key(True), as_key(3), as_key("red")
+    ('true', '3', 'red')
+    """
+    value = plain(label)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def unboxed(scalar: Any) -> Any:
     """NumPy's numbers, as which some models answer, as Python's: msgpack's `default`."""
     return scalar.item()

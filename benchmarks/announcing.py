@@ -84,7 +84,7 @@ class Announcing:
                 self._say(topic, update)
                 follower.wait(version=version, timeout_s=120)
                 seconds = time.perf_counter() - sent_s
-                found.append(Arrival(seconds, sent_s - began_s, unpacking_s, update.artifact.size_bytes / 1e6))
+                found.append(Arrival(seconds, sent_s - began_s, unpacking_s, update.pointer.size_bytes / 1e6))
                 self.announcer.tidy()
                 time.sleep(pauses.uniform(0.05, 0.25))  # not in step with the follower's polls
         return found
@@ -96,7 +96,7 @@ class Announcing:
     def _unpacking_s(self, update: Any) -> float:
         data = fetch(self.settings.kafka, update)
         began_s = time.perf_counter()
-        unpack(data, sha256=update.artifact.sha256)
+        unpack(data, sha256=update.pointer.sha256)
         return time.perf_counter() - began_s
 
     def _promotion(self, version: int) -> Promotion:

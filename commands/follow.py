@@ -40,10 +40,8 @@ def follow(
         if json:
             wiring.print_message(update)
         else:
-            size = update.artifact.size_bytes / 1024
-            print(
-                f"{update.model} version {update.version} ({update.kind}, {size:.0f} KiB): {update.reason}", flush=True
-            )
+            size = "" if update.artifact is None else f", {update.artifact.size_bytes / 1024:.0f} KiB"
+            print(f"{update.model} version {update.version} ({update.kind}{size}): {update.reason}", flush=True)
 
     # The topics of a learner share their prefix, so the one follows from the other.
     artifacts = topic.replace("model-updates", "model-artifacts")

@@ -1,9 +1,15 @@
 """`anabranch retrain`: asks a running learner to retrain now."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from anabranch.messages import Retire, Retrain
+
+Asked = TypeVar("Asked", bound="Retire | Retrain")
 
 
 def retrain(
@@ -19,8 +25,31 @@ def retrain(
     import time
     import uuid
 
+    from anabranch.messages import Retrain
+
+    def request(name: str) -> Retrain:
+        return Retrain(
+            id=uuid.uuid4().hex, model=name, ts=time.time(), reason=reason, by=by or getpass.getuser(), events=events
+        )
+
+    asked, where, answers = send(model, request, topic=topic, bootstrap=bootstrap)
+    print(f"requested a retraining of {asked.model}: {asked.id} on {where}; the answer will be on {answers}")
+
+
+def send(
+    model: str, request: Callable[[str], Asked], *, topic: str | None, bootstrap: str | None
+) -> tuple[Asked, str, str]:
+    """Put a request to a model on its control topic.
+
+    Args:
+        model: its name, or its TOML file.
+        request: makes the request to the model of this name.
+
+    Returns:
+        The request, the topic it is on, and that of the answer.
+    """
     from anabranch.kafka import producer
-    from anabranch.messages import Retrain, encode
+    from anabranch.messages import encode
     from commands import wiring
     from config import loading
     from consumers.kafka.reader import PARTITION
@@ -30,23 +59,19 @@ def retrain(
     config = Path(model) if model.endswith(".toml") else None
     settings = loading.load(config) if config else None
     kafka = wiring.kafka_options(config, bootstrap)
-    name = settings.name if settings else model
+    asked = request(settings.name if settings else model)
     where = topic or (settings.topics.name("control") if settings else "model-control")
     require(kafka, [where])
-    request = Retrain(
-        id=uuid.uuid4().hex, model=name, ts=time.time(), reason=reason, by=by or getpass.getuser(), events=events
-    )
     prefix = where.removesuffix("model-control")
     updates = settings.topics.name("updates") if settings else f"{prefix}model-updates"
-    warning = unknown(kafka, name, updates=updates)
+    warning = unknown(kafka, asked.model, updates=updates)
     if warning:
         typer.echo(f"warning: {warning}", err=True)
     sink = KafkaSink(producer(kafka))
     # A learner reads this partition alone, so that requests have one order.
-    sink.send(where, key=name, value=encode(request), partition=PARTITION)
+    sink.send(where, key=asked.model, value=encode(asked), partition=PARTITION)
     sink.flush()
-    answers = settings.topics.name("answers") if settings else f"{prefix}model-answers"
-    print(f"requested a retraining of {name}: {request.id} on {where}; the answer will be on {answers}")
+    return asked, where, settings.topics.name("answers") if settings else f"{prefix}model-answers"
 
 
 def unknown(kafka: dict[str, object], model: str, *, updates: str) -> str:

@@ -119,21 +119,25 @@ def _warmed_up(settings: Settings, files: Files) -> tuple[base.Estimator, Traine
 
 
 def _from_published(settings: Settings, published: str) -> tuple[base.Estimator, TrainedOn]:
-    """The model of a version on `model-updates`."""
+    """The model of a version on `model-updates`, signed as `score.trusted_keys` asks where it is set."""
     named = _PUBLISHED.fullmatch(published)
     if named is None:
         raise ConfigError(f"{published!r} names no published model; write models:/name/7 or models:/name@champion")
     topic = settings.topics.name("updates")
-    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=named["name"])
-    wanted = [each for each in known if named["version"] is None or each.version == int(named["version"])]
+    trusted = settings.score.trusted_keys
+    keys = None if trusted is None else TrustedKeys(trusted)
+    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=named["name"], keys=keys)
+    champions = [each for each in known if each.kind != "retired"]
+    wanted = [each for each in champions if named["version"] is None or each.version == int(named["version"])]
     if not wanted:
-        versions = ", ".join(str(each.version) for each in known) or "none"
-        raise ConfigError(f"{published}: not on {topic}; versions there: {versions}")
+        versions = ", ".join(str(each.version) for each in champions) or "none"
+        signed = "" if keys is None else " that one of score.trusted_keys has signed"
+        raise ConfigError(f"{published}: not on {topic}; versions there{signed}: {versions}")
     # They are in the order of (epoch, seq): the last one is the champion,
     # and of a version that was announced twice the later announcement.
     update = wanted[-1]
     packed = kafka_artifacts.fetch(settings.kafka, update)
-    unpacked = artifact.unpack(packed, sha256=update.artifact.sha256, trusted=settings.model.trusted)
+    unpacked = artifact.unpack(packed, sha256=update.pointer.sha256, trusted=settings.model.trusted)
     return unpacked.model, TrainedOn(events=update.event_number, note=f"models:/{update.model}/{update.version}")
 
 

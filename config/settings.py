@@ -73,7 +73,10 @@ class Topics(Section):
     answers: str = Field("model-answers", description="what became of each request")
     learned: str = Field("model-learned", description="the order in which records were learned")
     acks: str = Field("model-acks", description="which follower serves which version")
-    predictions: str = Field("model-predictions", description="what scorers answered (`score.predictions`)")
+    predictions: str = Field(
+        "model-predictions",
+        description="what scorers and learners answered (`score.`, `publish.predictions`)",
+    )
     dead_letters: str = Field("dead-letters", description="what could not be learned, with the reason")
     partitions: int = Field(4, ge=1, description="of `events`, when Anabranch creates it")
     replication: int = Field(1, ge=1, description="of the topics that Anabranch creates")
@@ -362,6 +365,10 @@ class Publish(Section):
     )
     report_events: int = Field(2_000, ge=1, description="accepted events between two reports")
     versions_kept: int = Field(100, ge=2, description="whose bytes stay on the artifacts' topic")
+    predictions: bool = Field(
+        False,
+        description="tell on `model-predictions` what the champion answered to each event when it was asked",
+    )
     canary_rows: int = Field(
         8, ge=1, le=100, description="of events whose predictions go with a model, for followers to check it by"
     )
@@ -389,7 +396,8 @@ class Score(Section):
     rows_max: int = Field(1_000, ge=1, description="events in one request, at most")
     timeout: Seconds = Field(10.0, description="in which a request has to be here, as a whole")
     trusted_keys: tuple[str, ...] | None = Field(
-        None, description="public keys, one of which must have signed a model (`anabranch keys show`); () trusts nobody"
+        None,
+        description="public keys (`anabranch keys show`), one of which has signed every model; for `learn --from` too",
     )
     acks: bool = Field(True, description="tell on `model-acks` which version it serves: see `anabranch followers`")
     predictions: bool = Field(False, description="answer each event of the events topic, too, on `model-predictions`")

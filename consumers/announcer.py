@@ -38,12 +38,14 @@ class Announcer:
         features: Mapping[str, str],
         positions: Mapping[str, int],
         order: str,
+        by: str = "",
     ) -> ModelUpdate:
         """Publish the bytes of the promoted model and wait; the update to announce once the checkpoint is safe.
 
         Args:
             features: kinds by name.
             positions: the next offset by topic and partition, as in `ModelUpdate`.
+            by: who asked for it.
         """
         data = artifact.pack(
             promotion.model,
@@ -67,6 +69,7 @@ class Announcer:
             event_ts=promotion.event_ts,
             announced_ts=self.clock.time_s(),
             reason=promotion.reason,
+            by=by,
             member=promotion.member,
             displaced_version=promotion.displaced_version,
             restores=promotion.restores,
@@ -112,5 +115,6 @@ class Announcer:
 
 
 def update_key(update: ModelUpdate) -> str:
-    """The key of an update on its compacted topic."""
-    return f"{update.model}/{update.scope}/{update.version}"
+    """The key of an update on its compacted topic. A retirement takes the place of one before it, of no version."""
+    last = "retired" if update.kind == "retired" else update.version
+    return f"{update.model}/{update.scope}/{last}"

@@ -17,7 +17,8 @@ State = dict[str, Any]
 LAYOUT = 7
 """Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
 member; 4 knows the copy that followers have; 5 the order that was told; 6 what announcements have cost, and what
-brought each member; 7 joins labels of a topic of their own, and knows how late they come, and the blend.
+brought each member; 7 joins labels of a topic of their own, knows how late they come, the blend, and whether
+the model is retired.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -180,7 +181,13 @@ def _seventh(state: State, topic: str) -> State:
     poison = {**state["poison"], "waiting": []}
     poison["places"] = [((topic, *place), said) for place, said in poison["places"]]
     poison["row"] = [(topic, *place) for place in poison["row"]]
-    return {**state, "labels_log": None, "poison": poison, "lane": {**_with_blend(lane), "join": join, "examples": 0}}
+    return {
+        **state,
+        "labels_log": None,
+        "retired": b"",
+        "poison": poison,
+        "lane": {**_with_blend(lane), "join": join, "examples": 0},
+    }
 
 
 def _asked_ts(packed: bytes) -> float:

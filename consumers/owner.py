@@ -14,7 +14,7 @@ from river import base
 
 from anabranch import statetree
 from anabranch.errors import CheckpointError, ConfigError, KafkaUnavailable, LearnError, LearningFrozen
-from anabranch.events import AcceptedEvent, AcceptedLabel, Partition, Record
+from anabranch.events import AcceptedEvent, AcceptedLabel, Partition, Prediction, Record
 from anabranch.messages import (
     Alert,
     AlertKind,
@@ -25,6 +25,8 @@ from anabranch.messages import (
     Message,
     ModelReport,
     ModelUpdate,
+    Retire,
+    RetireAnswer,
     TrainedOn,
     decode,
     encode,
@@ -47,7 +49,9 @@ from consumers.merges import Merges
 from consumers.order import OrderWriter, returned
 from consumers.poison import Poison
 from consumers.ports import Clock, Committed, Control, Origin, Positions, Sink, Source, Store, offsets_in
+from consumers.predictions import prediction
 from consumers.requests import Requests
+from consumers.retirement import answer, parted, retirement
 from consumers.stores.manifest import digest
 from consumers.timing import CheckpointTiming
 from detectors.watch import Watch
@@ -147,6 +151,7 @@ class Owner:
         self.budget = ComputeBudget(settings, clock=ports.clock)
         self.lane: Lane
         """Like all that it learns from, of a first champion or of a checkpoint: see `assign`."""
+        self._asked = self._tell_answer if settings.publish.predictions else None
         self.guard = Guard(settings)
         self.intake = self._intake()
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
@@ -162,6 +167,8 @@ class Owner:
         self.epoch, self.seq, self.number, self.sha = FIRST_EPOCH, 0, 0, ""
         self.rebuilding = ""
         """Why, until the rebuilt model has caught up: so long nothing is announced."""
+        self.retired: ModelUpdate | None = None
+        """The update that took the model out of service, until it is reinstated: so long nothing else is announced."""
         self.checkpointed_at = (0, self.ports.clock.monotonic_s())
         self.origin = Origin("")
         self.labels_origin: Origin | None = None
@@ -189,6 +196,7 @@ class Owner:
             scope=self.scope,
             observer=self.observer,
         )
+        self.lane.asked = self._asked
         self.read_before = self._read()
         if trained_on.events:
             self.guard.labels.expect(answer_of(model))
@@ -255,6 +263,7 @@ class Owner:
         before = self.ports.announced(self.scope)
         if before is not None:
             self.epoch, self.seq, self.lane.version = before.epoch + 1, before.seq, before.version
+            self._stay_retired(before)
         log.info(
             "begin",
             model=self.settings.name,
@@ -283,10 +292,15 @@ class Owner:
         # The chain of parents starts again as well: whoever fell back behind the rebuild would undo what it announced.
         self.epoch, self.seq, self.number = entry.epoch + 1, entry.seq, entry.number
         self.lane.version = entry.version
+        self._stay_retired(self.ports.announced(self.scope))
         self.positions = self.ports.source.first_positions("earliest", self._with_labels(partitions))
         self.rebuilding = rebuilt_from(self._offsets())
         log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
         return self.positions
+
+    def _stay_retired(self, newest: ModelUpdate | None) -> None:
+        """Whatever begins anew begins out of service, if that was the last word."""
+        self.retired = newest if newest is not None and newest.kind == "retired" else None
 
     def _restore(
         self, sha: str, *, parent: str = "", partitions: Sequence[Partition] = (), accept_loss: bool = False
@@ -311,6 +325,7 @@ class Owner:
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
+        self.retired = decode(ModelUpdate, state["retired"]) if state["retired"] else None
         self.losses = list(state["losses"])
         self.outbox = [decode(ModelUpdate, each) for each in state["outbox"]]
         if state["configured"] != self._configured():
@@ -333,6 +348,7 @@ class Owner:
             scope=self.scope,
             observer=self.observer,
         )
+        self.lane.asked = self._asked
         self.refs = tuple(blobs)
         self.unwritten = any(there.losses for there in found.values())
         for topic, there in found.items():
@@ -506,6 +522,23 @@ class Owner:
             )
             self._refuse(self.guard.dead_letter(record, stage="label", reason=reason))
 
+    def _tell_answer(self, event: AcceptedEvent, answered: Prediction) -> None:
+        """What the champion answered, while it is in service: a rebuilt one is not yet."""
+        if self.rebuilding or self.retired is not None:
+            return
+        self._send(
+            prediction(
+                event,
+                answered,
+                self.lane,
+                model=self.settings.name,
+                scope=self.scope,
+                epoch=self.epoch,
+                seq=self.seq,
+                ts=self.ports.clock.time_s(),
+            )
+        )
+
     def _took(self, outcome: Outcome) -> None:
         """Say what there is to say of the records so far."""
         for kind, reason in self.intake.took(outcome):
@@ -574,15 +607,17 @@ class Owner:
             log.info("job done", model=self.settings.name, job=result.job_id, failure=result.failure)
             self._tell_failures(result)
             self._emit(self.lane.admit(result))
-        asked = self.requests.take()
-        for each in asked:
+        retrainings, others = parted(self.requests.take())
+        for each in retrainings:
             self._emit(self.lane.retrain_asked(each))
         change = self.budget.change(self.lane)
         if change is not None:
             self._emit(self.lane.measured(stride=change.stride, too_slow=change.too_slow))
-        if done or asked or change is not None:
+        if done or retrainings or others or change is not None:
             measured = None if change is None else Measured(**change._asdict())
-            self.order.enter(returned=tuple(map(returned, done)), requests=tuple(asked), measured=measured)
+            self.order.enter(returned=tuple(map(returned, done)), requests=retrainings, measured=measured)
+            for asked in others:
+                self._send(self._answer(asked))
             self.checkpoint()
         self.runner.keep(self.lane.jobs.under_way)
 
@@ -680,15 +715,59 @@ class Owner:
 
     def _go_live(self, promotion: Promotion) -> None:
         """A new champion: its bytes go out, the state is checkpointed, then it is announced."""
-        if self.rebuilding:
-            return  # what is announced is better, until the rebuilt model has learned as much
+        if self.rebuilding or self.retired is not None:
+            return  # what is announced is better, until the rebuilt model has learned as much; or nothing is to be
         update = self._prepared(promotion)
         if update is None:
             return
         self.outbox = [update]
         self.checkpoint()
+        self._tell(update)
+
+    def _answer(self, asked: Retire) -> RetireAnswer:
+        """Retire the model, or reinstate it. The checkpoint that follows makes it last, and announces it."""
+        version, withheld = self._retire(asked) if asked.step == "retire" else self._reinstate(asked)
+        return answer(asked, scope=self.scope, event_number=self.lane.events, version=version, withheld=withheld)
+
+    def _retire(self, asked: Retire) -> tuple[int, str]:
+        """The version that is out of service, and why nothing came of it."""
+        if self.retired is not None:
+            return self.retired.version, f"it is retired already: {self.retired.reason}"
+        if not self.lane.version:
+            return 0, "nothing is announced yet"
+        self.seq += 1
+        self.retired = retirement(
+            asked,
+            self.lane,
+            scope=self.scope,
+            epoch=self.epoch,
+            seq=self.seq,
+            positions=self._by_name(),
+            ts=self.ports.clock.time_s(),
+        )
+        self.outbox.append(self.retired)
+        self._tell(self.retired)
+        return self.retired.version, ""
+
+    def _reinstate(self, asked: Retire) -> tuple[int, str]:
+        """The version that is announced anew, 0 if none can be yet; and why nothing came of it."""
+        if self.retired is None:
+            return self.lane.version, "it is not retired"
+        self.retired = None
+        promotion = None if self.rebuilding else self.lane.rebuilt(reason=asked.why, kind="reinstated")
+        if promotion is None:
+            return 0, ""  # as soon as it can be, as any champion is
+        self.order.enter(reinstated=asked.why)
+        update = self._prepared(promotion, by=asked.by)
+        if update is not None:
+            self.outbox.append(update)
+            self._tell(update)
+        return (0 if update is None else update.version), ""
+
+    def _tell(self, update: ModelUpdate) -> None:
+        """What is announced, in the log and to the listener."""
         log.info(
-            promotion.kind,
+            update.kind,
             model=update.model,
             scope=update.scope,
             version=update.version,
@@ -698,7 +777,7 @@ class Owner:
         )
         self.listener(update)
 
-    def _prepared(self, promotion: Promotion) -> ModelUpdate | None:
+    def _prepared(self, promotion: Promotion, *, by: str = "") -> ModelUpdate | None:
         """Its bytes on the log; None if the model fails now that it did not when it was examined."""
         self.tell_order()
         try:
@@ -710,6 +789,7 @@ class Owner:
                 positions=self._by_name(),
                 # In blocks the champion learns nothing until it is announced again.
                 order="" if self.settings.publish.blocks else self.order.last,
+                by=by,
             )
         except BaseException as error:
             if isinstance(error, KafkaUnavailable) or not is_fault(error):
@@ -726,6 +806,8 @@ class Owner:
             self.order.enter(rebuilt=self.rebuilding)
             self.rebuilding = ""
             self._go_live(promotion)
+            if self.retired is not None:  # it has gone live for nobody, but in its own state
+                self.checkpoint()
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -843,6 +925,7 @@ class Owner:
             "order": self.order.last,
             "poison": self.poison.state(),
             "rebuilding": self.rebuilding,
+            "retired": b"" if self.retired is None else encode(self.retired),
             "outbox": [encode(update) for update in self.outbox],
             "artifacts": list(self.announcer.kept),
             "guard": self.guard.state(),

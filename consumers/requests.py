@@ -1,9 +1,11 @@
 """What people ask of a model on `model-control`, in order; the next offset lies in the checkpoint."""
 
+from contextlib import suppress
+
 import structlog
 
 from anabranch.events import Record
-from anabranch.messages import Retrain, UnreadableMessage, decode
+from anabranch.messages import Retire, Retrain, UnreadableMessage, decode
 from consumers.ports import Control
 
 log = structlog.get_logger()
@@ -21,7 +23,7 @@ class Requests:
         """Read on from a checkpoint's position; from the end, where there is none."""
         self.position = position if self.control is None else self.control.start(position)
 
-    def take(self) -> list[Retrain]:
+    def take(self) -> list[Retrain | Retire]:
         """What was asked since. A checkpoint must follow, so that nothing is answered twice."""
         if self.control is None:
             return []
@@ -40,9 +42,12 @@ class Requests:
             self.control.close()
 
 
-def _read(record: Record) -> Retrain | None:
+def _read(record: Record) -> Retrain | Retire | None:
+    value = record.value or b""
+    with suppress(UnreadableMessage):
+        return decode(Retire, value)
     try:
-        return decode(Retrain, record.value or b"")
+        return decode(Retrain, value)
     except UnreadableMessage as error:
         log.warning("request refused", topic=record.topic, offset=record.offset, reason=str(error))
         return None

@@ -281,7 +281,7 @@ class Backtest:
             "followers": {
                 "scores": self.followers.values(),
                 "announced": len(updates),
-                "bytes": sum(each.artifact.size_bytes for each in updates),
+                "bytes": sum(each.pointer.size_bytes for each in updates),
             },
             "signals": [_signal(said) for said in signals],
             "swaps": [_swap(said) for said in updates if said.kind in ("swap", "rollback")],

@@ -147,6 +147,8 @@ class Replay:
         if order.unkeepable:
             self.lane.drop_unkeepable()
         self.rebuild(order.rebuilt)
+        if order.reinstated:
+            self.lane.rebuilt(reason=order.reinstated, kind="reinstated")
 
     def go_on_elsewhere(self, order: LearnedOrder) -> None:
         """What comes next lies in another log, and nothing of this one is learned once more."""

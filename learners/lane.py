@@ -13,7 +13,16 @@ from river import base
 from anabranch import statetree
 from anabranch.errors import LearnError
 from anabranch.events import AcceptedEvent, AcceptedLabel, Findings, Prediction
-from anabranch.messages import Alert, LabelsReport, ModelReport, Retrain, RetrainAnswer, TrainedOn, Transition
+from anabranch.messages import (
+    Alert,
+    LabelsReport,
+    ModelReport,
+    Retrain,
+    RetrainAnswer,
+    TrainedOn,
+    Transition,
+    UpdateKind,
+)
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from learners.arena import Arena
@@ -133,6 +142,9 @@ class Lane:
     Raises:
         ConfigError: the champion does not fit the task, or a metric does not fit the champion.
     """
+
+    asked: Callable[[AcceptedEvent, Prediction], None] | None = None
+    """Is shown each event that is asked, and what the champion answered; it may change nothing."""
 
     def __init__(
         self,
@@ -258,6 +270,8 @@ class Lane:
         if self.blend.judges:
             blended = self.blend.answer(answers)
             answer = blended if blended is not None and self.blend.serves else answer
+        if self.asked is not None:
+            self.asked(event, answer)
         go_on = self._watched if self._watches_events else self._go_on
         emitted = go_on(event, answer, answers)
         return emitted if alert is None else Emitted([alert]).and_then(emitted)
@@ -449,9 +463,11 @@ class Lane:
                 dropped.append(member.name)
         return tuple(dropped)
 
-    def rebuilt(self, *, reason: str) -> Promotion | None:
-        """The champion goes live as it is, between two events; None before the warm-up is over."""
-        return None if self.newest is None else self.succession.rebuilt(self._context(self.newest), reason=reason)
+    def rebuilt(self, *, reason: str, kind: UpdateKind = "rebuild") -> Promotion | None:
+        """The champion goes live as it is, between two events; None before the warm-up is over, or if it is broken."""
+        if self.newest is None:
+            return None
+        return self.succession.rebuilt(self._context(self.newest), reason=reason, kind=kind)
 
     # ── one labelled event ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -21,6 +21,7 @@ from serving import binary, pages, protocol, rows
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.models import Answer, Answerer, Models, Served
 from serving.refusal import Refusal
+from serving.workers import Workers
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -31,14 +32,22 @@ OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 """Asked by orchestrators, which bring no token."""
 
 
-def application(models: Models, score: Score) -> Starlette:
-    """The ASGI application that serves `models`; it follows them as long as it runs."""
-    scorer = _Scorer(models, score)
+def application(models: Models, score: Score, *, workers: Workers | None = None) -> Starlette:
+    """The ASGI application that serves `models`; it follows them as long as it runs.
+
+    Args:
+        workers: the processes that share its port, which are asked of readiness too.
+    """
+    scorer = _Scorer(models, score, workers)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> Any:
         with models:
+            if workers is not None:
+                workers.start()
             yield
+            if workers is not None:
+                workers.stop()
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, Refusal)
@@ -66,8 +75,9 @@ def application(models: Models, score: Score) -> Starlette:
 class _Scorer:
     """The endpoints."""
 
-    def __init__(self, models: Models, score: Score) -> None:
+    def __init__(self, models: Models, score: Score, workers: Workers | None) -> None:
         self.models = models
+        self.workers = workers
         self.score = score
         self.metrics = Metrics(models)
 
@@ -98,7 +108,9 @@ class _Scorer:
     async def predict(self, request: Request) -> Response:
         """`/api/predict`: one event, or a list of events."""
         served = self.models.named(request.path_params.get("model"))
-        asked, is_batch = rows.rows_of(rows.table_of(await self._body(request)), rows_max=self.score.rows_max)
+        asked, is_batch = rows.rows_of(
+            rows.table_of(await self._body(request)), rows_max=self.score.rows_max, string_max=served.string_max
+        )
         answerer = served.now()  # one for the whole request: meanwhile another may come
         answers = await self._answers(served, answerer, asked)
         told = [_told(answerer, row, answer) for row, answer in zip(asked, answers, strict=True)]
@@ -109,7 +121,7 @@ class _Scorer:
         """The Open Inference Protocol."""
         served = self.models.named(request.path_params["model"])
         table = binary.table_of(await self._body(request), header=request.headers.get(binary.HEADER))
-        asked = protocol.rows_of(table, rows_max=self.score.rows_max)
+        asked = protocol.rows_of(table, rows_max=self.score.rows_max, string_max=served.string_max)
         answerer = self._version(served, request)
         wanted = protocol.see_outputs(table, answerer)
         answers = await self._answers(served, answerer, asked)
@@ -186,7 +198,7 @@ class _Scorer:
 
     async def ready(self, request: Request) -> Response:
         """The protocol's readiness: all models answer."""
-        is_ready = not self.models.why_not_ready()
+        is_ready = not (self.models.why_not_ready() or self._others())
         return _json({"ready": is_ready}, status=200 if is_ready else 503)
 
     async def model_ready(self, request: Request) -> Response:
@@ -204,9 +216,14 @@ class _Scorer:
         return _json({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
-        """Whether all models answer; why not."""
-        why = self.models.why_not_ready()
-        return _json({"ready": not why, "reasons": why} if why else {"ready": True}, status=503 if why else 200)
+        """Whether all models answer, in all workers; why not."""
+        why, others = self.models.why_not_ready(), self._others()
+        if not why and not others:
+            return _json({"ready": True})
+        return _json({"ready": False, "reasons": why, **({"workers": others} if others else {})}, status=503)
+
+    def _others(self) -> dict[str, dict[str, str]]:
+        return {} if self.workers is None else self.workers.why_not_ready()
 
     async def measured(self, request: Request) -> Response:
         """For Prometheus."""

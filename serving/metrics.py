@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from serving.models import Models
+from serving.stream import AnsweredEvents
 
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -36,6 +37,22 @@ class Metrics:
         self.predictions = prometheus.Counter(
             "anabranch_predictions_total", "events answered", ["model"], registry=self.registry
         )
+        self.events = prometheus.Counter(
+            "anabranch_events_total",
+            "records of the events topic, by what became of them (score.predictions): answered, skipped",
+            ["model", "outcome"],
+            registry=self.registry,
+        )
+        self.lag = prometheus.Gauge(
+            "anabranch_events_lag",
+            "records of the events topic that are still to be answered (score.predictions)",
+            ["model"],
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        for each in models.beside:
+            if isinstance(each, AnsweredEvents):
+                each.counted = self._count_events
         # `labels` looks a series up under a lock, by strings that it makes each time: that is asked once.
         self.request_counted = cache(self.requests.labels)
         self.request_timed = cache(self.seconds.labels)
@@ -43,6 +60,11 @@ class Metrics:
         self._models = _ModelsCollector(models)
         if SHARED_FOLDER not in os.environ:
             self.registry.register(self._models)
+
+    def _count_events(self, model: str, answered: int, skipped: int, lag: int) -> None:
+        self.events.labels(model, "answered").inc(answered)
+        self.events.labels(model, "skipped").inc(skipped)
+        self.lag.labels(model).set(lag)
 
     def text(self) -> bytes:
         """All of them, as Prometheus reads it; of all workers together."""

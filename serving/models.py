@@ -9,6 +9,7 @@ from anabranch.errors import AnabranchError, NoChampionYet
 from anabranch.follower import Champion, Follower
 from anabranch.values import KINDS
 from serving.refusal import Refusal
+from serving.rows import STRING_MAX
 from serving.warm_up import WarmUp
 
 
@@ -82,12 +83,14 @@ class Served:
     Args:
         follower: of its champions.
         warm_up: how far its learner is before the first; None where nobody can tell.
+        string_max: characters of a string feature, as its learner takes them.
     """
 
-    def __init__(self, follower: Follower, *, warm_up: WarmUp | None = None) -> None:
+    def __init__(self, follower: Follower, *, warm_up: WarmUp | None = None, string_max: int = STRING_MAX) -> None:
         self.name = follower.model
         self.follower = follower
         self.warm_up = warm_up
+        self.string_max = string_max
         self._answerer: Answerer | None = None
 
     def now(self) -> Answerer:

@@ -8,7 +8,7 @@ from typing import Any
 
 from serving.models import Answer, Answerer
 from serving.refusal import Refusal
-from serving.rows import Row, see_value, too_many
+from serving.rows import STRING_MAX, Row, see_value, too_many
 
 FLOATS = ("FP16", "FP32", "FP64", "BF16")
 INTEGERS = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
@@ -26,7 +26,7 @@ DATATYPES = {"number": "FP64", "boolean": "BOOL", "string": "BYTES"}
 _INPUT_KEYS = {"name", "shape", "datatype", "parameters", "data"}
 
 
-def rows_of(table: Any, *, rows_max: int) -> list[Row]:
+def rows_of(table: Any, *, rows_max: int, string_max: int = STRING_MAX) -> list[Row]:
     """The events in an inference request.
 
     Raises:
@@ -36,7 +36,7 @@ def rows_of(table: Any, *, rows_max: int) -> list[Row]:
         raise Refusal(400, 'an inference request is {"inputs": [{"name", "shape", "datatype", "data"}, …]}')
     columns: dict[str, list[Any]] = {}
     for number, tensor in enumerate(table["inputs"]):
-        name, values = _column(tensor, field=f"inputs[{number}]")
+        name, values = _column(tensor, field=f"inputs[{number}]", string_max=string_max)
         if name in columns:
             raise Refusal(400, "two inputs of one name", field=f"inputs[{number}].name")
         columns[name] = values
@@ -52,7 +52,7 @@ def rows_of(table: Any, *, rows_max: int) -> list[Row]:
     ]
 
 
-def _column(tensor: Any, *, field: str) -> tuple[str, list[Any]]:
+def _column(tensor: Any, *, field: str, string_max: int) -> tuple[str, list[Any]]:
     """An input's name and values."""
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise Refusal(400, "an input has a name, a shape, a datatype and data", field=field)
@@ -78,7 +78,7 @@ def _column(tensor: Any, *, field: str) -> tuple[str, list[Any]]:
     for each in values:
         if each is not None and type(each) not in READ_AS[datatype]:
             raise Refusal(400, f"{each!r} is no {datatype}"[:300], field=f"{field}.data")
-        see_value(each, field=f"{field}.data")
+        see_value(each, field=f"{field}.data", string_max=string_max)
     return tensor["name"], [float(each) for each in values] if datatype in FLOATS and None not in values else values
 
 

@@ -7,7 +7,9 @@ import orjson
 from anabranch.values import KINDS, NUMBER_MAX
 from serving.refusal import Refusal
 
-STRING_MAX = 1_000
+STRING_MAX = 1_024
+"""Where no configuration says another (`guard.string_max`)."""
+
 FEATURES_MAX = 10_000
 
 
@@ -30,7 +32,7 @@ def table_of(body: bytes) -> Any:
         raise Refusal(400, f"the request is not JSON: {error}") from error
 
 
-def rows_of(table: Any, *, rows_max: int) -> tuple[list[Row], bool]:
+def rows_of(table: Any, *, rows_max: int, string_max: int = STRING_MAX) -> tuple[list[Row], bool]:
     """The events in the body of `/api/predict`, and whether they came as a batch.
 
     >>> rows_of({"features": {"amount": 12.5}}, rows_max=10)
@@ -43,11 +45,11 @@ def rows_of(table: Any, *, rows_max: int) -> tuple[list[Row], bool]:
         Refusal: 422, naming the field.
     """
     if isinstance(table, dict):
-        return [_row(table, where="")], False
+        return [_row(table, where="", string_max=string_max)], False
     if not isinstance(table, list):
         raise Refusal(422, 'send one event, {"features": {…}}, or a list of such')
     too_many(len(table), rows_max)
-    return [_row(each, where=f"[{number}]") for number, each in enumerate(table)], True
+    return [_row(each, where=f"[{number}]", string_max=string_max) for number, each in enumerate(table)], True
 
 
 def too_many(rows: int, rows_max: int) -> None:
@@ -60,7 +62,7 @@ def too_many(rows: int, rows_max: int) -> None:
         raise Refusal(422, f"{rows} events in one request; at most {rows_max} are taken (score.rows_max)")
 
 
-def _row(table: Any, *, where: str) -> Row:
+def _row(table: Any, *, where: str, string_max: int) -> Row:
     if not isinstance(table, dict):
         raise Refusal(422, f'{_named(table)}; an event is {{"features": {{…}}}}', field=where)
     at = f"{where}." if where else ""
@@ -70,10 +72,10 @@ def _row(table: Any, *, where: str) -> Row:
     id_ = table.get("id")
     if id_ is not None and not isinstance(id_, str):
         raise Refusal(422, f"{_named(id_)}; an id is a string", field=f"{at}id")
-    return Row(id_, features_of(table.get("features"), where=f"{at}features"))
+    return Row(id_, features_of(table.get("features"), where=f"{at}features", string_max=string_max))
 
 
-def features_of(features: Any, *, where: str) -> dict[str, Any]:
+def features_of(features: Any, *, where: str, string_max: int = STRING_MAX) -> dict[str, Any]:
     """The same features, if they are an object, and each is of a kind that a feature can be.
 
     Raises:
@@ -84,11 +86,11 @@ def features_of(features: Any, *, where: str) -> dict[str, Any]:
     if len(features) > FEATURES_MAX:
         raise Refusal(422, f"{len(features)} features; at most {FEATURES_MAX} are taken", field=where)
     for name, value in features.items():
-        see_value(value, field=f"{where}.{name}")
+        see_value(value, field=f"{where}.{name}", string_max=string_max)
     return features
 
 
-def see_value(value: Any, *, field: str) -> None:
+def see_value(value: Any, *, field: str, string_max: int = STRING_MAX) -> None:
     """Refuse what cannot be a feature's value.
 
     Raises:
@@ -96,8 +98,8 @@ def see_value(value: Any, *, field: str) -> None:
     """
     if value is not None and type(value) not in KINDS:
         raise Refusal(422, f"{_named(value)}; a feature is a number, a string, true, false or null", field=field[:200])
-    if isinstance(value, str) and len(value) > STRING_MAX:
-        raise Refusal(422, f"{len(value)} characters; at most {STRING_MAX}", field=field[:200])
+    if isinstance(value, str) and len(value) > string_max:
+        raise Refusal(422, f"{len(value)} characters; at most {string_max} (guard.string_max)", field=field[:200])
     if isinstance(value, int | float) and not -NUMBER_MAX <= value <= NUMBER_MAX:
         raise Refusal(422, f"beyond {NUMBER_MAX:g}, which no model can take", field=field[:200])
 

@@ -21,9 +21,11 @@ from anabranch.scope import GLOBAL, Scope
 from config import loading
 from config.settings import Score, Settings
 from serving.application import application
+from serving.metrics import SHARED_FOLDER
 from serving.models import Models, Served
 from serving.stream import AnsweredEvents
 from serving.warm_up import WarmUp
+from serving.workers import Workers
 
 STOP_S = 9
 """So long requests in flight may take to end after SIGTERM: ten seconds, less what leaving takes."""
@@ -61,7 +63,7 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         acks=topics.name("acks"),
     )
     warm_up = WarmUp(follower, wanted=settings.publish.warm_up_events)
-    return Served(follower, warm_up=warm_up)
+    return Served(follower, warm_up=warm_up, string_max=settings.guard.string_max)
 
 
 def models_of(several: Sequence[Settings], *, scope: Scope = GLOBAL) -> Models:
@@ -155,4 +157,6 @@ def handed_on() -> Starlette:
     """The application, in whichever process this is."""
     given = orjson.loads(os.environ[HANDED_ON])
     several = loaded([Path(each) for each in given["configs"]], given["overrides"])
-    return application(models_of(several, scope=Scope(given["scope"])), several[0].score)
+    models = models_of(several, scope=Scope(given["scope"]))
+    folder = os.environ.get(SHARED_FOLDER)
+    return application(models, several[0].score, workers=Workers(Path(folder), models) if folder else None)

@@ -18,7 +18,7 @@ from anabranch.errors import AnabranchError, KafkaUnavailable
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, producer, publisher, sharer
 from anabranch.messages import ModelPrediction, encode
-from anabranch.values import unboxed
+from anabranch.values import as_key, plain
 from config.settings import Settings
 from serving.models import Answer, Answerer, Served
 from serving.refusal import Refusal
@@ -49,6 +49,8 @@ class AnsweredEvents:
         self.served = served
         self.events = settings.topics.name("events")
         self.predictions = settings.topics.name("predictions")
+        self.counted = _uncounted
+        """Is told what became of records: how many were answered, and skipped, and how many are still to be."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"predictions-{served.name}", daemon=True)
 
@@ -103,8 +105,9 @@ class AnsweredEvents:
                     # beginning along.
                     _move_on(writer, reader, gained)
                     gained.clear()
-                if messages:
-                    self._transact(writer, reader, messages)
+                answered = self._transact(writer, reader, messages) if messages else 0
+                self.counted(self.served.name, answered, len(messages) - answered, _lag(reader))
+        self.counted(self.served.name, 0, 0, 0)  # what it has left is others' to answer
 
     def _positions(self, reader: Consumer, assigned: list[TopicPartition]) -> list[TopicPartition]:
         """Where the group has come to; in a partition where it has never been, the end or the beginning."""
@@ -120,14 +123,15 @@ class AnsweredEvents:
             positions.append(TopicPartition(each.topic, each.partition, offset))
         return positions
 
-    def _transact(self, writer: Producer, reader: Consumer, messages: Sequence[Message]) -> None:
-        """Answer these by one version, all or none."""
-        answerer = self.served.now()
+    def _transact(self, writer: Producer, reader: Consumer, messages: Sequence[Message]) -> int:
+        """Answer these by one version, all or none; how many there were to answer."""
+        answerer, answered = self.served.now(), 0
         writer.begin_transaction()
         try:
             for message in messages:
                 each = self._told(answerer, message)
                 if each is not None:
+                    answered += 1
                     writer.produce(self.predictions, key=each.id, value=encode(each))
                     writer.poll(0)
             _end(writer, reader, _after(messages))
@@ -135,6 +139,7 @@ class AnsweredEvents:
             if error.args[0].txn_requires_abort():
                 writer.abort_transaction(TRANSACTION_S)
             raise
+        return answered
 
     def _told(self, answerer: Answerer, message: Message) -> ModelPrediction | None:
         try:
@@ -145,13 +150,15 @@ class AnsweredEvents:
             return None
         try:
             # Without its label: what is answered must not depend on it.
-            row = Row(table["id"], features_of(table.get("features"), where="features"))
+            x = features_of(table.get("features"), where="features", string_max=self.served.string_max)
+            row = Row(table["id"], x)
             answer, failure = answerer.answer(row.x), ""
         except Refusal as refusal:
             row, answer, failure = Row(table["id"], {}), Answer(None, None), refusal.text
         champion = answerer.champion
         return ModelPrediction(
             id=table["id"],
+            by="scorer",
             model=self.served.name,
             scope=champion.update.scope,
             version=champion.update.version,
@@ -162,23 +169,25 @@ class AnsweredEvents:
             offset=message.offset() or 0,
             ts=time.time(),
             age_s=champion.age_s,
-            prediction=_plain(answer.value),
-            probabilities={_spelt(label): float(share) for label, share in (answer.proba or {}).items()},
+            prediction=plain(answer.value),
+            probabilities={as_key(label): float(share) for label, share in (answer.proba or {}).items()},
             missing=() if failure else tuple(answerer.missing(row.x)),
             unknown=() if failure else tuple(answerer.unknown(row.x)),
             failure=failure,
         )
 
 
-def _plain(value: Any) -> Any:
-    """A NumPy scalar, as which some models answer, as Python's."""
-    return unboxed(value) if hasattr(value, "item") else value
+def _uncounted(model: str, answered: int, skipped: int, lag: int) -> None:
+    """Nobody counts."""
 
 
-def _spelt(label: Any) -> str:
-    """A label as a key of JSON."""
-    plain = _plain(label)
-    return str(plain).lower() if isinstance(plain, bool) else str(plain)
+def _lag(reader: Consumer) -> int:
+    """How many records of its partitions it has not read, as far as the broker has told."""
+    lag = 0
+    for each in reader.position(reader.assignment()):
+        _, end = reader.get_watermark_offsets(each, cached=True)
+        lag += max(0, end - each.offset) if each.offset >= 0 else 0
+    return lag
 
 
 def _is_record(message: Message) -> bool:

@@ -43,7 +43,7 @@ def fetch(kafka: Kafka, update: ModelUpdate) -> bytes:
         ArtifactError: the update names a place that no learner would.
         KafkaUnavailable: none came in time.
     """
-    pointer = update.artifact
+    pointer = update.pointer
     _see_that_it_can_be(pointer)
     wanted = chunk_key(update.model, update.scope, update.version, sha256=pointer.sha256)
     found: dict[str, bytes] = {}

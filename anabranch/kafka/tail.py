@@ -1,15 +1,22 @@
-"""Reads topics as they grow, all partitions, outside any group."""
+"""Reads topics as they grow, all partitions, outside any group; and a model that goes on learning from what is read."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
-from anabranch.errors import KafkaUnavailable
-from anabranch.kafka import SLICE_S, TIMEOUT_S, Kafka, batch, consumer, partitions, reader
+from anabranch.artifact import Artifact
+from anabranch.errors import KafkaUnavailable, SignatureError
+from anabranch.kafka import SLICE_S, TIMEOUT_S, Kafka, batch, consumer, headers_of, partitions, reader
 from anabranch.kafka.faults import with_words
+from anabranch.messages import LearnedOrder, ModelUpdate, UnreadableMessage, decode
+from anabranch.order import LearningAlong
+from anabranch.signatures import TrustedKeys
+
+log = logging.getLogger("anabranch.follower")
 
 QUIET = (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
 """What comes instead of a record and is no fault, or mends by itself."""
@@ -124,3 +131,96 @@ class OrderTail(Tail):
         if added:
             self.consumer.incremental_assign([TopicPartition(*place, starts[place]) for place in added])
             self.assigned |= set(added)
+
+
+LIVE_S = 0.02
+"""How long a follower that learns along waits for what is learned next."""
+
+
+class LiveModel:
+    """The model that learns along with its learner, on Kafka; a context manager, each time anew.
+
+    Those who predict get snapshots of it, so that no model changes under them. What a snapshot takes is at most a tenth
+    of the time: a large model is a little behind.
+
+    Args:
+        topic: of the learned order.
+        trusted: import paths of classes outside River that it may hold.
+        keys: one of them must have signed the order; None: no signature is asked for.
+    """
+
+    def __init__(
+        self, kafka: Kafka, *, topic: str, model: str, scope: str, trusted: tuple[str, ...], keys: TrustedKeys | None
+    ) -> None:
+        self.kafka = kafka
+        self.topic = topic
+        self.model = model
+        self.scope = scope
+        self.trusted = trusted
+        self.keys = keys
+        self.along = LearningAlong(trusted=trusted)
+        self.tail: OrderTail | None = None
+        self.copy: tuple[ModelUpdate, Artifact] | None = None
+        """The last that was announced."""
+        self._is_news, self._due_s = False, 0.0
+
+    def __enter__(self) -> Self:
+        partitions(self.kafka, self.topic)  # raises where there is no such topic
+        if self.copy is not None:
+            self.along.exchange(*self.copy)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.tail is not None:
+            self.tail.__exit__(kind, error, trace)
+            self.tail = None
+        self.along = LearningAlong(trusted=self.trusted)
+
+    def exchange(self, update: ModelUpdate, artifact: Artifact) -> None:
+        """A copy was announced."""
+        self.copy, differed = (update, artifact), self.along.differed
+        self.along.exchange(update, artifact)
+        self._is_news = True
+        if self.along.differed > differed:
+            log.warning(
+                "%s: version %d is not what was learned along; it goes on from the copy", self.model, update.version
+            )
+
+    def learned(self, *, timeout_s: float) -> Any:
+        """The model as the learner has it by now; None if it is as it was, or it is too soon."""
+        if self.copy is None:
+            return None
+        if self.tail is None:
+            self.tail = OrderTail(self.kafka, topic=self.topic, since_s=self.copy[0].announced_ts)
+        for message in self.tail.poll(timeout_s):
+            self._hear(message)
+        self.tail.want(self.along.wanted())
+        self._is_news = self.along.advance() > 0 or self._is_news
+        began_s = time.monotonic()
+        if not self._is_news or began_s < self._due_s:
+            return None
+        snapshot = self.along.snapshot()
+        self._is_news, now_s = False, time.monotonic()
+        self._due_s = now_s + 9 * (now_s - began_s)
+        return snapshot
+
+    def _hear(self, message: Message) -> None:
+        topic, value = message.topic() or "", bytes(message.value() or b"")
+        if topic != self.topic:
+            self.along.hear((topic, message.partition() or 0, message.offset() or 0), value)
+            return
+        try:
+            if self.keys is not None:
+                self.keys.verify(value, headers_of(message))
+            order = decode(LearnedOrder, value)
+        except SignatureError as error:
+            # On this topic it may well be another model's, whose learner has another key.
+            log.debug("passed over: %s offset %s: %s", topic, message.offset(), error)
+            return
+        except UnreadableMessage as error:
+            log.warning("passed over: %s offset %s: %s", topic, message.offset(), error)
+            return
+        if (order.model, order.scope) == (self.model, self.scope):
+            self.along.tell(order)

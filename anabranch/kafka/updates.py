@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import Message
 
@@ -176,27 +176,61 @@ LAST_WORDS_S = 2.0
 
 
 class Acks:
-    """Tells which version a follower serves. Nothing waits for it, and it is no harm where nobody can be told."""
+    """Tells which version a follower serves. Nothing waits for it, and it is no harm where nobody can be told.
 
-    def __init__(self, kafka: Kafka, *, topic: str) -> None:
+    Args:
+        topic: where it is told.
+        follower: its name.
+    """
+
+    def __init__(self, kafka: Kafka, *, topic: str, follower: str, model: str, scope: str = "global") -> None:
         self.topic = topic
+        self.follower, self.model, self.scope = follower, model, scope
         self.producer = publisher(producer(kafka))
-        self._told: ModelAck | None = None
+        self._last: ModelAck | None = None
+        self._told: tuple[Any, ...] = ()
+        self._due_s = 0.0
 
-    def tell(self, ack: ModelAck) -> None:
-        """Tell it, if it is news or the last was some time ago."""
-        told = self._told
-        if told is not None and ack.ts - told.ts < ALIVE_S and ack.model_copy(update={"ts": told.ts}) == told:
+    def tell(self, update: ModelUpdate | None, *, taken_s: float | None, refusals: Refusals) -> None:
+        """Tell it, if it is news or the last was some time ago.
+
+        Args:
+            update: the one in use; that by which the model is retired.
+            taken_s: how long it took from its announcement to its use.
+        """
+        now_s = time.monotonic()
+        numbers = (0, 0, 0) if update is None else (update.version, update.epoch, update.seq)
+        news = (numbers, taken_s, refusals.counts.total(), refusals.last)
+        if news == self._told and now_s < self._due_s:
             return
-        self._told = ack
+        self._told, self._due_s = news, now_s + ALIVE_S
+        version, epoch, seq = numbers
+        version = 0 if update is not None and update.kind == "retired" else version
+        self._send(
+            ModelAck(
+                follower=self.follower,
+                model=self.model,
+                scope=self.scope,
+                version=version,
+                epoch=epoch,
+                seq=seq,
+                ts=time.time(),
+                taken_s=taken_s,
+                refusals=dict(refusals.counts),
+                last_refusal=refusals.last or "",
+            )
+        )
+
+    def _send(self, ack: ModelAck) -> None:
+        self._last = ack
         with suppress(BufferError):  # brokers are away: the next one says it as well
             self.producer.produce(self.topic, key=f"{ack.model}/{ack.scope}/{ack.follower}", value=encode(ack))
         self.producer.poll(0)
 
     def leave(self) -> None:
         """Say that the follower ends."""
-        if self._told is not None:
-            self.tell(self._told.model_copy(update={"ts": time.time(), "left": True}))
+        if self._last is not None:
+            self._send(self._last.model_copy(update={"ts": time.time(), "left": True}))
         self.producer.flush(LAST_WORDS_S)
 
 

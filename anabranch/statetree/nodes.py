@@ -99,7 +99,7 @@ def refers(written: Any) -> bool:
 def attributes(thing: Any, kind: type) -> tuple[tuple[str, ...], Sequence[Any]]:
     """The attributes that an instance has now and that are part of its state: names, and values in their order."""
     if slots_of(kind):
-        named = {name: slots_of(kind)[name].__get__(thing) for name in _filled_slots(thing, kind)}
+        named = _filled_slots(thing, kind)
         named.update(getattr(thing, "__dict__", {}))
         return tuple(named), tuple(named.values())
     found = peek(thing, kind)
@@ -116,13 +116,14 @@ def _without_rng(names: tuple[str, ...], values: Sequence[Any]) -> tuple[tuple[s
     return tuple(held), tuple(held.values())
 
 
-def _filled_slots(thing: Any, kind: type) -> Iterable[str]:
+def _filled_slots(thing: Any, kind: type) -> dict[str, Any]:
+    filled: dict[str, Any] = {}
     for name, slot in slots_of(kind).items():
         try:
-            slot.__get__(thing)
+            filled[name] = slot.__get__(thing)
         except AttributeError:
             continue
-        yield name
+    return filled
 
 
 class Shape(NamedTuple):
@@ -206,13 +207,6 @@ def _names_in(thing: Any) -> Iterator[str]:
 def is_of_class(kind: type, name: str) -> bool:
     """Whether the class has something of this name, so that reading or setting it on an instance may run code."""
     return any(name in vars(base) for base in kind.__mro__)
-
-
-def put(thing: Any, names: Sequence[str], values: Sequence[Any]) -> None:
-    """Set attributes, none of which is a name of the class, as `self.name = value` does."""
-    for name, value in zip(names, values, strict=True):
-        # Past a __setattr__ of the class, since bytes must not make any code run.
-        object.__setattr__(thing, name, value)
 
 
 # ── Where in a value something was found, as a path such as `.steps['LogisticRegression'].optimizer` ────────────────

@@ -2,8 +2,11 @@
 
 import math
 import random
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, repeat
+from types import MemberDescriptorType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -24,7 +27,6 @@ from anabranch.statetree.nodes import (
     forgets_rng,
     is_of_class,
     is_plain_class,
-    put,
     slots_of,
 )
 from anabranch.statetree.trusted import CorruptState, StableSet, StateTreeError, Trust
@@ -34,21 +36,30 @@ from anabranch.statetree.values import PLAIN, UNMADE, ValueReader
 _FAULTS: Final = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
 
+_PORTION: Final = 256
+
+
 class _Layout(NamedTuple):
-    """A class and its attributes: `slots` by their place among the values, the others by name."""
+    """A class and its attributes, each with how a column of its values is set."""
 
     kind: type
     names: tuple[str, ...]
-    slots: tuple[tuple[int, Any], ...]
+    setters: tuple["_Setter", ...]
+    has_slots: bool
+    is_deque: bool
     lacks_rng: bool
-    runs_code: bool
-    """Whether setting one of the attributes could call something: a property, a descriptor."""
+
+
+_Setter = Callable[[Sequence[Any], Iterable[Any]], None]
+"""Gives each of some instances its value of one attribute."""
 
 
 class Reader(ValueReader):
     """Reads one tree: first every object, empty; then what they hold.
 
-    So shared objects stay shared, cycles close, and nothing recurses along the data.
+    So shared objects stay shared, cycles close, and nothing recurses along the data. Instances of one layout are
+    filled attribute by attribute: what an attribute holds is mostly of one kind, so that it is looked at, and set, by
+    few calls for all of them.
     """
 
     def __init__(self, trust: Trust) -> None:
@@ -56,22 +67,29 @@ class Reader(ValueReader):
         self._layouts: list[_Layout] = []
         self._spare_rng = random.Random()  # one for all unseeded distributions of this value
         self._place = "the tree"
+        self._at: int | None = None  # the node being filled, which is the place then
 
     def read(self, tree: Any) -> Any:
         """The value of a tree `[layouts, nodes, root]`; raises StateTreeError for any other."""
         try:
             return self._tree(tree)
         except StateTreeError as error:
-            raise type(error)(f"{self._place}: {error}") from error
+            raise type(error)(f"{self._where()}: {error}") from error
         except _FAULTS as error:
-            raise CorruptState(f"{self._place} does not hold together: {type(error).__name__}: {error}") from error
+            raise CorruptState(f"{self._where()} does not hold together: {type(error).__name__}: {error}") from error
+
+    def _where(self) -> str:
+        return self._place if self._at is None else f"node {self._at}, a {type(self._made[self._at]).__name__}"
 
     def _tree(self, tree: Any) -> Any:
         demand(type(tree) is list and len(tree) == 3 and all(type(part) is list for part in tree[:2]), "no state tree")
         layouts, nodes, root = tree
         self._layouts = [self._layout(layout) for layout in layouts]
-        self._make(nodes)
-        self._fill(nodes)
+        self._place = "the nodes"
+        places = self._places(nodes)
+        self._make(nodes, places)
+        self._fill(nodes, places)
+        self._place, self._at = "the root", None
         return self._value(root)
 
     def _layout(self, layout: Any) -> _Layout:
@@ -83,120 +101,194 @@ class Reader(ValueReader):
         demand(len(set(names)) == len(names), "an attribute appears twice")
         # `__class__` would turn the instance into something that nobody has checked.
         demand(not any(name.startswith("__") for name in names), "an attribute starts with two underscores")
-        slots = tuple((place, slots_of(kind)[name]) for place, name in enumerate(names) if name in slots_of(kind))
+        slots = [name for name in names if name in slots_of(kind)]
         demand(len(slots) == len(names) or kind.__dictoffset__ != 0, "an attribute has no place to go")
-        runs_code = any(is_of_class(kind, name) for name in names)
-        return _Layout(kind, tuple(names), slots, forgets_rng(kind) and "_rng" not in names, runs_code)
+        # As the names in code are: attributes of such names are found by a comparison of addresses.
+        interned = tuple(map(sys.intern, names))
+        setters = tuple(_setter(kind, name) for name in interned)
+        lacks_rng = forgets_rng(kind) and "_rng" not in names
+        return _Layout(kind, interned, setters, bool(slots), issubclass(kind, deque), lacks_rng)
 
-    def _make(self, nodes: list[Any]) -> None:
-        late: list[int] = []
+    def _places(self, nodes: list[Any]) -> dict[int, list[int]]:
+        """The places of the nodes by their tag, or layout."""
+        places: defaultdict[int, list[int]] = defaultdict(list)
         for place, node in enumerate(nodes):
-            demand(type(node) is list and bool(node) and type(node[0]) is int, f"node {place} is none")
-            # A VectorDict is given what it holds when it is made, so everything that it may hold is made first.
-            if node[0] == VECTOR_DICT:
-                late.append(place)
-            self._made.append(self._empty(node))
-        for place in late:
-            self._made[place] = self._vector_dict(nodes[place])
+            if not (type(node) is list and node and type(node[0]) is int):
+                raise CorruptState(f"node {place} is none")
+            places[node[0]].append(place)
+        return places
 
-    def _empty(self, node: list[Any]) -> Any:
-        tag = node[0]
+    def _make(self, nodes: list[Any], places: dict[int, list[int]]) -> None:
+        self._made = [UNMADE] * len(nodes)
+        # A VectorDict is given what it holds when it is made, so everything that it may hold is made first.
+        for tag in sorted(places, key=VECTOR_DICT.__eq__):
+            made = self._empty(tag, [nodes[place] for place in places[tag]])
+            for place, thing in zip(places[tag], made, strict=True):
+                self._made[place] = thing
+        self._is_made = True
+
+    def _empty(self, tag: int, nodes: list[list[Any]]) -> Iterable[Any]:
+        """As many objects as there are nodes, all of this tag."""
         if tag >= 0:
-            return self._instance(tag, len(node) - 1)
-        empty = _EMPTY.get(tag)
-        if empty is not None:
-            return empty()
-        if tag == DEQUE:
-            return deque(maxlen=node[1])
-        if tag == RIVER_DEQUE:
-            return self._river_deque(node)
-        leaf = NODES_BY_TAG.get(tag)
-        demand(leaf is not None, f"no node has the tag {tag}")
-        return leaf.read(*node[1:])  # type: ignore[union-attr]  # not None, by the line above
+            return self._instances(self._layouts[tag], nodes)
+        if tag in _EMPTY:
+            return [empty() for empty in repeat(_EMPTY[tag], len(nodes))]
+        if tag in _BY_HAND:
+            return map(_BY_HAND[tag], repeat(self), nodes)
+        demand(tag in NODES_BY_TAG, f"no node has the tag {tag}")
+        return [NODES_BY_TAG[tag].read(*node[1:]) for node in nodes]
 
-    def _instance(self, layout: int, values: int) -> Any:
-        kind, names, *_ = self._layouts[layout]
-        demand(len(names) == values and not issubclass(kind, deque), f"a {kind.__name__} with {values} attributes")
+    def _instances(self, layout: _Layout, nodes: list[list[Any]]) -> Iterable[Any]:
+        kind, sizes = layout.kind, set(map(len, nodes))
+        wanted = len(layout.names)
+        demand(
+            sizes == {wanted + 1} and not layout.is_deque, f"a {kind.__name__} has {wanted} attributes, one here not"
+        )
         # Past the class's own __new__ and __init__: no code runs because bytes have named it.
-        return object.__new__(kind)
+        return map(object.__new__, repeat(kind, len(nodes)))
+
+    def _deque(self, node: list[Any]) -> deque[Any]:
+        return deque(maxlen=node[1])
 
     def _river_deque(self, node: list[Any]) -> Any:
         _, held, maxlen, *_ = node
         demand(type(held) is list and type(held[0]) is int and held[0] >= 0, "a deque without its attributes")
-        kind, names, slots, *_ = self._layouts[held[0]]
-        demand(issubclass(kind, deque) and len(names) == len(held) - 1 and not slots, f"{kind.__name__} is no deque")
-        made = deque.__new__(kind)
+        layout = self._layouts[held[0]]
+        whole = layout.is_deque and len(layout.names) == len(held) - 1 and not layout.has_slots
+        demand(whole, f"{layout.kind.__name__} is no deque")
+        made = deque.__new__(layout.kind)
         # Past the class's own __init__, which would be run; and here, since `maxlen` cannot be set later.
         deque.__init__(made, (), maxlen)
         return made
 
     def _vector_dict(self, node: list[Any]) -> "VectorDict[Any, Any]":
-        factory = self._factory(node[1])
+        factory = _factory(self._value(node[1]))
         pairs = self._pairs(node[2:])
         demand(all(type(number) is float for number in pairs.values()), "a VectorDict holds more than floats")
         return VectorDict(pairs, factory, None, True)
 
-    def _fill(self, nodes: list[Any]) -> None:
+    def _fill(self, nodes: list[Any], places: dict[int, list[int]]) -> None:
         """Instances first, so that those which are keys can be hashed when dicts and sets are filled."""
-        for place, node in enumerate(nodes):
-            if node[0] >= 0:
-                self._place = f"node {place}, a {type(self._made[place]).__name__}"
-                self._fill_instance(self._made[place], node)
-        for place, node in enumerate(nodes):
-            fill = _FILL.get(node[0])
-            if fill is not None:
-                self._place = f"node {place}, a {type(self._made[place]).__name__}"
-                fill(self, self._made[place], node)
+        for tag, of_tag in places.items():
+            for some in _portions(of_tag) if tag >= 0 else ():
+                self._fill_instances(self._layouts[tag], some, [nodes[place] for place in some])
+        for some in _portions([place for tag in _FILL for place in places.get(tag, ())]):
+            self._fill_containers(some, [nodes[place] for place in some])
+        for self._at in places.get(RIVER_DEQUE, ()):
+            self._fill_river_deque(self._made[self._at], nodes[self._at])
 
-    def _fill_instance(self, made: Any, node: list[Any]) -> None:
-        _, names, slots, lacks_rng, runs_code = self._layouts[node[0]]
-        values = [part if type(part) in PLAIN else self._value(part) for part in node[1:]]
-        if slots:
-            self._fill_slots(made, names, slots, values)
-        elif runs_code:
-            # Past properties and descriptors, which would be called otherwise.
-            vars(made).update(zip(names, values, strict=True))
-        else:
-            put(made, names, values)
-        if lacks_rng:
-            put(made, ("_rng",), (self._spare_rng,))
+    def _fill_instances(self, layout: _Layout, places: list[int], nodes: list[list[Any]]) -> None:
+        things = [self._made[place] for place in places]
+        _, *columns = zip(*nodes, strict=True)
+        for set_all, column in zip(layout.setters, columns, strict=True):
+            set_all(things, column if PLAIN.issuperset(map(type, column)) else self._read_all(column, places))
+        if layout.lacks_rng:
+            _set_plain("_rng", object.__setattr__)(things, repeat(self._spare_rng))
 
-    def _fill_slots(self, made: Any, names: tuple[str, ...], slots: Any, values: list[Any]) -> None:
-        for place, slot in slots:
-            slot.__set__(made, values[place])
-        slotted = {place for place, _ in slots}
-        rest = {name: values[place] for place, name in enumerate(names) if place not in slotted}
-        if rest:
-            vars(made).update(rest)
+    def _fill_containers(self, places: list[int], rows: list[list[Any]]) -> None:
+        holders = chain.from_iterable(map(repeat, places, map(len, rows)))
+        values = self._read_all(list(chain.from_iterable(rows)), holders)
+        end = 0
+        for self._at, row in zip(places, rows, strict=True):
+            start, end = end, end + len(row)
+            _FILL[row[0]](self, self._made[self._at], values[start + 1 : end])
 
-    def _fill_list(self, made: list[Any], node: list[Any]) -> None:
-        made.extend(self._values(node[1:]))
+    def _read_all(self, parts: Sequence[Any], holders: Iterable[int]) -> list[Any]:
+        """The values of some parts; it is said of a fault in which node it is.
 
-    def _fill_dict(self, made: dict[Any, Any], node: list[Any]) -> None:
-        made.update(self._pairs(node[1:]))
+        Args:
+            holders: the node that each part is of.
+        """
+        try:
+            return self._values(parts)
+        except (StateTreeError, *_FAULTS):
+            self._nesting = 0
+            for self._at, part in zip(holders, parts, strict=True):
+                self._value(part)
+            raise
 
-    def _fill_counter(self, made: Counter[Any], node: list[Any]) -> None:
-        dict.update(made, self._pairs(node[1:]))  # a Counter's own update would add
-
-    def _fill_default_dict(self, made: defaultdict[Any, Any], node: list[Any]) -> None:
-        made.default_factory = self._factory(node[1])
-        made.update(self._pairs(node[2:]))
-
-    def _fill_set(self, made: set[Any], node: list[Any]) -> None:
-        made.update(self._members(node[1:]))
-
-    def _fill_deque(self, made: deque[Any], node: list[Any]) -> None:
-        values = self._values(node[2:])
-        # extend() would drop what is too much without a word.
-        demand(made.maxlen is None or len(values) <= made.maxlen, "a deque holds more than its bound")
+    def _fill_list(self, made: list[Any], values: list[Any]) -> None:
         made.extend(values)
 
+    def _fill_dict(self, made: dict[Any, Any], values: list[Any]) -> None:
+        # Not by update(): that of a Counter would add, and one by one takes half of the time.
+        parts = iter(values)
+        for key, value in zip(parts, parts, strict=True):
+            made[key] = value  # noqa: PERF403  # it is there already, and others hold it
+        demand(2 * len(made) == len(values), "a key appears twice")
+
+    def _fill_default_dict(self, made: defaultdict[Any, Any], values: list[Any]) -> None:
+        made.default_factory = _factory(values[0])
+        self._fill_dict(made, values[1:])
+
+    def _fill_set(self, made: set[Any], values: list[Any]) -> None:
+        made.update(values)
+        demand(len(made) == len(values), "a member appears twice")
+
+    def _fill_deque(self, made: deque[Any], values: list[Any]) -> None:
+        _, *held = values
+        # extend() would drop what is too much without a word.
+        demand(made.maxlen is None or len(held) <= made.maxlen, "a deque holds more than its bound")
+        made.extend(held)
+
     def _fill_river_deque(self, made: deque[Any], node: list[Any]) -> None:
-        self._fill_instance(made, node[1])
+        number, *parts = node[1]
+        for set_all, value in zip(self._layouts[number].setters, self._values(parts), strict=True):
+            set_all((made,), (value,))
         values = self._values(node[3:])
         demand(made.maxlen is None or len(values) <= made.maxlen, "a deque holds more than its bound")
         # Not the class's own extend(), which may do more than append; whatever it did is in the values already.
         deque.extend(made, values)
+
+
+def _portions(places: list[int]) -> Iterator[list[int]]:
+    """So few nodes at a time that what one pass over them has fetched from memory is still near for the next."""
+    return (places[start : start + _PORTION] for start in range(0, len(places), _PORTION))
+
+
+def _factory(value: Any) -> Any:
+    demand(value is None or callable(value), "a default factory that cannot be called")
+    return value
+
+
+# ── How the values of one attribute are set, which runs no code of a class ──────────────────────────────────────────
+
+
+def _setter(kind: type, name: str) -> _Setter:
+    if name in slots_of(kind):
+        return _set_slot(slots_of(kind)[name])
+    if is_of_class(kind, name):
+        return _set_beneath(name)
+    # setattr() takes a third of the time, and is the same where no class has a `__setattr__` of its own to be run.
+    has_own = any("__setattr__" in vars(base) for base in kind.__mro__[:-1])
+    return _set_plain(name, object.__setattr__ if has_own else setattr)
+
+
+def _set_slot(slot: MemberDescriptorType) -> _Setter:
+    def set_all(things: Sequence[Any], values: Iterable[Any]) -> None:
+        any(map(slot.__set__, things, values))
+
+    return set_all
+
+
+def _set_beneath(name: str) -> _Setter:
+    """Past properties and descriptors, which would be called otherwise."""
+
+    def set_all(things: Sequence[Any], values: Iterable[Any]) -> None:
+        for thing, value in zip(things, values, strict=True):
+            vars(thing)[name] = value
+
+    return set_all
+
+
+def _set_plain(name: str, set_one: Callable[[Any, str, Any], None]) -> _Setter:
+    """As `self.name = value` does, without touching the `__dict__`."""
+
+    def set_all(things: Sequence[Any], values: Iterable[Any]) -> None:
+        # It returns None each time, so any() goes to the end; a loop in Python would take three times as long.
+        any(map(set_one, things, repeat(name), values))
+
+    return set_all
 
 
 _EMPTY: Final[dict[int, Callable[[], Any]]] = {
@@ -206,7 +298,12 @@ _EMPTY: Final[dict[int, Callable[[], Any]]] = {
     DEFAULT_DICT: defaultdict,
     COUNTER: Counter,
     ORDERED_DICT: OrderedDict,
-    VECTOR_DICT: lambda: UNMADE,
+}
+
+_BY_HAND: Final[dict[int, Callable[[Reader, list[Any]], Any]]] = {
+    DEQUE: Reader._deque,
+    RIVER_DEQUE: Reader._river_deque,
+    VECTOR_DICT: Reader._vector_dict,
 }
 
 _FILL: Final[dict[int, Callable[[Reader, Any, list[Any]], None]]] = {
@@ -215,9 +312,8 @@ _FILL: Final[dict[int, Callable[[Reader, Any, list[Any]], None]]] = {
     SET: Reader._fill_set,
     DEQUE: Reader._fill_deque,
     DEFAULT_DICT: Reader._fill_default_dict,
-    COUNTER: Reader._fill_counter,
+    COUNTER: Reader._fill_dict,
     ORDERED_DICT: Reader._fill_dict,
-    RIVER_DEQUE: Reader._fill_river_deque,
 }
 
 

@@ -195,6 +195,7 @@ class Trust:
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         self._trusted = frozenset(trusted)
+        self._resolved: dict[str, Any] = {}  # a tree names the same few again and again
 
     def name(self, thing: Any) -> str:
         """Name a class or function; raises UntrustedClass or UnsupportedState if it may not be named."""
@@ -208,9 +209,12 @@ class Trust:
 
     def resolve(self, name: str) -> Any:
         """Find the class or function called `name`, only ever by a name that is allowed."""
-        foreign = _FOREIGN.get(name)
-        if foreign is not None:
-            return foreign
+        found = _FOREIGN.get(name) or self._resolved.get(name)
+        if found is None:
+            found = self._resolved[name] = self._resolve(name)
+        return found
+
+    def _resolve(self, name: str) -> Any:
         module, _, path = name.partition(":")
         self._check_allowed(name, module)
         found = _lookup(name, module, path)

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from types import FunctionType, MethodType
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ class ValueReader:
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
         self._made: list[Any] = []
+        self._is_made = False  # whether all of them are
         self._nesting = 0
 
     def _value(self, part: Any) -> Any:
@@ -62,8 +63,19 @@ class ValueReader:
         demand(made is not UNMADE, f"node {part[0]} is used by what it is made of")
         return made
 
-    def _values(self, parts: list[Any]) -> list[Any]:
-        return [part if type(part) in PLAIN else self._value(part) for part in parts]
+    def _values(self, parts: Sequence[Any]) -> list[Any]:
+        if not self._is_made:
+            return list(map(self._value, parts))
+        # Most are plain or refer to a node: a call for each of them would be most of the time.
+        made = self._made
+        return [
+            part
+            if type(part) in PLAIN
+            else made[part[0]]
+            if type(part) is list and len(part) == 1 and type(part[0]) is int and part[0] >= 0
+            else self._value(part)
+            for part in parts
+        ]
 
     def _pairs(self, parts: list[Any]) -> dict[Any, Any]:
         values = self._values(parts)
@@ -75,11 +87,6 @@ class ValueReader:
         members = set(self._values(parts))
         demand(len(members) == len(parts), "a member appears twice")
         return members
-
-    def _factory(self, part: Any) -> Any:
-        factory = self._value(part)
-        demand(factory is None or callable(factory), "a default factory that cannot be called")
-        return factory
 
     def _tuple(self, *parts: Any) -> tuple[Any, ...]:
         return tuple(self._values(list(parts)))

@@ -62,6 +62,7 @@ class Writer:
         self._layouts: list[list[str]] = []
         self._layout_places: dict[tuple[str, ...], int] = {}
         self._shapes: dict[type, dict[tuple[str, ...], Shape]] = {}
+        self._node_kinds: set[type] = set()  # types known to be written as nodes, which is the question most often
         self._at = -1
         self._nesting = 0
 
@@ -92,6 +93,8 @@ class Writer:
         known = self._refs.get(id(value))
         if known is not None:
             return known
+        if kind in self._node_kinds:
+            return self._ref(value)
         try:
             return self._compound(value, kind)
         except StateTreeError as error:
@@ -107,7 +110,10 @@ class Writer:
             return self._nested(write, value)
         if isinstance(value, tuple):
             return self._nested(Writer._named_tuple, value)
-        return self._named(value) if isinstance(value, REFERENCES) else self._ref(value)
+        if isinstance(value, REFERENCES):
+            return self._named(value)
+        self._node_kinds.add(kind)
+        return self._ref(value)
 
     def _ref(self, value: Any) -> list[int]:
         ref = self._refs[id(value)] = [len(self._found)]
@@ -155,13 +161,7 @@ class Writer:
     def _instance(self, thing: Any) -> list[Any]:
         names, values = attributes(thing, type(thing))
         shape = self._shape(type(thing), names)
-        written: list[Any] = [shape.layout]
-        for value in shape.order(values):
-            kind = type(value)
-            if kind in SCALARS or (kind is int and _INT_MIN <= value <= _INT_MAX):
-                written.append(value)
-            else:
-                written.append(self._value(value))
+        written = [shape.layout, *self._values(shape.order(values))]
         if shape.is_deque:
             return [RIVER_DEQUE, written, thing.maxlen, *self._values(thing)]
         return written

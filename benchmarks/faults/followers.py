@@ -82,11 +82,11 @@ def _newer_river(here: Project, sink: KafkaSink, good: ModelUpdate) -> None:
 
 
 def _torn(here: Project, sink: KafkaSink, good: ModelUpdate) -> None:
-    key = chunk_key(good.model, good.scope, good.version, sha256=good.artifact.sha256)
+    key = chunk_key(good.model, good.scope, good.version, sha256=good.pointer.sha256)
     values = [fetch(here.settings.kafka, good)[:-9][: 512 * 1024]]
-    (sent,) = sink.send_all(good.artifact.topic, key=key, values=values)
+    (sent,) = sink.send_all(good.pointer.topic, key=key, values=values)
     place = {"partition": sent.partition, "first_offset": sent.offset, "last_offset": sent.offset, "chunks": 1}
-    _say(here, sink, good.model_copy(update={"epoch": 60, "artifact": good.artifact.model_copy(update=place)}))
+    _say(here, sink, good.model_copy(update={"epoch": 60, "artifact": good.pointer.model_copy(update=place)}))
 
 
 def _foreign(here: Project, sink: KafkaSink, good: ModelUpdate) -> None:

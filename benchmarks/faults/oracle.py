@@ -109,7 +109,7 @@ def announced_wrongly(announced: Sequence[ModelUpdate], *, last: Place, late_rep
     highest = (1, 0)
     for update in announced:
         place = order(update)
-        if known.setdefault(place, update.artifact.sha256) != update.artifact.sha256:
+        if known.setdefault(place, update.pointer.sha256) != update.pointer.sha256:
             complaints.append(f"{place} was announced with two different models")
         if place > highest:
             # A later epoch may go on from a parent, which has counted less far; but never further.
@@ -129,7 +129,7 @@ def unusable(project: Project, announced: Sequence[ModelUpdate]) -> list[str]:
     for update in announced[:: max(1, len(announced) // ARTIFACTS_MAX)]:
         try:
             data = kafka_artifacts.fetch(project.settings.kafka, update)
-            if hashlib.sha256(data).hexdigest() != update.artifact.sha256:
+            if hashlib.sha256(data).hexdigest() != update.pointer.sha256:
                 complaints.append(f"version {update.version}: its bytes are not those announced")
         except ArtifactError as error:
             complaints.append(f"version {update.version}: {error}")

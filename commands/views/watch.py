@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from confluent_kafka import Message as KafkaMessage
@@ -13,6 +14,7 @@ from anabranch.messages import (
     Message,
     ModelReport,
     ModelUpdate,
+    RetireAnswer,
     RetrainAnswer,
     Transition,
     UnreadableMessage,
@@ -47,13 +49,21 @@ def heard(
         if value is None:  # a tombstone
             continue
         try:
-            message = decode(kinds[record.topic() or ""], bytes(value))
+            message = _read(kinds[record.topic() or ""], bytes(value))
         except UnreadableMessage as error:
             where = f"{record.topic()} partition {record.partition()} offset {record.offset()}"
             print(f"passed over: {where}: {error}", file=sys.stderr)
             continue
         if _is_of(message, model):
             yield datetime.fromtimestamp(record.timestamp()[1] / 1000).astimezone(), message
+
+
+def _read(kind: type[Message], value: bytes) -> Message:
+    """Answers are of two kinds, of which one is known by keys that the other lacks."""
+    if kind is RetrainAnswer:
+        with suppress(UnreadableMessage):
+            return decode(RetireAnswer, value)
+    return decode(kind, value)
 
 
 def _is_of(message: Message, model: str) -> bool:
@@ -81,6 +91,9 @@ def _words(message: Message) -> str:  # noqa: PLR0911  # a kind of message, a li
         case RetrainAnswer():
             outcome = "retraining" if message.accepted else f"not retrained: {message.withheld}"
             return f"{message.event_number:>9,}  answer     {message.by or 'somebody'}: {message.reason}: {outcome}"
+        case RetireAnswer():
+            outcome = f"{message.step}d" if message.accepted else f"not {message.step}d: {message.withheld}"
+            return f"{message.event_number:>9,}  answer     {message.by or 'somebody'}: {message.why}: {outcome}"
         case ModelUpdate():
             return f"{message.event_number:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
         case ModelReport():

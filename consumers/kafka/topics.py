@@ -101,8 +101,9 @@ LEARNED = (
 
 
 def needed(settings: Settings) -> list[str]:
-    """The names of all that this learner reads and writes."""
-    more = {"labels": settings.labels.late, "examples": settings.labels.tells_examples}
+    """The names of the topics that a learner with these settings reads and writes."""
+    labels = settings.labels
+    more = {"labels": labels.late, "examples": labels.tells_examples, "predictions": settings.publish.predictions}
     return [settings.topics.name(which) for which in (*LEARNED, *(which for which, on in more.items() if on))]
 
 

@@ -248,7 +248,7 @@ class Oracle:
     def _fetchable(self, updates: Iterable[ModelUpdate]) -> Iterator[str]:
         """Every update's artifact is there when somebody reads the update."""
         for update in updates:
-            at = update.artifact
+            at = update.pointer
             chunks = self.log.records.get((at.topic, at.partition), [])[at.first_offset : at.last_offset + 1]
             if hashlib.sha256(b"".join(chunk.value or b"" for chunk in chunks)).hexdigest() != at.sha256:
                 yield f"the artifact of version {update.version} is not where its update says"
@@ -378,4 +378,4 @@ def _later(updates: Sequence[ModelUpdate], *, after: int | None) -> Iterator[str
 
 
 def _brief(update: ModelUpdate) -> str:
-    return f"version {update.version} ({update.kind} at event {update.event_number}, {update.artifact.sha256[:8]})"
+    return f"version {update.version} ({update.kind} at event {update.event_number}, {update.pointer.sha256[:8]})"

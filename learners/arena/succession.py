@@ -86,12 +86,12 @@ class Succession:
             return self.publish("refresh", context, data=data, reason=reason)
         return self.publish("first", context, data=data, reason=f"{context.event_number} events learned")
 
-    def rebuilt(self, context: DecisionContext, *, reason: str) -> Promotion | None:
+    def rebuilt(self, context: DecisionContext, *, reason: str, kind: UpdateKind = "rebuild") -> Promotion | None:
         """The champion as it is, between two events; None before the warm-up is over, or if it is broken."""
         if context.event_number < max(self._warm_up_events, self.held_until):
             return None
         data = self._announceable(context)
-        return self.publish("rebuild", context, data=data, reason=reason) if data else None
+        return self.publish(kind, context, data=data, reason=reason) if data else None
 
     def _announceable(self, context: DecisionContext) -> bytes:
         """The champion's bytes; none if it cannot be announced as it is: an alert, and another look after a warm-up."""

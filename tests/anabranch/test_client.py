@@ -8,7 +8,7 @@ import pytest
 from river import dummy
 
 import anabranch
-from anabranch.errors import ArtifactError, NoChampionYet
+from anabranch.errors import ArtifactError, ModelRetired, NoChampionYet
 from anabranch.testing import MemoryFollower
 
 PACKAGE = ["anabranch", "anabranch.messages", "anabranch.kafka.updates", "anabranch.testing"]
@@ -83,3 +83,22 @@ def test_the_follower_is_found_by_looking_around() -> None:
     """It is imported when it is first asked for, and yet nobody has to know that it is there."""
     assert {"follow", "Follower"} <= set(dir(anabranch))
     assert set(anabranch.__all__) <= set(dir(anabranch))
+
+
+def test_a_retired_model_answers_nothing_until_the_next() -> None:
+    """The error says since when, by whom and why; a champion that was taken before answers to its end."""
+    model = dummy.PriorClassifier()
+    model.learn_one({}, True)
+    seen: list[str] = []
+    with MemoryFollower("fraud", on_update=lambda update: seen.append(update.kind)) as fraud:
+        fraud.publish(model, features=["a"])
+        taken = fraud.champion
+        fraud.retire(reason="it leaks", by="ann")
+        with pytest.raises(ModelRetired, match=r"since 20..-..-..T.*: version 1 was retired by ann: it leaks"):
+            fraud.predict_one({"a": 1.0})
+        assert (fraud.version, fraud.in_use) == (None, None)
+        assert taken.predict_one({"a": 1.0}) is True
+        fraud.publish(model, features=["a"])
+        assert fraud.predict_one({"a": 1.0}) is True
+        assert fraud.retired is None
+    assert seen == ["first", "retired", "swap"]

@@ -324,6 +324,11 @@ DAMAGED: dict[str, tuple[Any, ...]] = {
     "short ADWIN": ([], [[-60, b"123"]], [0]),
     "short quantile": ([], [[-66, b"123"]], [0]),
     "VectorDict of itself": ([], [[-87, [0]]], [0]),
+    "VectorDict with a key of itself": ([], [[-87, None, [-20, [0]], 1.0]], [0]),
+    "true in place of a ref": ([], [[-80, [True]]], [0]),
+    "a map in place of a ref": ([], [[-80, {0: 0}]], [0]),
+    "ref below zero": ([], [[-80], [-80, [-1]]], [1]),
+    "one of several with fewer attributes": ([["river.stats.mean:Mean", "n"]], [[0, 1.0], [0]], [0]),
     "VectorDict of strings": ([], [[-87, None, "a", "b"]], [0]),
     "method of another": ([], [[-80]], [-24, "random:Random.gauss", [0]]),
     "deep tuples": ([], [], functools.reduce(lambda inner, _: [-20, inner], range(400), 1)),
@@ -338,6 +343,13 @@ def test_each_kind_of_damage_is_an_error_of_ours(fault: str) -> None:
     """Above all those that numpy or Rust would answer by reading foreign memory."""
     with pytest.raises(StateTreeError):
         decode(packed(*DAMAGED[fault]))
+
+
+def test_a_fault_is_said_with_the_node_that_it_is_in() -> None:
+    """Of many instances that are read attribute by attribute, the one."""
+    means = [["river.stats.mean:Mean", "_mean", "n"]], [[0, 0.5, 1.0], [0, [2], 1.0], [0, [9], 1.0]]
+    with pytest.raises(CorruptState, match="node 2, a Mean: there is no node 9"):
+        decode(packed(*means, [0]))
 
 
 @pytest.mark.parametrize(

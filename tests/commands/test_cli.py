@@ -160,6 +160,8 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "DeadLetter",
         "Retrain",
         "RetrainAnswer",
+        "Retire",
+        "RetireAnswer",
         "LearnedOrder",
         "ModelAck",
         "ModelPrediction",

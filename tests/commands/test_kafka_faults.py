@@ -34,6 +34,7 @@ VERBS = {
     "rebuild": ("rebuild", "CONFIG"),
     "watch": ("watch", "CONFIG"),
     "retrain": ("retrain", "CONFIG", "--reason", "test"),
+    "retire": ("retire", "CONFIG", "--reason", "test"),
     "topics": ("topics", "create", "CONFIG"),
     "follow": ("follow", "m", "--config", "CONFIG", "--timeout", "1"),
     "produce": ("produce", "--config", "CONFIG", "--data", "DATA"),
@@ -293,7 +294,7 @@ def test_a_real_broker_that_wants_a_password() -> None:
 @pytest.mark.kafka
 @pytest.mark.parametrize(
     ("verb", "needed"),
-    {"learn": 11, "rebuild": 11, "check": 11, "watch": 7, "follow": 2, "produce": 1, "retrain": 1}.items(),
+    {"learn": 11, "rebuild": 11, "check": 11, "watch": 7, "follow": 2, "produce": 1, "retrain": 1, "retire": 1}.items(),
 )
 def test_all_missing_topics_are_named_at_start(
     kafka: Any, topic_prefix: str, carried_out: Callable[..., AnabranchError], verb: str, needed: int

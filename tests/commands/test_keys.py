@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from anabranch.errors import ConfigError
 from anabranch.kafka.updates import Updates
-from anabranch.signatures import TrustedKeys
+from anabranch.signatures import Signer, TrustedKeys
+from commands.wiring import first_champion
 from consumers import keys
 from support.command_line import anabranch, config_in
 from support.publisher import Publisher
@@ -144,6 +145,21 @@ def test_a_learner_signs_and_a_follower_sees_it(tmp_path: Path, embedded: Any, m
     refused = anabranch(*words[:-1], 2, "--trust", other)
     assert refused.returncode == 1
     assert f"not among `trusted_keys`: key {public[:16]}" in refused.stderr
+
+
+def test_a_learner_begins_from_what_a_trusted_key_has_signed(embedded: Any) -> None:
+    """As followers do; a version of anybody else's is not there for it, and the error says why."""
+    ours, others = (Signer(Ed25519PrivateKey.generate()) for _ in range(2))
+    publisher = Publisher(embedded.bootstrap, signer=ours)
+    publisher.announce(1)
+    publisher.signer = others
+    publisher.announce(2)
+    score = publisher.settings.score.model_copy(update={"trusted_keys": (ours.public,)})
+    careful = publisher.settings.model_copy(update={"score": score})
+    assert first_champion(careful, published="models:/m@champion")()[1].note == "models:/m/1"
+    with pytest.raises(ConfigError, match=r"models:/m/2: not on .* that one of score.trusted_keys has signed: 1"):
+        first_champion(careful, published="models:/m/2")()
+    assert first_champion(publisher.settings, published="models:/m/2")()[1].note == "models:/m/2"
 
 
 def test_a_learner_without_a_key_says_so_where_others_can_write(

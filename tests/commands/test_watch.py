@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from anabranch.kafka import producer
-from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, Transition, encode
+from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, RetireAnswer, Transition, encode
 from commands.views.watch import line
 from config.loading import load
 from consumers.kafka.sink import KafkaSink
@@ -102,6 +102,21 @@ def test_watch_prints_one_topic_as_json(config: Path) -> None:
         (SIGNAL, "1,199  signal     adwin (error): not retrained: cooldown"),
         (STEP.model_copy(update={"level": "alert"}), "1,200  lifecycle  ALERT r5-now: recruiting → arena: trained"),
         (REPORT, "2,000  report     version 2  accuracy 0.5000"),
+        (
+            RetireAnswer(
+                id="m/1",
+                model="m",
+                request="1",
+                step="retire",
+                event_number=7,
+                version=2,
+                accepted=False,
+                withheld="it is retired already",
+                why="it leaks",
+                by="ann",
+            ),
+            "7  answer     ann: it leaks: not retired: it is retired already",
+        ),
         (REFUSED, "–  refused    events partition 0 offset 7: decode: no JSON: �[2J"),
     ],
 )
@@ -116,3 +131,12 @@ def test_retrain_warns_of_a_model_that_nobody_has_announced(config: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert "warning: no champion of m is on" in done.stderr
     assert "requested a retraining of m" in done.stdout
+
+
+@pytest.mark.parametrize("step", ["retire", "reinstate"])
+def test_a_model_is_retired_and_reinstated_by_a_request(config: Path, step: str) -> None:
+    """On the same topic, with the same warning."""
+    done = anabranch(step, config, "--reason", "test")
+    assert done.returncode == 0, done.stderr
+    assert "warning: no champion of m is on" in done.stderr
+    assert f"requested to {step} m" in done.stdout

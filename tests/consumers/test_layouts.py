@@ -102,7 +102,8 @@ def test_a_checkpoint_of_layout_five_is_gone_on_from(log: MemoryLog) -> None:
     state["lane"] = lane
     for name in ("join", "examples", "lateness", "blend"):
         del lane[name]
-    del state["labels_log"]
+    for name in ("labels_log", "retired"):
+        del state[name]
     for member in (lane["champion"], *lane["shadows"]):
         del member["parent"], member["trigger"]
     del lane["copy"]["owed"], lane["copy"]["kept_since"]
@@ -120,10 +121,11 @@ def test_a_checkpoint_of_layout_six_is_gone_on_from(log: MemoryLog) -> None:
     state["lane"] = {**state["lane"], "pending": msgpack.packb([])}
     for name in ("join", "examples", "lateness", "blend"):
         del state["lane"][name]
-    del state["labels_log"]
+    for name in ("labels_log", "retired"):
+        del state[name]
     found = migrated(state, topic="events")["lane"]
     restored = Lane.restored(configured(), found, blobs=loop.owner.lane.blobs, watch=Watch(configured()))
-    assert restored.lateness.state() == (0, 0, 0.0, False)
+    assert restored.lateness.state() == (0, 0.0, False)
     assert (
         restored.blend.state() == Lane(configured(), restored.champion.model, watch=Watch(configured())).blend.state()
     )

@@ -8,6 +8,10 @@ import pytest
 from river import dummy, linear_model, stats
 
 from anabranch.testing import MemoryFollower
+from config.settings import Score
+from serving.application import application
+from serving.models import Models, Served
+from serving.server import in_a_thread
 from support.scorers import EVENT, FEATURES, Scorer, linear, scorer
 
 
@@ -129,3 +133,30 @@ def test_all_events_of_a_request_are_answered_by_one_version() -> None:
     for reply in replies:
         said = {each["prediction"] for each in reply.body["predictions"]}
         assert said == {reply.body["version"] % 2 == 1}
+
+
+def test_strings_are_as_long_as_the_learner_takes_them() -> None:
+    """What `guard.string_max` says, where the configuration is known."""
+    follower = MemoryFollower("fraud")
+    follower.publish(linear(), features=FEATURES)
+    served = Served(follower, string_max=3)
+    with in_a_thread(application(Models([served]), Score())) as port:
+        running = Scorer(port, [follower])
+        assert running.ask("/api/predict", {"features": {**EVENT["features"], "colour": "red"}}).status == 200
+        reply = running.ask("/api/predict", {"features": {"colour": "blue"}})
+        assert (reply.status, reply.body["field"]) == (422, "features.colour")
+        assert "at most 3 (guard.string_max)" in reply.body["error"]
+
+
+def test_a_retired_model_is_503_and_readyz_says_why() -> None:
+    """Until the next is announced."""
+    follower = MemoryFollower("fraud")
+    follower.publish(linear(), features=FEATURES)
+    with scorer(follower) as running:
+        follower.retire(reason="it leaks", by="ann")
+        reply, ready = running.ask("/api/predict", EVENT), running.ask("/readyz")
+        assert (reply.status, ready.status) == (503, 503)
+        assert "version 1 was retired by ann: it leaks" in reply.body["error"]
+        assert "retired by ann" in ready.body["reasons"]["fraud"]
+        follower.publish(linear(), features=FEATURES)
+        assert running.ask("/api/predict", EVENT).status == 200

@@ -1,6 +1,8 @@
 """Streams of events whose concept is known, and turns round where a test says so."""
 
 import itertools
+import math
+import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -48,3 +50,27 @@ def simple(first: int, end: int) -> Iterator[bytes]:
     """Events of one number, whose label is whether it is large."""
     for n in range(first, end):
         yield orjson.dumps({"id": f"e{n}", "ts": 1.6e9, "features": {"a": n % 7}, "label": n % 7 > 3})
+
+
+def market(events: int, *, turned_every: int = 2500) -> Iterator[Row]:
+    """Half hours of two electricity markets, as in Elec2: whether the price rises, by a rule that turns round at times.
+
+    Features are those of Elec2: the day of the week, the period of the day, prices, demands, and the transfer.
+    """
+    rng, price = random.Random(7), 0.5
+    for n in range(events):
+        period = n % 48 / 47
+        demand = 0.5 + 0.3 * math.sin(2 * math.pi * period) + rng.gauss(0, 0.05)
+        away = 0.5 + 0.3 * math.cos(2 * math.pi * period) + rng.gauss(0, 0.05)
+        rises = (demand > away) != (n // turned_every % 2 == 1)
+        x = {
+            "day": n // 48 % 7 + 1,
+            "period": period,
+            "nswprice": price,
+            "nswdemand": demand,
+            "vicprice": price + rng.gauss(0, 0.02),
+            "vicdemand": away,
+            "transfer": demand - away + rng.gauss(0, 0.02),
+        }
+        yield {"id": f"e{n}", "features": x, "label": rises != (rng.random() < 0.05)}
+        price = min(1.0, max(0.0, price + (0.01 if rises else -0.01)))

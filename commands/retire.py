@@ -1,0 +1,47 @@
+"""`anabranch retire` and `anabranch reinstate`: ask a running learner to take its model out of service, and back."""
+
+from typing import Annotated, Literal
+
+import typer
+
+MODEL = Annotated[str, typer.Argument(help="the model's name, or its TOML file")]
+REASON = Annotated[str, typer.Option(help="the reason; followers give it to whoever asks for a prediction")]
+BY = Annotated[str | None, typer.Option(help="who requests it; default: the current user")]
+TOPIC = Annotated[str | None, typer.Option(help="the control topic, including its prefix")]
+BOOTSTRAP = Annotated[str | None, typer.Option(help="broker addresses; also ANABRANCH_BOOTSTRAP")]
+
+
+def retire(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, bootstrap: BOOTSTRAP = None) -> None:
+    """Take a model out of service: its followers answer nothing until it is reinstated; learning goes on.
+
+    It survives restarts and rebuilds. The answer is published on `model-answers`.
+    """
+    _ask(model, "retire", why=reason, by=by, topic=topic, bootstrap=bootstrap)
+
+
+def reinstate(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, bootstrap: BOOTSTRAP = None) -> None:
+    """Put a retired model back into service: what its learner has learned by now is announced at once."""
+    _ask(model, "reinstate", why=reason, by=by, topic=topic, bootstrap=bootstrap)
+
+
+def _ask(
+    model: str,
+    step: Literal["retire", "reinstate"],
+    *,
+    why: str,
+    by: str | None,
+    topic: str | None,
+    bootstrap: str | None,
+) -> None:
+    import getpass
+    import time
+    import uuid
+
+    from anabranch.messages import Retire
+    from commands.retrain import send
+
+    def request(name: str) -> Retire:
+        return Retire(id=uuid.uuid4().hex, model=name, ts=time.time(), step=step, why=why, by=by or getpass.getuser())
+
+    asked, where, answers = send(model, request, topic=topic, bootstrap=bootstrap)
+    print(f"requested to {step} {asked.model}: {asked.id} on {where}; the answer will be on {answers}")
