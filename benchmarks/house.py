@@ -20,8 +20,9 @@ from anabranch.messages import ModelUpdate, TrainedOn
 from config.loading import build
 from consumers.jobs import InlineRunner
 from consumers.loop import LearningLoop
-from consumers.owner import Owner, Ports
+from consumers.owner import Owner
 from consumers.stores import MemoryStore
+from consumers.telling import Ports
 from evaluation.simulation.world import FrozenClock, MemoryLog, MemorySink, MemorySource
 from learners.models import catalogue
 

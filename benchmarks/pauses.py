@@ -29,9 +29,10 @@ from config.settings import Settings
 from consumers.jobs.processes import ProcessRunner
 from consumers.kafka.sink import KafkaSink
 from consumers.loop import LearningLoop
-from consumers.owner import Owner, Ports
+from consumers.owner import Owner
 from consumers.stores import CheckpointStore
 from consumers.stores.files import FolderBlobs
+from consumers.telling import Ports
 from consumers.timing import SystemClock
 from evaluation.backtest import FileSource
 from evaluation.simulation.world import MemoryLog, MemorySink

@@ -35,9 +35,9 @@ from consumers.guard import Guard
 from consumers.jobs.processes import ProcessRunner
 from consumers.kafka.sink import KafkaSink
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.stores import CheckpointStore
 from consumers.stores.files import FolderBlobs
+from consumers.telling import Ports
 from consumers.timing import SystemClock
 from evaluation.backtest import Backtest
 from learners.models import catalogue

@@ -87,8 +87,11 @@ def produce(
     sent = _send(shown, sink, topic=topic, labels=labels, partition=partition, stopping=stopping)
     if not sent and not stopping.is_set():
         raise ConfigError(f"{given.name}: there are no events in it")
-    apart = "" if labels_after is None else f", and their labels on {labels}"
-    print(f"{sent} events published on {topic}{apart}{', then interrupted' if stopping.is_set() else ''}")
+    _tell(sent, topic if labels_after is None else f"{topic}, and their labels on {labels}", stopping=stopping)
+
+
+def _tell(sent: int, where: str, *, stopping: threading.Event) -> None:
+    print(f"{sent} events published on {where}{', then interrupted' if stopping.is_set() else ''}")
     if stopping.is_set():
         # What shells report of a program that Ctrl-C has ended: 128 and the number of the signal.
         raise typer.Exit(130)

@@ -33,8 +33,9 @@ from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource
 from consumers.keys import signer_of
 from consumers.loop import LearningLoop
-from consumers.owner import PLAIN, First, Owner, Ports, StartOptions
+from consumers.owner import PLAIN, First, Owner, StartOptions
 from consumers.stores import store_of
+from consumers.telling import Ports
 from consumers.timing import SystemClock
 from detectors.watch import Watch
 from evaluation.files import Files

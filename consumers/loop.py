@@ -15,8 +15,9 @@ from anabranch.events import Partition
 from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.intake import Read
-from consumers.owner import PLAIN, First, Owner, Ports, StartOptions
+from consumers.owner import PLAIN, First, Owner, StartOptions
 from consumers.ports import Committed, Positions
+from consumers.telling import Ports
 from learners.lane import Observer
 
 log = structlog.get_logger()

@@ -5,66 +5,42 @@ fenced by the broker, and updates are announced only after the commit: see docs/
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import structlog
 from river import base
 
 from anabranch import statetree
-from anabranch.errors import CheckpointError, ConfigError, KafkaUnavailable, LearnError, LearningFrozen
-from anabranch.events import AcceptedEvent, AcceptedLabel, Partition, Prediction, Record
+from anabranch.errors import CheckpointError, ConfigError, LearnError, LearningFrozen
+from anabranch.events import Partition
 from anabranch.messages import (
-    Alert,
-    AlertKind,
-    DeadLetter,
-    LearnedOrder,
-    Level,
-    Measured,
-    Message,
-    ModelReport,
     ModelUpdate,
-    Retire,
-    RetireAnswer,
     TrainedOn,
     decode,
     encode,
 )
 from anabranch.scope import Scope
-from anabranch.signatures import Signer
-from anabranch.values import unboxed
 from config.settings import Settings
-from consumers.announcer import Announcer, update_key
+from consumers.announcer import update_key
 from consumers.belonging import Place, place, refuse_other_scope, settled
-from consumers.budget import ComputeBudget
 from consumers.checkpoint import CheckpointRef, contents_of, nested, newest, positions_of, rebuilt_from
-from consumers.examples import ExampleWriter
-from consumers.guard import Guard, Repeated
+from consumers.guard import Guard
 from consumers.guard.labels import answer_of
-from consumers.intake import Intake, Outcome, Read
-from consumers.jobs import JobRunner
+from consumers.intake import Intake
 from consumers.layouts import LAYOUT
 from consumers.merges import Merges
 from consumers.order import OrderWriter, returned
 from consumers.poison import Poison
-from consumers.ports import Clock, Committed, Control, Origin, Positions, Sink, Source, Store, offsets_in
-from consumers.predictions import prediction
-from consumers.requests import Requests
-from consumers.retirement import answer, parted, retirement
+from consumers.ports import Committed, Origin, Positions, offsets_in
 from consumers.stores.manifest import digest
-from consumers.timing import CheckpointTiming
+from consumers.taking import Taking
+from consumers.telling import Ports
 from detectors.watch import Watch
-from learners.emitted import NOTHING, Emitted, Promotion
 from learners.lane import Lane, Observer
-from learners.models.fence import is_fault
 from learners.retraining import JobResult
 
 log = structlog.get_logger()
-
-FIRST_EPOCH = 1
-SIGNED = (ModelUpdate, LearnedOrder)
-"""What followers make their models of."""
 
 LOSSES_MAX = 20
 """So many of the accepted losses are remembered, the newest."""
@@ -92,29 +68,7 @@ class StartOptions:
 PLAIN = StartOptions()
 
 
-@dataclass
-class Ports:
-    """What a loop and its owners reach the world through.
-
-    Args:
-        stores: the store of an owner's checkpoints, by its scope.
-        runners: what carries out an owner's retraining jobs, by its scope.
-        controls: what people ask of an owner.
-        announced: the newest announcement of a scope, asked for where there is no checkpoint.
-        signer: signs what followers make their models of; None: it is not signed.
-    """
-
-    source: Source
-    sink: Sink
-    stores: Callable[[Scope], Store]
-    runners: Callable[[Scope], JobRunner]
-    clock: Clock
-    controls: Callable[[], Control | None] = lambda: None
-    announced: Callable[[Scope], ModelUpdate | None] = lambda scope: None
-    signer: Signer | None = None
-
-
-class Owner:
+class Owner(Taking):
     """One model and the partitions that it learns from.
 
     Args:
@@ -134,41 +88,16 @@ class Owner:
         listener: Callable[[Any], None],
         observer: Observer | None = None,
     ) -> None:
-        self.settings = settings
-        self.scope = scope
+        super().__init__(settings, scope=scope, ports=ports, listener=listener)
         self.first = first
-        self.ports = ports
-        self.listener = listener
         self.observer = observer
-        self.topic = settings.topics.name("events")
-        self.labels_topic = settings.topics.name("labels") if settings.labels.late else ""
         self.store = ports.stores(scope)
-        self.runner = ports.runners(scope)
-        self.announcer = Announcer(settings, scope=scope, sink=ports.sink, clock=ports.clock)
-        self.requests = Requests(ports.controls(), model=settings.name)
         self.merges = Merges(self.store)
-        self.timing = CheckpointTiming(ports.clock)
-        self.budget = ComputeBudget(settings, clock=ports.clock)
-        self.lane: Lane
-        """Like all that it learns from, of a first champion or of a checkpoint: see `assign`."""
         self._asked = self._tell_answer if settings.publish.predictions else None
-        self.guard = Guard(settings)
-        self.intake = self._intake()
-        self.poison = Poison(in_a_row_max=settings.guard.poison_max)
-        self.positions: Positions = {}
-        self.order = OrderWriter(settings.name, scope)
-        self.examples = ExampleWriter(settings.name, scope)
-        self.examples_topic = settings.topics.name("examples")
-        self.began_ts = 0.0
-        """When the model was gained."""
-        self.outbox: list[ModelUpdate] = []
+        self.sha = ""
+        """Of the last checkpoint."""
         self.refs: tuple[str, ...] = ()
         """The blobs that the last checkpoint refers to, which lie in the store."""
-        self.epoch, self.seq, self.number, self.sha = FIRST_EPOCH, 0, 0, ""
-        self.rebuilding = ""
-        """Why, until the rebuilt model has caught up: so long nothing is announced."""
-        self.retired: ModelUpdate | None = None
-        """The update that took the model out of service, until it is reinstated: so long nothing else is announced."""
         self.checkpointed_at = (0, self.ports.clock.monotonic_s())
         self.origin = Origin("")
         self.labels_origin: Origin | None = None
@@ -181,10 +110,6 @@ class Owner:
         """How many checkpoints it has written since."""
         self.unwritten = True
         """Whether the next turn has to begin with a checkpoint."""
-
-    def _intake(self) -> Intake:
-        labels = self.settings.labels
-        return Intake(labels_come_late=labels.late or labels.horizon is not None)
 
     def _with_first(self, model: base.Estimator, trained_on: TrainedOn) -> None:
         """The state before the first event."""
@@ -337,7 +262,7 @@ class Owner:
             )
         self.announcer.kept = list(state["artifacts"])
         self.merges.close()
-        self.guard, self.intake = Guard(self.settings), self._intake()
+        self.guard, self.intake = Guard(self.settings), Intake(labels_come_late=self.intake.labels_come_late)
         self.guard.restore(state["guard"])
         self.intake.restore(state["intake"])
         self.lane = Lane.restored(
@@ -417,217 +342,6 @@ class Owner:
 
     # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def take(self, record: Record) -> None:
-        """One record's way: guard, lane, messages.
-
-        Raises:
-            LearnError: the champion raised; `leave_out` undoes the event.
-        """
-        if self.budget.on and self.budget.is_due():
-            with self.budget.measured(self.lane):
-                self._take(record)
-        else:
-            self._take(record)
-
-    def _take(self, record: Record) -> None:
-        if self.lane.join.pending:
-            self._end_due()  # what a crash has cut short
-        self.positions[Partition(record.topic, record.partition)] = record.offset + 1
-        if self.poison.places and record in self.poison:
-            self._refuse(self.guard.dead_letter(record, stage="learn", reason=self.poison.reason(record)))
-            self._took("refused")
-            self.checkpoint()  # the next one goes back no further than to here
-            return
-        if record.topic == self.labels_topic:
-            self._take_label(record)
-        else:
-            self._take_event(record)
-        if self.lane.join.pending:
-            self._end_due()
-        if self.lane.join.early:
-            self._give_up_orphans()
-
-    def _take_event(self, record: Record) -> None:
-        checked = self.guard.check(record)
-        if type(checked) is AcceptedEvent:
-            self.order.append(record)
-            if checked.y is not None and self.lane.join.waits(checked.id):
-                self.guard.was_waiting()
-                self._took("label")
-                self._fold(self.lane.on_label(brought_by(checked, record), by=checked))
-            else:
-                self._took("waiting" if checked.y is None else "learned")
-                self._fold(self.lane.on_event(checked))
-        elif type(checked) is Repeated:
-            self._label_came(checked, record)
-        elif checked is not None:
-            self._refuse(checked)  # type: ignore[arg-type]  # what is nothing of these is a dead letter
-            self._took("refused")
-        else:
-            self._took("duplicate")
-
-    def _take_label(self, record: Record) -> None:
-        """A record of the topic of labels."""
-        told = self.guard.check_label(record)
-        if isinstance(told, DeadLetter):
-            self._refuse(told)
-            self._took("refused")
-            return
-        verdict = self.lane.join.look(told.label)
-        if verdict in ("wanted", "early"):
-            self.order.append(record)
-            self.guard.told_taken(told)
-            self._took("label")
-            self._fold(self.lane.on_label(told.label))
-        elif verdict == "duplicate":
-            self.guard.told_again()
-            self._took("duplicate")
-        else:
-            self._refuse(self.guard.told_lost(told, record, verdict))
-            self._took("refused")
-
-    def _end_due(self) -> None:
-        """Events whose label has not come in time."""
-        while self.lane.join.is_due:
-            if self.poison.waiting:
-                self._refuse_unlearnable()
-            emitted = self.lane.end_due(unlearnable=self.poison.waiting)
-            # Inputs enter behind them all: whoever learns this again ends them all after the same record.
-            if emitted is not None and emitted is not NOTHING:
-                self._emit(emitted)
-            if self.lane.to_tell:
-                self._tell_examples()
-        if self.lane.events >= self.runner.due:
-            self.take_inputs()
-
-    def _refuse_unlearnable(self) -> None:
-        """A dead letter, if the champion raises on the event that ends next, with the label by which it would."""
-        join = self.lane.join
-        if (said := self.poison.waiting.get(join.next_due())) is None:
-            return
-        waiting = join.pending.look(join.next_due())
-        if waiting is not None:
-            event = waiting.event
-            value = orjson.dumps({"id": event.id, "ts": event.ts, "features": event.x}, default=unboxed)
-            record = Record(self.topic, event.partition, event.offset, event.ts, None, value)
-            reason = f"the champion raises on it, with the label by which it ends: {said}"
-            self._refuse(self.guard.dead_letter(record, stage="learn", reason=reason))
-
-    def _give_up_orphans(self) -> None:
-        for label in self.lane.join.orphans():
-            record = Record(label.topic, label.partition, label.offset, 0.0, None, label.value)
-            reason = (
-                f"no event {label.id[:100]!r} has come within `labels.early`, or too many labels wait for theirs: was "
-                "it published on another topic, or under another id?"
-            )
-            self._refuse(self.guard.dead_letter(record, stage="label", reason=reason))
-
-    def _tell_answer(self, event: AcceptedEvent, answered: Prediction) -> None:
-        """What the champion answered, while it is in service: a rebuilt one is not yet."""
-        if self.rebuilding or self.retired is not None:
-            return
-        self._send(
-            prediction(
-                event,
-                answered,
-                self.lane,
-                model=self.settings.name,
-                scope=self.scope,
-                epoch=self.epoch,
-                seq=self.seq,
-                ts=self.ports.clock.time_s(),
-            )
-        )
-
-    def _took(self, outcome: Outcome) -> None:
-        """Say what there is to say of the records so far."""
-        for kind, reason in self.intake.took(outcome):
-            if kind:
-                self.alert(kind, reason)
-            else:
-                log.warning("intake", model=self.settings.name, scope=self.scope, what=reason)
-
-    def _offsets(self) -> dict[int, int]:
-        """The positions in the topic of events."""
-        return offsets_in(self.topic, self.positions)
-
-    def _by_name(self) -> dict[str, int]:
-        """The positions as messages have them, by topic and partition."""
-        return {f"{topic}/{each}": at for (topic, each), at in sorted(self.positions.items())}
-
-    @property
-    def read(self) -> Read:
-        """What was read since ownership was gained, and how much of it was of no use."""
-        now, then = self._read(), self.read_before
-        return Read(*(max(0, value - before) for value, before in zip(astuple(now), astuple(then), strict=True)))
-
-    def _read(self) -> Read:
-        guard = self.guard
-        unusable = sum(self.lane.scores.unusable.values())
-        # What waits for a label that may come in days is not unused.
-        waiting = 0 if self.intake.labels_come_late else guard.accepted - self.lane.events
-        return Read(guard.taken, guard.refused, guard.duplicates, waiting, unusable)
-
-    def _fold(self, emitted: Emitted) -> None:
-        """What comes of an event: mostly nothing."""
-        if emitted is not NOTHING:
-            self._emit(emitted)
-        if self.lane.to_tell:
-            self._tell_examples()
-        if self.lane.events >= self.runner.due:
-            self.take_inputs()
-
-    def _tell_examples(self) -> None:
-        """What was learned since the last time."""
-        told = self.lane.to_tell or []
-        for learned in told:
-            value = self.examples.encoded(learned, epoch=self.epoch, checkpoint=self.number, began=self.began_ts)
-            self.ports.sink.send(
-                self.examples_topic, key=self.examples.key, value=value, partition=self.examples.partition
-            )
-        told.clear()
-
-    def _label_came(self, repeated: Repeated, record: Record) -> None:
-        """An event came once more, with its label: the one that waits gets it, or a dead letter says why not."""
-        event = repeated.event
-        if not self.lane.join.waits(event.id):
-            self._refuse(self.guard.label_lost(repeated, record))
-            self._took("refused")
-            return
-        self.order.append(record)
-        emitted = self.lane.on_label(brought_by(event, record), by=event)
-        self.guard.label_taken(repeated)
-        self._took("label")
-        self._fold(emitted)
-
-    def take_inputs(self) -> None:
-        """Let in finished jobs, requests and measurements. An input is journalled by the checkpoint after it."""
-        done = self.runner.finished(self.lane.events)
-        for result in done:
-            log.info("job done", model=self.settings.name, job=result.job_id, failure=result.failure)
-            self._tell_failures(result)
-            self._emit(self.lane.admit(result))
-        retrainings, others = parted(self.requests.take())
-        for each in retrainings:
-            self._emit(self.lane.retrain_asked(each))
-        change = self.budget.change(self.lane)
-        if change is not None:
-            self._emit(self.lane.measured(stride=change.stride, too_slow=change.too_slow))
-        if done or retrainings or others or change is not None:
-            measured = None if change is None else Measured(**change._asdict())
-            self.order.enter(returned=tuple(map(returned, done)), requests=retrainings, measured=measured)
-            for asked in others:
-                self._send(self._answer(asked))
-            self.checkpoint()
-        self.runner.keep(self.lane.jobs.under_way)
-
-    def _tell_failures(self, result: JobResult) -> None:
-        """A retraining that came to nothing, all of it or a part."""
-        if result.failure:
-            self.alert("retraining", f"job {result.job_id}: {result.failure}")
-        for plan, reason in result.failures.items():
-            self.alert("retraining", f"job {result.job_id}, {plan}: {reason}; its other recruits are trained")
-
     def leave_out(self, error: LearnError) -> None:
         """The champion raised half way through an event: back to the last checkpoint, and past it next time.
 
@@ -640,174 +354,6 @@ class Owner:
         self.poison, self.epoch, self.number = poison, epoch, number  # the checkpoint may be of before a new epoch
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _emit(self, emitted: Emitted) -> None:
-        """Say everything, and only then make a model live: what is not out before that commit never will be."""
-        for message in emitted.messages:
-            self._send(message)
-        if emitted.jobs and self.lane.to_tell:
-            self._tell_examples()
-        if emitted.jobs and self.settings.labels.tells_examples:
-            self.ports.sink.flush()  # the job reads them
-        for job in emitted.jobs:
-            log.info("trigger", model=self.settings.name, job=job.id, reason=job.reason)
-            self.runner.submit(job)
-        if emitted.promotion is not None:
-            self._go_live(emitted.promotion)
-
-    def alert(self, kind: AlertKind, reason: str, *, level: Level = "alert") -> None:
-        """Have somebody look: a line in the log, and a message on its topic."""
-        place = "-".join(f"{partition.number}.{offset}" for partition, offset in sorted(self.positions.items()))
-        self._send(
-            Alert(
-                id=f"{self.settings.name}/{self.scope}/{kind}/{place}",
-                model=self.settings.name,
-                kind=kind,
-                level=level,
-                reason=reason,
-                event_number=self.lane.events,
-                positions=self._by_name(),
-            )
-        )
-
-    def _send(self, message: Any) -> None:
-        """On the topic that it goes to."""
-        if isinstance(message, ModelReport):
-            message = message.model_copy(update={"checkpoint_pause_s": self.timing.take()})
-        elif isinstance(message, Alert):
-            tell = log.error if message.level == "alert" else log.warning
-            tell(message.kind, model=message.model, scope=self.scope, reason=message.reason)
-        topic = self.settings.topics.name(message.goes_to)
-        self._put(topic, key=message.id, message=message)
-        self.listener(message)
-
-    def _put(self, topic: str, *, key: str, message: Message) -> None:
-        value = encode(message)
-        signer = self.ports.signer if isinstance(message, SIGNED) else None
-        headers = () if signer is None else signer.headers(value)
-        self.ports.sink.send(topic, key=key, value=value, headers=headers)
-
-    def tell_order(self) -> None:
-        """Publish what was learned since the last time, and what has entered."""
-        message = self.order.message(
-            epoch=self.epoch,
-            checkpoint=self.number,
-            began=self.began_ts,
-            event_number=self.lane.events,
-            version=self.lane.version,
-        )
-        if message is not None:
-            self._send(message)
-
-    def _refuse(self, letter: DeadLetter) -> None:
-        if self.intake.is_first(letter):
-            log.warning(
-                "refused",
-                model=self.settings.name,
-                stage=letter.stage,
-                topic=letter.topic,
-                partition=letter.partition,
-                offset=letter.offset,
-                reason=letter.reason,
-                note="the first of its stage; all go to dead-letters",
-            )
-        self._send(letter)
-
-    def _go_live(self, promotion: Promotion) -> None:
-        """A new champion: its bytes go out, the state is checkpointed, then it is announced."""
-        if self.rebuilding or self.retired is not None:
-            return  # what is announced is better, until the rebuilt model has learned as much; or nothing is to be
-        update = self._prepared(promotion)
-        if update is None:
-            return
-        self.outbox = [update]
-        self.checkpoint()
-        self._tell(update)
-
-    def _answer(self, asked: Retire) -> RetireAnswer:
-        """Retire the model, or reinstate it. The checkpoint that follows makes it last, and announces it."""
-        version, withheld = self._retire(asked) if asked.step == "retire" else self._reinstate(asked)
-        return answer(asked, scope=self.scope, event_number=self.lane.events, version=version, withheld=withheld)
-
-    def _retire(self, asked: Retire) -> tuple[int, str]:
-        """The version that is out of service, and why nothing came of it."""
-        if self.retired is not None:
-            return self.retired.version, f"it is retired already: {self.retired.reason}"
-        if not self.lane.version:
-            return 0, "nothing is announced yet"
-        self.seq += 1
-        self.retired = retirement(
-            asked,
-            self.lane,
-            scope=self.scope,
-            epoch=self.epoch,
-            seq=self.seq,
-            positions=self._by_name(),
-            ts=self.ports.clock.time_s(),
-        )
-        self.outbox.append(self.retired)
-        self._tell(self.retired)
-        return self.retired.version, ""
-
-    def _reinstate(self, asked: Retire) -> tuple[int, str]:
-        """The version that is announced anew, 0 if none can be yet; and why nothing came of it."""
-        if self.retired is None:
-            return self.lane.version, "it is not retired"
-        self.retired = None
-        promotion = None if self.rebuilding else self.lane.rebuilt(reason=asked.why, kind="reinstated")
-        if promotion is None:
-            return 0, ""  # as soon as it can be, as any champion is
-        self.order.enter(reinstated=asked.why)
-        update = self._prepared(promotion, by=asked.by)
-        if update is not None:
-            self.outbox.append(update)
-            self._tell(update)
-        return (0 if update is None else update.version), ""
-
-    def _tell(self, update: ModelUpdate) -> None:
-        """What is announced, in the log and to the listener."""
-        log.info(
-            update.kind,
-            model=update.model,
-            scope=update.scope,
-            version=update.version,
-            events=update.event_number,
-            reason=update.reason,
-            arena_events=update.verdict.events if update.verdict else None,
-        )
-        self.listener(update)
-
-    def _prepared(self, promotion: Promotion, *, by: str = "") -> ModelUpdate | None:
-        """Its bytes on the log; None if the model fails now that it did not when it was examined."""
-        self.tell_order()
-        try:
-            update = self.announcer.prepare(
-                promotion,
-                epoch=self.epoch,
-                seq=self.seq + 1,
-                features=self.guard.kinds,
-                positions=self._by_name(),
-                # In blocks the champion learns nothing until it is announced again.
-                order="" if self.settings.publish.blocks else self.order.last,
-                by=by,
-            )
-        except BaseException as error:
-            if isinstance(error, KafkaUnavailable) or not is_fault(error):
-                raise
-            self.alert("answers", f"version {promotion.version} cannot be announced: {type(error).__name__}: {error}")
-            return None
-        self.seq += 1
-        return update
-
-    def end_rebuild(self) -> None:
-        """Announce the rebuilt champion, now that it has learned what was there when the rebuild began."""
-        promotion = self.lane.rebuilt(reason=self.rebuilding) if self.rebuilding else None
-        if promotion is not None:
-            self.order.enter(rebuilt=self.rebuilding)
-            self.rebuilding = ""
-            self._go_live(promotion)
-            if self.retired is not None:  # it has gone live for nobody, but in its own state
-                self.checkpoint()
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -939,8 +485,3 @@ class Owner:
     def learning_state_hash(self) -> str:
         """The canonical hash of models, contests, detectors and scores."""
         return statetree.digest(self.lane.learning_state(), trusted=self.settings.model.trusted)
-
-
-def brought_by(event: AcceptedEvent, record: Record) -> AcceptedLabel:
-    """The label that an event has brought which came once more."""
-    return AcceptedLabel(event.id, event.y, event.ts, 0, "", record.topic, record.partition, record.offset)

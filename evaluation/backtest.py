@@ -15,9 +15,9 @@ from config.settings import Settings
 from consumers.guard import own_time_s
 from consumers.jobs import InlineRunner
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.ports import Clock, Origin, Owners, Positions, Sent
 from consumers.stores import MemoryStore
+from consumers.telling import Ports
 from learners.lane import Lane, Observer
 from learners.publication import copied
 from learners.scores import Scores, metrics_of

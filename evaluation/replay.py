@@ -9,8 +9,8 @@ from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter, JobReturned, LearnedOrder, Message
 from consumers.guard import Guard, Repeated
 from consumers.jobs import outcome
-from consumers.owner import brought_by
 from consumers.ports import LogReader
+from consumers.taking import brought_by
 from learners.emitted import Emitted, Promotion
 from learners.lane import Lane, Learned
 from learners.retraining import Job, JobResult

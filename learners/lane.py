@@ -191,12 +191,7 @@ class Lane:
         self.timed: Timed | None = None
         """Times what members do, while it is there."""
         self._watches_events = watch.sees_events
-        self.join = LabelJoin(settings)
-        self._is_clocked = settings.labels.late or settings.labels.horizon is not None
-        self.examples = 0
-        """How many have been told; where `labels.examples` are told, lineage counts in them."""
-        self.to_tell: list[Learned] | None = [] if settings.labels.tells_examples else None
-        self._examples_on = scope.number or 0
+        self._begin_joining(scope)
         self.block: list[Delayed] = []
         """With `publish.blocks`: what is to be learned at the next announcement."""
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
@@ -209,6 +204,15 @@ class Lane:
         self._window, self._blocks = settings.scores.window, settings.publish.blocks
         self._report_events = settings.publish.report_events
         self.notes: list[str] = []
+
+    def _begin_joining(self, scope: Scope) -> None:
+        labels = self.settings.labels
+        self.join = LabelJoin(self.settings)
+        self._is_clocked = labels.late or labels.horizon is not None
+        self.examples = 0
+        """How many have been told; where `labels.examples` are told, lineage counts in them."""
+        self.to_tell: list[Learned] | None = [] if labels.tells_examples else None
+        self._examples_on = scope.number or 0
 
     def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:
         place = self.standing.of_first

@@ -25,7 +25,8 @@ from anabranch.messages import TrainedOn
 from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.loop import LearningLoop
-from consumers.owner import Ports, StartOptions
+from consumers.owner import StartOptions
+from consumers.telling import Ports
 from evaluation.simulation.oracle import Oracle
 from evaluation.simulation.runner import InputLog, ObservedLog, Past, SimulatedRunner
 from evaluation.simulation.stream import PARTITIONS_MAX, Recipe

@@ -13,9 +13,10 @@ from anabranch.messages import ModelUpdate
 from commands.main import app
 from config.settings import Settings
 from consumers.loop import LearningLoop
-from consumers.owner import PLAIN, Owner, Ports, StartOptions
+from consumers.owner import PLAIN, Owner, StartOptions
 from consumers.ports import Committed, Positions
 from consumers.stores.files import FolderBlobs
+from consumers.telling import Ports
 from evaluation.simulation.campaign import MODELS, Campaign, Result, shipped
 from evaluation.simulation.oracle import announced_once
 from evaluation.simulation.schedules import Finding, Loop, Scenario, Simulation

@@ -13,8 +13,9 @@ from config.loading import build
 from config.settings import Settings
 from consumers.jobs import InlineRunner
 from consumers.loop import LearningLoop
-from consumers.owner import PLAIN, First, Ports, StartOptions
+from consumers.owner import PLAIN, First, StartOptions
 from consumers.stores import MemoryStore
+from consumers.telling import Ports
 from evaluation.simulation.world import Crash, FrozenClock, MemoryLog, MemorySink, MemorySource
 from learners.models import catalogue
 from support.streams import rows

@@ -20,8 +20,8 @@ from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource
 from consumers.kafka.topics import create
 from consumers.loop import LearningLoop
-from consumers.owner import Ports
 from consumers.stores import MemoryStore
+from consumers.telling import Ports
 from consumers.timing import SystemClock
 from learners.retraining import Job, JobResult
 from support.loops import first_of, log_of, ports_on

@@ -1,0 +1,207 @@
+"""What an owner says: messages on their topics, the learned order, examples, dead letters, alerts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from anabranch.events import AcceptedEvent, Prediction
+from anabranch.messages import (
+    Alert,
+    AlertKind,
+    DeadLetter,
+    LearnedOrder,
+    Level,
+    Message,
+    ModelReport,
+    ModelUpdate,
+    encode,
+)
+from anabranch.scope import Scope
+from anabranch.signatures import Signer
+from config.settings import Settings
+from consumers.examples import ExampleWriter
+from consumers.intake import Intake, Outcome
+from consumers.jobs import JobRunner
+from consumers.order import OrderWriter
+from consumers.ports import Clock, Control, Positions, Sink, Source, Store, offsets_in
+from consumers.predictions import prediction
+from consumers.timing import CheckpointTiming
+from learners.lane import Lane
+
+log = structlog.get_logger()
+
+FIRST_EPOCH = 1
+SIGNED = (ModelUpdate, LearnedOrder)
+"""What followers make their models of."""
+
+
+@dataclass
+class Ports:
+    """What a loop and its owners reach the world through.
+
+    Args:
+        stores: the store of an owner's checkpoints, by its scope.
+        runners: what carries out an owner's retraining jobs, by its scope.
+        controls: what people ask of an owner.
+        announced: the newest announcement of a scope, asked for where there is no checkpoint.
+        signer: signs what followers make their models of; None: it is not signed.
+    """
+
+    source: Source
+    sink: Sink
+    stores: Callable[[Scope], Store]
+    runners: Callable[[Scope], JobRunner]
+    clock: Clock
+    controls: Callable[[], Control | None] = lambda: None
+    announced: Callable[[Scope], ModelUpdate | None] = lambda scope: None
+    signer: Signer | None = None
+
+
+class Telling:
+    """Whoever has one model and says what becomes of it.
+
+    Args:
+        scope: "global", or "p3" for the model of partition 3.
+        listener: is shown every message right after it was sent.
+    """
+
+    def __init__(self, settings: Settings, *, scope: Scope, ports: Ports, listener: Callable[[Any], None]) -> None:
+        self.settings = settings
+        self.scope = scope
+        self.ports = ports
+        self.listener = listener
+        self.topic = settings.topics.name("events")
+        self.labels_topic = settings.topics.name("labels") if settings.labels.late else ""
+        self.examples_topic = settings.topics.name("examples")
+        self.timing = CheckpointTiming(ports.clock)
+        self.lane: Lane
+        """Like all that it learns from, of a first champion or of a checkpoint."""
+        labels = settings.labels
+        self.intake = Intake(labels_come_late=labels.late or labels.horizon is not None)
+        self.positions: Positions = {}
+        self.order = OrderWriter(settings.name, scope)
+        self.examples = ExampleWriter(settings.name, scope)
+        self.began_ts = 0.0
+        """When the model was gained."""
+        self.epoch, self.seq, self.number = FIRST_EPOCH, 0, 0
+        """Of the learner, of the last update, and of the last checkpoint."""
+        self.rebuilding = ""
+        """Why, until the rebuilt model has caught up: so long nothing is announced."""
+        self.retired: ModelUpdate | None = None
+        """The update that took the model out of service, until it is reinstated: so long nothing else is announced."""
+
+    def _tell_answer(self, event: AcceptedEvent, answered: Prediction) -> None:
+        """What the champion answered, while it is in service: a rebuilt one is not yet."""
+        if self.rebuilding or self.retired is not None:
+            return
+        self._send(
+            prediction(
+                event,
+                answered,
+                self.lane,
+                model=self.settings.name,
+                scope=self.scope,
+                epoch=self.epoch,
+                seq=self.seq,
+                ts=self.ports.clock.time_s(),
+            )
+        )
+
+    def _took(self, outcome: Outcome) -> None:
+        """Say what there is to say of the records so far."""
+        for kind, reason in self.intake.took(outcome):
+            if kind:
+                self.alert(kind, reason)
+            else:
+                log.warning("intake", model=self.settings.name, scope=self.scope, what=reason)
+
+    def _offsets(self) -> dict[int, int]:
+        """The positions in the topic of events."""
+        return offsets_in(self.topic, self.positions)
+
+    def _by_name(self) -> dict[str, int]:
+        """The positions as messages have them, by topic and partition."""
+        return {f"{topic}/{each}": at for (topic, each), at in sorted(self.positions.items())}
+
+    def _tell_examples(self) -> None:
+        """What was learned since the last time."""
+        told = self.lane.to_tell or []
+        for learned in told:
+            value = self.examples.encoded(learned, epoch=self.epoch, checkpoint=self.number, began=self.began_ts)
+            self.ports.sink.send(
+                self.examples_topic, key=self.examples.key, value=value, partition=self.examples.partition
+            )
+        told.clear()
+
+    def alert(self, kind: AlertKind, reason: str, *, level: Level = "alert") -> None:
+        """Have somebody look: a line in the log, and a message on its topic."""
+        place = "-".join(f"{partition.number}.{offset}" for partition, offset in sorted(self.positions.items()))
+        self._send(
+            Alert(
+                id=f"{self.settings.name}/{self.scope}/{kind}/{place}",
+                model=self.settings.name,
+                kind=kind,
+                level=level,
+                reason=reason,
+                event_number=self.lane.events,
+                positions=self._by_name(),
+            )
+        )
+
+    def _send(self, message: Any) -> None:
+        """On the topic that it goes to."""
+        if isinstance(message, ModelReport):
+            message = message.model_copy(update={"checkpoint_pause_s": self.timing.take()})
+        elif isinstance(message, Alert):
+            tell = log.error if message.level == "alert" else log.warning
+            tell(message.kind, model=message.model, scope=self.scope, reason=message.reason)
+        topic = self.settings.topics.name(message.goes_to)
+        self._put(topic, key=message.id, message=message)
+        self.listener(message)
+
+    def _put(self, topic: str, *, key: str, message: Message) -> None:
+        value = encode(message)
+        signer = self.ports.signer if isinstance(message, SIGNED) else None
+        headers = () if signer is None else signer.headers(value)
+        self.ports.sink.send(topic, key=key, value=value, headers=headers)
+
+    def tell_order(self) -> None:
+        """Publish what was learned since the last time, and what has entered."""
+        message = self.order.message(
+            epoch=self.epoch,
+            checkpoint=self.number,
+            began=self.began_ts,
+            event_number=self.lane.events,
+            version=self.lane.version,
+        )
+        if message is not None:
+            self._send(message)
+
+    def _refuse(self, letter: DeadLetter) -> None:
+        if self.intake.is_first(letter):
+            log.warning(
+                "refused",
+                model=self.settings.name,
+                stage=letter.stage,
+                topic=letter.topic,
+                partition=letter.partition,
+                offset=letter.offset,
+                reason=letter.reason,
+                note="the first of its stage; all go to dead-letters",
+            )
+        self._send(letter)
+
+    def _tell(self, update: ModelUpdate) -> None:
+        """What is announced, in the log and to the listener."""
+        log.info(
+            update.kind,
+            model=update.model,
+            scope=update.scope,
+            version=update.version,
+            events=update.event_number,
+            reason=update.reason,
+            arena_events=update.verdict.events if update.verdict else None,
+        )
+        self.listener(update)
