@@ -53,9 +53,6 @@ def produce(
     """Publish the rows of a file as events, keyed by their id."""
     from itertools import islice
 
-    from rich.console import Console
-    from rich.progress import track
-
     from anabranch.errors import ConfigError
     from anabranch.kafka import producer
     from commands import wiring
@@ -76,18 +73,20 @@ def produce(
     events = islice(given.events(now_s=time.time()), limit)
     # Without times of their own, events are as far apart as they are published.
     values = events if labels_after is None else delayed(events, delay_of(labels_after, rate=None if ts else rate))
-    console = Console(stderr=True)
-    shown = track(
-        paced(values, rate),
-        description=f"{given.name} to {topic}",
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    shown = _shown(paced(values, rate), f"{given.name} to {topic}")
     sent = _send(shown, sink, topic=topic, labels=labels, partition=partition, stopping=stopping)
     if not sent and not stopping.is_set():
         raise ConfigError(f"{given.name}: there are no events in it")
     _tell(sent, topic if labels_after is None else f"{topic}, and their labels on {labels}", stopping=stopping)
+
+
+def _shown(values: "Iterator[bytes | LabelValue]", what: str) -> "Iterable[bytes | LabelValue]":
+    """The values, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(values, description=what, console=console, disable=not console.is_terminal, transient=True)
 
 
 def _tell(sent: int, where: str, *, stopping: threading.Event) -> None:

@@ -173,7 +173,7 @@ def _seventh(state: State, topic: str) -> State:
         "heard": msgpack.packb([]),
         "early": msgpack.packb([]),
         "ended": RecentIds(0).state(),
-        "clock": (max((asked_ts for _, asked_ts, _ in waiting), default=float("-inf")), float("inf")),
+        "clock": max((asked_ts for _, asked_ts, _ in waiting), default=float("-inf")),
         "endings": {},
         "ended_since": 0,
         "counts": {"width_s": 1.0, "slots": []},

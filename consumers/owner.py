@@ -88,10 +88,10 @@ class Owner(Taking):
         listener: Callable[[Any], None],
         observer: Observer | None = None,
     ) -> None:
+        self.store = ports.stores(scope)
         super().__init__(settings, scope=scope, ports=ports, listener=listener)
         self.first = first
         self.observer = observer
-        self.store = ports.stores(scope)
         self.merges = Merges(self.store)
         self._asked = self._tell_answer if settings.publish.predictions else None
         self.sha = ""

@@ -257,7 +257,8 @@ class Taking(Telling):
                 features=self.guard.kinds,
                 positions=self._by_name(),
                 # In blocks the champion learns nothing until it is announced again.
-                order="" if self.settings.publish.blocks else self.order.last,
+                # Where labels are late, its order is not all that a follower would need.
+                order="" if self.settings.publish.blocks or self.settings.labels.late else self.order.last,
                 by=by,
             )
         except BaseException as error:

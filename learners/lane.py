@@ -198,12 +198,15 @@ class Lane:
         self.newest: AcceptedEvent | None = None
         self.events = 0
         self.unusable_band = 0
+        self.notes: list[str] = []
+        self._read_ahead(settings)
+
+    def _read_ahead(self, settings: Settings) -> None:
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._is_regression = self.task.kind == "regression"
         self._is_multiclass = self.task.kind == "multiclass"
         self._window, self._blocks = settings.scores.window, settings.publish.blocks
         self._report_events = settings.publish.report_events
-        self.notes: list[str] = []
 
     def _begin_joining(self, scope: Scope) -> None:
         labels = self.settings.labels

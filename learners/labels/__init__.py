@@ -78,7 +78,7 @@ class LabelJoin:
         self.early: dict[str, tuple[float, list[AcceptedLabel]]] = {}
         """Labels whose events are not there yet, and since when, by the clock; the oldest first."""
         self.ended = RecentIds(settings.guard.dedup_window)
-        self.clock, self.seen_ts = float("-inf"), float("inf")
+        self.clock = float("-inf")
         self.counts = Counts()
         self.endings: Counter[str] = Counter()
         self.ended_since = 0
@@ -91,9 +91,7 @@ class LabelJoin:
     def saw(self, ts: float) -> None:
         """A record was taken in: event time has come as far."""
         self.ended_since = 0
-        # Two records must have come as far: one with a wrong time would end all that waits.
-        reached, self.seen_ts = min(ts, self.seen_ts), ts
-        self.clock = max(self.clock, reached)
+        self.clock = max(self.clock, ts)
 
     # ── events ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -164,6 +162,7 @@ class LabelJoin:
             return self._end(waiting, label.y, "labelled", label.revision)
         assert waiting is not None  # what was heard of is pending
         self.endings["corrected"] += 1
+        self.ended.on_label(label.id, code_of(label.y))
         return Resolved(waiting, label.y, "labelled", label.revision, corrects=True)
 
     def _gather(self, label: AcceptedLabel) -> None:
@@ -256,7 +255,7 @@ class LabelJoin:
             "heard": msgpack.packb(list(self.heard.items()), default=unboxed),
             "early": msgpack.packb(early, default=unboxed),
             "ended": self.ended.state(),
-            "clock": (self.clock, self.seen_ts),
+            "clock": self.clock,
             "endings": dict(self.endings),
             "ended_since": self.ended_since,
             "counts": self.counts.state(),
@@ -274,7 +273,6 @@ class LabelJoin:
             for event_id, since, labels in msgpack.unpackb(state["early"])
         }
         self.ended.restore(state["ended"])
-        self.clock, self.seen_ts = state["clock"]
-        self.ended_since = state["ended_since"]
+        self.clock, self.ended_since = state["clock"], state["ended_since"]
         self.endings = Counter(state["endings"])
         self.counts.restore(state["counts"])
