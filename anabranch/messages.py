@@ -382,7 +382,9 @@ class ModelReport(Message):
     members: tuple[MemberReport, ...]
     published: PublishedReport | None = Field(default=None, description="null: nothing is announced yet")
     pending: int = 0
-    labels: LabelsReport | None = Field(default=None, description="null: labels come with their events")
+    labels: LabelsReport | None = Field(
+        default=None, exclude_if=_is_none, description="left out where labels come with their events"
+    )
     jobs: int = 0
     checkpoint_pause_s: CheckpointPause | None = Field(default=None, description="null: no checkpoint since")
     unusable: dict[str, int] = Field(

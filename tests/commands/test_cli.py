@@ -151,6 +151,7 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
     schemas = json.loads(anabranch("schema").stdout)
     assert set(schemas) == {
         "Event",
+        "Example",
         "Label",
         "DriftSignal",
         "ModelUpdate",

@@ -46,7 +46,7 @@ UNKNOWN = {
     "in a section": ({"arena": {"min_gian": 0.1}}, "arena.min_gian", "min_gain"),
     "in a list of tables": ({"retrain": {"recruits": [{"onn": "last"}]}}, "retrain.recruits.0.onn", "on"),
     "in the model": ({"model": {"factory": "a:b", "step": []}}, "model.step", "steps"),
-    "an option of the library": ({"_env_file": "other"}, "_env_file", ""),
+    "an option of the library": ({"_env_file": "other"}, "_env_file", "serve"),
 }
 
 

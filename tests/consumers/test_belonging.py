@@ -42,8 +42,8 @@ class Here:
         return self
 
     def learn(self, *, how: StartOptions = PLAIN, topic: str = "events", **changes: Any) -> Owner:
-        source = MemorySource(self.log, topic)
-        loop = loop_on(self.log, self.store, settings_of(**changes), how=how, source=source)
+        source, settings = MemorySource(self.log, topic), settings_of(**changes, topics={"events": topic})
+        loop = loop_on(self.log, self.store, settings, how=how, source=source)
         loop.run(until_end=True)
         return loop.owner
 
