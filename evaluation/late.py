@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import orjson
@@ -39,10 +40,11 @@ def delayed(values: Iterator[bytes], delay: Delay) -> Iterator[bytes | LabelValu
     """
     coming: list[tuple[float, int, bytes]] = []
     latest_s = 0.0
-    for number, value in enumerate(values):
+    for number, (value, after) in enumerate(pairwise(chain(values, [b""]))):
         event = _event(value)
         own_s = own_time_s(value)
-        latest_s = max(latest_s, own_s)
+        # A single event with a wrong time moves nothing: the one after it must have come as far.
+        latest_s = max(latest_s, min(own_s, own_time_s(after)) if after else own_s)
         now = number if delay.events is not None else latest_s
         while coming and coming[0][0] <= now:
             yield _label(coming, ts=latest_s)
