@@ -514,6 +514,15 @@ class Measured(Message):
     too_slow: dict[str, float] = Field(default_factory=dict, description="microseconds a prediction, by member")
 
 
+class ExamplesTold(Message):
+    """Examples by their numbers, `start` (included) to `end` (excluded), and where they were told."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+
 class LearnedOrder(Message):
     """What a model has learned since the message that this one follows, in order: first the runs, then the inputs.
 
@@ -537,6 +546,11 @@ class LearnedOrder(Message):
     other_log: str = Field(
         default="",
         description="inputs after the runs: the log is another from here on, and places of before are forgotten",
+    )
+    examples: ExamplesTold | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="what was learned of the runs, where it is told: by the same learner, so of its `epoch` and so on",
     )
     returned: tuple[JobReturned, ...] = Field(default=(), description="then retraining jobs")
     requests: tuple[Retrain, ...] = Field(default=(), description="then requests to retrain")

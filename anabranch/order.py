@@ -8,7 +8,7 @@ ends in the newest message is the order in which the model has learned.
 
 import hashlib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -105,8 +105,19 @@ RECORDS_MAX = 200_000
 NOWHERE = "-"
 """In place of a message's id: a copy that learns no more, as its learner says of no message that it stands after it."""
 
-Place = tuple[str, int, int]
-"""Topic, partition and offset of a record."""
+Place = tuple[Any, ...]
+"""Topic, partition and offset of a record; of an example its number, and who has told it."""
+
+
+def _example(number: int, by: Any) -> Place:
+    """An example of a learner, which says of itself what the messages of its order say."""
+    return "", 0, number, by.epoch, by.checkpoint, by.began
+
+
+class _Teller(NamedTuple):
+    epoch: int
+    checkpoint: int
+    began: float
 
 
 class LearningAlong:
@@ -166,6 +177,8 @@ class LearningAlong:
         for message in self._order.chain(until=until):
             for run in message.runs:
                 ends[run.topic, run.partition] = max(run.end, ends.get((run.topic, run.partition), 0))
+            if message.examples is not None:
+                ends["", 0] = message.examples.end
         self._records = {
             place: value for place, value in self._records.items() if place[2] >= ends.get((place[0], place[1]), 0)
         }
@@ -175,17 +188,26 @@ class LearningAlong:
         """A message of the order has come."""
         self._order.add(message)
 
-    def hear(self, place: Place, value: bytes) -> None:
-        """A record of the events has come."""
+    def hear(self, place: Place, value: bytes, *, is_example: bool = False) -> None:
+        """A record of the events has come, or an example."""
+        if is_example:
+            told = orjson.loads(value)
+            place = _example(told["number"], _Teller(told["epoch"], told["checkpoint"], told["began"]))
         self._records[place] = value
         if len(self._records) > RECORDS_MAX:
             # It stays as it is until the next copy.
             self._records, self.at, self._copied_at = {}, NOWHERE, NOWHERE
 
-    def wanted(self) -> dict[tuple[str, int], int]:
-        """Where the events that come next begin, by topic and partition."""
-        starts: dict[tuple[str, int], int] = {}
+    def wanted(self) -> dict[tuple[str, int], int | None]:
+        """Where what comes next begins, by topic and partition: an offset of the events.
+
+        None stands for examples: an offset of theirs is not known, but that they were told after the copy.
+        """
+        starts: dict[tuple[str, int], int | None] = {}
         for message in self._chain():
+            if message.examples is not None:
+                starts[message.examples.topic, message.examples.partition] = None
+                continue
             for run in message.runs:
                 starts.setdefault((run.topic, run.partition), run.start)
         return starts
@@ -204,7 +226,7 @@ class LearningAlong:
             return 0
         learned = 0
         for message in self._chain():
-            places = [(r.topic, r.partition, offset) for r in message.runs for offset in range(r.start, r.end)]
+            places = _places(message)
             if not all(place in self._records for place in places):
                 break
             learned += sum(self._learn(self._records[place]) for place in places)
@@ -213,6 +235,9 @@ class LearningAlong:
 
     def _learn(self, value: bytes) -> bool:
         event = orjson.loads(value.removeprefix(BOM))
+        if "number" in event:  # an example holds what was learned as it was learned
+            self.model.learn_one(event["features"], event["label"])
+            return True
         x = {name: each for name, each in event["features"].items() if each is not None}
         if event.get("label") is None:
             self._asked[event["id"]] = x
@@ -226,6 +251,14 @@ class LearningAlong:
     def snapshot(self) -> Any:
         """The model as it is now, which learns no more: for those who predict meanwhile."""
         return statetree.decode(self._bytes(self.model), trusted=self.trusted)
+
+
+def _places(message: LearnedOrder) -> list[Place]:
+    """What was learned, in order: records of the events, or examples."""
+    told = message.examples
+    if told is not None:
+        return [_example(number, message) for number in range(told.start, told.end)]
+    return [(run.topic, run.partition, offset) for run in message.runs for offset in range(run.start, run.end)]
 
 
 def _whole(label: Any) -> Any:

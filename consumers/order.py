@@ -6,7 +6,7 @@ From these messages and the log anybody comes to the learner's own state, to the
 from typing import Any
 
 from anabranch.events import Record
-from anabranch.messages import JobReturned, LearnedOrder, TopicRange
+from anabranch.messages import ExamplesTold, JobReturned, LearnedOrder, TopicRange
 from anabranch.order import identified
 from anabranch.scope import Scope
 from learners.retraining import JobResult
@@ -29,6 +29,8 @@ class OrderWriter:
         self.model = model
         self.scope = scope
         self.last, self.version = "", 0
+        self.examples = 0
+        """How many were learned up to the last message, where they are told."""
         self.runs: list[TopicRange] = []
         self._topic, self._partition = "", -1
         self._start = self._end = 0
@@ -55,12 +57,19 @@ class OrderWriter:
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def message(
-        self, *, epoch: int, checkpoint: int, began: float, event_number: int, version: int
+        self,
+        *,
+        epoch: int,
+        checkpoint: int,
+        began: float,
+        event_number: int,
+        version: int,
+        examples: ExamplesTold | None = None,
     ) -> LearnedOrder | None:
         """All since the last message, if it is anything; arguments as in `LearnedOrder`, `version` as it is now."""
         self._close()
         before, self.version = self.version, version
-        if not self.runs and not self._inputs:
+        if not self.runs and not self._inputs and (examples is None or examples.start == examples.end):
             return None
         message = identified(
             LearnedOrder(
@@ -74,8 +83,10 @@ class OrderWriter:
                 event_number=event_number,
                 version=before,
                 runs=tuple(self.runs),
+                examples=examples,
                 **self._inputs,
             )
         )
         self.last, self.runs, self._inputs = message.id, [], {}
+        self.examples = self.examples if examples is None else examples.end
         return message

@@ -246,6 +246,12 @@ class Taking(Telling):
         self.checkpoint()
         self._tell(update)
 
+    @property
+    def _is_untold(self) -> bool:
+        """Whether nobody could learn along."""
+        labels = self.settings.labels
+        return bool(self.settings.publish.blocks) or (labels.late and not labels.tells_examples)
+
     def _prepared(self, promotion: Promotion, *, by: str = "") -> ModelUpdate | None:
         """Its bytes on the log; None if the model fails now that it did not when it was examined."""
         self.tell_order()
@@ -256,9 +262,9 @@ class Taking(Telling):
                 seq=self.seq + 1,
                 features=self.guard.kinds,
                 positions=self._by_name(),
-                # In blocks the champion learns nothing until it is announced again.
-                # Where labels are late, its order is not all that a follower would need.
-                order="" if self.settings.publish.blocks or self.settings.labels.late else self.order.last,
+                # In blocks the champion learns nothing until it is announced again; without examples, its order is not
+                # all that a follower needs where labels are late.
+                order="" if self._is_untold else self.order.last,
                 by=by,
             )
         except BaseException as error:

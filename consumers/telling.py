@@ -11,6 +11,7 @@ from anabranch.messages import (
     Alert,
     AlertKind,
     DeadLetter,
+    ExamplesTold,
     LearnedOrder,
     Level,
     Message,
@@ -125,6 +126,16 @@ class Telling:
         """The positions as messages have them, by topic and partition."""
         return {f"{topic}/{each}": at for (topic, each), at in sorted(self.positions.items())}
 
+    def _examples_told(self) -> ExamplesTold | None:
+        if self.lane.to_tell is None:
+            return None
+        return ExamplesTold(
+            topic=self.examples_topic,
+            partition=self.examples.partition,
+            start=self.order.examples,
+            end=self.lane.examples,
+        )
+
     def _tell_examples(self) -> None:
         """What was learned since the last time."""
         told = self.lane.to_tell or []
@@ -169,12 +180,15 @@ class Telling:
 
     def tell_order(self) -> None:
         """Publish what was learned since the last time, and what has entered."""
+        if self.lane.to_tell:
+            self._tell_examples()  # before the message that counts them
         message = self.order.message(
             epoch=self.epoch,
             checkpoint=self.number,
             began=self.began_ts,
             event_number=self.lane.events,
             version=self.lane.version,
+            examples=self._examples_told(),
         )
         if message is not None:
             self._send(message)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
 from anabranch.artifact import Artifact
@@ -115,21 +116,32 @@ class OrderTail(Tail):
         every = partitions(kafka, topic, timeout_s=timeout_s)
         self.consumer = consumer({**reader(kafka), "auto.offset.reset": "earliest"})
         self.assigned: set[tuple[str, int]] = set()
-        since_ms = int(1000 * max(0.0, since_s - BEFORE_S))
+        self.since_ms, self.timeout_s = int(1000 * max(0.0, since_s - BEFORE_S)), timeout_s
         try:
-            starts = self.consumer.offsets_for_times(
-                [TopicPartition(topic, each, since_ms) for each in every], timeout=timeout_s
+            self.consumer.assign(self._since([(topic, each) for each in every]))
+        except KafkaUnavailable:
+            self.consumer.close()
+            raise
+
+    def _since(self, places: Sequence[tuple[str, int]]) -> list[TopicPartition]:
+        """Where what was told since then begins."""
+        try:
+            return self.consumer.offsets_for_times(
+                [TopicPartition(*place, self.since_ms) for place in places], timeout=self.timeout_s
             )
         except KafkaException as error:
-            self.consumer.close()
-            raise KafkaUnavailable(f"{topic}: {error.args[0].str()}") from error
-        self.consumer.assign(starts)
+            raise KafkaUnavailable(f"{self.topics}: {error.args[0].str()}") from error
 
-    def want(self, starts: Mapping[tuple[str, int], int]) -> None:
-        """Read these partitions too, from these offsets on; those that are read already go on as they are."""
-        added = [place for place in starts if place not in self.assigned]
+    def want(self, starts: Mapping[tuple[str, int], int | None]) -> None:
+        """Read these partitions too, from these offsets on, None: from the same time as the order.
+
+        Those that are read already go on as they are.
+        """
+        added = {place: start for place, start in starts.items() if place not in self.assigned}
         if added:
-            self.consumer.incremental_assign([TopicPartition(*place, starts[place]) for place in added])
+            begin = [TopicPartition(*place, start) for place, start in added.items() if start is not None]
+            begin += self._since([place for place, start in added.items() if start is None])
+            self.consumer.incremental_assign(begin)
             self.assigned |= set(added)
 
 
@@ -160,6 +172,8 @@ class LiveModel:
         self.keys = keys
         self.along = LearningAlong(trusted=trusted)
         self.tail: OrderTail | None = None
+        self.examples = ""
+        """The topic of examples, where what is learned is told there."""
         self.copy: tuple[ModelUpdate, Artifact] | None = None
         """The last that was announced."""
         self._is_news, self._due_s = False, 0.0
@@ -209,7 +223,7 @@ class LiveModel:
     def _hear(self, message: Message) -> None:
         topic, value = message.topic() or "", bytes(message.value() or b"")
         if topic != self.topic:
-            self.along.hear((topic, message.partition() or 0, message.offset() or 0), value)
+            self._hear_record((topic, message.partition() or 0, message.offset() or 0), value)
             return
         try:
             if self.keys is not None:
@@ -224,3 +238,14 @@ class LiveModel:
             return
         if (order.model, order.scope) == (self.model, self.scope):
             self.along.tell(order)
+            if order.examples is not None:
+                self.examples = order.examples.topic
+
+    def _hear_record(self, place: tuple[str, int, int], value: bytes) -> None:
+        if place[0] != self.examples:
+            self.along.hear(place, value)
+            return
+        # Other models' are on the topic, too.
+        told = orjson.loads(value)
+        if (told["model"], told["scope"]) == (self.model, self.scope):
+            self.along.hear(place, value, is_example=True)

@@ -53,7 +53,8 @@ class Feed:
         elif isinstance(each, LearnedOrder):
             self.along.tell(each)
         else:
-            self.along.hear((each.topic, each.partition, each.offset), each.value)
+            is_example = each.topic == "model-examples"
+            self.along.hear((each.topic, each.partition, each.offset), each.value, is_example=is_example)
         self.labels += self.along.advance()
 
 
@@ -182,3 +183,37 @@ def test_a_blend_is_taken_as_it_is() -> None:
     assert {each.order for each in blends} == {""}
     assert along.differed == 0
     assert bytes_of(along.model) == bytes_of(unpacked(log, blends[-1]).model)
+
+
+def late_log(events: int = 1500, *, partitions: int) -> MemoryLog:
+    """Events without their labels, and labels on their own topic; some never come, some are corrected."""
+    log = MemoryLog(partitions=partitions)
+    for n, row in enumerate(rows(events)):
+        ts = 1.6e9 + 60.0 * n
+        event = {**row, "ts": ts, "label": None}
+        log.append("events", orjson.dumps(event), partition=n % partitions)
+        if n % 5:
+            told = {"id": row["id"], "ts": ts + 600.0, "label": row["label"]}
+            log.append("labels", orjson.dumps(told), partition=n % partitions)
+    return log
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_late_labels_are_learned_along_by_examples(seed: int, partitions: int, dying: Any) -> None:
+    """Through crashes: what counts of all that was told, in the learner's order, defaults among it."""
+    settings = settings_of(model=LINEAR, labels={"late": True, "horizon": "2h", "default": True})
+    log, store = late_log(partitions=partitions), MemoryStore()
+    loop, crashes = through_crashes(
+        lambda: loop_on(log, store, settings), dying, store, rng=random.Random(seed), most=2500
+    )
+    assert crashes > 0
+    feed = Feed(log, seed=seed)
+    feed.records = [each for place, several in log.records.items() if place[0] == "model-examples" for each in several]
+    along = feed.run()
+    lane = loop.owner.lane
+    assert along.differed == 0
+    assert along.event_number == lane.events
+    assert lane.join.endings["default"] > 100
+    assert feed.labels > 0
+    assert bytes_of(along.model) == bytes_of(lane.champion.model)

@@ -12,20 +12,22 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch import statetree
+from anabranch import follow, statetree
 from anabranch.messages import DeadLetter, DriftSignal, Example, LearnedOrder, Message, decode
 from anabranch.order import OrderReader
 from anabranch.scope import GLOBAL
 from commands import wiring
 from config.loading import load
 from config.settings import Settings
+from consumers.checkpoint import contents_of, newest
 from consumers.examples import counted
 from consumers.guard import Guard
 from consumers.kafka.reader import KafkaLogReader
+from consumers.stores import store_of
 from detectors.watch import Watch
 from evaluation.replay import Replay
 from learners.lane import Lane
-from support.projects import GAUSSIAN, Project, announced, ended, sea, values_on
+from support.projects import GAUSSIAN, SCALED_LINEAR, Project, announced, ended, sea, values_on
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -84,6 +86,37 @@ def test_late_labels_are_joined_exactly_once_through_kills_and_takeovers(
     assert not on(here, settings, DeadLetter)
     assert any(each.triggered for each in on(here, settings, DriftSignal))
     assert any(each.kind == "swap" for each in announced(here))
+
+
+def test_a_follower_learns_along_from_the_examples(project: Callable[..., Project], tmp_path: Path) -> None:
+    """Labels a minute late, two partitions, a learner that is killed: the learner's very model, and no copy differed."""
+    here = project(partitions=2, sections=SCALED_LINEAR + "[labels]\nlate = true\n")
+    data, words = hours(6000, tmp_path / "events.jsonl"), ("--config", here.config, "--labels-after", "1m")
+    here.run("produce", "--data", data, *words, "--limit", 1000)
+    learner = here.start("learn", here.config)
+    try:
+        with follow(here.name, kafka=here.kafka, topic=here.updates, learn_along=True) as model:
+            model.wait(timeout_s=60)
+            learner.send_signal(signal.SIGKILL)
+            ended(learner)
+            learner = here.start("learn", here.config)
+            here.run("produce", "--data", data, *words)  # the first thousand are duplicates
+            until_s = time.monotonic() + 90
+            while model.champion.event_number < 6000 and time.monotonic() < until_s:
+                time.sleep(0.1)
+            learner.terminate()
+            assert ended(learner)[0] == 0
+            time.sleep(1)  # what it announced at last
+            served = model.champion
+    finally:
+        learner.kill()
+    assert served.event_number == 6000
+    settings, store = load(here.config), store_of(load(here.config))
+    entry = newest(None, store)
+    assert entry is not None
+    lane = contents_of(settings, store, sha=entry.sha).state["lane"]
+    assert lane["events"] == 6000
+    assert statetree.encode(served.artifact.model) == statetree.encode(lane["champion"]["model"])
 
 
 def test_what_never_gets_a_label_ends_by_default(project: Callable[..., Project], tmp_path: Path) -> None:
