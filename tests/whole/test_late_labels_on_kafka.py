@@ -89,7 +89,7 @@ def test_late_labels_are_joined_exactly_once_through_kills_and_takeovers(
 
 
 def test_a_follower_learns_along_from_the_examples(project: Callable[..., Project], tmp_path: Path) -> None:
-    """Labels a minute late, two partitions, a learner that is killed: the learner's very model, and no copy differed."""
+    """Labels a minute late, two partitions, a learner that is killed: the learner's very model."""
     here = project(partitions=2, sections=SCALED_LINEAR + "[labels]\nlate = true\n")
     data, words = hours(6000, tmp_path / "events.jsonl"), ("--config", here.config, "--labels-after", "1m")
     here.run("produce", "--data", data, *words, "--limit", 1000)
