@@ -139,6 +139,7 @@ class FaultySource:
         self.pace = pace
         self.first_positions = source.first_positions
         self.origin = source.origin
+        self.labels_of = source.labels_of
         self.rewind = source.rewind
         self.at_end = source.at_end
         self.close = source.close
@@ -171,6 +172,7 @@ class FaultyStore:
         self.blobs = store.blobs
         self.points = points
         self.manifest = store.manifest
+        self.open = store.open
 
     def put(self, sha256: str, data: bytes) -> None:
         """Strike before, in the middle and after."""

@@ -187,7 +187,7 @@ class Cut:
     def __init__(self, start: int) -> None:
         self.start = start
 
-    def read(self, runs: Sequence[tuple[int, int, int]]) -> Iterator[Record]:
+    def read(self, runs: Sequence[tuple[int, int, int]], *, topic: str = "") -> Iterator[Record]:
         """Numbers that say little."""
         for partition, first, end in runs:
             if first < self.start:
