@@ -140,7 +140,8 @@ class OrderTail(Tail):
         added = {place: start for place, start in starts.items() if place not in self.assigned}
         if added:
             begin = [TopicPartition(*place, start) for place, start in added.items() if start is not None]
-            begin += self._since([place for place, start in added.items() if start is None])
+            if by_time := [place for place, start in added.items() if start is None]:
+                begin += self._since(by_time)
             self.consumer.incremental_assign(begin)
             self.assigned |= set(added)
 
