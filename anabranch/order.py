@@ -156,7 +156,7 @@ class LearningAlong:
         self._forget(update.order)
         self._copy = self._bytes(artifact.model)
         self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
-        self._label_of = _labels(artifact.task, artifact.positive)
+        self._label_of = label_reader(artifact.task, artifact.positive)
         self._go_back()
         self.advance()
         # Only a refresh is the same champion; whoever comes to serve otherwise is another model.
@@ -265,7 +265,7 @@ def _whole(label: Any) -> Any:
     return int(label) if isinstance(label, float) else label
 
 
-def _labels(task: str, positive: str | None) -> Callable[[Any], Any]:
+def label_reader(task: str, positive: str | None) -> Callable[[Any], Any]:
     """How a task reads labels that its learner has accepted."""
     if task in ("regression", "reco"):
         return float

@@ -99,13 +99,7 @@ class Oracle:
         straight.rebuild(rebuilt)
         yield from self._same(straight, owner)
         yield from self._complete(straight.guard, set(places), begun)
-        every = (decode(ModelUpdate, value) for value in self.log.values(self._topic("updates")))
-        updates = [update for update in every if update.scope == self.scope]
-        yield from announced_once(updates, calm=self.calm, rebuilt=past.rebuilt_from is not None)
-        yield from _all_announced(straight.promotions, updates, after=past.rebuilt_from or 0)
-        yield from _later(updates, after=past.rebuilt_from)
-        yield from self._fetchable(updates)
-        yield from self._said(straight.messages)
+        yield from self._published(straight, past)
         yield from self._told(places, past.inputs, rebuilt if straight.promotions else "")
 
     def _findings_late(self, owner: Owner, past: Past) -> Iterator[str]:
@@ -125,8 +119,12 @@ class Oracle:
         begun = self._begun() if past.rebuilt_from is not None else {}
         yield from self._complete_late(straight, orders, begun)
         yield from self._examples_told(straight)
-        updates = [decode(ModelUpdate, value) for value in self.log.values(self._topic("updates"))]
-        updates = [update for update in updates if update.scope == self.scope]
+        yield from self._published(straight, past)
+
+    def _published(self, straight: Replay, past: Past) -> Iterator[str]:
+        """What was announced and said is what the straight run promotes and says."""
+        every = (decode(ModelUpdate, value) for value in self.log.values(self._topic("updates")))
+        updates = [update for update in every if update.scope == self.scope]
         yield from announced_once(updates, calm=self.calm, rebuilt=past.rebuilt_from is not None)
         yield from _all_announced(straight.promotions, updates, after=past.rebuilt_from or 0)
         yield from _later(updates, after=past.rebuilt_from)

@@ -12,6 +12,7 @@ import msgpack
 
 from anabranch.events import AcceptedEvent, AcceptedLabel
 from anabranch.messages import LabelsReport
+from anabranch.order import label_reader
 from anabranch.values import unboxed
 from config.settings import Settings
 from learners.labels.coverage import Counts
@@ -21,9 +22,9 @@ from learners.labels.recent_ids import BLOCKED, UNLABELLED, RecentIds, code_of
 Ending = Literal["labelled", "default", "unavailable", "blocked"]
 """How an event that was asked ends."""
 
-Verdict = Literal["wanted", "early", "duplicate", "again", "corrects", "ended", "lost"]
+Verdict = Literal["wanted", "early", "duplicate", "again", "corrects", "ended"]
 """What a label is that comes: of an event that waits, of one that is not there yet, one that was there before; or of
-no use, since another one stands, corrections are refused, the event has ended without it, or no longer waits."""
+no use, since another one stands, corrections are refused, or the event has ended without it."""
 
 ENDS_MAX = 1000
 """So many events end without a label after one record, at most: those beyond, after the next ones."""
@@ -38,7 +39,6 @@ class Resolved(NamedTuple):
     waiting: Waiting
     y: Any
     ending: Ending
-    revision: int = 0
     corrects: bool = False
     """It has ended before, and is only learned once more."""
 
@@ -70,7 +70,10 @@ class LabelJoin:
         self.pending = Pending(memory_max=of.memory_max)
         self.pending_max = settings.pending_max
         self.horizon = INFINITY if of.horizon is None else of.horizon
-        self.default, self.learns_default = of.default, of.learn_default
+        self.default: Any = None
+        if of.default is not None:
+            self.default = label_reader(settings.task, settings.positive)(of.default)
+        self.learns_default = of.learn_default
         self.several, self.learns_corrections = of.several, of.corrections == "learned"
         self.early_s, self.early_max = of.early, of.early_max
         self.heard: dict[str, _Heard] = {}
@@ -146,7 +149,7 @@ class LabelJoin:
         if self.learns_corrections:
             return self._heard_once(label)
         if self.several == "first":
-            return self._end(self.pending.take(label.id), label.y, "labelled", label.revision)
+            return self._end(self.pending.take(label.id), label.y, "labelled")
         self._gather(label)
         return None
 
@@ -159,11 +162,11 @@ class LabelJoin:
         revisions = () if before is None else before.revisions
         self.heard[label.id] = _Heard(label.y, 1, (*revisions, label.revision)[-REVISIONS_MAX:])
         if before is None:
-            return self._end(waiting, label.y, "labelled", label.revision)
+            return self._end(waiting, label.y, "labelled")
         assert waiting is not None  # what was heard of is pending
         self.endings["corrected"] += 1
         self.ended.on_label(label.id, code_of(label.y))
-        return Resolved(waiting, label.y, "labelled", label.revision, corrects=True)
+        return Resolved(waiting, label.y, "labelled", corrects=True)
 
     def _gather(self, label: AcceptedLabel) -> None:
         """One of several labels, which are put together at the horizon."""
@@ -180,13 +183,13 @@ class LabelJoin:
             y += label.y
         self.heard[label.id] = _Heard(y, labels + 1, (*revisions, label.revision)[-REVISIONS_MAX:])
 
-    def _end(self, waiting: Waiting | None, y: Any, ending: Ending, revision: int = 0) -> Resolved:
+    def _end(self, waiting: Waiting | None, y: Any, ending: Ending) -> Resolved:
         assert waiting is not None  # whoever calls has seen that it is there
         self.endings[ending] += 1
         self.ended.add(
             waiting.event.id, BLOCKED if ending == "blocked" else code_of(y if ending == "labelled" else None)
         )
-        return Resolved(waiting, y, ending, revision)
+        return Resolved(waiting, y, ending)
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -217,7 +220,7 @@ class LabelJoin:
             return None
         if heard is not None and learns:
             y = heard.y / heard.labels if self.several == "mean" else heard.y
-            return self._end(waiting, y, "labelled", max(heard.revisions))
+            return self._end(waiting, y, "labelled")
         if in_time and learns and self.default is not None:
             return self._end(waiting, self.default, "default")
         return self._end(waiting, None, "unavailable")

@@ -112,6 +112,16 @@ def test_corrections_are_learned_and_not_scored() -> None:
     assert told(lane, "e0", True, revision=3) == "corrects"
 
 
+@pytest.mark.parametrize(("default", "expected"), [("fraud", True), ("legitimate", False)])
+def test_a_default_is_read_as_any_label(default: str, expected: bool) -> None:
+    """With a positive class of string labels it is one of two truths inside."""
+    lane = lane_of(detectors={}, positive="fraud", labels={"late": True, "horizon": "1h", "default": default})
+    asked(lane, 0, 5)
+    assert lane.join.endings == {"default": 1}
+    assert lane.newest is not None
+    assert lane.newest.y is expected
+
+
 def test_blocked_events_are_neither_scored_nor_learned() -> None:
     """And stay so."""
     lane = late()

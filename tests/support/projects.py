@@ -12,6 +12,9 @@ from confluent_kafka import Producer
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.tail import Tail
 from anabranch.messages import ModelUpdate
+from config.loading import load
+from consumers.checkpoint import contents_of, newest
+from consumers.stores import store_of
 from support import command_line, streams
 
 GAUSSIAN = '[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
@@ -91,3 +94,12 @@ def values_on(kafka: dict[str, str], topic: str) -> list[bytes]:
     """What is on a topic; in order, where it has one partition."""
     with Tail(kafka, [topic]) as tail:
         return [bytes(message.value() or b"") for message in tail.until_caught_up()]
+
+
+def checkpointed(here: Project) -> dict[str, Any]:
+    """The lane's state in the newest checkpoint."""
+    settings = load(here.config)
+    store = store_of(settings)
+    entry = newest(None, store)
+    assert entry is not None
+    return contents_of(settings, store, sha=entry.sha).state["lane"]  # type: ignore[no-any-return]  # an object

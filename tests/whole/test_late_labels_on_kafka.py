@@ -19,15 +19,13 @@ from anabranch.scope import GLOBAL
 from commands import wiring
 from config.loading import load
 from config.settings import Settings
-from consumers.checkpoint import contents_of, newest
 from consumers.examples import counted
 from consumers.guard import Guard
 from consumers.kafka.reader import KafkaLogReader
-from consumers.stores import store_of
 from detectors.watch import Watch
 from evaluation.replay import Replay
 from learners.lane import Lane
-from support.projects import GAUSSIAN, SCALED_LINEAR, Project, announced, ended, sea, values_on
+from support.projects import GAUSSIAN, SCALED_LINEAR, Project, announced, checkpointed, ended, sea, values_on
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -111,10 +109,7 @@ def test_a_follower_learns_along_from_the_examples(project: Callable[..., Projec
     finally:
         learner.kill()
     assert served.event_number == 6000
-    settings, store = load(here.config), store_of(load(here.config))
-    entry = newest(None, store)
-    assert entry is not None
-    lane = contents_of(settings, store, sha=entry.sha).state["lane"]
+    lane = checkpointed(here)
     assert lane["events"] == 6000
     assert statetree.encode(served.artifact.model) == statetree.encode(lane["champion"]["model"])
 

@@ -22,14 +22,12 @@ from anabranch.messages import LearnedOrder, ModelUpdate, decode, encode
 from anabranch.order import OrderReader
 from commands import wiring
 from config.loading import load
-from consumers.checkpoint import contents_of, newest
 from consumers.guard import Guard
 from consumers.kafka.reader import KafkaLogReader
-from consumers.stores import store_of
 from detectors.watch import Watch
 from evaluation.replay import Replay
 from learners.lane import Lane
-from support.projects import SCALED_LINEAR, Project, announced, ended, sea, values_on
+from support.projects import SCALED_LINEAR, Project, announced, checkpointed, ended, sea, values_on
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -189,15 +187,6 @@ def test_a_follower_that_learns_along_has_the_learners_own_model(project: Callab
     state = checkpointed(here)
     assert state["events"] == 9000
     assert statetree.encode(served.artifact.model) == statetree.encode(state["champion"]["model"])
-
-
-def checkpointed(here: Project) -> dict[str, Any]:
-    """The lane's state in the newest checkpoint."""
-    settings = load(here.config)
-    store = store_of(settings)
-    entry = newest(None, store)
-    assert entry is not None
-    return contents_of(settings, store, sha=entry.sha).state["lane"]  # type: ignore[no-any-return]  # an object
 
 
 def test_without_the_order_nobody_learns_along(project: Callable[..., Project]) -> None:
