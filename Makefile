@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-ROOMS := anabranch config detectors learners consumers evaluation serving commands
+ROOMS := anabranch config detectors learners consumers evaluation serving operations commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help

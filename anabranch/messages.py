@@ -366,8 +366,66 @@ class LabelsReport(Message):
     coverage: Coverage
 
 
+class DetectorReport(Message):
+    """How near a signal is to firing."""
+
+    name: str
+    kind: SignalKind
+    statistic: float | None = Field(default=None, description="null: it has seen too little, or shows none")
+    threshold: float | None = Field(default=None, description="null: it shows none")
+    fires_below: bool = Field(default=False, exclude_if=not_, description="it fires below its threshold: a p-value")
+
+
+class CalibrationBin(Message):
+    """Of the answers whose probability lay in one tenth: what was said, and what came true."""
+
+    events: int
+    said: float = Field(description="mean probability: of the positive class, or of the label that was answered")
+    came: float = Field(description="share of positive labels, or of right answers")
+
+
+class TimeWindow(Message):
+    """How the served answers were over a minute, an hour or a day that has ended.
+
+    Its time is that of events; where labels are late, the time when they became known. An event that comes after its
+    window has ended counts in the next one.
+    """
+
+    span: Literal["minute", "hour", "day"]
+    start: float = Field(description="epoch seconds, UTC; it ends a span later, or with the report if that is sooner")
+    events: int = Field(description="labelled events")
+    scores: dict[str, float] = Field(description="by metric; those that are undefined on these events are left out")
+    calibration: tuple[CalibrationBin, ...] = Field(default=(), description="of hours and days")
+
+
+class FeatureReport(Message):
+    """How a feature is distributed now, beside how it was when the champion began; as shares of the same bins."""
+
+    feature: str
+    psi: float = Field(description="population stability index; from .25 on it is another distribution")
+    events: int = Field(description="in the newer one")
+    edges: tuple[float, ...] = Field(default=(), description="of numbers: between the bins")
+    categories: tuple[str, ...] = Field(default=(), description="of anything else: by bin; the last bin is all others")
+    before: tuple[float, ...]
+    now: tuple[float, ...]
+    missing_before: float = Field(description="share of events that lack it")
+    missing: float
+    unseen: float = Field(default=0.0, description="share of values that were never seen before")
+    importance: float | None = Field(
+        default=None, exclude_if=_is_none, description="how much the loss rises when its values are shuffled"
+    )
+
+
+class GroupReport(Message):
+    """How one group is served (`constraints.group`)."""
+
+    group: str
+    events: int
+    rate: float = Field(description="what `constraints.group_metric` names")
+
+
 class ModelReport(Message):
-    """How the learner does, every so many events."""
+    """How the learner does: every so many events (`publish.report_events`), and by the clock (`report_interval`)."""
 
     goes_to: ClassVar[str] = "reports"
     id: str
@@ -397,6 +455,24 @@ class ModelReport(Message):
         description="while labels come late: events asked between an event and its label, on average",
     )
     notes: tuple[str, ...] = ()
+    detectors: tuple[DetectorReport, ...] = Field(default=(), exclude_if=not_)
+    windows: tuple[TimeWindow, ...] = Field(
+        default=(), exclude_if=not_, description="that have ended since the last report; by the clock: none"
+    )
+    features: tuple[FeatureReport, ...] = Field(
+        default=(), exclude_if=not_, description="those that have moved furthest first"
+    )
+    groups: tuple[GroupReport, ...] = Field(default=(), exclude_if=not_)
+    told_ts: float | None = Field(default=None, exclude_if=_is_none, description="when it was told, epoch seconds")
+    unread: int | None = Field(
+        default=None, exclude_if=_is_none, description="records on the brokers that are still to be read"
+    )
+    records_per_s: float | None = Field(
+        default=None, exclude_if=_is_none, description="that were taken in, since the report before"
+    )
+    refused: dict[str, int] = Field(
+        default_factory=dict, exclude_if=not_, description="dead letters by stage, since the learner has the model"
+    )
 
 
 class Transition(Message):

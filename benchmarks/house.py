@@ -27,7 +27,7 @@ from evaluation.simulation.world import FrozenClock, MemoryLog, MemorySink, Memo
 from learners.models import catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("anabranch", "config", "detectors", "learners", "consumers", "evaluation", "serving", "commands")
+ROOMS = ("anabranch", "config", "detectors", "learners", "consumers", "evaluation", "serving", "operations", "commands")
 WORLD = Path("evaluation/simulation/world")
 EVENTS = 4000
 

@@ -35,13 +35,13 @@ def watch(
     from consumers.kafka.topics import require
 
     settings = wiring.settings_at(config)
-    kinds = watch_view.kinds(settings.topics, topic or Which)
-    require(settings.kafka, kinds)
+    keys = watch_view.keys(settings.topics, topic or Which)
+    require(settings.kafka, keys)
     try:
-        with Tail(settings.kafka, list(kinds), start="earliest" if since_start else "latest") as tail:
-            typer.echo(f"watching {', '.join(kinds)}; Ctrl-C ends it", err=True)
+        with Tail(settings.kafka, list(keys), start="earliest" if since_start else "latest") as tail:
+            typer.echo(f"watching {', '.join(keys)}; Ctrl-C ends it", err=True)
             while True:
-                for at, message in watch_view.heard(tail.poll(0.5), kinds, model=settings.name):
+                for at, message in watch_view.heard(tail.poll(0.5), keys, model=settings.name):
                     if json:
                         wiring.print_message(message)
                     else:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
 
 from confluent_kafka import Message as KafkaMessage
@@ -18,29 +17,19 @@ from anabranch.messages import (
     RetrainAnswer,
     Transition,
     UnreadableMessage,
-    decode,
 )
 from commands import views as figures
 from config.settings import Topics
-
-KINDS: dict[str, type[Message]] = {
-    "signals": DriftSignal,
-    "lifecycle": Transition,
-    "alerts": Alert,
-    "dead-letters": DeadLetter,
-    "reports": ModelReport,
-    "updates": ModelUpdate,
-    "answers": RetrainAnswer,
-}
+from operations.picture import model_of, read
 
 
-def kinds(topics: Topics, wanted: Iterable[str]) -> dict[str, type[Message]]:
-    """What is on each of the topics, by its full name."""
-    return {topics.name(which.replace("-", "_")): KINDS[which] for which in wanted}
+def keys(topics: Topics, wanted: Iterable[str]) -> dict[str, str]:
+    """Each topic's key in `[topics]`, by its full name."""
+    return {topics.name(key): key for key in (which.replace("-", "_") for which in wanted)}
 
 
 def heard(
-    records: Iterable[KafkaMessage], kinds: Mapping[str, type[Message]], *, model: str
+    records: Iterable[KafkaMessage], keys: Mapping[str, str], *, model: str
 ) -> Iterator[tuple[datetime, Message]]:
     """The messages of this model, by the broker's time; what cannot be read is named and passed over."""
     # Those of one poll only: across topics and partitions records come in no order.
@@ -49,28 +38,13 @@ def heard(
         if value is None:  # a tombstone
             continue
         try:
-            message = _read(kinds[record.topic() or ""], bytes(value))
+            message = read(keys[record.topic() or ""], bytes(value))
         except UnreadableMessage as error:
             where = f"{record.topic()} partition {record.partition()} offset {record.offset()}"
             print(f"passed over: {where}: {error}", file=sys.stderr)
             continue
-        if _is_of(message, model):
+        if model_of(message) == model:
             yield datetime.fromtimestamp(record.timestamp()[1] / 1000).astimezone(), message
-
-
-def _read(kind: type[Message], value: bytes) -> Message:
-    """Answers are of two kinds, of which one is known by keys that the other lacks."""
-    if kind is RetrainAnswer:
-        with suppress(UnreadableMessage):
-            return decode(RetireAnswer, value)
-    return decode(kind, value)
-
-
-def _is_of(message: Message, model: str) -> bool:
-    """Dead letters bear the model's name in their id only."""
-    if isinstance(message, DeadLetter):
-        return message.id.startswith(f"{model}/")
-    return bool(getattr(message, "model", None) == model)
 
 
 def line(message: Message) -> str:

@@ -1,0 +1,281 @@
+"""What the topics say of models, folded into one picture: the dashboard shows it, alerts judge it, metrics export it.
+
+Nothing here asks a learner, and nothing reads a clock: `at_s` is the brokers' time of each record. The picture is
+bounded, whatever comes: single points for a while, then one a minute, then none.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from anabranch.messages import (
+    Alert,
+    DeadLetter,
+    DriftSignal,
+    Message,
+    ModelAck,
+    ModelReport,
+    ModelUpdate,
+    RetireAnswer,
+    RetrainAnswer,
+    TimeWindow,
+    Transition,
+    UnreadableMessage,
+    decode,
+)
+
+KINDS: dict[str, tuple[type[Message], ...]] = {
+    "updates": (ModelUpdate,),
+    "reports": (ModelReport,),
+    "signals": (DriftSignal,),
+    "lifecycle": (Transition,),
+    "alerts": (Alert,),
+    "answers": (RetireAnswer, RetrainAnswer),
+    "dead_letters": (DeadLetter,),
+    "acks": (ModelAck,),
+}
+"""What is on the topics, by their keys in `[topics]`; where two are on one, each has keys that the other lacks."""
+
+FINE_S, FINE_MAX = 900.0, 1_000
+"""How long each point is kept, and how many at most."""
+COARSE_S, COARSE_MAX = 60.0, 1_440
+"""Then one in so long, and so many: a day."""
+LISTED_MAX = 500
+"""Signals, updates, steps … that are kept of a model, each."""
+WINDOWS_MAX = {"minute": 1_440, "hour": 24 * 14, "day": 366}
+LETTERS_MAX = 200
+
+
+class Record(NamedTuple):
+    """A message, and where it was found."""
+
+    at_s: float
+    topic: str
+    partition: int
+    offset: int
+    message: Message
+
+
+class Point(NamedTuple):
+    """A report, as a chart needs it."""
+
+    at_s: float
+    event_number: int
+    event_ts: float
+    version: int
+    loss: float
+    """Of the champion, windowed."""
+    lost: float | None
+    """What followers lose by their copy."""
+    pending: int
+    unread: int | None
+    records_per_s: float | None
+    windowed: dict[str, float]
+    members: tuple[tuple[str, str, float, float | None, float | None], ...]
+    """Name, kind, loss, evidence, and the gain over the champion, of all members."""
+    psi: dict[str, float]
+    """By feature."""
+    levels: dict[str, float]
+    """Each detector's statistic as a share of its threshold; for one that fires below it, the inverse."""
+
+
+def point_of(report: ModelReport, at_s: float) -> Point:
+    """What charts show of a report."""
+    champion = next((each for each in report.members if each.kind == "champion"), None)
+    return Point(
+        at_s,
+        report.event_number,
+        report.event_ts,
+        report.version,
+        champion.loss if champion else 0.0,
+        report.published.lost if report.published else None,
+        report.pending,
+        report.unread,
+        report.records_per_s,
+        report.windowed,
+        tuple(
+            (
+                each.name,
+                each.kind,
+                each.loss,
+                each.verdict.evidence if each.verdict else None,
+                each.verdict.gain if each.verdict else None,
+            )
+            for each in report.members
+        ),
+        {each.feature: each.psi for each in report.features},
+        {each.name: level for each in report.detectors if (level := _level(each.statistic, each.threshold)) is not None}
+        | {
+            each.name: 1 / max(level, 1e-9)
+            for each in report.detectors
+            if each.fires_below and (level := _level(each.statistic, each.threshold)) is not None
+        },
+    )
+
+
+def _level(statistic: float | None, threshold: float | None) -> float | None:
+    return None if statistic is None or not threshold else statistic / threshold
+
+
+class Points:
+    """Points by time: all of the newest, one a minute of those before."""
+
+    def __init__(self) -> None:
+        self.fine: deque[Point] = deque()
+        self.coarse: deque[Point] = deque(maxlen=COARSE_MAX)
+
+    def add(self, point: Point) -> None:
+        """One more; it is the newest."""
+        self.fine.append(point)
+        while len(self.fine) > FINE_MAX or point.at_s - self.fine[0].at_s > FINE_S:
+            oldest = self.fine.popleft()
+            if not self.coarse or oldest.at_s - self.coarse[-1].at_s >= COARSE_S:
+                self.coarse.append(oldest)
+
+    def __iter__(self) -> Iterator[Point]:
+        """Oldest first."""
+        yield from self.coarse
+        yield from self.fine
+
+    def __len__(self) -> int:
+        return len(self.coarse) + len(self.fine)
+
+
+class ModelPicture:
+    """One model, or that of one partition, as its messages tell.
+
+    Attributes:
+        report: the newest, with when it was told.
+        acks: the newest of each follower.
+        refused: dead letters by stage, since the picture was begun.
+    """
+
+    def __init__(self, model: str, scope: str) -> None:
+        self.model = model
+        self.scope = scope
+        self.report: ModelReport | None = None
+        self.report_at_s = 0.0
+        self.points = Points()
+        self.windows: dict[str, deque[TimeWindow]] = {span: deque(maxlen=most) for span, most in WINDOWS_MAX.items()}
+        self.updates: deque[Record] = deque(maxlen=LISTED_MAX)
+        self.signals: deque[Record] = deque(maxlen=LISTED_MAX)
+        self.steps: deque[Record] = deque(maxlen=LISTED_MAX)
+        self.alerts: deque[Record] = deque(maxlen=LISTED_MAX)
+        self.answers: deque[Record] = deque(maxlen=LISTED_MAX)
+        self.letters: deque[Record] = deque(maxlen=LETTERS_MAX)
+        self.refused: Counter[str] = Counter()
+        self.acks: dict[str, ModelAck] = {}
+        self._ids: set[str] = set()
+        self._order: deque[str] = deque()
+
+    @property
+    def newest(self) -> ModelUpdate | None:
+        """The update that counts: the highest by (epoch, seq)."""
+        several = (each.message for each in self.updates)
+        return max(
+            (each for each in several if isinstance(each, ModelUpdate)),
+            key=lambda each: (each.epoch, each.seq),
+            default=None,
+        )
+
+    def hear(self, record: Record) -> bool:
+        """Take in a message about this model; False if it was there already: after a restart some are told twice."""
+        message = record.message
+        if isinstance(message, ModelAck):
+            self._hear_ack(message)
+            return True
+        if not self._is_first(str(getattr(message, "id", "")) or f"update/{record.partition}/{record.offset}"):
+            return False
+        match message:
+            case ModelReport():
+                self._hear_report(message, record.at_s)
+            case ModelUpdate():
+                self.updates.append(record)
+            case DriftSignal():
+                self.signals.append(record)
+            case Transition():
+                self.steps.append(record)
+            case Alert():
+                self.alerts.append(record)
+            case DeadLetter():
+                self.letters.append(record)
+                self.refused[message.stage] += 1
+            case _:
+                self.answers.append(record)
+        return True
+
+    def _hear_ack(self, ack: ModelAck) -> None:
+        known = self.acks.get(ack.follower)
+        if known is None or known.ts <= ack.ts:
+            self.acks[ack.follower] = ack
+
+    def _hear_report(self, report: ModelReport, at_s: float) -> None:
+        if self.report is not None and report.event_number < self.report.event_number:
+            return  # a learner that went on from a checkpoint tells some once more
+        self.report, self.report_at_s = report, at_s
+        self.points.add(point_of(report, at_s))
+        for window in report.windows:
+            self.windows[window.span].append(window)
+
+    def _is_first(self, named: str) -> bool:
+        if named in self._ids:
+            return False
+        self._ids.add(named)
+        self._order.append(named)
+        if len(self._order) > 4 * LISTED_MAX:
+            self._ids.discard(self._order.popleft())
+        return True
+
+
+class Picture:
+    """All models, by name and scope.
+
+    Args:
+        by_partition: names of models of which each partition has one of its own.
+    """
+
+    def __init__(self, by_partition: frozenset[str] = frozenset()) -> None:
+        self.by_partition = by_partition
+        self.models: dict[tuple[str, str], ModelPicture] = {}
+        self.unreadable: Counter[str] = Counter()
+        """Records that were passed over, by topic."""
+
+    def hear(self, record: Record) -> ModelPicture | None:
+        """Take in a message; the model that it is about, None if it was known or is about none."""
+        name = model_of(record.message)
+        if not name:
+            return None
+        key = (name, self._scope_of(record.message, name))
+        known = self.models.get(key)
+        if known is None:
+            known = self.models[key] = ModelPicture(*key)
+        return known if known.hear(record) else None
+
+    def _scope_of(self, message: Message, name: str) -> str:
+        own = getattr(message, "scope", "")
+        if own:
+            return str(own)
+        partition = getattr(message, "partition", None)
+        # What has no scope has the place of an event, and each partition's events are those of its model.
+        return f"p{partition}" if name in self.by_partition and partition is not None else "global"
+
+
+def read(key: str, value: bytes) -> Message:
+    """The message in a record of the topic that `key` names in `[topics]`.
+
+    Raises:
+        UnreadableMessage: it is none of those that are told there.
+    """
+    *others, last = KINDS[key]
+    for kind in others:
+        with suppress(UnreadableMessage):
+            return decode(kind, value)
+    return decode(last, value)
+
+
+def model_of(message: Message) -> str:
+    """The model that a message is about; dead letters bear its name in their id only."""
+    if isinstance(message, DeadLetter):
+        return message.id.partition("/")[0]
+    return str(getattr(message, "model", ""))
