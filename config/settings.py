@@ -364,6 +364,7 @@ class Publish(Section):
         0, ge=0, description="learn and announce so many events at a time; between, members are as they were announced"
     )
     report_events: int = Field(2_000, ge=1, description="accepted events between two reports")
+    report_interval: Seconds = Field(10.0, description="and so often by the clock, without them too; 0 = never")
     versions_kept: int = Field(100, ge=2, description="whose bytes stay on the artifacts' topic")
     predictions: bool = Field(
         False,

@@ -145,6 +145,7 @@ class LearningLoop:
             owner.take_inputs()
         self._end_rebuild()
         for owner in self.owners.values():
+            owner.report_if_due()
             owner.checkpoint_if_due()
         self.was_well = self.was_well or any(owner.written for owner in self.owners.values())
 

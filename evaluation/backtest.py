@@ -120,6 +120,10 @@ class FileSource:
     def commit(self, positions: Positions, metadata: str) -> None:
         """Nobody else needs to know."""
 
+    def unread(self) -> int | None:
+        """Nobody waits."""
+        return None
+
     def at_end(self) -> bool:
         """Whether the file is read."""
         return self._ended

@@ -16,9 +16,11 @@ from anabranch.events import AcceptedEvent, AcceptedLabel, Findings, Prediction
 from anabranch.messages import (
     Alert,
     LabelsReport,
+    Message,
     ModelReport,
     Retrain,
     RetrainAnswer,
+    TimeWindow,
     TrainedOn,
     Transition,
     UpdateKind,
@@ -40,6 +42,7 @@ from learners.labels.pending import refers_to as segments_of
 from learners.lateness import ASKED, Lateness
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
+from learners.observed import LOOK_EVERY_NTH, Observed, Watched
 from learners.publication import Published
 from learners.reports import Reports
 from learners.retraining import JobResult
@@ -51,7 +54,7 @@ UNUSABLE_BANDS, UNUSABLE_MIN = (0.01, 0.1, 0.5), 10
 """Shares of a champion's answers that cannot be used from which on it is an alert, if they are so many at least."""
 
 
-class Watcher(Protocol):
+class Watcher(Watched, Protocol):
     """Watches the champion for reasons to retrain; part of the lane's fold, so it is deterministic."""
 
     sees_events: bool
@@ -187,6 +190,7 @@ class Lane:
         self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window)
         self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
+        self.observed = Observed(settings, task=self.task, scores=self.scores, watch=watch, published=self.published)
         self.observer = observer
         self.timed: Timed | None = None
         """Times what members do, while it is there."""
@@ -279,6 +283,8 @@ class Lane:
             answer = blended if blended is not None and self.blend.serves else answer
         if self.asked is not None:
             self.asked(event, answer)
+        if not self.lateness.asked % LOOK_EVERY_NTH:
+            self.watch.look(event.x)
         go_on = self._watched if self._watches_events else self._go_on
         emitted = go_on(event, answer, answers)
         return emitted if alert is None else Emitted([alert]).and_then(emitted)
@@ -506,6 +512,7 @@ class Lane:
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         self.scores.update(event.y, served)
+        self.observed.labelled(event, event.ts if ts is None else ts, event_number=self.events)
         lateness, window = self.lateness, float(self._window)
         if lateness.lag or ASKED in answers:  # with prompt labels the mean stays 0
             lateness.note(answers, labels=self.events)
@@ -595,8 +602,10 @@ class Lane:
         reports = number % self._report_events == 0
         if promotion is None and not self.lifecycle.pending and not reports:
             return emitted
-        told = self._transitions(event)
-        return emitted.and_then(Emitted([*told, self._report(event)] if reports else told, promotion=promotion))
+        told: list[Message] = [*self._transitions(event)]
+        if reports:
+            told.append(self._report(event))
+        return emitted.and_then(Emitted(told, promotion=promotion))
 
     # ── drift, and going live ───────────────────────────────────────────────────────────────────────────────────
 
@@ -651,9 +660,30 @@ class Lane:
         return [self.reports.transition(step, event, event_number=self.events) for step in steps]
 
     def _report(self, event: AcceptedEvent) -> ModelReport:
+        """The report that is part of the fold: what it tells of is told once."""
+        self.observed.close()
         notes, self.notes = tuple(self.notes), []
+        return self._standing(event, what="report", notes=notes, windows=self.observed.windows_ended())
+
+    def report_between(self, *, mark: str) -> ModelReport | None:
+        """How it stands, for whoever asks between two events; it changes nothing. None before the first event.
+
+        Args:
+            mark: makes the report's id one of its own.
+        """
+        return None if self.newest is None else self._standing(self.newest, what=f"report/{mark}")
+
+    def _standing(
+        self, event: AcceptedEvent, *, what: str, notes: tuple[str, ...] = (), windows: tuple[TimeWindow, ...] = ()
+    ) -> ModelReport:
+        groups = self.champion.groups
         return self.reports.report(
             event,
+            what=what,
+            windows=windows,
+            detectors=self.watch.levels(),
+            features=self.observed.features(),
+            groups=() if groups is None else groups.reports(),
             event_number=self.events,
             version=self.version,
             scores=self.scores,
@@ -718,6 +748,7 @@ class Lane:
             "notes": list(self.notes),
             "labels": self.task.fence.state(),
             "unusable_band": self.unusable_band,
+            "observed": self.observed.state(),
         }
 
     @classmethod
@@ -768,6 +799,7 @@ class Lane:
         self.notes = list(state["notes"])
         self.task.fence.restore(state["labels"])
         self.unusable_band = state["unusable_band"]
+        self.observed.restore(state["observed"])
 
 
 def refers_to(state: Mapping[str, Any]) -> list[str]:
