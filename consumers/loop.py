@@ -18,7 +18,7 @@ from consumers.intake import Read
 from consumers.owner import PLAIN, First, Owner, StartOptions
 from consumers.ports import Committed, Positions
 from consumers.telling import Ports
-from learners.lane import Observer
+from learners.parts import Observer
 
 log = structlog.get_logger()
 

@@ -1,9 +1,9 @@
 """What is observed of a lane for people: scores by time, features, how near signals are. It changes no decision."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from anabranch.events import AcceptedEvent
-from anabranch.messages import DetectorReport, FeatureReport, TimeWindow
+from anabranch.messages import FeatureReport, TimeWindow
 from config.settings import Settings
 from learners.importance import EVERY_NTH as ROW_EVERY_NTH
 from learners.importance import Importance
@@ -11,31 +11,10 @@ from learners.models.tasks import Task
 from learners.publication import Published
 from learners.scores import Scores
 from learners.time_windows import TimeWindows
+from learners.watcher import Watched
 
 LOOK_EVERY_NTH = 4
 """Of the events, one in so many is counted in histograms."""
-
-
-class Watched(Protocol):
-    """What the watch shows to people."""
-
-    def look(self, x: dict[str, Any]) -> None:
-        """Count an event's features."""
-
-    def mark(self) -> None:
-        """A report is made."""
-
-    def levels(self) -> tuple[DetectorReport, ...]:
-        """How near each signal is to firing."""
-
-    def features(self) -> tuple[FeatureReport, ...]:
-        """How features are distributed, those that have moved furthest first."""
-
-    def observed(self) -> dict[str, Any]:
-        """What a checkpoint keeps of all that."""
-
-    def restore_observed(self, observed: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
 
 
 class Observed:
