@@ -3,7 +3,16 @@
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Task = Literal["binary", "multiclass", "regression", "reco"]
@@ -48,6 +57,18 @@ class ModelSpec(Section):
     )
     user: str = Field("user", description="of a recommender: the feature that holds the user")
     item: str = Field("item", description="the feature that holds the item")
+    _given: bytes = PrivateAttr(b"")
+
+    @property
+    def given(self) -> bytes:
+        """The model as bytes, where a program has one and no file says how it is made; else empty."""
+        return self._given
+
+    def giving(self, data: bytes) -> "ModelSpec":
+        """The same, with the model as bytes."""
+        given = self.model_copy()
+        given._given = data
+        return given
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "ModelSpec":
