@@ -7,7 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.data_options import Data, Drop, Encoding, Id, Keep, Missing, Target, Ts, TsFormat
+from commands.data_options import (
+    Data,
+    Delay,
+    DelayColumn,
+    Drop,
+    Encoding,
+    Id,
+    Keep,
+    LabelsFile,
+    Missing,
+    Target,
+    Ts,
+    TsFormat,
+)
 
 EVENTS_MAX = 1_000_000
 
@@ -24,6 +37,9 @@ def calibrate(
     drop: Drop = None,
     missing: Missing = None,
     encoding: Encoding = None,
+    delay: Delay = None,
+    delay_column: DelayColumn = None,
+    labels: LabelsFile = None,
     limit: Annotated[int | None, typer.Option(help="use only the first N rows", min=1)] = None,
     rise: Annotated[
         float | None,
@@ -34,12 +50,10 @@ def calibrate(
 
     The file is learned once, test-then-train; its losses, shuffled in blocks, serve as a history without drift.
     """
-    from itertools import islice
-
     from rich.console import Console
 
     from commands import trial, wiring
-    from commands.data import files, records
+    from commands.data import files, late_or_not, records
     from detectors.calibration import HORIZON_EVENTS, KNOBS, RUNS, Bench, chosen
     from detectors.catalogue import signal_of
     from detectors.error_signals import ErrorSignal
@@ -50,7 +64,8 @@ def calibrate(
     reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
     trial.warn_of_strings(settings, given)
-    known = history(settings, islice(records(given), limit))
+    settings, values = late_or_not(settings, given, delay=delay, delay_column=delay_column, labels=labels, limit=limit)
+    known = history(settings, records(given, values, labels=settings.topics.name("labels")))
     # Enough events for three false alarms at the bearable rate; on fewer, none would say nothing.
     events = min(EVENTS_MAX, max(50_000, int(3 / rate)))
     console = Console()

@@ -13,7 +13,7 @@ from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter
 from config.settings import Seconds, Settings
 from consumers.guard import Guard, own_time_s
-from evaluation.backtest import TOPIC, Values
+from evaluation.backtest import TOPIC, LabelValue, Values
 from evaluation.files import Files, once
 from evaluation.late import Delay, beside, delayed
 from evaluation.tables import Reading
@@ -110,13 +110,20 @@ def delay_of(said: str, *, rate: float | None = None) -> Delay:
     return Delay(seconds=seconds) if rate is None else Delay(events=round(seconds * rate))
 
 
-def records(given: Files) -> Iterator[Record]:
-    """The records of the files, as a log would hold them."""
+def records(given: Files, values: Values | None = None, *, labels: str = "") -> Iterator[Record]:
+    """The records of the files, as a log would hold them.
+
+    Args:
+        values: what is made of them, instead of the events as they are; labels among it are on the topic `labels`.
+    """
     timestamp = given.timestamp_of()
-    return (
-        Record(TOPIC, 0, number, own_time_s(value) if timestamp is None else timestamp(number), None, value)
-        for number, value in enumerate(given.events())
-    )
+    numbers, of_labels = itertools.count(), itertools.count()
+    for value in (values or given.events)():
+        if isinstance(value, LabelValue):
+            yield Record(labels, 0, next(of_labels), own_time_s(value.value), None, value.value)
+            continue
+        number = next(numbers)
+        yield Record(TOPIC, 0, number, own_time_s(value) if timestamp is None else timestamp(number), None, value)
 
 
 def refuse_nothing_accepted(settings: Settings, given: Files, *, limit: int) -> None:

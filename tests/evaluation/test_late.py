@@ -7,8 +7,10 @@ import orjson
 import pytest
 from river import evaluate, metrics, naive_bayes
 
+from anabranch.events import Record
 from config.settings import Settings
 from evaluation.backtest import Backtest, LabelValue
+from evaluation.history import history
 from evaluation.late import Delay, beside, delayed
 from evaluation.simulation.world import FrozenClock
 from support.loops import first_of, settings_of
@@ -123,3 +125,30 @@ def test_what_has_no_label_is_never_scored_without_a_default() -> None:
     assert (lane.events, lane.join.endings["unavailable"]) == (30, 170)
     assert {each.first.stage for each in found.refusals.values()} == {"label"}
     assert "too late" in found.refusals["label"].first.reason
+
+
+@pytest.mark.parametrize("delay", [1, 200])
+def test_a_history_is_of_what_was_said_when_the_event_came(delay: int) -> None:
+    """What detectors are calibrated on; each label is learned before the event that is so many after its own."""
+    several = events(1500)
+    settings = settings_of(labels={"late": True}, publish={"warm_up_events": 1})
+    values = delayed(map(orjson.dumps, several), Delay(events=delay))
+    known = history(
+        settings,
+        (
+            Record("labels", 0, n, 2e9, None, each.value)
+            if isinstance(each, LabelValue)
+            else Record("events", 0, n, 2e9, None, each)
+            for n, each in enumerate(values)
+        ),
+    )
+    model, answers, wrongs = naive_bayes.GaussianNB(), list[Any](), list[float]()
+    for n in range(1500 + delay):
+        if n >= delay:
+            due = several[n - delay]
+            wrongs.append(float(answers[n - delay] != due["label"]))
+            model.learn_one(due["features"], due["label"])
+        if n < 1500:
+            answers.append(model.predict_one(several[n]["features"]))
+    assert known.wrongs == wrongs[1:]
+    assert 50 < sum(known.wrongs) < 1000
