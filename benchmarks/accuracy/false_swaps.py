@@ -1,13 +1,14 @@
 """Two trials of what must not happen: swaps after alarms that mean nothing, and swaps between equals."""
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from anabranch.events import Findings, Fired, Shift
 from benchmarks.accuracy import one_pass, our_pass
 from benchmarks.accuracy.streams import STREAMS
+from detectors.trigger import Withheld, never_withheld
+from detectors.watch import Watch
 from learners.arena.evidence import Contest
 
 ALARMS = 20
@@ -17,35 +18,18 @@ DISCORDANT = 0.1
 FALSE_SWAP_EVERY = 1e4
 
 
-class FalseAlarms:
-    """A watch that is wrong every so many events."""
-
-    sees_events = wants_proba = False
+class FalseAlarms(Watch):
+    """A watch that is wrong every so many events, whatever the loss."""
 
     def update(
-        self, loss: float | None, *, event_number: int, withheld: Callable[[int], str], **seen: Any
+        self, loss: float | None, *, event_number: int, withheld: Withheld = never_withheld, **seen: Any
     ) -> Findings | None:
-        """An alarm, whatever the loss."""
+        """An alarm, if it is time."""
+        del loss, seen
         if event_number % ALARM_EVERY or event_number > ALARMS * ALARM_EVERY:
             return None
         reason = withheld(event_number)
         return Findings((Fired("false", Shift(1.0, 1.0, 300)),), triggered=not reason, withheld=reason)
-
-    def trained(self) -> None:
-        """It does not care."""
-
-    def rescaled(self) -> None:
-        """It does not care."""
-
-    def start_over(self) -> None:
-        """It has seen nothing."""
-
-    def state(self) -> dict[str, Any]:
-        """Nothing to keep."""
-        return {}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Nothing to go on from."""
 
 
 def forced_alarms(seed: int) -> dict[str, Any]:
@@ -55,7 +39,7 @@ def forced_alarms(seed: int) -> dict[str, Any]:
     events = longer.events(seed=seed, data=Path())
     table = {"model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
     settings = one_pass.settings_of(table, task="binary", seed=seed, rare=False)
-    passed = our_pass.anabranch(settings, events, watch=FalseAlarms())
+    passed = our_pass.anabranch(settings, events, watch=FalseAlarms(settings))
     return {"alarms": passed.signals, "swaps": passed.swaps, "judged": passed.judged, "wrong": passed.wrong}
 
 
