@@ -29,6 +29,7 @@ from config.settings import (
     Detector,
     GuardSettings,
     LabelsSettings,
+    MetricsSettings,
     ModelSpec,
     Publish,
     Recruit,
@@ -72,6 +73,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[publish]": Publish,
     "[checkpoint]": Checkpoint,
     "[score]": Score,
+    "[metrics]": MetricsSettings,
 }
 
 _NAMES: dict[Any, str] = {

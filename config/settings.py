@@ -413,6 +413,13 @@ class Score(Section):
     )
 
 
+class MetricsSettings(Section):
+    """Where `anabranch learn` answers Prometheus; the scorer does on its own port. See docs/METRICS.md."""
+
+    host: str = Field("127.0.0.1", description="where it listens")
+    port: int | None = Field(None, ge=0, le=65535, description="the port; 0 = any that is free; None = not at all")
+
+
 _OURS = {
     "enable.auto.commit": "commits go with checkpoints",
     "enable.auto.offset.store": "commits go with checkpoints",
@@ -476,6 +483,7 @@ class Settings(BaseSettings):
     publish: Publish = Publish()
     checkpoint: Checkpoint = Checkpoint()
     score: Score = Score()
+    metrics: MetricsSettings = MetricsSettings()
 
     @field_validator("kafka")
     @classmethod

@@ -24,6 +24,7 @@ from anabranch.messages import (
     UnreadableMessage,
     decode,
 )
+from operations.counts import Counts
 
 KINDS: dict[str, tuple[type[Message], ...]] = {
     "updates": (ModelUpdate,),
@@ -149,6 +150,7 @@ class ModelPicture:
         report: the newest, with when it was told.
         acks: the newest of each follower.
         refused: dead letters by stage, since the picture was begun.
+        counts: likewise of everything else that is told, for metrics.
     """
 
     def __init__(self, model: str, scope: str) -> None:
@@ -165,6 +167,7 @@ class ModelPicture:
         self.answers: deque[Record] = deque(maxlen=LISTED_MAX)
         self.letters: deque[Record] = deque(maxlen=LETTERS_MAX)
         self.refused: Counter[str] = Counter()
+        self.counts = Counts()
         self.acks: dict[str, ModelAck] = {}
         self._ids: set[str] = set()
         self._order: deque[str] = deque()
@@ -187,6 +190,7 @@ class ModelPicture:
             return True
         if not self._is_first(str(getattr(message, "id", "")) or f"update/{record.partition}/{record.offset}"):
             return False
+        self.counts.hear(message, record.at_s)
         match message:
             case ModelReport():
                 self._hear_report(message, record.at_s)
@@ -208,6 +212,7 @@ class ModelPicture:
     def _hear_ack(self, ack: ModelAck) -> None:
         known = self.acks.get(ack.follower)
         if known is None or known.ts <= ack.ts:
+            self.counts.hear_ack(ack, known)
             self.acks[ack.follower] = ack
 
     def _hear_report(self, report: ModelReport, at_s: float) -> None:

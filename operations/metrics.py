@@ -1,0 +1,200 @@
+"""Metrics for Prometheus, read off a picture when somebody asks: the same names from whoever has one.
+
+A learner's picture is made of what it tells itself; that of whoever reads the topics knows of followers, too.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple
+
+import prometheus_client as prometheus
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Exemplar
+
+from anabranch.errors import ConfigError
+from anabranch.messages import Message
+from operations.counts import Spread
+from operations.families import FAMILIES, LEARNED, Family
+from operations.picture import KINDS, ModelPicture, Picture, Record
+
+PREFIX = "anabranch_"
+EVERY = ("model", "scope")
+"""Labels of all families."""
+
+Key = tuple[str, str]
+"""A model and its scope."""
+
+
+class Live(NamedTuple):
+    """How far a learner is at this moment."""
+
+    events: int
+    """Accepted events that it has learned."""
+    records: int
+    """Records that it has taken in, refused ones and duplicates as well."""
+
+
+class PictureCollector(Collector):
+    """What a picture says, when it is asked.
+
+    Args:
+        lock: held while the picture is read.
+        live: asked at each scrape how far learners are: it goes before what their reports say.
+        time_s: now, epoch seconds.
+    """
+
+    def __init__(
+        self,
+        picture: Picture,
+        *,
+        lock: AbstractContextManager[object] | None = None,
+        live: Callable[[], Mapping[Key, Live]] = dict,
+        time_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.picture = picture
+        self.lock = lock or threading.Lock()
+        self.live = live
+        self.time_s = time_s
+
+    def collect(self) -> Iterable[Metric]:
+        """All families, also those that have no value yet."""
+        with self.lock:
+            models, now_s = sorted(self.picture.models.items()), self.time_s()
+            found = [_family(each, models, now_s) for each in FAMILIES if each is not LEARNED]
+            found += _spreads([(key, model) for key, model in models])
+            unreadable = CounterMetricFamily(
+                f"{PREFIX}unreadable_records", "records of the model's topics that were passed over", labels=["topic"]
+            )
+            for topic, count in sorted(self.picture.unreadable.items()):
+                unreadable.add_metric([topic], count)
+            learned = {key: number for key, model in models for _, number in LEARNED.read(model, now_s)}
+        return [*found, unreadable, *_progress(learned, self.live())]
+
+    def describe(self) -> Iterable[Metric]:
+        """None: the names need not be known before there is a picture."""
+        return []
+
+
+def _family(family: Family, models: list[tuple[Key, ModelPicture]], now_s: float) -> Metric:
+    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric = kind(PREFIX + family.name, family.said, labels=[*EVERY, *family.labels])
+    for key, model in models:
+        for values, number in family.read(model, now_s):
+            metric.add_metric([*key, *values], number)
+    return metric
+
+
+def _progress(learned: Mapping[Key, float], live: Mapping[Key, Live]) -> list[Metric]:
+    """Events and records, of this moment where a learner is in this process."""
+    events = CounterMetricFamily(PREFIX + LEARNED.name, LEARNED.said, labels=EVERY)
+    for key, number in sorted({**learned, **{key: float(each.events) for key, each in live.items()}}.items()):
+        events.add_metric(key, number)
+    records = CounterMetricFamily(
+        f"{PREFIX}read_records", "records taken in, refused ones and duplicates as well (learner only)", labels=EVERY
+    )
+    for key, each in sorted(live.items()):
+        records.add_metric(key, each.records)
+    return [events, records]
+
+
+def _spreads(models: list[tuple[Key, ModelPicture]]) -> list[Metric]:
+    swaps = HistogramMetricFamily(f"{PREFIX}swap_seconds", "from the trigger to the swap that it brought", labels=EVERY)
+    taken = HistogramMetricFamily(
+        f"{PREFIX}follower_convergence_seconds", "from an announcement to its use, by all followers", labels=EVERY
+    )
+    for key, model in models:
+        for family, spread in ((swaps, model.counts.swap_s), (taken, model.counts.taken_s)):
+            family.add_metric(key, list(_buckets(spread)), spread.sum_s)
+    return [swaps, taken]
+
+
+def _buckets(spread: Spread) -> Iterator[tuple[str, float] | tuple[str, float, Exemplar]]:
+    """With the version that fell into it last as an exemplar."""
+    names = [*map(str, spread.bounds_s), "+Inf"]
+    for name, count, last in zip(names, spread.cumulative, spread.last, strict=True):
+        yield (name, count) if last is None else (name, count, Exemplar({"version": last[1]}, last[0]))
+
+
+def metrics_text(
+    picture: Picture, *, accept: str = "", lock: AbstractContextManager[object] | None = None
+) -> tuple[bytes, str]:
+    """The metrics of a picture and their content type: OpenMetrics where the header `Accept` asks for it."""
+    registry = CollectorRegistry()
+    registry.register(PictureCollector(picture, lock=lock))
+    return encoded(registry, accept=accept)
+
+
+def encoded(registry: CollectorRegistry, *, accept: str = "") -> tuple[bytes, str]:
+    """The metrics of a registry and their content type, as `Accept` asks for them."""
+    encoder, content_type = choose_encoder(accept)
+    return encoder(registry), content_type
+
+
+# ── A learner's own ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+_HEARD = frozenset(kind for kinds in KINDS.values() for kind in kinds)
+
+
+class Listener:
+    """Hears what a learner tells, and keeps a picture of it.
+
+    Args:
+        by_partition: names of models of which each partition has one of its own.
+        topic: the full name of a topic by its key in `[topics]`.
+    """
+
+    def __init__(
+        self,
+        *,
+        topic: Callable[[str], str],
+        by_partition: frozenset[str] = frozenset(),
+        time_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.picture = Picture(by_partition)
+        self.lock = threading.Lock()
+        self.topic = topic
+        self.time_s = time_s
+        self._number = 0
+
+    def hear(self, message: Message) -> None:
+        """One message; predictions, examples and the learned order are in no metric."""
+        if type(message) not in _HEARD:
+            return
+        self._number += 1
+        record = Record(self.time_s(), self.topic(message.goes_to), 0, self._number, message)
+        with self.lock:
+            self.picture.hear(record)
+
+
+@contextmanager
+def exported(*collectors: Collector, host: str, port: int) -> Iterator[int]:
+    """Answer `GET /metrics` beside other work of this process, until the block ends; with CPU, memory and open files.
+
+    Args:
+        port: 0: any that is free.
+
+    Yields:
+        The port.
+
+    Raises:
+        ConfigError: it cannot listen there.
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    for each in collectors:
+        registry.register(each)
+    try:
+        server, thread = prometheus.start_http_server(port, addr=host, registry=registry)
+    except OSError as error:
+        raise ConfigError(f"metrics: cannot listen on {host}:{port}: {error.strerror or error}") from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
