@@ -1,5 +1,13 @@
 """Counts of what was told of a model, and how long it took: they only grow, as Prometheus wants them.
 
+What others count may go back: a learner that was killed goes on from its checkpoint. Prometheus would take that for a
+counter that began anew, and count everything once more.
+
+>>> grown = Growth()
+>>> for number in (100, 120, 90, 95):
+...     grown.see(number)
+>>> grown.total
+25
 >>> spread = Spread(bounds_s=(1.0, 10.0))
 >>> for seconds in (0.5, 4.0, 60.0):
 ...     spread.add(seconds, tag="7")
@@ -13,9 +21,11 @@ from typing import TypeVar
 
 from anabranch.messages import (
     Alert,
+    DeadLetter,
     DriftSignal,
     Message,
     ModelAck,
+    ModelReport,
     ModelUpdate,
     RetrainAnswer,
     Transition,
@@ -28,6 +38,20 @@ BOUNDS_S = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0
 TAKEN_BOUNDS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 120.0)
 OPEN_MAX = 500
 """Triggers that have brought no swap, and swaps whose trigger was not heard, that are remembered."""
+
+
+class Growth:
+    """How much a number of somebody else has grown since it was first seen."""
+
+    def __init__(self) -> None:
+        self.last: float | None = None
+        self.total: float = 0
+
+    def see(self, number: float) -> None:
+        """It is this now; where it has gone back, it goes on from there."""
+        if self.last is not None and number > self.last:
+            self.total += number - self.last
+        self.last = number
 
 
 class Spread:
@@ -65,6 +89,10 @@ class Counts:
         signals: by detector.
         triggers: decisions to retrain: signals that triggered, and requests that were accepted.
         alerts: by kind.
+        refused: dead letters by stage.
+        learned: accepted events.
+        endings: of events that waited for their label, by how.
+        unusable: answers, by the reason.
         steps: of members of the arena, by the state that they came into.
         swap_s: from the trigger to the swap that it brought.
         taken_s: from an announcement to its use, by all followers.
@@ -74,7 +102,11 @@ class Counts:
         self.updates: Counter[str] = Counter()
         self.signals: Counter[str] = Counter()
         self.alerts: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self.steps: Counter[str] = Counter()
+        self.learned = Growth()
+        self.endings: dict[str, Growth] = {}
+        self.unusable: dict[str, Growth] = {}
         self.triggers = 0
         self.swap_s = Spread(bounds_s=BOUNDS_S)
         self.taken_s = Spread(bounds_s=TAKEN_BOUNDS_S)
@@ -99,12 +131,34 @@ class Counts:
                 self.steps[message.after] += 1
             case Alert():
                 self.alerts[message.kind] += 1
+            case DeadLetter():
+                self.refused[message.stage] += 1
+            case ModelReport():
+                self._hear_report(message)
+
+    def _hear_report(self, report: ModelReport) -> None:
+        self.learned.see(report.event_number)
+        endings = report.labels.endings if report.labels else {}
+        for grown, told in ((self.endings, endings), (self.unusable, report.unusable)):
+            for name, number in told.items():
+                if name not in grown:
+                    grown[name] = Growth()
+                grown[name].see(number)
 
     def hear_ack(self, ack: ModelAck, before: ModelAck | None) -> None:
         """A follower has told what it serves; `before` is what it told last."""
         is_new = before is None or (before.epoch, before.seq) < (ack.epoch, ack.seq)
         if is_new and ack.taken_s is not None:
             self.taken_s.add(ack.taken_s, tag=str(ack.version))
+
+    def restart(self) -> None:
+        """Count from here on: what was there before somebody began to read is old, and no news to Prometheus."""
+        for counter in (self.updates, self.signals, self.alerts, self.refused, self.steps):
+            counter.clear()
+        for grown in (self.learned, *self.endings.values(), *self.unusable.values()):
+            grown.total = 0
+        self.triggers = 0
+        self.swap_s, self.taken_s = Spread(bounds_s=BOUNDS_S), Spread(bounds_s=TAKEN_BOUNDS_S)
 
     def _trigger(self, named: str, at_s: float) -> None:
         self.triggers += 1

@@ -6,9 +6,18 @@ configuration; of versions the newest are told apart. The number of an event, an
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-from anabranch.messages import DriftSignal, ModelAck, ModelReport
+from anabranch.messages import (
+    AlertKind,
+    DeadLetter,
+    DriftSignal,
+    LifeState,
+    ModelAck,
+    ModelReport,
+    UpdateKind,
+)
+from operations.counts import Counts, Growth
 from operations.picture import ModelPicture
 
 SILENT_S, GONE_S = 90.0, 3600.0
@@ -62,8 +71,20 @@ def _reported_by(values: Callable[[ModelReport], Mapping[str, float]]) -> Reader
     return read
 
 
-def _counted(counter: Callable[[ModelPicture], Mapping[str, float]]) -> Reader:
-    return lambda model, now_s: _labelled(counter(model))
+def _counted(counter: Callable[[Counts], Mapping[str, float]], known: Iterable[str] = ()) -> Reader:
+    """Counts by one label; those that are known begin at 0, or Prometheus would not see the first one."""
+    at_first = dict.fromkeys(known, 0.0)
+    return lambda model, now_s: _labelled({**at_first, **counter(model.counts)})
+
+
+def _grown(counters: Callable[[Counts], Mapping[str, Growth]]) -> Reader:
+    return lambda model, now_s: _labelled({name: each.total for name, each in counters(model.counts).items()})
+
+
+def _signals(model: ModelPicture, now_s: float) -> Values:
+    """Each detector that is known has a count, if it has fired or not."""
+    detectors = model.report.detectors if model.report else ()
+    return _labelled({**dict.fromkeys((each.name for each in detectors), 0.0), **model.counts.signals})
 
 
 def _labelled(values: Mapping[str, float]) -> Values:
@@ -168,16 +189,26 @@ def triggers(model: ModelPicture) -> list[DriftSignal]:
 
 # ── The families ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+_STAGES = get_args(DeadLetter.model_fields["stage"].annotation)
+
 LEARNED = Family(
     "learned_events",
     "counter",
-    "accepted events that the model has learned",
+    "accepted events that were learned since this process began; those learned twice after a crash count twice",
+    (),
+    lambda model, now_s: _one(model.counts.learned.total),
+)
+EVENT_NUMBER = Family(
+    "event_number",
+    "gauge",
+    "accepted events that the model has learned in its life",
     (),
     _reported(lambda report: report.event_number),
 )
 
 FAMILIES: tuple[Family, ...] = (
     LEARNED,
+    EVENT_NUMBER,
     Family("unread_records", "gauge", "records that are still to be read (lag)", (), _reported(lambda r: r.unread)),
     Family(
         "learned_records_per_second",
@@ -227,16 +258,22 @@ FAMILIES: tuple[Family, ...] = (
         _reported_by(lambda report: {d.name: d.threshold for d in report.detectors if d.threshold is not None}),
     ),
     Family("detector_level_ratio", "gauge", "statistic against threshold; it fires at 1", ("detector",), _levels),
-    Family("signals", "counter", "signals, by detector", ("detector",), _counted(lambda model: model.counts.signals)),
+    Family("signals", "counter", "signals, by detector", ("detector",), _signals),
     Family("triggers", "counter", "decisions to retrain", (), lambda model, now_s: _one(model.counts.triggers)),
     Family("retraining_jobs", "gauge", "retraining jobs under way", (), _reported(lambda report: report.jobs)),
-    Family("updates", "counter", "announcements, by kind", ("kind",), _counted(lambda model: model.counts.updates)),
+    Family(
+        "updates",
+        "counter",
+        "announcements, by kind",
+        ("kind",),
+        _counted(lambda counts: counts.updates, get_args(UpdateKind)),
+    ),
     Family(
         "lifecycle_steps",
         "counter",
         "steps in the life of members, by the state they came to",
         ("state",),
-        _counted(lambda model: model.counts.steps),
+        _counted(lambda counts: counts.steps, get_args(LifeState)),
     ),
     Family("announced_version", "gauge", "newest announced version; 0: none", (), _announced_version),
     Family("announced_age_seconds", "gauge", "since it was announced", (), _announced_age),
@@ -271,14 +308,14 @@ FAMILIES: tuple[Family, ...] = (
         "counter",
         "events whose waiting has ended, by how",
         ("ending",),
-        _reported_by(lambda report: report.labels.endings if report.labels else {}),
+        _grown(lambda counts: counts.endings),
     ),
     Family(
         "unusable_answers",
         "counter",
         "served answers that could not be used, by the reason",
         ("reason",),
-        _reported_by(lambda report: report.unusable),
+        _grown(lambda counts: counts.unusable),
     ),
     Family(
         "feature_shift_psi",
@@ -288,13 +325,19 @@ FAMILIES: tuple[Family, ...] = (
         _reported(lambda report: max((each.psi for each in report.features), default=None)),
     ),
     Family("group_gap", "gauge", "between the groups that are served best and worst", (), _reported(group_gap)),
-    Family("dead_letters", "counter", "refused records, by stage", ("stage",), _counted(lambda model: model.refused)),
+    Family(
+        "dead_letters",
+        "counter",
+        "refused records, by stage",
+        ("stage",),
+        _counted(lambda counts: counts.refused, _STAGES),
+    ),
     Family(
         "alerts",
         "counter",
         "what the learner has asked somebody to look at, by kind",
         ("kind",),
-        _counted(lambda model: model.counts.alerts),
+        _counted(lambda counts: counts.alerts, get_args(AlertKind)),
     ),
     Family(
         "checkpoint_pause_seconds",

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -18,8 +18,8 @@ from prometheus_client.samples import Exemplar
 
 from anabranch.errors import ConfigError
 from anabranch.messages import Message
-from operations.counts import Spread
-from operations.families import FAMILIES, LEARNED, Family
+from operations.counts import Growth, Spread
+from operations.families import EVENT_NUMBER, FAMILIES, LEARNED, Family
 from operations.picture import KINDS, ModelPicture, Picture, Record
 
 PREFIX = "anabranch_"
@@ -60,46 +60,63 @@ class PictureCollector(Collector):
         self.lock = lock or threading.Lock()
         self.live = live
         self.time_s = time_s
+        self._grown: dict[Key, tuple[Growth, Growth]] = {}
 
     def collect(self) -> Iterable[Metric]:
         """All families, also those that have no value yet."""
         with self.lock:
             models, now_s = sorted(self.picture.models.items()), self.time_s()
-            found = [_family(each, models, now_s) for each in FAMILIES if each is not LEARNED]
-            found += _spreads([(key, model) for key, model in models])
-            unreadable = CounterMetricFamily(
-                f"{PREFIX}unreadable_records", "records of the model's topics that were passed over", labels=["topic"]
-            )
+            read = {each.name: _read(each, models, now_s) for each in FAMILIES}
+            spreads = _spreads(models)
+            unreadable = _metric("unreadable_records", "counter", "records that were passed over, by topic", ("topic",))
             for topic, count in sorted(self.picture.unreadable.items()):
                 unreadable.add_metric([topic], count)
-            learned = {key: number for key, model in models for _, number in LEARNED.read(model, now_s)}
-        return [*found, unreadable, *_progress(learned, self.live())]
+        records = self._progress(read)
+        found = [_filled(each, read[each.name]) for each in FAMILIES]
+        return [*found, *spreads, unreadable, records]
+
+    def _progress(self, read: dict[str, "Samples"]) -> Metric:
+        """Events of this moment where a learner is in this process; and its records."""
+        records = _metric(
+            "read_records",
+            "counter",
+            "records taken in since this process began, refused ones and duplicates too",
+            EVERY,
+        )
+        for key, live in sorted(self.live().items()):
+            events, taken = self._grown.setdefault(key, (Growth(), Growth()))
+            events.see(live.events)
+            taken.see(live.records)
+            read[LEARNED.name][key] = events.total
+            read[EVENT_NUMBER.name][key] = live.events
+            records.add_metric(key, taken.total)
+        return records
 
     def describe(self) -> Iterable[Metric]:
         """None: the names need not be known before there is a picture."""
         return []
 
 
-def _family(family: Family, models: list[tuple[Key, ModelPicture]], now_s: float) -> Metric:
-    kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-    metric = kind(PREFIX + family.name, family.said, labels=[*EVERY, *family.labels])
-    for key, model in models:
-        for values, number in family.read(model, now_s):
-            metric.add_metric([*key, *values], number)
+Samples = dict[tuple[str, ...], float]
+"""Numbers by the values of the labels."""
+
+
+def _read(family: Family, models: list[tuple[Key, ModelPicture]], now_s: float) -> Samples:
+    return {(*key, *values): number for key, model in models for values, number in family.read(model, now_s)}
+
+
+def _filled(family: Family, samples: Samples) -> Metric:
+    metric = _metric(family.name, family.kind, family.said, (*EVERY, *family.labels))
+    for values, number in samples.items():
+        metric.add_metric(values, number)
     return metric
 
 
-def _progress(learned: Mapping[Key, float], live: Mapping[Key, Live]) -> list[Metric]:
-    """Events and records, of this moment where a learner is in this process."""
-    events = CounterMetricFamily(PREFIX + LEARNED.name, LEARNED.said, labels=EVERY)
-    for key, number in sorted({**learned, **{key: float(each.events) for key, each in live.items()}}.items()):
-        events.add_metric(key, number)
-    records = CounterMetricFamily(
-        f"{PREFIX}read_records", "records taken in, refused ones and duplicates as well (learner only)", labels=EVERY
-    )
-    for key, each in sorted(live.items()):
-        records.add_metric(key, each.records)
-    return [events, records]
+def _metric(
+    name: str, kind: Literal["counter", "gauge"], said: str, labels: tuple[str, ...]
+) -> CounterMetricFamily | GaugeMetricFamily:
+    family = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
+    return family(PREFIX + name, said, labels=labels)
 
 
 def _spreads(models: list[tuple[Key, ModelPicture]]) -> list[Metric]:

@@ -257,6 +257,11 @@ class Picture:
             known = self.models[key] = ModelPicture(*key)
         return known if known.hear(record) else None
 
+    def count_from_now(self) -> None:
+        """Counters begin at 0: for who has read what was there, and exports metrics from here on."""
+        for each in self.models.values():
+            each.counts.restart()
+
     def _scope_of(self, message: Message, name: str) -> str:
         own = getattr(message, "scope", "")
         if own:

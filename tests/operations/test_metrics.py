@@ -45,7 +45,7 @@ def live() -> dict[tuple[str, str], Live]:
 @pytest.mark.parametrize(
     ("sample", "value"),
     [
-        (("anabranch_learned_events_total",), 300),
+        (("anabranch_event_number",), 300),
         (("anabranch_unread_records",), 250),
         (("anabranch_report_age_seconds",), 10),
         (("anabranch_score", "accuracy", "window"), 0.9),
@@ -73,7 +73,10 @@ def live() -> dict[tuple[str, str], Live]:
         (("anabranch_alerts_total", "answers"), 1),
         (("anabranch_group_gap",), pytest.approx(0.2)),
         (("anabranch_checkpoint_pause_seconds", "largest"), 0.05),
-        (("anabranch_unusable_answers_total", "not a number"), 3),
+        (("anabranch_unusable_answers_total", "not a number"), 2),
+        (("anabranch_learned_events_total",), 10),
+        (("anabranch_label_endings_total", "labelled"), 0),
+        (("anabranch_updates_total", "rollback"), 0),
         (("anabranch_unreadable_records_total", "model-reports"), 1),
     ],
     ids=str,
@@ -84,9 +87,35 @@ def test_what_is_told_is_what_is_exported(sample: tuple[str, ...], value: float)
 
 
 def test_a_learner_that_is_here_goes_before_its_last_report() -> None:
-    """Events learned are those of this moment."""
-    found = values(everything(), live=live)
-    assert (found["anabranch_learned_events_total",], found["anabranch_read_records_total",]) == (321, 330)
+    """Events are those of this moment, and what is learned from the first scrape on is counted."""
+    far = {("m", "global"): Live(events=321, records=330)}
+    collector = PictureCollector(everything(), live=lambda: far)
+    list(collector.collect())
+    far["m", "global"] = Live(events=300, records=310)  # back to a checkpoint
+    list(collector.collect())
+    far["m", "global"] = Live(events=340, records=355)
+    registry = CollectorRegistry()
+    registry.register(collector)
+    of = {"model": "m", "scope": "global"}
+    found = [registry.get_sample_value(f"anabranch_{name}", of) for name in ("event_number", "learned_events_total")]
+    assert found == [340, 40]
+    assert registry.get_sample_value("anabranch_read_records_total", of) == 45
+
+
+def test_who_has_read_what_was_there_counts_from_then_on() -> None:
+    """Else each restart of who reads the topics would look to Prometheus like all that ever was, at once."""
+    picture = everything()
+    picture.count_from_now()
+    before = values(picture)
+    assert [name for name, value in before.items() if name[0].endswith("_total") and value] == [
+        ("anabranch_unreadable_records_total", "model-reports")
+    ]
+    assert before["anabranch_swap_seconds_count",] == 0
+    assert before["anabranch_announced_version",] == 2
+    heard((NOW_S, full_report(310)), (NOW_S, letter(230)), picture=picture)
+    after = values(picture)
+    assert after["anabranch_learned_events_total",] == 10
+    assert after["anabranch_dead_letters_total", "schema"] == 1
 
 
 def test_an_empty_picture_is_exported_without_a_value() -> None:
@@ -101,6 +130,7 @@ def test_a_model_without_a_report_has_no_number_of_one() -> None:
     found = values(heard((NOW_S, update(1, kind="first"))))
     assert found["anabranch_announced_version",] == 1
     assert not [name for name, *_ in found if "loss" in name or "unread" in name or "report" in name]
+    assert found["anabranch_dead_letters_total", "schema"] == 0
 
 
 def test_versions_are_bounded() -> None:
@@ -169,7 +199,7 @@ def test_a_listener_hears_what_a_learner_tells_while_it_is_scraped() -> None:
         scrapes += 1
     thread.join()
     assert scrapes > 1
-    assert registry.get_sample_value("anabranch_learned_events_total", {"model": "m", "scope": "global"}) == 1999
+    assert registry.get_sample_value("anabranch_learned_events_total", {"model": "m", "scope": "global"}) == 1998
     labels = {"model": "m", "scope": "global", "kind": "refresh"}
     assert registry.get_sample_value("anabranch_updates_total", labels) == 1999
     assert listener.picture.models["m", "global"].updates[-1].topic == "x-model-updates"
@@ -185,7 +215,7 @@ def test_it_is_answered_over_http_until_the_block_ends() -> None:
             list(open_metrics(answer.read().decode()))
         with urllib.request.urlopen(address) as answer:
             text = answer.read().decode()
-    assert 'anabranch_learned_events_total{model="m",scope="global"} 7.0' in text
+    assert 'anabranch_event_number{model="m",scope="global"} 7.0' in text
     assert "process_resident_memory_bytes" in text
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=1)

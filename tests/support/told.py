@@ -213,6 +213,7 @@ def everything() -> Picture:
         (NOW_S - 40, letter(220)),
         (NOW_S - 20, ack("one", 2, ts=NOW_S - 20, taken_s=0.03)),
         (NOW_S - 200, ack("two", 1, ts=NOW_S - 200)),
+        (NOW_S - 20, full_report(290, unusable={"not a number": 1})),
         (NOW_S - 10, full_report(300)),
     )
     picture.unreadable["model-reports"] += 1
