@@ -4,10 +4,10 @@ What others count may go back: a learner that was killed goes on from its checkp
 counter that began anew, and count everything once more.
 
 >>> grown = Growth()
->>> for number in (100, 120, 90, 95):
-...     grown.see(number)
->>> grown.total
-25
+>>> for at_s, number in enumerate((100, 120, 90, 95, 95)):
+...     grown.see(number, float(at_s))
+>>> grown.total, grown.grew_s
+(25, 3.0)
 >>> spread = Spread(bounds_s=(1.0, 10.0))
 >>> for seconds in (0.5, 4.0, 60.0):
 ...     spread.add(seconds, tag="7")
@@ -46,11 +46,18 @@ class Growth:
     def __init__(self) -> None:
         self.last: float | None = None
         self.total: float = 0
+        self.began_s = 0.0
+        """When it was first seen."""
+        self.grew_s: float | None = None
+        """When it was last seen to have grown."""
 
-    def see(self, number: float) -> None:
-        """It is this now; where it has gone back, it goes on from there."""
-        if self.last is not None and number > self.last:
+    def see(self, number: float, at_s: float = 0.0) -> None:
+        """It is this at that time; where it has gone back, it goes on from there."""
+        if self.last is None:
+            self.began_s = at_s
+        elif number > self.last:
             self.total += number - self.last
+            self.grew_s = at_s
         self.last = number
 
 
@@ -105,6 +112,8 @@ class Counts:
         self.refused: Counter[str] = Counter()
         self.steps: Counter[str] = Counter()
         self.learned = Growth()
+        self.came_s = 0.0
+        """When it was last told that records come in."""
         self.endings: dict[str, Growth] = {}
         self.unusable: dict[str, Growth] = {}
         self.triggers = 0
@@ -134,10 +143,12 @@ class Counts:
             case DeadLetter():
                 self.refused[message.stage] += 1
             case ModelReport():
-                self._hear_report(message)
+                self._hear_report(message, at_s)
 
-    def _hear_report(self, report: ModelReport) -> None:
-        self.learned.see(report.event_number)
+    def _hear_report(self, report: ModelReport, at_s: float) -> None:
+        self.learned.see(report.event_number, at_s)
+        if report.records_per_s:
+            self.came_s = at_s
         endings = report.labels.endings if report.labels else {}
         for grown, told in ((self.endings, endings), (self.unusable, report.unusable)):
             for name, number in told.items():
