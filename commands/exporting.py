@@ -53,7 +53,7 @@ class Exporter:
 
     def __enter__(self) -> Self:
         if self.port is not None:
-            collector = PictureCollector(self.listener.picture, lock=self.listener.lock, live=self.live)
+            collector = PictureCollector(lambda: self.listener.picture, lock=self.listener.lock, live=self.live)
             host = self.settings.metrics.host
             port = self._open.enter_context(exported(collector, host=host, port=self.port))
             print(f"metrics on http://{host}:{port}/metrics", file=sys.stderr, flush=True)

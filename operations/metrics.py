@@ -43,14 +43,15 @@ class PictureCollector(Collector):
     """What a picture says, when it is asked.
 
     Args:
-        lock: held while the picture is read.
+        picture: gives it.
+        lock: held while it is read.
         live: asked at each scrape how far learners are: it goes before what their reports say.
         time_s: now, epoch seconds.
     """
 
     def __init__(
         self,
-        picture: Picture,
+        picture: Callable[[], Picture],
         *,
         lock: AbstractContextManager[object] | None = None,
         live: Callable[[], Mapping[Key, Live]] = dict,
@@ -65,11 +66,12 @@ class PictureCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """All families, also those that have no value yet."""
         with self.lock:
-            models, now_s = sorted(self.picture.models.items()), self.time_s()
+            picture = self.picture()
+            models, now_s = sorted(picture.models.items()), self.time_s()
             read = {each.name: _read(each, models, now_s) for each in FAMILIES}
             spreads = _spreads(models)
             unreadable = _metric("unreadable_records", "counter", "records that were passed over, by topic", ("topic",))
-            for topic, count in sorted(self.picture.unreadable.items()):
+            for topic, count in sorted(picture.unreadable.items()):
                 unreadable.add_metric([topic], count)
         records = self._progress(read)
         found = [_filled(each, read[each.name]) for each in FAMILIES]
@@ -142,7 +144,7 @@ def metrics_text(
 ) -> tuple[bytes, str]:
     """The metrics of a picture and their content type: OpenMetrics where the header `Accept` asks for it."""
     registry = CollectorRegistry()
-    registry.register(PictureCollector(picture, lock=lock))
+    registry.register(PictureCollector(lambda: picture, lock=lock))
     return encoded(registry, accept=accept)
 
 

@@ -33,7 +33,7 @@ OF_SCRAPES = {"up", "job", "instance"}
 def exported() -> dict[str, set[str]]:
     """Every name that a process of ours exports, with its labels; those of a family without samples are not known."""
     registry = CollectorRegistry()
-    registry.register(PictureCollector(everything(), live=lambda: {("m", "global"): Live(10, 12)}))
+    registry.register(PictureCollector(everything, live=lambda: {("m", "global"): Live(10, 12)}))
     follower = MemoryFollower("fraud")
     follower.publish(linear(), features=FEATURES)
     with scorer(follower) as running:

@@ -23,7 +23,7 @@ OPEN = "application/openmetrics-text; version=1.0.0"
 def values(picture: Picture, **how: Any) -> dict[tuple[str, ...], float]:
     """Every sample by its name and the values of its labels but the model's, in the order of the labels' names."""
     found = {}
-    for family in PictureCollector(picture, time_s=lambda: NOW_S, **how).collect():
+    for family in PictureCollector(lambda: picture, time_s=lambda: NOW_S, **how).collect():
         for name, labels, value, *_ in family.samples:
             found[name, *(text for label, text in sorted(labels.items()) if label not in ("model", "scope"))] = value
     return found
@@ -32,7 +32,7 @@ def values(picture: Picture, **how: Any) -> dict[tuple[str, ...], float]:
 def test_every_family_says_something_of_a_picture_that_holds_everything() -> None:
     """None is a name alone."""
     families = {
-        each.name: each.samples for each in PictureCollector(everything(), live=live, time_s=lambda: NOW_S).collect()
+        each.name: each.samples for each in PictureCollector(everything, live=live, time_s=lambda: NOW_S).collect()
     }
     assert len(families) >= len(FAMILIES) + 4
     assert [name for name, samples in families.items() if not samples] == []
@@ -89,7 +89,7 @@ def test_what_is_told_is_what_is_exported(sample: tuple[str, ...], value: float)
 def test_a_learner_that_is_here_goes_before_its_last_report() -> None:
     """Events are those of this moment, and what is learned from the first scrape on is counted."""
     far = {("m", "global"): Live(events=321, records=330)}
-    collector = PictureCollector(everything(), live=lambda: far)
+    collector = PictureCollector(everything, live=lambda: far)
     list(collector.collect())
     far["m", "global"] = Live(events=300, records=310)  # back to a checkpoint
     list(collector.collect())
@@ -180,7 +180,7 @@ def test_a_listener_hears_what_a_learner_tells_while_it_is_scraped() -> None:
     """Two threads: neither misses a message nor stumbles over the other."""
     listener = Listener(topic=Topics(prefix="x-").name)
     registry = CollectorRegistry()
-    collector = PictureCollector(listener.picture, lock=listener.lock)
+    collector = PictureCollector(lambda: listener.picture, lock=listener.lock)
     registry.register(collector)
     done = threading.Event()
 
@@ -207,7 +207,7 @@ def test_a_listener_hears_what_a_learner_tells_while_it_is_scraped() -> None:
 
 def test_it_is_answered_over_http_until_the_block_ends() -> None:
     """As Prometheus asks, and plainly; with memory and CPU of the process."""
-    collector = PictureCollector(heard((NOW_S, full_report(7))))
+    collector = PictureCollector(lambda: heard((NOW_S, full_report(7))))
     with exported(collector, host="127.0.0.1", port=0) as port:
         address = f"http://127.0.0.1:{port}/metrics"
         with urllib.request.urlopen(urllib.request.Request(address, headers={"Accept": OPEN})) as answer:
@@ -227,6 +227,6 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = other.getsockname()[1]
         with (
             pytest.raises(ConfigError, match=f"metrics: cannot listen on 127.0.0.1:{port}"),
-            exported(PictureCollector(Picture()), host="127.0.0.1", port=port),
+            exported(PictureCollector(Picture), host="127.0.0.1", port=port),
         ):
             pass
