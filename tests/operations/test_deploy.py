@@ -16,10 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from prometheus_client.registry import CollectorRegistry
 
 from anabranch.testing import MemoryFollower
+from config.loading import build
+from operations.alerts.delivery import Delivery
+from operations.alerts.sinks import sink_of
+from operations.alerts.watching import Watcher, WatcherCollector
 from operations.metrics import Live, PictureCollector, encoded
 from support.checkout import ROOT
 from support.scorers import EVENT, FEATURES, linear, scorer
-from support.told import everything
+from support.told import NOW_S, everything
 
 DEPLOY = ROOT / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yml"
@@ -34,6 +38,7 @@ def exported() -> dict[str, set[str]]:
     """Every name that a process of ours exports, with its labels; those of a family without samples are not known."""
     registry = CollectorRegistry()
     registry.register(PictureCollector(everything, live=lambda: {("m", "global"): Live(10, 12)}))
+    registry.register(WatcherCollector(a_watcher()))
     follower = MemoryFollower("fraud")
     follower.publish(linear(), features=FEATURES)
     with scorer(follower) as running:
@@ -46,6 +51,16 @@ def exported() -> dict[str, set[str]]:
         for sample in family.samples:
             found.setdefault(sample.name, set()).update(sample.labels)
     return found
+
+
+def a_watcher() -> Watcher:
+    """One that tells the log, and has something to tell."""
+    settings = build({"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}})
+    sink = settings.alerts.sinks["log"]
+    watcher = Watcher([settings], [Delivery("log", sink, sink_of(sink), seed=1)], time_s=lambda: NOW_S)
+    watcher.picture = everything()
+    assert watcher.judge(NOW_S)
+    return watcher
 
 
 @cache
@@ -111,6 +126,20 @@ def test_every_metric_of_ours_is_on_a_panel() -> None:
         "anabranch_retired",
         "anabranch_unreadable_records_total",
     ]
+
+
+def test_the_document_lists_what_is_exported() -> None:
+    """docs/METRICS.md: every name, with its labels, and no other."""
+    rows = re.findall(r"^\| `(anabranch_\w+)` \|[^|]*\|([^|]*)\|", (ROOT / "docs/METRICS.md").read_text(), re.MULTILINE)
+    written = {
+        name: set(re.findall(r"`([a-z]+)`", re.sub(r"= (`[\w-]+`(, )?)+|, or .*", "", labels))) for name, labels in rows
+    }
+    names = {each: labels for each, labels in exported().items() if each.startswith("anabranch_")}
+    families = {re.sub(r"_(bucket|sum|count)$", "", each) for each in names if not each.endswith("_created")}
+    assert written.keys() == families
+    for name, labels in written.items():
+        found = (names.get(name) or names.get(f"{name}_bucket") or set()) - {"le", "model", "scope"}
+        assert not found or found == labels - {"model", "scope"}, name
 
 
 def test_every_alert_says_what_to_do() -> None:
