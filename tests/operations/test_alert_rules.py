@@ -1,5 +1,7 @@
 """What rules find of a picture: when each fires, when it does not, and when it cannot be said."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from anabranch.messages import (
     Message,
 )
 from config.alerts import default_rules
-from config.loading import build
+from config.loading import build, load
 from config.settings import Settings
 from operations.alerts.finding import Finding, Moment
 from operations.alerts.rules import KINDS, judged
@@ -305,6 +307,18 @@ def test_every_kind_ships_and_is_explained() -> None:
     document = (ROOT / "docs" / "ALERTS.md").read_text()
     assert {each["use"] for each in default_rules().values()} == KINDS.keys()
     assert [name for name in (*KINDS, *default_rules()) if f"`{name}`" not in document] == []
+
+
+def test_the_configuration_in_the_document_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands there, with the secret from the environment."""
+    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "ALERTS.md").read_text(), re.DOTALL)
+    path = tmp_path / "m.toml"
+    path.write_text(f'name = "m"\ntask = "binary"\n{text}[model]\nsteps = [{{ use = "naive_bayes.GaussianNB" }}]\n')
+    monkeypatch.setenv("HOOK_SECRET", "of this test")
+    alerts = load(path).alerts
+    assert alerts.sinks.keys() == {"on-call", "alertmanager"}
+    assert (alerts.rules["unread"].above, alerts.rules["mae-high"].lasting) == (500, 600)
+    assert alerts.silences[0].rules == ("drift", "feature-shift")
 
 
 def test_a_rule_is_changed_key_by_key_and_can_be_switched_off() -> None:

@@ -20,6 +20,7 @@ from operations.alerts.delivery import QUEUED_MAX, Delivery, pauses_s
 from operations.alerts.notice import Notice
 from operations.alerts.rules import Key
 from operations.alerts.sinks import HOLD_S, Log, postable, sink_of
+from support.checkout import ROOT
 from support.command_line import anabranch, config_in
 from support.receivers import HANGS, HANGS_UP, Receiver, receiver
 from support.scorers import free_port
@@ -74,6 +75,8 @@ def test_a_webhook_gets_all_there_is_to_say_as_json() -> None:
     assert "x-anabranch-signature" not in request.headers
     body = json.loads(request.body)
     assert body == {**NOTICE._asdict(), "key": NOTICE.key._asdict()}
+    (shown,) = re.findall(r"```json\n(.*?)```", (ROOT / "docs" / "ALERTS.md").read_text(), re.DOTALL)
+    assert json.loads(shown).keys() == body.keys()
 
 
 def test_its_bodies_are_signed_with_the_moment() -> None:

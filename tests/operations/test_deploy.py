@@ -35,8 +35,8 @@ OF_SCRAPES = {"up", "job", "instance"}
 
 
 @cache
-def exported() -> dict[str, set[str]]:
-    """Every name that a process of ours exports, with its labels; those of a family without samples are not known."""
+def texts() -> list[str]:
+    """What a process that has a picture exports, alerts among it; and what a scorer does."""
     registry = CollectorRegistry()
     registry.register(PictureCollector(everything, live=lambda: {("m", "global"): Live(10, 12)}))
     registry.register(WatcherCollector(a_watcher()))
@@ -44,9 +44,14 @@ def exported() -> dict[str, set[str]]:
     follower.publish(linear(), features=FEATURES)
     with scorer(follower) as running:
         running.ask("/api/predict", EVENT)
-        texts = [encoded(registry)[0].decode(), running.ask("/metrics").body]
+        return [encoded(registry)[0].decode(), running.ask("/metrics").body]
+
+
+@cache
+def exported() -> dict[str, set[str]]:
+    """Every name that a process of ours exports, with its labels; those of a family without samples are not known."""
     found: dict[str, set[str]] = {"process_resident_memory_bytes": set(), "process_cpu_seconds_total": set()}
-    for family in (each for text in texts for each in parsed(text)):
+    for family in (each for text in texts() for each in parsed(text)):
         suffix = "_total" if family.type == "counter" and not family.name.endswith("_total") else ""
         found.setdefault(family.name + suffix, set())
         for sample in family.samples:
@@ -155,13 +160,14 @@ def test_every_alert_says_what_to_do() -> None:
 # ── promtool ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def promtool(*words: object, within: Path = RULES.parent) -> subprocess.CompletedProcess[str]:
+def promtool(*words: object, within: Path = RULES.parent, given: str | None = None) -> subprocess.CompletedProcess[str]:
     """What it says. Where it is missing the test is skipped, but in CI, where a skip would go unseen, it fails."""
     found = shutil.which("promtool")
     if found is None:
         missing = "no promtool: it comes with Debian's package `prometheus`"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    return subprocess.run([found, *map(str, words)], check=False, capture_output=True, text=True, cwd=within)
+    line = [found, *map(str, words)]
+    return subprocess.run(line, check=False, capture_output=True, text=True, cwd=within, input=given)
 
 
 def said_well(*words: object) -> str:
@@ -174,6 +180,13 @@ def said_well(*words: object) -> str:
 def test_prometheus_takes_its_configuration_and_the_rules() -> None:
     """As promtool reads them."""
     assert f"{len(rules())} rules found" in said_well("check", "config", RULES.parent / "prometheus.yml")
+
+
+def test_prometheus_finds_nothing_to_complain_of_in_what_is_exported() -> None:
+    """Names, units and help, as promtool lints them; a scorer's are in the same form."""
+    for text in texts():
+        done = promtool("check", "metrics", given=text)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_the_rules_fire_when_they_should_and_not_else() -> None:
