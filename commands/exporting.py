@@ -26,6 +26,13 @@ class Exporter:
         several = frozenset([settings.name]) if settings.scope == "partition" else frozenset[str]()
         self.listener = Listener(topic=settings.topics.name, by_partition=several)
         self._open = ExitStack()
+        self._listens_on: int | None = None
+
+    @property
+    def listens_on(self) -> int:
+        """The port, while it listens."""
+        assert self._listens_on is not None, "it listens only within the block, and if a port is set"
+        return self._listens_on
 
     def beside(self, other: Callable[[Any], None] | None) -> Callable[[Any], None] | None:
         """What hears each message: the other, and the metrics if there are any."""
@@ -55,8 +62,8 @@ class Exporter:
         if self.port is not None:
             collector = PictureCollector(lambda: self.listener.picture, lock=self.listener.lock, live=self.live)
             host = self.settings.metrics.host
-            port = self._open.enter_context(exported(collector, host=host, port=self.port))
-            print(f"metrics on http://{host}:{port}/metrics", file=sys.stderr, flush=True)
+            self._listens_on = self._open.enter_context(exported(collector, host=host, port=self.port))
+            print(f"metrics on http://{host}:{self._listens_on}/metrics", file=sys.stderr, flush=True)
         return self
 
     def __exit__(

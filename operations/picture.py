@@ -188,7 +188,7 @@ class ModelPicture:
         if isinstance(message, ModelAck):
             self._hear_ack(message)
             return True
-        if not self._is_first(str(getattr(message, "id", "")) or f"update/{record.partition}/{record.offset}"):
+        if not self._is_first(_id_of(message)):
             return False
         self.counts.hear(message, record.at_s)
         match message:
@@ -282,6 +282,13 @@ def read(key: str, value: bytes) -> Message:
         with suppress(UnreadableMessage):
             return decode(kind, value)
     return decode(last, value)
+
+
+def _id_of(message: Message) -> str:
+    """By what it is known again; an update that is announced twice has the same place in the order of updates."""
+    return (
+        f"update/{message.epoch}/{message.seq}" if isinstance(message, ModelUpdate) else str(getattr(message, "id", ""))
+    )
 
 
 def model_of(message: Message) -> str:

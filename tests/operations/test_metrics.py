@@ -14,7 +14,7 @@ from anabranch.errors import ConfigError
 from config.settings import Topics
 from operations.families import FAMILIES, VERSIONS_MAX
 from operations.metrics import Listener, Live, PictureCollector, exported, metrics_text
-from operations.picture import Picture
+from operations.picture import Picture, Record
 from support.told import NOW_S, ack, everything, full_report, heard, letter, report, signal, step, update
 
 OPEN = "application/openmetrics-text; version=1.0.0"
@@ -153,6 +153,13 @@ def test_a_swap_that_is_heard_before_its_trigger_is_timed_as_well() -> None:
     trigger = signal(5)
     told = heard((NOW_S, update(2, trigger=trigger.id)), (NOW_S - 30, trigger))
     assert values(told)["anabranch_swap_seconds_sum",] == 30
+
+
+def test_an_update_that_is_announced_twice_counts_once() -> None:
+    """After a restart right after a commit, with the same (epoch, seq)."""
+    picture = heard((NOW_S, update(2)))
+    picture.hear(Record(NOW_S + 5, "model-updates", 0, 99, update(2)))
+    assert values(picture)["anabranch_updates_total", "swap"] == 1
 
 
 def test_counters_go_on_where_the_lists_of_the_picture_end() -> None:
