@@ -463,7 +463,6 @@ class ModelReport(Message):
         default=(), exclude_if=not_, description="those that have moved furthest first"
     )
     groups: tuple[GroupReport, ...] = Field(default=(), exclude_if=not_)
-    told_ts: float | None = Field(default=None, exclude_if=_is_none, description="when it was told, epoch seconds")
     unread: int | None = Field(
         default=None, exclude_if=_is_none, description="records on the brokers that are still to be read"
     )

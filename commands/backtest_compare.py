@@ -16,7 +16,7 @@ from config.settings import Settings
 from consumers.timing import CpuClock
 from evaluation.backtest import Backtest
 from evaluation.swaps import SPAN_EVENTS, LaneSwapEvaluation
-from learners.lane import Lane
+from learners.parts import LaneParts
 
 
 def compared(
@@ -63,7 +63,7 @@ def _result(
     clock = CpuClock()
     looking_back: list[LaneSwapEvaluation] = []
 
-    def observer(event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
+    def observer(event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts) -> None:
         if not looking_back:  # the lane's task knows what its metrics and constraints need
             looking_back.append(LaneSwapEvaluation(lane.task, clock=clock, trusted=settings.model.trusted))
         looking_back[0](event, served, answers, lane)

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.alerts import AlertsSettings
@@ -30,6 +30,18 @@ class ModelSpec(Section):
     )
     user: str = Field("user", description="of a recommender: the feature that holds the user")
     item: str = Field("item", description="the feature that holds the item")
+    _given: bytes = PrivateAttr(b"")
+
+    @property
+    def given(self) -> bytes:
+        """The model as bytes, where a program has one and no file says how it is made; else empty."""
+        return self._given
+
+    def giving(self, data: bytes) -> "ModelSpec":
+        """The same, with the model as bytes."""
+        given = self.model_copy()
+        given._given = data
+        return given
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "ModelSpec":
@@ -346,6 +358,7 @@ class Publish(Section):
         0, ge=0, description="learn and announce so many events at a time; between, members are as they were announced"
     )
     report_events: int = Field(2_000, ge=1, description="accepted events between two reports")
+    report_interval: Seconds = Field(10.0, description="and so often by the clock, without them too; 0 = never")
     versions_kept: int = Field(100, ge=2, description="whose bytes stay on the artifacts' topic")
     predictions: bool = Field(
         False,

@@ -16,7 +16,8 @@ from consumers.belonging import refuse_other_scope, refuse_other_settings
 from consumers.layouts import migrated
 from consumers.ports import Committed, Positions, Store
 from detectors.watch import Watch
-from learners.lane import Lane, opens, refers_to
+from learners.lane import Lane
+from learners.parts import opens, refers_to
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ from anabranch.errors import LogTruncated
 from anabranch.events import AcceptedEvent
 from anabranch.scope import Scope
 from anabranch.values import unboxed
-from learners.lane import Learned
+from learners.emitted import Learned
 
 Rank = tuple[int, int, float]
 """Epoch, checkpoint, and when the learner began: the highest counts."""

@@ -14,11 +14,11 @@ from learners.labels.recent_ids import RecentIds
 
 State = dict[str, Any]
 
-LAYOUT = 7
+LAYOUT = 8
 """Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
 member; 4 knows the copy that followers have; 5 the order that was told; 6 what announcements have cost, and what
 brought each member; 7 joins labels of a topic of their own, knows how late they come, the blend, and whether
-the model is retired.
+the model is retired; 8 what is observed for people.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -39,7 +39,7 @@ def migrated(state: State, *, topic: str) -> State:
             f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
             "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
         )
-    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh)
+    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh, _eighth)
     for step in steps[layout - 1 :]:
         state = step(state, topic)
     return {**state, "layout": LAYOUT}
@@ -210,3 +210,8 @@ def _with_blend(lane: State) -> State:
         "groups": None,
     }
     return {"lateness": (0, 0.0, False), "blend": blend, **lane}
+
+
+def _eighth(state: State, _topic: str) -> State:
+    """What reports tell of time, features and detectors begins here."""
+    return {**state, "lane": {**state["lane"], "observed": {}}}

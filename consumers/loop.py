@@ -18,7 +18,7 @@ from consumers.intake import Read
 from consumers.owner import PLAIN, First, Owner, StartOptions
 from consumers.ports import Committed, Positions
 from consumers.telling import Ports
-from learners.lane import Observer
+from learners.parts import Observer
 
 log = structlog.get_logger()
 
@@ -145,6 +145,7 @@ class LearningLoop:
             owner.take_inputs()
         self._end_rebuild()
         for owner in self.owners.values():
+            owner.report_if_due()
             owner.checkpoint_if_due()
         self.was_well = self.was_well or any(owner.written for owner in self.owners.values())
 

@@ -37,7 +37,8 @@ from consumers.stores.manifest import digest
 from consumers.taking import Taking
 from consumers.telling import Ports
 from detectors.watch import Watch
-from learners.lane import Lane, Observer
+from learners.lane import Lane
+from learners.parts import Observer
 from learners.retraining import JobResult
 
 log = structlog.get_logger()

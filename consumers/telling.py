@@ -1,5 +1,6 @@
 """What an owner says: messages on their topics, the learned order, examples, dead letters, alerts."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +29,7 @@ from consumers.jobs import JobRunner
 from consumers.order import OrderWriter
 from consumers.ports import Clock, Control, Positions, Sink, Source, Store, offsets_in
 from consumers.predictions import prediction
-from consumers.timing import CheckpointTiming
+from consumers.timing import CheckpointTiming, Pace
 from learners.lane import Lane
 
 log = structlog.get_logger()
@@ -77,6 +78,9 @@ class Telling:
         self.labels_topic = settings.topics.name("labels") if settings.labels.late else ""
         self.examples_topic = settings.topics.name("examples")
         self.timing = CheckpointTiming(ports.clock)
+        self.pace = Pace(ports.clock)
+        self.refused: Counter[str] = Counter()
+        """Dead letters by stage, since the model was gained."""
         self.lane: Lane
         """Like all that it learns from, of a first champion or of a checkpoint."""
         labels = settings.labels
@@ -164,13 +168,30 @@ class Telling:
     def _send(self, message: Any) -> None:
         """On the topic that it goes to."""
         if isinstance(message, ModelReport):
-            message = message.model_copy(update={"checkpoint_pause_s": self.timing.take()})
+            message = self._completed(message)
         elif isinstance(message, Alert):
             tell = log.error if message.level == "alert" else log.warning
             tell(message.kind, model=message.model, scope=self.scope, reason=message.reason)
         topic = self.settings.topics.name(message.goes_to)
         self._put(topic, key=message.id, message=message)
         self.listener(message)
+
+    def _completed(self, report: ModelReport) -> ModelReport:
+        """With what the lane does not know."""
+        live: dict[str, Any] = {"checkpoint_pause_s": self.timing.take(), "refused": dict(self.refused)}
+        unread = self.ports.source.unread()
+        if unread is not None:  # in a backtest nothing waits, and time is nobody's
+            live |= {"unread": unread, "records_per_s": self.pace.take(sum(self.positions.values()))}
+        return report.model_copy(update=live)
+
+    def report_if_due(self) -> None:
+        """By the clock, so that who watches sees at most so late how it stands, and that the learner is there."""
+        interval_s = self.settings.publish.report_interval
+        if not interval_s or self.pace.since_s < interval_s or self.ports.source.unread() is None:
+            return
+        report = self.lane.report_between(mark=f"{self.ports.clock.time_s():.3f}")
+        if report is not None:
+            self._send(report)
 
     def _put(self, topic: str, *, key: str, message: Message) -> None:
         value = encode(message)
@@ -194,6 +215,7 @@ class Telling:
             self._send(message)
 
     def _refuse(self, letter: DeadLetter) -> None:
+        self.refused[letter.stage] += 1
         if self.intake.is_first(letter):
             log.warning(
                 "refused",

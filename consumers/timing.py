@@ -89,6 +89,26 @@ class CheckpointTiming:
         return since
 
 
+class Pace:
+    """How many a second, between one time that somebody asks and the next."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.before = 0
+        self.asked_s = clock.monotonic_s()
+
+    @property
+    def since_s(self) -> float:
+        """Seconds since it was asked, or made."""
+        return self.clock.monotonic_s() - self.asked_s
+
+    def take(self, count: int) -> float | None:
+        """Of a count that grows; None the first time, and where it has gone back."""
+        more, since_s, before = count - self.before, self.since_s, self.before
+        self.before, self.asked_s = count, self.clock.monotonic_s()
+        return more / since_s if before and more >= 0 and since_s > 0 else None
+
+
 # ── The real clocks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -22,6 +22,7 @@ from anabranch.messages import MovedFeature, SignalKind
 from config.settings import Section
 from detectors.columns import LAYOUT, MISSING, Column, column, revived
 from detectors.distances import Distance, discoveries
+from detectors.signal import Level
 
 BLOCKS = 4
 NAMED_MAX = 10
@@ -102,6 +103,24 @@ class DistributionSignal:
             return self.settings.features
         return sorted({name for row in rows for name in row})[: self.settings.features_max]
 
+    def level(self) -> Level | None:
+        """The distance that is the largest, measured by what is nobody's concern."""
+        columns = self.columns or {}
+        if not all(len(each.blocks) == BLOCKS for each in columns.values()):
+            return None
+        return max(
+            (
+                Level(look.distance.statistic, self._min_distance(look.test))
+                for look in self._looks(columns)
+                if self._min_distance(look.test)
+            ),
+            key=lambda each: each.statistic / (each.threshold or 1.0),
+            default=None,
+        )
+
+    def _looks(self, columns: dict[str, Column]) -> list[Look]:
+        return [Look(name, *found) for name, each in columns.items() for found in each.tests(self.settings.test)]
+
     def _slide(self, columns: dict[str, Column], rows: Sequence[dict[str, Any]]) -> Shift | None:
         full = True
         for name, each in columns.items():
@@ -110,8 +129,7 @@ class DistributionSignal:
             full = len(each.blocks) == BLOCKS
         if not columns or not full:
             return None
-        looks = [Look(name, *found) for name, each in columns.items() for found in each.tests(self.settings.test)]
-        return self._fire(looks, columns)
+        return self._fire(self._looks(columns), columns)
 
     def _fire(self, looks: list[Look], columns: dict[str, Column]) -> Shift | None:
         # All features and tests together: each at its own rate, a

@@ -30,10 +30,12 @@ from river.drift import binary
 
 from anabranch.events import Shift
 from anabranch.messages import SignalKind as Kind
+from detectors.signal import Level
 from detectors.sr import SRDetector
 
 # ── The means of a stream's past in bounded memory, and where between two of its events the mean changed most ───────
 
+MARKS_MAX = 16
 BUCKETS_MAX = 16
 LEVELS_MAX = 24
 
@@ -119,6 +121,9 @@ class Gauge(Protocol):
     def update(self, loss: float) -> Shift | None:
         """The shift, when the detector fired on a rise of the mean."""
 
+    def level(self) -> Level | None:
+        """How near it is to firing; None if it has seen too little."""
+
 
 class AdwinGauge:
     """ADWIN (Bifet and Gavaldà, 2007) and the two sides of its cut."""
@@ -126,6 +131,8 @@ class AdwinGauge:
     def __init__(self, detector: drift.ADWIN) -> None:
         self.detector = detector
         self.beside: Any = (0.0, 0)
+        self.marks: list[tuple[float, int]] = []
+        """What was in the window when it was marked: the cuts of which `level` tells."""
 
     def update(self, loss: float) -> Shift | None:
         """The shift, when ADWIN cut its window and kept the side with the higher mean."""
@@ -136,7 +143,7 @@ class AdwinGauge:
         total, width = self.beside = (total + loss, width + 1)
         if not detector.drift_detected:
             return None
-        self.beside = (0.0, 0)  # River's ADWIN starts over after an alarm
+        self.beside, self.marks = (0.0, 0), []  # River's ADWIN starts over after an alarm
         kept = int(detector.width)
         dropped = int(width) - kept
         if not kept or not dropped:
@@ -146,6 +153,26 @@ class AdwinGauge:
         if rise <= 0:
             return None
         return Shift(rise, _cut_threshold(dropped, kept, before, delta=detector.delta), kept)
+
+    def level(self) -> Level | None:
+        """Of the cuts where it was marked, that at which the rise comes nearest to ADWIN's threshold.
+
+        ADWIN looks at many more cuts, and shows none of them.
+        """
+        total, width = self.beside
+        levels = [
+            Level((total - older) / (width - n) - older / n, self._threshold(n, int(width - n), older / n))
+            for older, n in self.marks
+            if 0 < n < width
+        ]
+        return max(levels, key=lambda each: each.statistic / (each.threshold or 1.0), default=None)
+
+    def mark(self) -> None:
+        """Remember a cut here."""
+        self.marks = [*self.marks, self.beside][-MARKS_MAX:]
+
+    def _threshold(self, dropped: int, kept: int, before: float) -> float:
+        return _cut_threshold(dropped, kept, min(1.0, max(0.0, before)), delta=self.detector.delta)
 
 
 def _cut_threshold(dropped: int, kept: int, mean: float, *, delta: float) -> float:
@@ -173,6 +200,11 @@ class PageHinkleyGauge:
             return None
         statistic = detector._sum_increase - detector._min_increase
         return Shift(statistic, detector.threshold, max(1, int(self.beside[0])))
+
+    def level(self) -> Level | None:
+        """How far the sum is above its minimum."""
+        detector = self.detector
+        return Level(float(detector._sum_increase - detector._min_increase), float(detector.threshold))
 
 
 class MeansGauge:
@@ -209,6 +241,14 @@ class MeansGauge:
         self.means.keep(split.events)
         rise = split.after - split.before
         return None if rise <= 0 else Shift(*self._compared(rise), split.events)
+
+    def level(self) -> Level | None:
+        """What the detector shows; of one that shows nothing, how far the mean has risen."""
+        split = self.means.split()
+        if split is None:
+            return None
+        statistic, threshold = self._compared(split.after - split.before)
+        return Level(statistic, threshold or None, fires_below=isinstance(self.detector, drift.KSWIN))
 
     def _compared(self, rise: float) -> tuple[float, float]:
         """What the detector compares with what, where it shows that; else the rise of the mean, with nothing."""
@@ -267,6 +307,10 @@ class ErrorSignal:
         if shift is not None:
             self.quiet = self.debounce_events
         return shift
+
+    def level(self) -> Level | None:
+        """How near it is to firing."""
+        return self.gauge.level()
 
     def trained(self) -> None:
         """It goes on."""

@@ -21,6 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from anabranch.events import AcceptedEvent, Prediction, Shift
 from anabranch.messages import SignalKind
 from config.settings import Seconds, Section
+from detectors.signal import Level
 
 
 class ScheduleSettings(Section):
@@ -92,6 +93,10 @@ class Schedule:
         events, self.events = self.events, 0
         return Shift(statistic, threshold, max(1, events))
 
+    def level(self) -> Level | None:
+        """Events since it fired, of those that it waits for; one that goes by time shows none."""
+        return None if self.every_events is None else Level(self.events, self.every_events)
+
     def trained(self) -> None:
         """It goes on."""
 
@@ -130,6 +135,10 @@ class Volume:
             return None
         self.due += self.labels
         return Shift(self.seen, self.labels, self.seen)
+
+    def level(self) -> Level | None:
+        """Labels since the last retraining, of those that it waits for."""
+        return Level(self.seen, self.due)
 
     def trained(self) -> None:
         """Count again."""

@@ -1,9 +1,19 @@
 """What signals have in common, and what they are shown."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from anabranch.events import AcceptedEvent, Prediction, Shift
 from anabranch.messages import SignalKind
+
+
+class Level(NamedTuple):
+    """How near a signal is to firing."""
+
+    statistic: float
+    threshold: float | None
+    """None: it shows none."""
+    fires_below: bool = False
+    """It fires when the statistic falls to the threshold: a p-value."""
 
 
 class Signal(Protocol):
@@ -13,6 +23,9 @@ class Signal(Protocol):
     kind: SignalKind
     of_champion: bool
     """Whether what it has seen belongs to the champion, so that it restarts after a swap."""
+
+    def level(self) -> Level | None:
+        """How near it is to firing; None if it has seen too little. It changes nothing."""
 
     def trained(self) -> None:
         """A retraining has begun."""

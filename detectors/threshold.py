@@ -22,6 +22,7 @@ from anabranch.messages import SignalKind
 from anabranch.values import worst, worst_probabilities
 from config.metrics import defined, metric_of, on_proba
 from config.settings import Seconds, Section
+from detectors.signal import Level
 
 
 class ThresholdSettings(Section):
@@ -71,6 +72,16 @@ class Threshold:
             return None
         self.until_check = self.every
         return self._check(now_s)
+
+    def level(self) -> Level | None:
+        """The metric over the window, and its bound."""
+        has_reference = self.settings.worsens_by is None or self.reference is not None
+        value = self._value() if self.recent and has_reference else None
+        if value is None:
+            return None
+        bound, excess = self._excess(value)
+        # What fires above: the value is beyond its bound by what it exceeds it.
+        return Level(value, bound, fires_below=(value - bound) * excess < 0)
 
     def _check(self, now_s: float | None) -> Shift | None:
         if not self._is_full(now_s):

@@ -1,12 +1,15 @@
 """The watch on a champion: all configured signals, and the trigger that decides on them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from anabranch.events import AcceptedEvent, Findings, Fired, Prediction
+from anabranch.messages import DetectorReport, FeatureReport
 from config.settings import Settings
 from detectors.catalogue import signal_of
-from detectors.error_signals import ErrorSignal
+from detectors.error_signals import AdwinGauge, ErrorSignal
+from detectors.histograms import Histograms
 from detectors.schedule import EventClock
 from detectors.signal import OnLabels, OnQuestions, Signal
 from detectors.threshold import Threshold
@@ -26,6 +29,7 @@ class Watch:
         self.trigger = Trigger(settings.trigger, names=tuple(settings.detectors))
         self.clock = EventClock()
         self.dry_run = settings.trigger.dry_run
+        self.histograms = Histograms()
         self.wants_proba = any(isinstance(each, Threshold) and each.wants_proba for each in self.signals)
         self._sort()
         on_time = any(isinstance(each, Threshold) and each.settings.window_time for each in self.signals)
@@ -102,6 +106,7 @@ class Watch:
         self.signals = [signal_of(each.name, self.settings) if each.of_champion else each for each in self.signals]
         # In this order: until _sort() has run, its lists still hold the signals of the displaced champion.
         self.trigger.start_over()
+        self.histograms = Histograms()
         self._sort()
 
     def rescaled(self) -> None:
@@ -110,6 +115,47 @@ class Watch:
             fresh = signal_of(signal.name, self.settings)
             assert isinstance(fresh, ErrorSignal)
             signal.gauge = fresh.gauge
+
+    # ── for people ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def look(self, x: dict[str, Any]) -> None:
+        """Count an event's features for `features`; to be shown some of the events, evenly."""
+        self.histograms.update(x)
+
+    def mark(self) -> None:
+        """A report is made: the cuts at which later ones tell how near ADWIN is."""
+        for gauge in self._adwins().values():
+            gauge.mark()
+
+    def _adwins(self) -> dict[str, AdwinGauge]:
+        return {
+            each.name: each.gauge
+            for each in self.signals
+            if isinstance(each, ErrorSignal) and isinstance(each.gauge, AdwinGauge)
+        }
+
+    def levels(self) -> tuple[DetectorReport, ...]:
+        """How near each signal is to firing."""
+        return tuple(_reported(each) for each in self.signals)
+
+    def features(self) -> tuple[FeatureReport, ...]:
+        """How features are distributed, those that have moved furthest first."""
+        return self.histograms.reports()
+
+    def observed(self) -> dict[str, Any]:
+        """What a checkpoint keeps for people, beside `state`."""
+        return {
+            "histograms": self.histograms.state(),
+            "marks": {name: list(gauge.marks) for name, gauge in self._adwins().items()},
+        }
+
+    def restore_observed(self, observed: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.histograms.restore(observed["histograms"])
+        for name, gauge in self._adwins().items():
+            gauge.marks = [(total, width) for total, width in observed["marks"].get(name, ())]
+
+    # ── for checkpoints ─────────────────────────────────────────────────────────────────────────────────────────
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -132,6 +178,19 @@ class Watch:
 
     def _settings_of(self, signal: Signal) -> dict[str, Any]:
         return self.settings.detectors[signal.name].model_dump()
+
+
+def _reported(signal: Signal) -> DetectorReport:
+    level = signal.level()
+    if level is None or not math.isfinite(level.statistic):
+        return DetectorReport(name=signal.name, kind=signal.kind)
+    return DetectorReport(
+        name=signal.name,
+        kind=signal.kind,
+        statistic=level.statistic,
+        threshold=level.threshold,
+        fires_below=level.fires_below,
+    )
 
 
 def _on_wrong(signals: Sequence[ErrorSignal], wrong: float) -> list[Fired]:

@@ -18,7 +18,7 @@ from consumers.loop import LearningLoop
 from consumers.ports import Clock, Origin, Owners, Positions, Sent
 from consumers.stores import MemoryStore
 from consumers.telling import Ports
-from learners.lane import Lane, Observer
+from learners.parts import LaneParts, Observer
 from learners.publication import copied
 from learners.scores import Scores, metrics_of
 
@@ -119,6 +119,10 @@ class FileSource:
 
     def commit(self, positions: Positions, metadata: str) -> None:
         """Nobody else needs to know."""
+
+    def unread(self) -> int | None:
+        """Nobody waits."""
+        return None
 
     def at_end(self) -> bool:
         """Whether the file is read."""
@@ -246,7 +250,9 @@ class Backtest:
         self.loop = LearningLoop(settings, first=first, ports=ports, listener=self._hear, observer=self._observe)
         self.seconds = 0.0
 
-    def _observe(self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
+    def _observe(
+        self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts
+    ) -> None:
         # In blocks there is no copy beside the champion: it is its own.
         copy = served if lane.settings.publish.blocks and lane.published.version is not None else copied(answers)
         if copy is not None:

@@ -11,8 +11,8 @@ from consumers.guard import Guard, Repeated
 from consumers.jobs import outcome
 from consumers.ports import LogReader
 from consumers.taking import brought_by
-from learners.emitted import Emitted, Promotion
-from learners.lane import Lane, Learned
+from learners.emitted import Emitted, Learned, Promotion
+from learners.lane import Lane
 from learners.retraining import Job, JobResult
 
 

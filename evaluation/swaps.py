@@ -23,9 +23,9 @@ from anabranch.events import AcceptedEvent, Prediction
 from anabranch.values import NUMBER_MAX
 from consumers.ports import Clock
 from learners.arena.members import Member
-from learners.lane import Lane
 from learners.models.fence import Predictor, is_fault
 from learners.models.tasks import Task
+from learners.parts import LaneParts
 
 SPAN_EVENTS = 1000
 
@@ -93,10 +93,12 @@ class LaneSwapEvaluation:
         self.clock = clock
         self.trusted = trusted
         self.seconds = 0.0
-        self._lane: Lane | None = None
+        self._lane: LaneParts | None = None
         self._champion: Member | None = None
 
-    def __call__(self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
+    def __call__(
+        self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts
+    ) -> None:
         """The lane has learned an event."""
         if self._lane is lane and not self.hindsight.trials and self._champion is lane.champion:
             return
@@ -157,7 +159,9 @@ class Trace:
         self._losses: deque[float] = deque(maxlen=window)
         self._sum = 0.0
 
-    def __call__(self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
+    def __call__(
+        self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts
+    ) -> None:
         """The lane has learned an event."""
         self.events = lane.events
         self._roll(loss_of(lane.task)(event.y, served))

@@ -3,8 +3,19 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from anabranch.events import AcceptedEvent
 from anabranch.messages import Message, TrainedOn, UpdateKind, Verdict
 from learners.retraining import Job
+
+
+class Learned(NamedTuple):
+    """What was learned, for whoever tells it: its number, the event with its label, and how that came."""
+
+    number: int
+    event: AcceptedEvent
+    label_ts: float
+    ending: str
+    corrects: bool
 
 
 class Promotion(NamedTuple):

@@ -4,11 +4,7 @@ It reads no clock, no network and no random source: the same records in the same
 (`admit`, `abandon`) between them, give the same state and the same messages.
 """
 
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple, Protocol
-
-from river import base
+from collections.abc import Collection, Mapping
 
 from anabranch import statetree
 from anabranch.errors import LearnError
@@ -16,237 +12,32 @@ from anabranch.events import AcceptedEvent, AcceptedLabel, Findings, Prediction
 from anabranch.messages import (
     Alert,
     LabelsReport,
+    Message,
     ModelReport,
     Retrain,
     RetrainAnswer,
-    TrainedOn,
+    TimeWindow,
     Transition,
     UpdateKind,
 )
-from anabranch.scope import GLOBAL, Scope
-from config.settings import Settings
-from learners.arena import Arena
-from learners.arena.constraints import HardConstraints
-from learners.arena.lifecycle import Lifecycle
-from learners.arena.members import Cause, Member, Timed
-from learners.arena.shadows import Library, Shadows
-from learners.arena.standing import StandingPlaces
-from learners.arena.succession import DecisionContext, Succession
-from learners.blend import Blend
-from learners.emitted import NOTHING, Emitted, Promotion
-from learners.labels import LabelJoin, Resolved
+from learners.arena.members import Member, Timed
+from learners.arena.succession import DecisionContext
+from learners.emitted import NOTHING, Emitted, Learned, Promotion
+from learners.labels import Resolved
 from learners.labels.pending import Waiting
-from learners.labels.pending import refers_to as segments_of
-from learners.lateness import ASKED, Lateness
+from learners.lateness import ASKED
 from learners.models.fence import is_fault
-from learners.models.tasks import Task
-from learners.publication import Published
-from learners.reports import Reports
+from learners.observed import LOOK_EVERY_NTH
+from learners.parts import Delayed, LaneParts
 from learners.retraining import JobResult
-from learners.retraining.lineage import placeless
-from learners.retraining.recruits import Recruits
-from learners.scores import Scores, fits, metrics_of, wants_proba
 
 UNUSABLE_BANDS, UNUSABLE_MIN = (0.01, 0.1, 0.5), 10
 """Shares of a champion's answers that cannot be used from which on it is an alert, if they are so many at least."""
-
-
-class Watcher(Protocol):
-    """Watches the champion for reasons to retrain; part of the lane's fold, so it is deterministic."""
-
-    sees_events: bool
-    """Whether `asked` wants to be called at all."""
-    wants_proba: bool
-    """Whether answers must come with probabilities."""
-
-    def on_event(
-        self, event: AcceptedEvent, answer: Prediction, *, event_number: int, withheld: Callable[[int], str]
-    ) -> Findings | None:
-        """Called for each event with the champion's answer, before its label is looked at; arguments as in `update`."""
-
-    def update(
-        self,
-        loss: float | None,
-        *,
-        event_number: int,
-        seen: AcceptedEvent,
-        answer: Prediction | None,
-        withheld: Callable[[int], str],
-    ) -> Findings | None:
-        """Called once for each labelled event, with the champion's loss in [0, 1] and the event's number.
-
-        Loss and answer are None if the champion had not been asked. `withheld` says why no retraining can begin on the
-        event with a number, and "" if one can; it is asked when one would. The result is None when nothing fired.
-        """
-
-    def trained(self) -> None:
-        """A retraining has begun."""
-
-    def rescaled(self) -> None:
-        """From now on the same errors cost more, which is no rise."""
-
-    def start_over(self) -> None:
-        """Forget what was seen: it was of a champion that has been displaced."""
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
-
-
-class Observer(Protocol):
-    """Looks at each learned event, when everything about it is decided; it may look at all and change nothing."""
-
-    def __call__(
-        self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: "Lane", /
-    ) -> None:
-        """Called with the event and its label.
-
-        `served` is what the champion answered when the event came; `answers` are those of all members, by name.
-        """
-
-
-class Delayed(NamedTuple):
-    """A labelled event that is learned later, its number, and who was asked."""
-
-    event: AcceptedEvent
-    event_number: int
-    asked: tuple[str, ...]
-
-
 _NOWHERE = AcceptedEvent("", {}, None, 0.0, 0, 0)
 
 
-class Learned(NamedTuple):
-    """What was learned, for whoever tells it: its number, the event with its label, and how that came."""
-
-    number: int
-    event: AcceptedEvent
-    label_ts: float
-    ending: str
-    corrects: bool
-
-
-class Lane:
-    """One model's fold over its records.
-
-    Args:
-        settings: of the model.
-        champion: the first one, fresh or already trained.
-        watch: the drift detectors on the champion's loss.
-        trained_on: what it has learned before.
-        scope: "global", or "p3" for the model of partition 3.
-        observer: is shown each learned event.
-
-    Raises:
-        ConfigError: the champion does not fit the task, or a metric does not fit the champion.
-    """
-
-    asked: Callable[[AcceptedEvent, Prediction], None] | None = None
-    """Is shown each event that is asked, and what the champion answered; it may change nothing."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        champion: base.Estimator,
-        *,
-        watch: Watcher,
-        trained_on: TrainedOn | None = None,
-        scope: Scope = GLOBAL,
-        observer: Observer | None = None,
-    ) -> None:
-        metrics = metrics_of(settings)
-        self.settings = settings
-        self.task = Task(settings, wants_proba=wants_proba(metrics) or watch.wants_proba)
-        self.task.check(champion)
-        fits(metrics, champion)
-        self.scores = Scores(metrics, window=settings.scores.window)
-        self.lifecycle = Lifecycle()
-        self.constraints = HardConstraints(settings, task=self.task)
-        self.shadows = Shadows(settings.arena, constraints=self.constraints, lifecycle=self.lifecycle)
-        self.standing = StandingPlaces(settings, task=self.task)
-        first = self._first(champion, trained_on or TrainedOn())
-        library = Library(library_max=settings.retrain.library_max, trusted=settings.model.trusted)
-        self.published = Published(settings, task=self.task)
-        self.succession = Succession(
-            settings,
-            first,
-            shadows=self.shadows,
-            library=library,
-            lifecycle=self.lifecycle,
-            published=self.published,
-        )
-        self.recruits = Recruits(
-            settings, task=self.task, shadows=self.shadows, library=library, lifecycle=self.lifecycle
-        )
-        self.lateness = Lateness()
-        self.blend = Blend(settings, task=self.task, succession=self.succession, lateness=self.lateness)
-        # The lane's own names for both: each event asks for them.
-        self.lineage, self.jobs = self.recruits.lineage, self.recruits.jobs
-        self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window)
-        self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
-        self.watch = watch
-        self.observer = observer
-        self.timed: Timed | None = None
-        """Times what members do, while it is there."""
-        self._watches_events = watch.sees_events
-        self._begin_joining(scope)
-        self.block: list[Delayed] = []
-        """With `publish.blocks`: what is to be learned at the next announcement."""
-        self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
-        self.newest: AcceptedEvent | None = None
-        self.events = 0
-        self.unusable_band = 0
-        self.notes: list[str] = []
-        self._read_ahead(settings)
-
-    def _read_ahead(self, settings: Settings) -> None:
-        # Read on every event, and reading a pydantic model costs more than an attribute.
-        self._is_regression = self.task.kind == "regression"
-        self._is_multiclass = self.task.kind == "multiclass"
-        self._window, self._blocks = settings.scores.window, settings.publish.blocks
-        self._report_events = settings.publish.report_events
-
-    def _begin_joining(self, scope: Scope) -> None:
-        labels = self.settings.labels
-        self.join = LabelJoin(self.settings)
-        self._is_clocked = labels.late or labels.horizon is not None
-        self.examples = 0
-        """How many have been told; where `labels.examples` are told, lineage counts in them."""
-        self.to_tell: list[Learned] | None = [] if labels.tells_examples else None
-        self._examples_on = scope.number or 0
-
-    def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:
-        place = self.standing.of_first
-        self.lifecycle.move("first", "serving", reason="the first champion")
-        first = Member(
-            "first",
-            champion,
-            lifecycle=self.lifecycle,
-            task=self.task,
-            trained_on=trained_on,
-            since=0,
-            cause=Cause("first"),
-            place=place,
-        )
-        if place:
-            self.standing.hold(first)
-        return first
-
-    @property
-    def champion(self) -> Member:
-        """Who serves."""
-        return self.succession.champion
-
-    @property
-    def version(self) -> int:
-        """Of the last announcement."""
-        return self.succession.version
-
-    @version.setter
-    def version(self, version: int) -> None:
-        self.succession.version = version
+class Lane(LaneParts):
+    """One model's fold over its records."""
 
     # ── the fold ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -279,6 +70,8 @@ class Lane:
             answer = blended if blended is not None and self.blend.serves else answer
         if self.asked is not None:
             self.asked(event, answer)
+        if not self.lateness.asked % LOOK_EVERY_NTH:
+            self.watch.look(event.x)
         go_on = self._watched if self._watches_events else self._go_on
         emitted = go_on(event, answer, answers)
         return emitted if alert is None else Emitted([alert]).and_then(emitted)
@@ -506,6 +299,7 @@ class Lane:
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         self.scores.update(event.y, served)
+        self.observed.labelled(event, event.ts if ts is None else ts, event_number=self.events)
         lateness, window = self.lateness, float(self._window)
         if lateness.lag or ASKED in answers:  # with prompt labels the mean stays 0
             lateness.note(answers, labels=self.events)
@@ -595,8 +389,10 @@ class Lane:
         reports = number % self._report_events == 0
         if promotion is None and not self.lifecycle.pending and not reports:
             return emitted
-        told = self._transitions(event)
-        return emitted.and_then(Emitted([*told, self._report(event)] if reports else told, promotion=promotion))
+        told: list[Message] = [*self._transitions(event)]
+        if reports:
+            told.append(self._report(event))
+        return emitted.and_then(Emitted(told, promotion=promotion))
 
     # ── drift, and going live ───────────────────────────────────────────────────────────────────────────────────
 
@@ -651,9 +447,30 @@ class Lane:
         return [self.reports.transition(step, event, event_number=self.events) for step in steps]
 
     def _report(self, event: AcceptedEvent) -> ModelReport:
+        """The report that is part of the fold: what it tells of is told once."""
+        self.observed.close()
         notes, self.notes = tuple(self.notes), []
+        return self._standing(event, what="report", notes=notes, windows=self.observed.windows_ended())
+
+    def report_between(self, *, mark: str) -> ModelReport | None:
+        """How it stands, for whoever asks between two events; it changes nothing. None before the first event.
+
+        Args:
+            mark: makes the report's id one of its own.
+        """
+        return None if self.newest is None else self._standing(self.newest, what=f"report/{mark}")
+
+    def _standing(
+        self, event: AcceptedEvent, *, what: str, notes: tuple[str, ...] = (), windows: tuple[TimeWindow, ...] = ()
+    ) -> ModelReport:
+        groups = self.champion.groups
         return self.reports.report(
             event,
+            what=what,
+            windows=windows,
+            detectors=self.watch.levels(),
+            features=self.observed.features(),
+            groups=() if groups is None else groups.reports(),
             event_number=self.events,
             version=self.version,
             scores=self.scores,
@@ -672,112 +489,6 @@ class Lane:
     def labels_report(self) -> LabelsReport | None:
         """What becomes of events whose labels come late; None where they come with their events."""
         return self.join.report() if self._is_clocked else None
-
-    def learning_state(self) -> dict[str, Any]:
-        """What the learning state hash is taken of: models, contests, detectors, scores; no places in the log."""
-        return placeless(self._learned())
-
-    def _learned(self) -> dict[str, Any]:
-        return {
-            "events": self.events,
-            "version": self.version,
-            "champion": self.champion.state(),
-            "shadows": [member.state() for member in self.shadows.members],
-            "succession": self.succession.state(),
-            "published": self.published.state(),
-            "standing": self.standing.state(),
-            "too_slow": dict(self.constraints.too_slow),
-            "watch": self.watch.state(),
-            "scores": self.scores.state(),
-            "scale": self.task.scale.state(),
-            "lateness": self.lateness.state(),
-            "blend": self.blend.state(),
-        }
-
-    @property
-    def blobs(self) -> dict[str, bytes | None]:
-        """What the state refers to, by digest: what changes seldom is not written with each checkpoint.
-
-        None stands for what is not held any more: an earlier checkpoint referred to it.
-        """
-        return {**self.published.blobs, **self.join.pending.blobs}
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the learning state and what is under way."""
-        return {
-            **self._learned(),
-            "copy": self.published.reference(),
-            "lifecycle": self.lifecycle.state(),
-            "lineage": self.lineage.state(),
-            "jobs": self.jobs.state(),
-            "join": self.join.state(),
-            "examples": self.examples,
-            "block": [(tuple(event), number, asked) for event, number, asked in self.block],
-            "canary": list(self.canary),
-            "newest": None if self.newest is None else tuple(self.newest),
-            "notes": list(self.notes),
-            "labels": self.task.fence.state(),
-            "unusable_band": self.unusable_band,
-        }
-
-    @classmethod
-    def restored(
-        cls,
-        settings: Settings,
-        state: dict[str, Any],
-        *,
-        blobs: Mapping[str, Any],
-        watch: Watcher,
-        scope: Scope = GLOBAL,
-        observer: Observer | None = None,
-    ) -> "Lane":
-        """The lane that `state` described, under the same settings.
-
-        Args:
-            blobs: what the state refers to: the bytes of those that `refers_to` names, and of those that `opens` names
-                the bytes or a `Blob`.
-
-        Raises:
-            ConfigError: as for a new one, of the champion that it holds.
-        """
-        lane = cls(settings, state["champion"]["model"], watch=watch, scope=scope, observer=observer)
-        lane._restore(state, blobs)
-        return lane
-
-    def _restore(self, state: dict[str, Any], blobs: Mapping[str, Any]) -> None:
-        self.events = state["events"]
-        self.lateness.restore(state["lateness"])
-        self.blend.restore(state["blend"])
-        self.published.restore(state["published"], state["copy"], blobs)
-        self.lifecycle.restore(state["lifecycle"])
-        self.succession.restore(state["succession"], champion=state["champion"], version=state["version"])
-        self.shadows.restore(state["shadows"])
-        self.standing.restore(state["standing"], [self.champion, *self.shadows.members])
-        self.constraints.too_slow = dict(state["too_slow"])
-        self.watch.restore(state["watch"])
-        self.scores.restore(state["scores"])
-        self.task.scale.restore(state["scale"])
-        self.lineage.restore(state["lineage"])
-        self.jobs.restore(state["jobs"])
-        self.join.restore(state["join"], blobs)
-        self.examples = state["examples"]
-        self.block = [Delayed(AcceptedEvent(*event), number, tuple(asked)) for event, number, asked in state["block"]]
-        self.canary.clear()
-        self.canary.extend(state["canary"])
-        self.newest = None if state["newest"] is None else AcceptedEvent(*state["newest"])
-        self.notes = list(state["notes"])
-        self.task.fence.restore(state["labels"])
-        self.unusable_band = state["unusable_band"]
-
-
-def refers_to(state: Mapping[str, Any]) -> list[str]:
-    """The digests of the blobs that a lane's state needs beside it."""
-    return [state["copy"]["sha256"]] if state["copy"]["sha256"] else []
-
-
-def opens(state: Mapping[str, Any]) -> list[str]:
-    """The digests of the blobs of which it needs parts only."""
-    return segments_of(state["join"]["pending"])
 
 
 def _choked(event: AcceptedEvent, error: BaseException, *, learned: int) -> LearnError:

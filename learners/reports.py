@@ -6,7 +6,10 @@ from anabranch.events import AcceptedEvent, Findings, Fired
 from anabranch.messages import (
     Alert,
     AlertKind,
+    DetectorReport,
     DriftSignal,
+    FeatureReport,
+    GroupReport,
     LabelsReport,
     Level,
     LogRange,
@@ -14,6 +17,7 @@ from anabranch.messages import (
     PublishedReport,
     Retrain,
     RetrainAnswer,
+    TimeWindow,
     Transition,
 )
 from anabranch.scope import Scope
@@ -112,6 +116,7 @@ class Reports:
         self,
         event: AcceptedEvent,
         *,
+        what: str,
         event_number: int,
         version: int,
         scores: Scores,
@@ -125,10 +130,14 @@ class Reports:
         notes: tuple[str, ...],
         weights: Mapping[str, float],
         lag: float | None,
+        detectors: tuple[DetectorReport, ...],
+        windows: tuple[TimeWindow, ...],
+        features: tuple[FeatureReport, ...],
+        groups: tuple[GroupReport, ...],
     ) -> ModelReport:
         """How the learner does; `weights` are those in the blend, by member."""
         return ModelReport(
-            id=self._id(event, "report"),
+            id=self._id(event, what),
             model=self.model,
             version=version,
             event_number=event_number,
@@ -151,4 +160,8 @@ class Reports:
             unscored=dict(scores.raised),
             lag=lag,
             notes=notes,
+            detectors=detectors,
+            windows=windows,
+            features=features,
+            groups=groups,
         )

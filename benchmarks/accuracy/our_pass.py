@@ -13,9 +13,9 @@ from config.settings import Settings
 from consumers.timing import CpuClock
 from evaluation.backtest import Backtest
 from evaluation.swaps import LaneSwapEvaluation
-from learners.lane import Lane
 from learners.models import catalogue
 from learners.models.tasks import Task
+from learners.parts import LaneParts
 from learners.publication import copied
 
 
@@ -24,7 +24,7 @@ def anabranch(settings: Settings, events: Sequence[XY], *, watch: Any = None) ->
     passed, clock = Passed(), CpuClock()
     hindsight = LaneSwapEvaluation(Task(settings, wants_proba=not settings.numeric), clock=clock)
 
-    def observer(event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: Lane) -> None:
+    def observer(event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts) -> None:
         if watch is not None and lane.watch is not watch:
             lane.watch = watch
         passed.served.append((event.y, served))

@@ -142,6 +142,7 @@ class FaultySource:
         self.labels_of = source.labels_of
         self.rewind = source.rewind
         self.at_end = source.at_end
+        self.unread = source.unread
         self.close = source.close
 
     def start(self, owners: Owners) -> None:

@@ -4,7 +4,14 @@ import threading
 from collections.abc import Iterable, Mapping
 
 import orjson
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 from anabranch.errors import AnabranchError, KafkaUnavailable, OwnershipLost, SessionExpired
@@ -13,6 +20,10 @@ from anabranch.kafka import TIMEOUT_S, members
 from config.settings import Settings
 from consumers.ports import Committed, Origin
 from consumers.timing import STOP_S
+
+ASKED_MAX = 3
+SLOW = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._WAIT_COORD)
+"""No answer came, or there was nobody to give one."""
 
 
 class Group:
@@ -59,15 +70,22 @@ class Group:
             KafkaUnavailable: the answer did not come.
         """
         wanted = [TopicPartition(*each) for each in partitions]
-        try:
-            known = consumer.committed(wanted, timeout=TIMEOUT_S) if wanted else []
-        except KafkaException as error:
-            raise KafkaUnavailable(f"offsets of group {self.id}: {error.args[0].str()}") from error
-        for each in known:
+        for each in (known := self._told(consumer, wanted) if wanted else []):
             if each.error is not None:
                 raise KafkaUnavailable(f"offsets of group {self.id}: {each.error.str()}")
         # A negative offset (OFFSET_INVALID) stands for a partition of which nothing was ever committed.
         return {Partition(each.topic, each.partition): each for each in known if each.offset >= 0}
+
+    def _told(self, consumer: Consumer, wanted: list[TopicPartition]) -> list[TopicPartition]:
+        """Asked again, where no answer came: while members come and go, a coordinator may be slow to give one."""
+        for left in reversed(range(ASKED_MAX)):
+            try:
+                return consumer.committed(wanted, timeout=TIMEOUT_S)
+            except KafkaException as error:
+                refused: KafkaError = error.args[0]
+                if not left or self.stopping.is_set() or refused.code() not in SLOW:
+                    raise KafkaUnavailable(f"offsets of group {self.id}: {refused.str()}") from error
+        raise AssertionError("the last time raises")
 
     def seen_from_outside(self, client: AdminClient, *, timeout_s: float) -> dict[Partition, TopicPartition]:
         """The same, for somebody who is no member.

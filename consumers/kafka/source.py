@@ -257,6 +257,14 @@ class KafkaSource:
             here >= self.ends[partition] or here == self.told.get(partition) for partition, here in self.read.items()
         )
 
+    def unread(self) -> int | None:
+        """What brokers said with the last fetch that they hold beyond what was read."""
+        behind = 0
+        for partition, here in self.read.items():
+            _, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+            behind += max(0, high - here)  # below 0: nothing was fetched yet
+        return behind
+
     # ── commits ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def commit(self, positions: Positions, metadata: str) -> None:

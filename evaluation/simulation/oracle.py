@@ -305,7 +305,7 @@ def _in_order(orders: Sequence[LearnedOrder]) -> Iterator[str]:
 def _timeless(message: Message) -> bytes:
     """The message without what a clock has put into it."""
     if isinstance(message, ModelReport):
-        message = message.model_copy(update={"checkpoint_pause_s": None})
+        message = message.model_copy(update={"checkpoint_pause_s": None, "refused": {}})
     return encode(message)
 
 

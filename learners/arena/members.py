@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
 from anabranch.events import Prediction
-from anabranch.messages import LifeState, MemberReport, TrainedOn, Verdict
+from anabranch.messages import GroupReport, LifeState, MemberReport, TrainedOn, Verdict
 from learners.arena.evidence import Contest
 from learners.arena.lifecycle import Lifecycle
 from learners.models.tasks import Task
@@ -18,6 +18,7 @@ MemberKind = Literal["champion", "recruit", "displaced", "standing"]
 
 EVENTS_MIN = 30
 """A rate over fewer events of a group says nothing."""
+REPORTED_MAX = 30
 
 
 class Groups:
@@ -48,11 +49,23 @@ class Groups:
 
     def gap(self, *, last: int) -> float:
         """The highest less the lowest rate over the last so many events; 0 with fewer than two groups."""
+        rates = [sum(each) / len(each) for each in self._by_group(last).values() if len(each) >= EVENTS_MIN]
+        return max(rates) - min(rates) if len(rates) > 1 else 0.0
+
+    def _by_group(self, last: int) -> dict[Any, list[float]]:
         values = defaultdict(list)
         for group, value in islice(self.recent, max(0, len(self.recent) - last), None):
             values[group].append(value)
-        rates = [sum(each) / len(each) for each in values.values() if len(each) >= EVENTS_MIN]
-        return max(rates) - min(rates) if len(rates) > 1 else 0.0
+        return values
+
+    def reports(self) -> tuple[GroupReport, ...]:
+        """Each group's rate; the largest groups, if there are many."""
+        found = [
+            GroupReport(group=str(group), events=len(each), rate=sum(each) / len(each))
+            for group, each in self._by_group(len(self.recent)).items()
+        ]
+        found.sort(key=lambda each: (-each.events, each.group))
+        return tuple(found[:REPORTED_MAX])
 
     def state(self) -> list[tuple[Any, float]]:
         """What a checkpoint keeps."""

@@ -78,6 +78,9 @@ def build(spec: ModelSpec, *, seed: int) -> base.Estimator:
         ModelSpecError: naming the class or parameter, and the nearest that exists.
         StateTreeError: the model holds something that a checkpoint could not bring back.
     """
+    if spec.given:
+        given: base.Estimator = statetree.decode(spec.given, trusted=spec.trusted)
+        return given
     model = _from_factory(spec.factory) if spec.factory else _from_steps(spec.steps or (), seed=seed)
     if isinstance(model, reco.base.Ranker):
         model = Recommender(model, user=spec.user, item=spec.item)

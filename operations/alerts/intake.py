@@ -67,11 +67,17 @@ def coverage(model: ModelPicture, asked: Asked) -> Finding | None:
 
 def learner_silent(model: ModelPicture, asked: Asked) -> Finding | None:
     """How long a learner that tells by the clock has told nothing."""
-    bound_s = asked.rule.above or 0.0
-    if model.report is None or model.report.told_ts is None or asked.now_s - asked.moment.listening_s < bound_s:
+    bound_s, reported_s = asked.rule.above or 0.0, model.counts.reported_s
+    if model.report is None or not tells_by_the_clock(asked) or asked.now_s - asked.moment.listening_s < bound_s:
         return None
-    silent_s = asked.now_s - model.report_at_s
-    return against(asked.rule, silent_s, f"no report for {duration(silent_s)}", since_s=model.report_at_s)
+    silent_s = asked.now_s - reported_s
+    return against(asked.rule, silent_s, f"no report for {duration(silent_s)}", since_s=reported_s)
+
+
+def tells_by_the_clock(asked: Asked) -> bool:
+    """Whether reports come without events, and several in the time after which their lack is told."""
+    interval_s = asked.settings.publish.report_interval
+    return 0 < 2 * interval_s <= (asked.rule.above or 0.0)
 
 
 def followers_silent(model: ModelPicture, asked: Asked) -> Finding | None:

@@ -196,3 +196,39 @@ def test_numbers_told_are_finite(name: str) -> None:
             assert math.isfinite(fired.shift.statistic)
             assert math.isfinite(fired.shift.threshold)
             assert fired.shift.window_events >= 1
+
+
+@every_signal
+def test_a_level_is_told_and_changes_nothing(name: str) -> None:
+    """Reports may ask at any time: what fires, and when, is the same."""
+    watch, other = watch_of(name), watch_of(name)
+    found, expected, told = [], [], []
+    for n, step in enumerate(itertools.islice(drifting(name), 3600), 1):
+        found += shown(watch, [step])
+        expected += shown(other, [step])
+        if not n % 400:
+            watch.mark()
+            told += watch.levels()
+    assert found == expected
+    assert statetree.digest(watch.state()) == statetree.digest(other.state())
+    levels = [each for each in told if each.statistic is not None]
+    assert levels or name in (*NEVER_FIRES, "schedule, time", "schedule, cron")
+    assert all(math.isfinite(each.statistic or 0.0) for each in levels)
+
+
+@pytest.mark.parametrize("name", ["drift.ADWIN", "drift.PageHinkley", "threshold, below", "inputs, ks"])
+def test_a_level_comes_near_its_threshold_before_it_fires(name: str) -> None:
+    watch, levels, number = watch_of(name), [], 0
+    for step in drifting(name):
+        number += 1
+        if not number % 100:
+            watch.mark()
+        if not number % 5:
+            (level,) = watch.levels()
+            if level.statistic is not None and level.threshold:
+                ratio = level.statistic / level.threshold
+                levels.append(1 / ratio if level.fires_below else ratio)
+        if shown(watch, [step]):
+            break
+    assert 3000 < number < 4000
+    assert max(levels[-30:]) > max(0.3, *levels[:20])

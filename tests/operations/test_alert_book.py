@@ -175,10 +175,7 @@ def test_what_is_no_silence_is_refused(silence: dict[str, Any], said: str) -> No
 
 def history(*at: tuple[float, int], begin_s: float = NOW_S) -> list[Record]:
     """Reports with so many unread records, these seconds before now."""
-    return [
-        record(begin_s - ago_s, report(5000 + n, unread=unread, told_ts=begin_s - ago_s))
-        for n, (ago_s, unread) in enumerate(at)
-    ]
+    return [record(begin_s - ago_s, report(5000 + n, unread=unread)) for n, (ago_s, unread) in enumerate(at)]
 
 
 def record(at_s: float, message: Message) -> Record:
@@ -226,7 +223,7 @@ def test_after_the_whole_machine_was_away_nobody_is_silent_at_once(configured: A
 def test_a_learner_that_comes_back_with_the_watcher_was_never_silent(configured: Any) -> None:
     """It tells a report in time."""
     watcher = begun(configured, history((7200, 0), (3000, 0)))
-    watcher.picture.hear(record(NOW_S + 20, report(6000, told_ts=NOW_S + 20)))
+    watcher.picture.hear(record(NOW_S + 20, report(6000)))
     assert [watcher.judge(NOW_S + at_s) for at_s in (30, 100, 125, 135)] == [[]] * 4
 
 

@@ -50,7 +50,7 @@ def fires(told: list[tuple[float, Message]], rule: str, **how: Any) -> bool | No
 def reports(*at: tuple[float, int], **told: Any) -> list[tuple[float, Message]]:
     """Reports at these times, by the number of events; told by the clock, so some are of the same event."""
     clock = {"records_per_s": 50.0, **told}
-    return [(at_s, report(n, **{"id": f"m/0/{n}/report/{at_s}", "told_ts": at_s, **clock})) for at_s, n in at]
+    return [(at_s, report(n, **{"id": f"m/0/{n}/report/{at_s}", **clock})) for at_s, n in at]
 
 
 def labels(*by_age: CoverageAt, mature_age_s: float = 60.0) -> LabelsReport:
@@ -214,10 +214,16 @@ def test_an_announcement_that_is_old_while_the_model_learns() -> None:
 
 
 def test_a_learner_is_silent_if_it_tells_by_the_clock() -> None:
-    """One that tells every so many events only may have none."""
+    """One that tells every so many events only may have none; and twice its interval has to fit."""
     old = reports((NOW_S - 300, 5000))
     assert fires(old, "learner-silent") is True
-    assert fires([(NOW_S - 300, report(5000))], "learner-silent") is None
+    assert fires(old, "learner-silent", publish={"report_interval": "0s"}) is None
+    assert fires(old, "learner-silent", publish={"report_interval": "90s"}) is None
+
+
+def test_a_learner_that_has_gone_back_is_not_silent() -> None:
+    """It rebuilds its model, or goes on from an older checkpoint: what it tells is of earlier events."""
+    assert fires(reports((NOW_S - 300, 5000), (NOW_S - 5, 100)), "learner-silent") is False
 
 
 def test_who_has_just_begun_to_listen_calls_nobody_silent() -> None:

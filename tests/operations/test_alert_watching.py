@@ -84,7 +84,7 @@ def test_what_fires_now_is_listed_once(project: Callable[..., Project]) -> None:
     settings, now_s = load(here.config), time.time()
     assert here.run("alerts", "list", here.config) == ""
     for ago_s in (900, 300, 5):
-        told = {"model": here.name, "unread": 50_000, "id": f"{ago_s}", "told_ts": now_s - ago_s}
+        told = {"model": here.name, "unread": 50_000, "id": f"{ago_s}"}
         publish(settings, report(9000 - ago_s, **told), at_s=now_s - ago_s)
     said = here.run("alerts", "list", here.config)
     assert f"firing   warning  {here.name}: unread: 50,000 records are unread (since " in said
@@ -131,6 +131,7 @@ def test_while_brokers_are_away_nobody_is_called_silent(local_kafka: LocalKafka)
             "task": "binary",
             "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
             "kafka": {"bootstrap.servers": local_kafka.bootstrap},
+            "publish": {"report_interval": "1s"},
             "alerts": {"every": "500ms", "rules": {"learner-silent": {"above": 12.0}}},
         }
     )
@@ -139,7 +140,7 @@ def test_while_brokers_are_away_nobody_is_called_silent(local_kafka: LocalKafka)
 
     def tell() -> None:
         n = next(clock)
-        publish(settings, report(n, id=f"r{n}", told_ts=time.time()))
+        publish(settings, report(n, id=f"r{n}"))
 
     tell()
     with watching(settings) as (watcher, _):

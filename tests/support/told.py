@@ -187,7 +187,6 @@ def full_report(number: int, **told: Any) -> ModelReport:
         ),
         "unread": 250,
         "records_per_s": 80.0,
-        "told_ts": NOW_S,
     }
     return report(number, **{**everything, **told})
 

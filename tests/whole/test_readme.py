@@ -1,5 +1,6 @@
 """The README's examples run as they stand."""
 
+import doctest
 import itertools
 import re
 import shlex
@@ -26,6 +27,14 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_notebook_says_what_it_shows() -> None:
+    """Its session is run as a doctest."""
+    (session,) = blocks("pycon")
+    test = doctest.DocTestParser().get_doctest(session, {}, "README", "README.md", 0)
+    assert test.examples
+    assert doctest.DocTestRunner(verbose=False).run(test).failed == 0
 
 
 def test_the_event_is_one() -> None:

@@ -234,6 +234,10 @@ class MemorySource:
         """Whether nobody has taken any of them over."""
         return all(self.log.owners.get(each.number) is self for each in partitions)
 
+    def unread(self) -> int | None:
+        """Nobody waits."""
+        return None
+
     def at_end(self) -> bool:
         """Whether nothing is left to read."""
         return self.joined and all(
