@@ -71,12 +71,11 @@ def test_a_model_is_asked_over_http_while_it_changes(project: Callable[..., Proj
 PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def test_an_answer_belongs_to_the_trace_of_its_event(project: Callable[..., Project]) -> None:
-    """An event with a trace context, one with something else in its place, and one without."""
+def test_what_comes_of_an_event_belongs_to_its_trace(project: Callable[..., Project]) -> None:
+    """An event with a trace context, one with something else in its place, one without; and one that is refused."""
     sections = f"{SCALED_LINEAR}[publish]\nwarm_up_events = 300\n[score]\npredictions_start = 'earliest'\n"
     here = project(sections=sections)
     here.produce(sea(500))
-    here.run("learn", here.config, "--until-end")
     producer = Producer(here.kafka)
     given: dict[str, list[tuple[str, bytes]]] = {
         "traced": [("traceparent", PARENT)],
@@ -86,7 +85,11 @@ def test_an_answer_belongs_to_the_trace_of_its_event(project: Callable[..., Proj
     for name, headers in given.items():
         value = json.dumps({"id": name, "ts": time.time(), **SEA})
         producer.produce(f"{here.prefix}events", value, partition=0, headers=[*headers, ("other", b"1")])
+    producer.produce(f"{here.prefix}events", b"{", partition=0, headers=[("traceparent", PARENT)])
     assert not producer.flush(20)
+    here.run("learn", here.config, "--until-end")
+    with Tail(here.kafka, [f"{here.prefix}dead-letters"]) as tail:
+        assert [each.headers() for each in tail.until_caught_up()] == [[("traceparent", PARENT)]]
     scorer = here.start("score", here.config, "--predictions", "--port", 0)
     found: dict[str, Any] = {}
     try:
