@@ -27,7 +27,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
-    """Left out where events are read, since nothing of an event stands in them."""
+    """Where events are read, those of its trace alone: nothing of an event stands in them."""
 
 
 class AcceptedEvent(NamedTuple):

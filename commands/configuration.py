@@ -12,6 +12,7 @@
 import inspect
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -21,6 +22,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
+from config.alerts import AlertRule, AlertsSettings, Silence, Sink
 from config.settings import (
     ArenaSettings,
     Augment,
@@ -29,6 +31,7 @@ from config.settings import (
     Detector,
     GuardSettings,
     LabelsSettings,
+    MetricsSettings,
     ModelSpec,
     Publish,
     Recruit,
@@ -72,6 +75,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[publish]": Publish,
     "[checkpoint]": Checkpoint,
     "[score]": Score,
+    "[metrics]": MetricsSettings,
+    "[alerts]": AlertsSettings,
+    "[alerts.rules.NAME]": AlertRule,
+    "[alerts.sinks.NAME]": Sink,
+    "[[alerts.silences]]": Silence,
 }
 
 _NAMES: dict[Any, str] = {
@@ -80,6 +88,7 @@ _NAMES: dict[Any, str] = {
     bool: "`true` or `false`",
     str: "string",
     SecretStr: "string",
+    datetime: "moment",
     dict: "table",
     Any: "anything",
 }
@@ -99,7 +108,13 @@ def _intro(kind: type[BaseModel]) -> str:
 def table(kind: type[BaseModel]) -> str:
     """The keys of a section, as a table in Markdown."""
     head = ["| key | type | default | |", "|---|---|---|---|"]
-    return "\n".join([*head, *(_row(name, field) for name, field in kind.model_fields.items() if not _apart(field))])
+    return "\n".join([*head, *_rows(kind)])
+
+
+def _rows(kind: type[BaseModel]) -> list[str]:
+    # By its alias, where the word of the file is one of Python's own.
+    fields = kind.model_fields.items()
+    return [_row(field.alias or name, field) for name, field in fields if not _apart(field)]
 
 
 def _apart(field: FieldInfo) -> bool:
@@ -163,6 +178,8 @@ def _bounds(field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
+    if isinstance(field.json_schema_extra, dict):
+        return str(field.json_schema_extra["default"])
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None or (isinstance(value, str | tuple) and not value):
         return "none"

@@ -27,6 +27,9 @@ def learn(
         ),
     ] = False,
     json: Annotated[bool, typer.Option(help="print every message as a line of JSON")] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="answer Prometheus there; 0: any port; default: metrics.port")
+    ] = None,
 ) -> None:
     """Learn from the events topic; publish signals, reports, updates and dead letters to theirs.
 
@@ -35,7 +38,7 @@ def learn(
     over the model; 3: with --until-end, more than a tenth of what was read could not be used (refused, duplicates, no
     label).
     """
-    from commands import data, wiring
+    from commands import data, exporting, wiring
     from commands.views.learn import View
     from consumers.kafka import topics
     from consumers.owner import StartOptions
@@ -52,13 +55,14 @@ def learn(
     def make(stopping: threading.Event, before: "LearningLoop | None") -> "LearningLoop":
         if before is None:
             topics.see(settings)
-        listener = wiring.print_message if json else view.hear if shown else None
+        shows = wiring.print_message if json else view.hear if shown else None
         view.loop = wiring.learning_loop(
-            settings, first=first, how=how, before=before, listener=listener, stopping=stopping
+            settings, first=first, how=how, before=before, listener=exporter.beside(shows), stopping=stopping
         )
         return view.loop
 
-    with view if shown else nullcontext():
+    exporter = exporting.Exporter(settings, lambda: view.loop, port=metrics_port)
+    with exporter, view if shown else nullcontext():
         loop = supervise(make, until_end=until_end)
     if not json:
         for owner in sorted(loop.owners.values(), key=lambda owner: owner.scope):

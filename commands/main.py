@@ -10,6 +10,7 @@ import typer
 
 from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
 from commands import (
+    alerts,
     backtest,
     calibrate,
     check,
@@ -66,6 +67,7 @@ for name, verb in VERBS.items():
     app.command(name, help=flowing(verb))(verb)
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
+app.add_typer(alerts.app, name="alerts")
 
 
 def _version(asked: bool) -> None:

@@ -122,7 +122,7 @@ def _keys_at(kind: Any, path: list[str]) -> list[str]:
     """The keys that a table at `path` may have."""
     for part in path:
         kind = _inner(kind, part)
-    return list(kind.model_fields) if _is_section(kind) else []
+    return [field.alias or name for name, field in kind.model_fields.items()] if _is_section(kind) else []
 
 
 def _inner(kind: Any, part: str) -> Any:

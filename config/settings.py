@@ -3,40 +3,13 @@
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config.alerts import AlertsSettings
+from config.sections import Seconds, Section
+
 Task = Literal["binary", "multiclass", "regression", "reco"]
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
-
-
-def _seconds(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value)
-    if match is None:
-        raise ValueError(f"{value!r} is not a duration; write for example 500ms, 10s, 10m, 2h or 7d")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
-
-
-class Section(BaseModel):
-    """What all sections share: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class ModelSpec(Section):
@@ -435,6 +408,13 @@ class Score(Section):
     )
 
 
+class MetricsSettings(Section):
+    """Where `anabranch learn` answers Prometheus; the scorer does on its own port. See docs/METRICS.md."""
+
+    host: str = Field("127.0.0.1", description="where it listens")
+    port: int | None = Field(None, ge=0, le=65535, description="the port; 0 = any that is free; None = not at all")
+
+
 _OURS = {
     "enable.auto.commit": "commits go with checkpoints",
     "enable.auto.offset.store": "commits go with checkpoints",
@@ -498,6 +478,8 @@ class Settings(BaseSettings):
     publish: Publish = Publish()
     checkpoint: Checkpoint = Checkpoint()
     score: Score = Score()
+    metrics: MetricsSettings = MetricsSettings()
+    alerts: AlertsSettings = AlertsSettings()
 
     @field_validator("kafka")
     @classmethod

@@ -75,8 +75,10 @@ class Taking(Telling):
             self._take(record)
 
     def _take(self, record: Record) -> None:
+        self.trace = ()  # what is due is of other records
         if self.lane.join.pending:
             self._end_due()  # what a crash has cut short
+        self.trace = record.headers
         self.positions[Partition(record.topic, record.partition)] = record.offset + 1
         if self.poison.places and record in self.poison:
             self._refuse(self.guard.dead_letter(record, stage="learn", reason=self.poison.reason(record)))
@@ -87,6 +89,7 @@ class Taking(Telling):
             self._take_label(record)
         else:
             self._take_event(record)
+        self.trace = ()
         if self.lane.join.pending:
             self._end_due()
         if self.lane.join.early:

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from anabranch.events import AcceptedEvent, Prediction
+from anabranch.events import AcceptedEvent, Headers, Prediction
 from anabranch.messages import (
     Alert,
     AlertKind,
@@ -16,6 +16,7 @@ from anabranch.messages import (
     LearnedOrder,
     Level,
     Message,
+    ModelPrediction,
     ModelReport,
     ModelUpdate,
     encode,
@@ -37,6 +38,8 @@ log = structlog.get_logger()
 FIRST_EPOCH = 1
 SIGNED = (ModelUpdate, LearnedOrder)
 """What followers make their models of."""
+OF_A_RECORD = (DeadLetter, ModelPrediction)
+"""What comes of one record alone."""
 
 
 @dataclass
@@ -94,6 +97,8 @@ class Telling:
         """Of the learner, of the last update, and of the last checkpoint."""
         self.rebuilding = ""
         """Why, until the rebuilt model has caught up: so long nothing is announced."""
+        self.trace: Headers = ()
+        """Of the record at hand: what is answered to it, or says why it was refused, belongs to its trace."""
         self.retired: ModelUpdate | None = None
         """The update that took the model out of service, until it is reinstated: so long nothing else is announced."""
 
@@ -196,7 +201,9 @@ class Telling:
     def _put(self, topic: str, *, key: str, message: Message) -> None:
         value = encode(message)
         signer = self.ports.signer if isinstance(message, SIGNED) else None
-        headers = () if signer is None else signer.headers(value)
+        headers: Headers = () if signer is None else signer.headers(value)
+        if self.trace and isinstance(message, OF_A_RECORD):
+            headers = self.trace
         self.ports.sink.send(topic, key=key, value=value, headers=headers)
 
     def tell_order(self) -> None:

@@ -24,6 +24,7 @@ from anabranch.messages import (
     UnreadableMessage,
     decode,
 )
+from operations.counts import Counts
 
 KINDS: dict[str, tuple[type[Message], ...]] = {
     "updates": (ModelUpdate,),
@@ -149,6 +150,7 @@ class ModelPicture:
         report: the newest, with when it was told.
         acks: the newest of each follower.
         refused: dead letters by stage, since the picture was begun.
+        counts: likewise of everything else that is told, for metrics.
     """
 
     def __init__(self, model: str, scope: str) -> None:
@@ -165,6 +167,7 @@ class ModelPicture:
         self.answers: deque[Record] = deque(maxlen=LISTED_MAX)
         self.letters: deque[Record] = deque(maxlen=LETTERS_MAX)
         self.refused: Counter[str] = Counter()
+        self.counts = Counts()
         self.acks: dict[str, ModelAck] = {}
         self._ids: set[str] = set()
         self._order: deque[str] = deque()
@@ -185,8 +188,9 @@ class ModelPicture:
         if isinstance(message, ModelAck):
             self._hear_ack(message)
             return True
-        if not self._is_first(str(getattr(message, "id", "")) or f"update/{record.partition}/{record.offset}"):
+        if not self._is_first(_id_of(message)):
             return False
+        self.counts.hear(message, record.at_s)
         match message:
             case ModelReport():
                 self._hear_report(message, record.at_s)
@@ -208,6 +212,7 @@ class ModelPicture:
     def _hear_ack(self, ack: ModelAck) -> None:
         known = self.acks.get(ack.follower)
         if known is None or known.ts <= ack.ts:
+            self.counts.hear_ack(ack, known)
             self.acks[ack.follower] = ack
 
     def _hear_report(self, report: ModelReport, at_s: float) -> None:
@@ -252,6 +257,11 @@ class Picture:
             known = self.models[key] = ModelPicture(*key)
         return known if known.hear(record) else None
 
+    def count_from_now(self) -> None:
+        """Counters begin at 0: for who has read what was there, and exports metrics from here on."""
+        for each in self.models.values():
+            each.counts.restart()
+
     def _scope_of(self, message: Message, name: str) -> str:
         own = getattr(message, "scope", "")
         if own:
@@ -272,6 +282,13 @@ def read(key: str, value: bytes) -> Message:
         with suppress(UnreadableMessage):
             return decode(kind, value)
     return decode(last, value)
+
+
+def _id_of(message: Message) -> str:
+    """By what it is known again; an update that is announced twice has the same place in the order of updates."""
+    return (
+        f"update/{message.epoch}/{message.seq}" if isinstance(message, ModelUpdate) else str(getattr(message, "id", ""))
+    )
 
 
 def model_of(message: Message) -> str:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Score
 from serving import binary, pages, protocol, rows
-from serving.metrics import CONTENT_TYPE, Metrics
+from serving.metrics import Metrics
 from serving.models import Answer, Answerer, Models, Served
 from serving.refusal import Refusal
 from serving.workers import Workers
@@ -227,7 +227,8 @@ class _Scorer:
 
     async def measured(self, request: Request) -> Response:
         """For Prometheus."""
-        return Response(self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        text, content_type = self.metrics.text(request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": content_type})
 
     async def openapi(self, request: Request) -> Response:
         """The description for machines."""

@@ -7,12 +7,12 @@ from typing import Any
 import prometheus_client as prometheus
 from prometheus_client import multiprocess
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from serving.models import Models
 from serving.stream import AnsweredEvents
 
-CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable by which several processes count together: prometheus_client's own."""
 
@@ -66,14 +66,15 @@ class Metrics:
         self.events.labels(model, "skipped").inc(skipped)
         self.lag.labels(model).set(lag)
 
-    def text(self) -> bytes:
-        """All of them, as Prometheus reads it; of all workers together."""
+    def text(self, accept: str) -> tuple[bytes, str]:
+        """All of them and their content type, of all workers together: OpenMetrics if the header `Accept` asks so."""
+        encoder, content_type = choose_encoder(accept)
         if SHARED_FOLDER not in os.environ:
-            return prometheus.generate_latest(self.registry)
+            return encoder(self.registry), content_type
         shared = CollectorRegistry()
         multiprocess.MultiProcessCollector(shared)  # type: ignore[no-untyped-call]  # it has no annotations
         shared.register(self._models)
-        return prometheus.generate_latest(shared)
+        return encoder(shared), content_type
 
 
 class _ModelsCollector(Collector):

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from anabranch.errors import AnabranchError, KafkaUnavailable
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, producer, publisher, sharer
+from anabranch.kafka.trace import trace_of
 from anabranch.messages import ModelPrediction, encode
 from anabranch.values import as_key, plain
 from config.settings import Settings
@@ -132,7 +133,7 @@ class AnsweredEvents:
                 each = self._told(answerer, message)
                 if each is not None:
                     answered += 1
-                    writer.produce(self.predictions, key=each.id, value=encode(each))
+                    writer.produce(self.predictions, key=each.id, value=encode(each), headers=[*trace_of(message)])
                     writer.poll(0)
             _end(writer, reader, _after(messages))
         except KafkaException as error:

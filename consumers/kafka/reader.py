@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from anabranch.errors import KafkaUnavailable, LogTruncated
 from anabranch.events import Partition, Record
 from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, reader
+from anabranch.kafka.trace import trace_of
 from config.settings import Settings
 
 
@@ -22,6 +23,7 @@ def record_of(message: Message) -> Record:
         message.timestamp()[1] / 1000,
         message.key(),
         message.value(),
+        trace_of(message),
     )
 
 

@@ -46,6 +46,38 @@ def test_what_is_learned_is_the_same_without_them() -> None:
     assert not predictions(log)
 
 
+PARENT = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+
+
+def test_what_comes_of_a_record_belongs_to_its_trace() -> None:
+    """Its answer, or its dead letter; nothing else does, and those of other records do not."""
+    log = log_of(orjson.dumps(row) for row in rows(100))
+    traced, refused, plain = (orjson.dumps({**row, "id": f"t{n}"}) for n, row in enumerate(rows(3)))
+    log.append("events", traced, headers=PARENT)
+    log.append("events", refused.replace(b'"ts"', b'"when"'), headers=PARENT)
+    log.append("events", b"{")
+    log.append("events", plain)
+    straight(log, SETTINGS)
+    answers = {
+        decode(ModelPrediction, each.value or b"").id: each.headers for each in log.records["model-predictions", 0]
+    }
+    assert (answers["t0"], answers["t2"], answers["e99"]) == (PARENT, (), ())
+    assert [each.headers for each in log.records["dead-letters", 0]] == [PARENT, ()]
+    others = [each for (topic, _), several in log.records.items() for each in several if topic.startswith("model-")]
+    assert sum(bool(each.headers) for each in others) == 1
+
+
+def test_a_dead_letter_of_another_record_belongs_to_no_trace() -> None:
+    """A label that waits for its event is given up when another one comes for which there is no room."""
+    log = log_of(orjson.dumps(row) for row in rows(50))
+    for name, headers in (("first", ()), ("second", PARENT)):
+        log.append("labels", orjson.dumps({"id": name, "ts": 1.6e9, "label": True}), headers=headers)
+    straight(log, settings_of(labels={"late": True, "early_max": 1}))
+    (letter,) = log.records["dead-letters", 0]
+    assert b"labels/0/0" in (letter.value or b"")
+    assert letter.headers == ()
+
+
 def test_it_is_what_was_answered_before_the_label_came() -> None:
     """An event without a label is told at once."""
     log = log_of(orjson.dumps({**row, "label": None}) for row in rows(5))

@@ -122,6 +122,15 @@ def test_what_it_measures() -> None:
     assert 'anabranch_ready{model="fraud"} 1.0' in text
 
 
+def test_it_is_measured_in_either_format() -> None:
+    """OpenMetrics for who asks for it, and else the plain one."""
+    with scorer(fraud()) as running:
+        plain, other = running.ask("/metrics"), running.ask("/metrics", Accept="application/openmetrics-text")
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert other.headers["content-type"].startswith("application/openmetrics-text")
+    assert other.body.endswith("# EOF\n")
+
+
 def test_updates_that_were_not_taken_are_counted() -> None:
     """By the check that they did not pass."""
     follower = fraud()

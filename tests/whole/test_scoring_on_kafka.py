@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
+from anabranch.kafka.tail import Tail
 from anabranch.messages import ModelPrediction, decode
 from support.projects import SCALED_LINEAR, Project, announced, ended, sea, values_on
 from support.scorers import Scorer, free_port
@@ -64,6 +66,41 @@ def test_a_model_is_asked_over_http_while_it_changes(project: Callable[..., Proj
     assert max(reply.body["age_s"] for reply in replies) <= 20
     assert all(("behind" in reply.body) == ("--learn-along" in options) for reply in replies)
     assert shown["taken"]["updates"] >= 2
+
+
+PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_what_comes_of_an_event_belongs_to_its_trace(project: Callable[..., Project]) -> None:
+    """An event with a trace context, one with something else in its place, one without; and one that is refused."""
+    sections = f"{SCALED_LINEAR}[publish]\nwarm_up_events = 300\n[score]\npredictions_start = 'earliest'\n"
+    here = project(sections=sections)
+    here.produce(sea(500))
+    producer = Producer(here.kafka)
+    given: dict[str, list[tuple[str, bytes]]] = {
+        "traced": [("traceparent", PARENT)],
+        "odd": [("traceparent", b"x")],
+        "plain": [],
+    }
+    for name, headers in given.items():
+        value = json.dumps({"id": name, "ts": time.time(), **SEA})
+        producer.produce(f"{here.prefix}events", value, partition=0, headers=[*headers, ("other", b"1")])
+    producer.produce(f"{here.prefix}events", b"{", partition=0, headers=[("traceparent", PARENT)])
+    assert not producer.flush(20)
+    here.run("learn", here.config, "--until-end")
+    with Tail(here.kafka, [f"{here.prefix}dead-letters"]) as tail:
+        assert [each.headers() for each in tail.until_caught_up()] == [[("traceparent", PARENT)]]
+    scorer = here.start("score", here.config, "--predictions", "--port", 0)
+    found: dict[str, Any] = {}
+    try:
+        with Tail(here.kafka, [f"{here.prefix}model-predictions"]) as tail:
+            while not given.keys() <= found.keys():
+                answers = tail.poll(1.0)
+                found |= {decode(ModelPrediction, bytes(each.value() or b"")).id: each.headers() for each in answers}
+    finally:
+        scorer.kill()
+    assert {name: found[name] for name in given} == {"traced": [("traceparent", PARENT)], "odd": None, "plain": None}
+    assert found["e0"] is None
 
 
 def test_each_event_is_answered_once_whatever_happens_to_its_scorers(project: Callable[..., Project]) -> None:

@@ -1,0 +1,1 @@
+"""Alerts: when a model needs somebody's look, by `[alerts]`, and how they are told."""

@@ -1,0 +1,86 @@
+"""Rules about how well a model answers: scores, groups, features, answers that cannot be used."""
+
+from collections import deque
+from itertools import takewhile
+
+from operations.alerts.finding import Asked, Finding, against, duration
+from operations.picture import ModelPicture, Point
+
+GROUP_EVENTS = 100
+"""A group that has fewer says nothing yet."""
+
+
+def score(model: ModelPicture, asked: Asked) -> Finding | None:
+    """A windowed score against its bound; without a metric, those of `[constraints]`, and of several one that fails."""
+    report, rule = model.report, asked.rule
+    if report is None or report.event_number < rule.after_events:
+        return None
+    if rule.metric is not None:
+        value = report.windowed.get(rule.metric)
+        return None if value is None else against(rule, value, f"{rule.metric} is {value:.4g} over the window")
+    found = [
+        Finding(
+            not each.allows(value),
+            value,
+            each.value,
+            f"{each.metric} is {value:.4g} over the window; constraints.{each.key} is {each.value:g}",
+        )
+        for each in asked.settings.constraints.bounds
+        if (value := report.windowed.get(each.metric)) is not None
+    ]
+    return next((each for each in found if each.is_on), found[0] if found else None)
+
+
+def worsening(model: ModelPicture, asked: Asked) -> Finding | None:
+    """A score of now less that of a window ago; without a metric, the champion's loss."""
+    rule = asked.rule
+    now, then = next(reversed(model.points.fine), None), _point_at(model, asked.now_s - rule.window)
+    # A gap in the reports is no comparison: what is compared with has to be about as old as was asked.
+    if now is None or then is None or then.at_s < asked.now_s - 1.5 * rule.window:
+        return None
+    if then.event_number < rule.after_events:
+        return None
+    name = rule.metric or "the champion's loss"
+    value, before = _value(now, rule.metric), _value(then, rule.metric)
+    if value is None or before is None:
+        return None
+    return against(rule, value - before, f"{name} is {value:.4g}, and was {before:.4g} {duration(rule.window)} ago")
+
+
+def _value(point: Point, metric: str | None) -> float | None:
+    return point.loss if metric is None else point.windowed.get(metric)
+
+
+def _point_at(model: ModelPicture, at_s: float) -> Point | None:
+    """The last point at that time."""
+    return next(iter(deque(takewhile(lambda each: each.at_s <= at_s, model.points), maxlen=1)), None)
+
+
+def unusable(model: ModelPicture, asked: Asked) -> Finding | None:
+    """The share of the champion's answers that could not be used, lately."""
+    report = model.report
+    champion = next((each for each in report.members if each.kind == "champion"), None) if report else None
+    if champion is None:
+        return None
+    return against(asked.rule, champion.unusable, f"{champion.unusable:.1%} of the champion's answers cannot be used")
+
+
+def group_gap(model: ModelPicture, asked: Asked) -> Finding | None:
+    """Between the groups that are served best and worst, of those with a hundred events or more."""
+    groups = [each for each in (model.report.groups if model.report else ()) if each.events >= GROUP_EVENTS]
+    if len(groups) < 2:
+        return None
+    worst, best = min(groups, key=lambda each: each.rate), max(groups, key=lambda each: each.rate)
+    said = f"group {worst.group} is served at {worst.rate:.3g}, group {best.group} at {best.rate:.3g}"
+    return against(asked.rule, best.rate - worst.rate, said)
+
+
+def feature_shift(model: ModelPicture, asked: Asked) -> Finding | None:
+    """The population stability index of the feature that has moved furthest."""
+    features = model.report.features if model.report else ()
+    if not features:
+        return None
+    furthest = max(features, key=lambda each: each.psi)
+    return against(
+        asked.rule, furthest.psi, f"the distribution of {furthest.feature} has moved: PSI {furthest.psi:.2f}"
+    )
