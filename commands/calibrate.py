@@ -53,19 +53,17 @@ def calibrate(
     from rich.console import Console
 
     from commands import trial, wiring
-    from commands.data import files, late_or_not, records
+    from commands.data import files
     from detectors.calibration import HORIZON_EVENTS, KNOBS, RUNS, Bench, chosen
     from detectors.catalogue import signal_of
     from detectors.error_signals import ErrorSignal
-    from evaluation.history import history
 
     settings = wiring.settings_at(config)
     rate = _rate(false_alarms)
     reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
     trial.warn_of_strings(settings, given)
-    settings, values = late_or_not(settings, given, delay=delay, delay_column=delay_column, labels=labels, limit=limit)
-    known = history(settings, records(given, values, labels=settings.topics.name("labels")))
+    known = _history(settings, given, delay=delay, delay_column=delay_column, labels=labels, limit=limit)
     # Enough events for three false alarms at the bearable rate; on fewer, none would say nothing.
     events = min(EVENTS_MAX, max(50_000, int(3 / rate)))
     console = Console()
@@ -87,6 +85,15 @@ def calibrate(
     if pasted:
         console.print(_legend(rises=RUNS, horizon_events=HORIZON_EVENTS), style="dim")
     print("\n" + "\n\n".join(pasted))
+
+
+def _history(settings: Any, given: Any, **late: Any) -> Any:
+    """The losses on the files, whose labels come with their events or later."""
+    from commands.data import late_or_not, records
+    from evaluation.history import history
+
+    heeding, values = late_or_not(settings, given, **late)
+    return history(heeding, records(given, values, labels=settings.topics.name("labels")))
 
 
 def _legend(*, rises: int, horizon_events: int) -> str:
