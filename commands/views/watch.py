@@ -71,7 +71,13 @@ def _words(message: Message) -> str:  # noqa: PLR0911  # a kind of message, a li
         case ModelUpdate():
             return f"{message.event_number:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
         case ModelReport():
-            told = [f"version {message.version}", figures.listed(message.windowed), figures.behind(message.published)]
+            told = [
+                f"version {message.version}",
+                figures.listed(message.windowed),
+                figures.behind(message.published),
+                figures.labels(message.labels),
+                f"{message.unread:,} records unread" if message.unread else "",
+            ]
             return f"{message.event_number:>9,}  report     {'  '.join(filter(None, told))}"
         case DeadLetter():
             where = f"{message.topic} partition {message.partition} offset {message.offset}"
