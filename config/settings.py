@@ -259,10 +259,15 @@ class StandingSettings(Section):
     reset_on_alarm: bool = Field(False, description="it restarts when ADWIN sees its own error rise")
 
 
+Portfolio = Literal["cheap", "cheap+forest", "cheap-1", "cheap-1+forest"]
+
+
 class ShadowsSettings(Section):
     """The standing shadows: those that race beside the champion all the time."""
 
-    portfolio: Literal["cheap", "cheap+forest"] | None = Field(None, description="several models that ship")
+    portfolio: Portfolio | None = Field(
+        None, description="several models that ship; with -1: as they were when there were no later editions"
+    )
     standing: tuple[StandingSettings, ...] = Field((), description="models of your own, beside the portfolio's")
     budget: float | None = Field(None, gt=0, description="time of all shadows, in times of the champion's; None = any")
 

@@ -21,7 +21,7 @@ Accuracy: 94.47%
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from river import base, linear_model, naive_bayes, preprocessing
@@ -32,15 +32,13 @@ from anabranch.events import AcceptedEvent
 from anabranch.messages import DriftSignal
 from anabranch.values import unboxed
 from config.loading import build
-from config.settings import Settings
+from config.settings import Portfolio, Settings
 from detectors.watch import Watch
 from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.models import catalogue
 from learners.models.training import seeded
 from learners.retraining import Job, JobResult, longest, retrain
-
-Portfolio = Literal["cheap", "cheap+forest"]
 
 QUIET = {"refresh_level": 0, "refresh_events": 0, "report_events": 10**9}
 """Nobody follows: only swaps are announced, and nothing is reported."""
