@@ -12,7 +12,6 @@ from anabranch.messages import Transition
 from config.loading import build
 from detectors.watch import Watch
 from learners.arena import standing as portfolio
-from learners.arena.standing import members
 from learners.emitted import Promotion
 from learners.lane import Lane
 from learners.models import catalogue
@@ -291,8 +290,8 @@ def test_a_displaced_champion_with_a_place_is_no_guest() -> None:
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "reco"])
 def test_the_first_edition_of_a_portfolio_is_as_it_was(task: str) -> None:
     """The same places, of which labels' trees and forest are River's own; the rest has not changed."""
-    now = members("cheap+forest", task=task, words=False)
-    then = members("cheap-1+forest", task=task, words=False)
+    now = portfolio.members("cheap+forest", task=task, words=False)
+    then = portfolio.members("cheap-1+forest", task=task, words=False)
     assert [each.name for each in now] == [each.name for each in then]
     changed = {each.name for each, before in zip(now, then, strict=True) if each != before}
     assert changed == ({"adaptive-tree", "tree-reset", "forest"} if task in ("binary", "multiclass") else set())
