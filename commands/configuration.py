@@ -26,6 +26,7 @@ from config.settings import (
     Augment,
     Checkpoint,
     ConstraintsSettings,
+    Dashboard,
     Detector,
     GuardSettings,
     LabelsSettings,
@@ -72,6 +73,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[publish]": Publish,
     "[checkpoint]": Checkpoint,
     "[score]": Score,
+    "[dashboard]": Dashboard,
 }
 
 _NAMES: dict[Any, str] = {
