@@ -57,11 +57,6 @@ def rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.{DIGITS}g}")
 
 
-def thinned(points: Sequence[Point], most: int) -> list[Point]:
-    """At most so many, evenly spread, the newest among them.
-
-    >>> thinned([1, 2, 3, 4, 5], 2)
-    [3, 5]
-    """
-    step = max(1, -(-len(points) // most))
-    return list(points[::-1][::step][::-1])
+def thinned(points: Iterable[Point], step_s: float) -> list[Point]:
+    """The last of each such time."""
+    return list({each.at_s // step_s: each for each in points}.values())

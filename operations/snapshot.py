@@ -30,7 +30,7 @@ def row(model: ModelPicture, now_s: float) -> dict[str, Any]:
     points = list(model.points)
     day = [each for each in (*model.alerts, *model.steps) if is_alert(each) and now_s - each.at_s < DAY_S]
     recent = [each for each in points if now_s - each.at_s < SPARK_S]
-    spark = thinned(recent, SPARK_MAX)
+    spark = thinned(recent, SPARK_S / SPARK_MAX)
     shadows = [] if report is None else [each for each in report.members if each.kind != "champion"]
     return {
         "model": model.model,
@@ -97,7 +97,7 @@ def _windows(model: ModelPicture, now_s: float) -> dict[str, Any]:
 
 def _letters(model: ModelPicture, now_s: float) -> dict[str, Any]:
     del now_s
-    newest = list(model.letters)[: -LETTERS_SHOWN - 1 : -1]
+    newest = sorted(model.letters, key=lambda each: each.at_s, reverse=True)[:LETTERS_SHOWN]
     return {"by_stage": dict(model.refused), "listed": [_letter(each) for each in newest]}
 
 

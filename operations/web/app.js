@@ -39,6 +39,7 @@ function go() {
   open(key);
   if (id !== shown) mount(id, name, parts, words, key);
   time?.refresh();
+  if (store.model) screen?.update(new Set(["view"]));
   redraw();
 }
 
@@ -47,7 +48,7 @@ function mount(id, name, parts, words, key) {
   shown = id;
   const make = name === "swap" ? swap : name === "tail" ? tail : (SCREENS[name]?.[1] ?? overview);
   const body = h("div.body");
-  time = name === "tail" ? null : controls();
+  time = name === "tail" ? null : controls({ hasCharts: ["model", "data", "swap"].includes(name) || words.get("view") === "charts" });
   const title = h("h1", {}, name === "overview" ? "Models" : name === "tail" ? "Live tail" : [parts[1], key[1] === "global" ? null : h("small", {}, ` ${key[1]}`)]);
   const acting = key && name !== "swap" ? actionsBar(key) : null;
   main.replaceChildren(h("div.head", {}, title, acting?.root, time), body);

@@ -10,7 +10,7 @@ window.anabranchCounters = counters;
 export const hasCharts = () => Boolean(window.uPlot);
 
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [12, 4], [4, 2]];
-const MARKS = { signal: "▽", trigger: "▼", swap: "◆", rollback: "◁", first: "◇", rebuild: "□", retired: "▬", reinstated: "○" };
+export const MARKS = { signal: "▽", trigger: "▼", swap: "◆", rollback: "◁", first: "◇", rebuild: "□", retired: "▬", reinstated: "○" };
 const GAP_S = [30, 150]; // of the newest quarter of an hour; of what is older, which is one point a minute
 const TABLE_MAX = 200;
 const HEIGHT = 190;
@@ -27,10 +27,10 @@ const visible = new IntersectionObserver((entries) => {
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** Points in order with a hole where nobody reported for long. */
-export function withGaps(times, columns, now) {
+export function withGaps(times, columns, now, gaps = GAP_S) {
   const holes = [];
   for (let n = 1; n < times.length; n++) {
-    const wide = now - times[n] < 900 ? GAP_S[0] : GAP_S[1];
+    const wide = now - times[n] < 900 ? gaps[0] : gaps[1];
     if (times[n] - times[n - 1] > wide) holes.push(n);
   }
   if (!holes.length) return [times, ...columns];
@@ -64,7 +64,7 @@ export class Chart {
     this.empty = h("p.empty", { hidden: true }, this.options.empty);
     const title = options.href ? h("a", { href: options.href }, options.title) : options.title;
     this.node = h("figure.chart", {},
-      h("figcaption", {}, h("strong", {}, title), options.note ? h("span.note", {}, options.note) : null, options.plain ? null : this.toggle),
+      h("figcaption", {}, h("strong", {}, title), options.note ? h("span.note", {}, options.note) : null, this.toggle),
       this.empty, this.legend, this.canvas, this.live, this.rows);
     this.node.chart = this;
     this.canvas.addEventListener("keydown", (event) => this.key(event));
@@ -114,7 +114,7 @@ export class Chart {
     if (!this.isVisible || !hasCharts() || this.canvas.hidden || !this.times.length) return;
     const [from, to] = view.range();
     const isBars = this.options.kind === "bars";
-    this.data = isBars ? [this.times, ...this.columns] : withGaps(this.times, this.columns, view.now());
+    this.data = isBars ? [this.times, ...this.columns] : withGaps(this.times, this.columns, view.now(), this.options.gaps);
     if (!this.plot) this.mount();
     counters.points = this.times.length;
     this.plot.batch(() => {
@@ -143,7 +143,7 @@ export class Chart {
       const lines = options.lines.map((each) => each.at);
       const top = Math.max(high ?? 1, ...lines);
       const bottom = options.zero === false ? Math.min(low ?? 0, ...lines) : Math.min(0, low ?? 0);
-      return [bottom, top + (top - bottom || 1) * 0.08];
+      return [bottom, top + (top - bottom || Math.abs(top) / 2 || 1) * 0.08];
     };
     this.plot = new window.uPlot({
       ...this.size(),
@@ -152,7 +152,7 @@ export class Chart {
       cursor: { sync: { key: "time" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       select: { show: true },
       scales: { x: { time: true }, y: { range: zero } },
-      axes: [{ ...axis, space: 70, values: (_, ticks, __, ___, step) => ticks.map((at) => (step >= 86400 ? day(at).slice(5) : step < 60 ? clock(at) : clock(at).slice(0, 5))) },
+      axes: [{ ...axis, space: 70, size: 30, values: (_, ticks, __, ___, step) => ticks.map((at) => (step >= 86400 ? day(at).slice(5) : step < 60 ? clock(at) : clock(at).slice(0, 5))) },
         { ...axis, size: 52, values: (_, ticks) => ticks.map((each) => number(each, 3)) }],
       hooks: {
         draw: [(plot) => this.over(plot)],
@@ -178,6 +178,7 @@ export class Chart {
     ctx.clip();
     const scale = devicePixelRatio;
     ctx.font = `${12 * scale}px system-ui, sans-serif`;
+    ctx.textAlign = "left";
     for (const line of this.options.lines) {
       const y = plot.valToPos(line.at, "y", true);
       ctx.strokeStyle = ctx.fillStyle = color("--warn");

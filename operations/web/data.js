@@ -27,7 +27,7 @@ function list(report) {
 function histograms(report) {
   const found = report?.features ?? [];
   if (!found.length) return missing("There is nothing to compare before the champion has seen enough events.");
-  return h("div.histograms", {}, found.map((each) => histogram(each)));
+  return [h("p.note", {}, "Outlined: when the champion began. Filled: now."), h("div.histograms", {}, found.map((each) => histogram(each)))];
 }
 
 function histogram(feature) {

@@ -68,7 +68,7 @@ export const plural = (count, one, many = `${one}s`) => `${number(count)} ${coun
 export function duration(seconds) {
   if (seconds == null) return "–";
   const size = Math.abs(seconds);
-  for (const [unit, each] of [["d", 86400], ["h", 3600], ["min", 60]]) if (size >= each) return `${(seconds / each).toFixed(size < 10 * each && unit !== "min" ? 1 : 0)} ${unit}`;
+  for (const [unit, each] of [["d", 86400], ["h", 3600], ["min", 60]]) if (size >= each) return `${+(seconds / each).toFixed(size < 10 * each && unit !== "min" ? 1 : 0)} ${unit}`;
   return `${seconds.toFixed(size < 10 && size > 0 && !Number.isInteger(seconds) ? 1 : 0)} s`;
 }
 

@@ -1,6 +1,6 @@
 // One model: its error and that of its shadows, the contest, detectors, labels, what happened.
 
-import { Chart } from "./charts.js";
+import { Chart, MARKS } from "./charts.js";
 import { duration, h, missing, moment, number, s, share, show, state, table } from "./dom.js";
 import { path, store } from "./store.js";
 import { view } from "./view.js";
@@ -22,17 +22,17 @@ export function rooms(root, list) {
 }
 
 /** A part of a screen with a heading: `draw(parts, columns)` gives what stands in it. */
-export function card(title, parts, draw, { wide = false } = {}) {
+export function card(title, parts, draw, { wide = false, kind = "" } = {}) {
   const body = h("div");
   const id = `h-${title.toLowerCase().replace(/\W+/g, "-")}`;
-  return { parts, node: h(`section.card${wide ? ".wide" : ""}`, { "aria-labelledby": id }, h("h2", { id }, title), body), draw: (...given) => show(body, draw(...given)) };
+  return { parts, node: h(`section.card${wide ? ".wide" : ""}${kind && `.${kind}`}`, { "aria-labelledby": id }, h("h2", { id }, title), body), draw: (...given) => show(body, draw(...given)) };
 }
 
 /** A chart of the points: `series(columns)` gives its lines. */
 export function pointChart(options, series, { marks = true, wide = false } = {}) {
   const chart = new Chart(options);
   return {
-    parts: ["columns", "marks"],
+    parts: ["columns", "marks", "view"],
     node: h(`section.card${wide ? ".wide" : ""}`, { "aria-label": options.title }, chart.node),
     draw: (parts, columns) => chart.set(columns.t, series(columns), marks ? parts.marks : []),
     end: () => chart.end(),
@@ -41,21 +41,24 @@ export function pointChart(options, series, { marks = true, wide = false } = {})
 
 const some = (values) => (values ?? []).some((each) => each != null);
 
-/** The members of a contest that are of some interest: the newest come last, and eight are enough for eyes. */
-function shadowsOf(columns, kind) {
-  const names = Object.entries(columns[kind]).map(([name, values]) => [name, values.findLastIndex((each) => each != null)]);
-  names.sort((a, b) => b[1] - a[1]);
-  return Object.fromEntries(names.slice(0, 7).map(([name]) => [name, columns[kind][name]]));
+/** The members of a contest in the part of time that is shown; of many the newest, since seven are enough for eyes. */
+export function shadowsOf(columns, kind) {
+  const [from, to] = view.range();
+  const isShown = (at) => at >= from && at <= to;
+  const last = (values) => values.findLastIndex((each, n) => each != null && isShown(columns.t[n]));
+  const names = Object.keys(columns[kind]).filter((name) => last(columns[kind][name]) >= 0);
+  names.sort((a, b) => last(columns[kind][b]) - last(columns[kind][a]));
+  return Object.fromEntries(names.slice(0, 7).map((name) => [name, columns[kind][name]]));
 }
 
 export function model({ root, key }) {
   root.classList.add("grid");
   return rooms(root, [
-    card("Now", ["row", "report", "versions"], (parts) => facts(parts), { wide: true }),
+    card("In short", ["row", "report", "versions"], (parts) => facts(parts), { wide: true }),
     pointChart({ title: "Error of the champion and its shadows", note: "mean loss, windowed", empty: "No report yet: the learner reports every publish.report_events events." },
       (columns) => ({ champion: columns.loss, ...shadowsOf(columns, "shadows") }), { wide: true }),
-    card("What happened", ["marks", "steps", "alerts"], (parts) => happened(parts, key)),
-    pointChart({ title: "Evidence of the contest", note: "1 is what a win needs", lines: [{ at: 1, label: "a win" }], empty: "No shadow competes: one comes when a retraining is triggered, or by [shadows]." },
+    card("What happened", ["marks", "steps", "alerts"], (parts) => happened(parts, key), { kind: "short" }),
+    pointChart({ title: "Evidence of the contest", note: "1 is what a win needs", lines: [{ at: 1, label: "a win" }], empty: "No shadow competes in this part of time: one comes when a retraining is triggered, or by [shadows]." },
       (columns) => shadowsOf(columns, "evidence")),
     pointChart({ title: "Detectors against their thresholds", note: "1 fires", lines: [{ at: 1, label: "fires" }], empty: "The learner does not report its detectors, or none has seen enough." },
       (columns) => columns.levels),
@@ -104,7 +107,7 @@ const KINDS = { signal: "signal", trigger: "trigger", swap: "swap", rollback: "r
 
 function happened({ marks, steps, alerts }, key) {
   const rows = [
-    ...marks.map((each) => [each.t, h("span", {}, KINDS[each.kind]), each.version ? h("a", { href: `#/swap/${path(key)}/${each.version}`, "data-key": `swap-${each.version}-${each.t}` }, each.label) : each.label]),
+    ...marks.map((each) => [each.t, `${MARKS[each.kind]} ${KINDS[each.kind]}`, each.version ? h("a", { href: `#/swap/${path(key)}/${each.version}`, "data-key": `swap-${each.version}-${each.t}` }, each.label) : each.label]),
     ...alerts.map((each) => [each.where.at_s, state("alert"), `${each.kind}: ${each.reason}`]),
     ...steps.filter((each) => each.level === "alert").map((each) => [each.where.at_s, state("alert"), `${each.member}: ${each.reason}`]),
   ];

@@ -115,7 +115,7 @@ function compared(now, before) {
   if (before == null) return "–";
   if (now == null) return number(before);
   const by = now - before;
-  const word = Math.abs(by) < 0.02 * Math.max(now, before) ? "≈ same" : by > 0 ? "▲ worse now" : "▼ better now";
+  const word = Math.abs(by) < 0.02 * Math.max(now, before) ? "same" : by > 0 ? "▲ worse" : "▼ better";
   return [number(before), h("small", {}, ` ${word}`)];
 }
 
@@ -143,7 +143,7 @@ function wall(place) {
         const id = idOf(row);
         let each = charts.get(id);
         if (!each) {
-          each = { chart: new Chart({ title: id, href: `#/model/${path([row.model, row.scope])}`, plain: true, height: 120 }), times: [...row.spark[0]], values: [...row.spark[1]], word: h("span") };
+          each = { chart: new Chart({ title: id.replace(/\/global$/, ""), href: `#/model/${path([row.model, row.scope])}`, plain: true, height: 120, gaps: [300, 300] }), times: [...row.spark[0]], values: [...row.spark[1]], word: h("span") };
           each.chart.node.querySelector("figcaption").append(each.word);
           charts.set(id, each);
           grid.append(each.chart.node);

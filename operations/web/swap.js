@@ -29,7 +29,7 @@ export function swap({ root, key, parts }) {
   function draw(isFirst) {
     const { update } = story;
     const { columns } = story;
-    show(words, h("h2", {}, `Version ${update.version}: ${update.kind}`), h("p", {}, "Announced ", moment(update.announced_ts), `, at event ${number(update.event_number)}. ${update.reason}`),
+    show(words, h("h2", {}, `Version ${update.version}: ${update.kind}`), h("p", {}, "Announced ", moment(update.announced_ts), `, at event ${number(update.event_number)}. Reason: ${update.reason}.`),
       h("dl.steps", {}, story.words.map((each) => [h("dt", {}, each.heading), h("dd", {}, each.text)])),
       h("p.around", {}, update.displaced_version != null ? h("a", { href: `#/swap/${path(key)}/${update.displaced_version}` }, `Version ${update.displaced_version}, which it replaced`) : null, " ",
         story.next != null ? h("a", { href: `#/swap/${path(key)}/${story.next}` }, `What came next: version ${story.next}`) : null));

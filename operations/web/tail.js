@@ -4,6 +4,7 @@ import { clock, h, number, show } from "./dom.js";
 import { get, store } from "./store.js";
 
 const SHOWN_MAX = 200;
+const LINE_MAX = 180;
 
 export function tail({ root, words }) {
   const topics = h("select", { "aria-label": "Topic" });
@@ -63,5 +64,6 @@ export function tail({ root, words }) {
 }
 
 function record(each) {
-  return h("li", {}, h("span.meta", {}, `${clock(each.at_s)}  partition ${each.partition}, offset ${number(each.offset)}${each.key ? `, key ${each.key}` : ""}`), h("code", {}, each.text));
+  return h("li", {}, h("span.meta", {}, `${clock(each.at_s)}  partition ${each.partition}, offset ${number(each.offset)}${each.key ? `, key ${each.key}` : ""}`),
+    each.text.length <= LINE_MAX ? h("code", {}, each.text) : h("details", {}, h("summary", {}, h("code", {}, `${each.text.slice(0, LINE_MAX)} …`)), h("code", {}, each.text)));
 }

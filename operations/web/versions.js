@@ -5,6 +5,7 @@ import { card, followers, rooms } from "./model.js";
 import { path } from "./store.js";
 
 const DRAWN_MAX = 60;
+const LANES_MAX = 3;
 
 export function versions({ root, key }) {
   root.classList.add("grid");
@@ -31,15 +32,16 @@ function list(found, key) {
     ]), { empty: none() });
 }
 
-/** Time goes to the right; a lane a member, and a line from each version to that of which it learned on. */
+/** Time goes to the right; another member, another lane; and a line from each version to that of which it learned on. */
 function lineage(found, key) {
   if (!found.length) return none();
   const shown = found.slice(0, DRAWN_MAX).reverse();
-  const lanes = [...new Set(shown.map((each) => each.member))];
+  const members = [...new Set(shown.map((each) => each.member))];
+  const lanes = Math.min(LANES_MAX, members.length);
   const places = new Map();
-  const [gap, lane] = [72, 46];
-  shown.forEach((each, n) => places.set(each.version, [34 + n * gap, 24 + lanes.indexOf(each.member) * lane]));
-  const [width, height] = [68 + (shown.length - 1) * gap + 40, 30 + lanes.length * lane];
+  const [gap, lane] = [76, 58];
+  shown.forEach((each, n) => places.set(each.version, [34 + n * gap, 24 + (members.indexOf(each.member) % lanes) * lane]));
+  const [width, height] = [68 + (shown.length - 1) * gap + 40, 44 + lanes * lane];
   const lines = shown.flatMap((each) => [[each.parent, "parent"], [each.displaced_version, "displaced"]].map(([from, kind]) => {
     if (from == null || from === each.version || !places.has(from)) return null;
     if (kind === "displaced" && each.parent === from) return null;
@@ -50,10 +52,11 @@ function lineage(found, key) {
     const [x, y] = places.get(each.version);
     return s("a", { href: `#/swap/${path(key)}/${each.version}`, "aria-label": `version ${each.version}, ${each.kind}, ${each.member}` },
       each.kind === "swap" || each.kind === "rollback" ? s("path", { d: `M${x} ${y - 11}l11 11-11 11-11-11z`, class: "node changed" }) : s("circle", { cx: x, cy: y, r: "8", class: n === shown.length - 1 ? "node newest" : "node" }),
-      s("text", { x, y: y + 25, "text-anchor": "middle" }, `${each.version}`));
+      s("text", { x, y: y + 25, "text-anchor": "middle" }, `${each.version}`),
+      s("text", { x, y: y + 38, "text-anchor": "middle", class: "member" }, each.member.slice(0, 10)));
   });
   return [
-    h("p.note", {}, "A diamond is a version that replaced another member's; solid lines: learned on from; dashed: replaced. A row of the drawing is a member of the arena."),
+    h("p.note", {}, "A diamond is a version that replaced another member's; solid lines: learned on from; dashed: replaced. Below each version is its member of the arena."),
     h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Lineage of the versions" }, s("svg", { width, height, class: "lineage", role: "group", "aria-label": "Versions by member" }, lines, dots)),
     found.length > DRAWN_MAX ? h("p.note", {}, `The newest ${DRAWN_MAX} of ${number(found.length)} are drawn; the table has all.`) : null,
   ];

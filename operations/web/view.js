@@ -68,7 +68,7 @@ export const view = {
 };
 
 /** The controls of the time. */
-export function controls() {
+export function controls({ hasCharts = true } = {}) {
   const spans = SPANS.map(([words, span]) => {
     const button = h("button", { type: "button", onclick: () => view.follow(span) }, words);
     button.refresh = () => button.setAttribute("aria-pressed", String(view.from == null && view.span === span));
@@ -85,10 +85,10 @@ export function controls() {
   const live = h("button", { type: "button", onclick: () => (view.at == null ? view.follow() : view.travel(null)) }, "Live");
   live.refresh = () => live.setAttribute("aria-pressed", String(view.from == null && view.at == null));
   const box = h("div.controls", { role: "group", "aria-label": "Time that the charts show" },
-    h("div.group", {}, live, ...spans),
-    h("div.group", {}, step("◀", "Earlier", () => view.pan(-0.5)), step("▶", "Later", () => view.pan(0.5)),
+    h("div.group", { hidden: !hasCharts }, live, ...spans),
+    h("div.group", { hidden: !hasCharts }, step("◀", "Earlier", () => view.pan(-0.5)), step("▶", "Later", () => view.pan(0.5)),
       step("+", "Zoom in", () => view.zoom(0.5)), step("−", "Zoom out", () => view.zoom(2))),
-    h("div.group", {}, input, h("button", { type: "button", onclick: jump, title: "Show this moment in all charts" }, "Jump there"),
+    h("div.group", {}, input, h("button", { type: "button", hidden: !hasCharts, onclick: jump, title: "Show this moment in all charts" }, "Jump there"),
       h("button", { type: "button", onclick: travel, title: "Show everything as it was at this moment" }, "All as of then")));
   box.refresh = () => [live, ...spans].forEach((each) => each.refresh());
   box.refresh();
