@@ -14,6 +14,8 @@ HOUR_S, DAY_S = 3_600.0, 86_400.0
 SPARK_MAX = 40
 SPARK_S = 3_600.0
 LETTERS_SHOWN, LETTER_CHARACTERS = 50, 500
+SIGNALS_SHOWN, STEPS_SHOWN, MARKS_SHOWN = 50, 100, 300
+"""Of each the newest: a page is told them anew when one comes."""
 MARKED = ("swap", "rollback", "first", "rebuild", "retired", "reinstated")
 """Updates that are marked in charts: refreshes are many, and change little."""
 
@@ -85,6 +87,10 @@ def told(record: Record) -> dict[str, Any]:
     return {"where": where, **record.message.model_dump(mode="json")}
 
 
+def _newest(records: Iterable[Record], most: int) -> list[dict[str, Any]]:
+    return [told(each) for each in sorted(records, key=lambda each: each.at_s, reverse=True)[:most]]
+
+
 def _report(model: ModelPicture, now_s: float) -> dict[str, Any] | None:
     del now_s
     return None if model.report is None else {"at_s": model.report_at_s, **model.report.model_dump(mode="json")}
@@ -139,7 +145,7 @@ def _marks(model: ModelPicture, now_s: float) -> list[dict[str, Any]]:
                 {"t": record.at_s, "kind": message.kind, "label": label, "event": message.event_number}
                 | {"version": message.version}
             )
-    return sorted(found, key=lambda each: each["t"])
+    return sorted(found, key=lambda each: each["t"])[-MARKS_SHOWN:]
 
 
 Part = Callable[[ModelPicture, float], Any]
@@ -149,10 +155,10 @@ PARTS: dict[str, Part] = {
     "report": _report,
     "windows": _windows,
     "versions": stories.versions,
-    "signals": lambda model, now_s: [told(each) for each in reversed(model.signals)],
+    "signals": lambda model, now_s: _newest(model.signals, SIGNALS_SHOWN),
     "marks": _marks,
-    "steps": lambda model, now_s: [told(each) for each in reversed(model.steps)],
-    "alerts": lambda model, now_s: [told(each) for each in reversed(model.alerts)],
+    "steps": lambda model, now_s: _newest(model.steps, STEPS_SHOWN),
+    "alerts": lambda model, now_s: _newest(model.alerts, STEPS_SHOWN),
     "letters": _letters,
     "acks": _acks,
     "audit": stories.audit,
@@ -167,9 +173,12 @@ CHANGED_BY: dict[str, tuple[str, ...]] = {
     "alerts": ("row", "alerts", "audit"),
     "answers": ("audit", "actions"),
     "dead_letters": ("row", "letters"),
-    "acks": ("acks",),
+    "acks": ("acks", "versions", "actions"),
 }
 """Which parts are to be told anew after a message on a topic, by its key."""
+
+
+# How versions did since changes with each report, and is told with the next update: it is long, and moves little.
 
 
 def changed(model: ModelPicture, kinds: Iterable[str]) -> set[str]:

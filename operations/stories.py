@@ -16,6 +16,9 @@ from operations.picture import ModelPicture, Point, Record
 
 EFFECT_S = 600.0
 """So long before a swap and after it the errors are compared."""
+NEWEST_MAX = 120
+ITSELF = "the learner"
+"""Who acts where nobody asked."""
 AROUND_S = 60.0
 """A swap's curve begins so long before its trigger."""
 
@@ -30,8 +33,14 @@ def versions(model: ModelPicture, now_s: float) -> list[dict[str, Any]]:
         since.setdefault(point.version, []).append(point)
     return [
         _version(record, update, since.get(update.version, ()), _followers(model, update))
-        for record, update in sorted(_updates(model), key=lambda each: (each[1].epoch, each[1].seq), reverse=True)
+        for record, update in _listed(model)
     ]
+
+
+def _listed(model: ModelPicture) -> list[tuple[Record, ModelUpdate]]:
+    """The newest, and before them what is no mere refresh."""
+    found = sorted(_updates(model), key=lambda each: (each[1].epoch, each[1].seq), reverse=True)
+    return found[:NEWEST_MAX] + [each for each in found[NEWEST_MAX:] if each[1].kind != "refresh"]
 
 
 def _updates(model: ModelPicture) -> list[tuple[Record, ModelUpdate]]:
@@ -186,10 +195,11 @@ def _what_changed(update: ModelUpdate, before: float | None, after: float | None
 
 
 def audit(model: ModelPicture, now_s: float) -> list[dict[str, Any]]:
-    """Who asked for what and when, what came of it, and what the model did by itself; newest first."""
+    """Who asked for what and when, what came of it, and the newest of what the model did by itself; newest first."""
     del now_s
     records = (*model.answers, *model.updates, *model.steps, *model.alerts)
-    return [_entry(each) for each in sorted(records, key=lambda each: each.at_s, reverse=True)]
+    entries = [_entry(each) for each in sorted(records, key=lambda each: each.at_s, reverse=True)]
+    return entries[:NEWEST_MAX] + [each for each in entries[NEWEST_MAX:] if each["who"] != ITSELF]
 
 
 def _entry(record: Record) -> dict[str, Any]:
@@ -205,12 +215,12 @@ def _what_happened(record: Record) -> tuple[str, str, str, str]:
         case RetireAnswer() as answer:
             return answer.by or "somebody", answer.step, answer.why, _outcome(answer)
         case ModelUpdate() as update:
-            who = update.by or "the learner"
+            who = update.by or ITSELF
             return who, f"announce version {update.version} ({update.kind})", update.reason, "done"
         case Transition() as step:
-            return "the learner", f"{step.member}: {step.before} → {step.after}", step.reason, step.level
+            return ITSELF, f"{step.member}: {step.before} → {step.after}", step.reason, step.level
         case Alert() as alert:
-            return "the learner", f"alert: {alert.kind}", alert.reason, alert.level
+            return ITSELF, f"alert: {alert.kind}", alert.reason, alert.level
     raise AssertionError(f"{type(record.message).__name__} is no entry of the audit")
 
 
