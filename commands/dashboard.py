@@ -67,12 +67,12 @@ def made(several: "list[Settings]", shown: "Dashboard") -> "Starlette":
 
 def _say(shown: "Dashboard", several: "list[Settings]") -> None:
     from consumers.keys import is_loopback
-    from operations.dashboard import CHARTS
+    from operations import charts
 
     address = f"[{shown.host}]:{shown.port}" if ":" in shown.host else f"{shown.host}:{shown.port}"
     names = ", ".join(each.name for each in several)
     typer.echo(f"dashboard of {names} on http://{address}/", err=True)
-    if not CHARTS.is_file():
+    if not charts.is_there():
         typer.echo("there are tables in place of charts: `make web` gets what draws them", err=True)
     if not shown.tokens and not is_loopback(address):
         log.warning("everybody may look", host=shown.host, to_do="set dashboard.tokens, or listen on 127.0.0.1")

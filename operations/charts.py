@@ -22,7 +22,7 @@ DIGESTS = {
 
 def main() -> int:
     """Fetch them with npm, unless they are there."""
-    if all(_is_whole(VENDOR / name, digest) for name, digest in DIGESTS.items()):
+    if is_there():
         return 0
     if shutil.which("npm") is None:
         print("npm is missing (Debian: npm): the dashboard shows tables in place of charts", file=sys.stderr)
@@ -37,6 +37,11 @@ def main() -> int:
             print(f"npm did not get {PACKAGE}: {done.stderr.strip()[-500:]}", file=sys.stderr)
             return 1
         return _unpack(packed)
+
+
+def is_there() -> bool:
+    """Whether both files are there, as they should be."""
+    return all(_is_whole(VENDOR / name, digest) for name, digest in DIGESTS.items())
 
 
 def _unpack(packed: Path) -> int:

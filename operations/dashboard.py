@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from anabranch.errors import KafkaUnavailable
 from config.settings import Dashboard
-from operations import snapshot, stories
+from operations import charts, snapshot, stories
 from operations.access import COOKIE, Access, Gate
 from operations.actions import BY_NAME, Asked, Sender
 from operations.feed import Feed, Key
@@ -30,7 +30,6 @@ from operations.picture import ModelPicture, Picture
 from operations.tails import Tails
 
 WEB = Path(__file__).parent / "web"
-CHARTS = WEB / "vendor" / "uPlot.iife.min.js"
 BODY_MAX = 10_000
 GZIP_LEVEL = 4
 PAST_MAX = 4
@@ -127,7 +126,7 @@ class Screens:
         return JSONResponse(
             {
                 "topics": sorted(self.topics),
-                "charts": CHARTS.is_file(),
+                "charts": charts.is_there(),
                 "can_act": bool(self.dashboard.action_tokens),
                 "history_s": self.dashboard.history,
                 "configured": sorted(self.feed.source.by_model),

@@ -19,7 +19,7 @@ export function data({ root }) {
 const word = (psi) => (psi >= MOVED ? "another distribution" : psi >= 0.1 ? "moved a little" : "as before");
 
 function list(report) {
-  return table("Furthest moved first", ["feature", ["index", "number"], "", ["events", "number"], ["missing before", "number"], ["missing now", "number"], ["never seen before", "number"], ["importance", "number"]],
+  return table("Furthest moved first", ["feature", ["index", "number"], "in words", ["events", "number"], ["missing before", "number"], ["missing now", "number"], ["never seen before", "number"], ["importance", "number"]],
     (report?.features ?? []).map((each) => [each.feature, number(each.psi, 3), word(each.psi), number(each.events), share(each.missing_before), share(each.missing), share(each.unseen), number(each.importance, 3)]),
     { empty: missing("The learner reports no features yet.") });
 }

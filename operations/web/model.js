@@ -113,7 +113,7 @@ function happened({ marks, steps, alerts }, key) {
   ];
   rows.sort((a, b) => b[0] - a[0]);
   const to = (at) => h("button.link", { type: "button", "data-key": `jump-${at}`, title: "Show this moment in all charts", onclick: () => view.fix(at - 300, at + 300) }, moment(at));
-  return table("The newest first", ["when", "what", ""], rows.slice(0, 40).map(([at, ...rest]) => [to(at), ...rest]),
+  return table("The newest first", ["when", "what", "which"], rows.slice(0, 40).map(([at, ...rest]) => [to(at), ...rest]),
     { empty: "No detector has fired, and nothing was swapped." });
 }
 
@@ -154,7 +154,7 @@ function labels(report) {
       [["Waiting", number(found.waiting)], ["The oldest waits", duration(found.oldest_s)], ["Labels before their event", number(found.early)], ["Ended", endings || "none"],
         ["95 % have come by", duration(coverage.mature_age_s)], ["Loss of old events", number(coverage.mature_loss)], ["Loss of young ones", number(coverage.young_loss)]]
         .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
-    table("Share of events that had their label by an age", ["age", ["events as old", "number"], ["labelled", "number"], ""],
+    table("Share of events that had their label by an age", ["age", ["events as old", "number"], ["labelled", "number"], "drawn"],
       coverage.by_age.map((each) => [duration(each.age_s), number(each.asked), share(each.share), h("meter", { min: "0", max: "1", value: String(each.share), "aria-label": `labelled ${share(each.share)}` })]),
       { empty: "No age is covered yet." }),
   ];
@@ -183,7 +183,7 @@ function groups(report) {
 }
 
 export function followers(acks) {
-  return table("Who serves which version", ["follower", ["version", "number"], "", ["took", "number"], "seen"], acks.map((each) => [
+  return table("Who serves which version", ["follower", ["version", "number"], "state", ["took", "number"], "seen"], acks.map((each) => [
     each.follower, number(each.version),
     each.is_behind ? h("span", {}, state("signal"), " behind", each.last_refusal ? `: ${each.last_refusal}` : "") : "the newest",
     each.taken_s == null ? "–" : `${number(each.taken_s, 3)} s`, `${duration(Math.round(each.silent_s))} ago`,
