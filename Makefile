@@ -8,11 +8,11 @@ ROOMS := anabranch config detectors learners consumers evaluation serving operat
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help web web-if-npm demo test test-peers check lint simulate bench serving detectors peers accuracy faults golden kafka client \
+.PHONY: help web web-if-npm demo test test-peers check lint simulate bench dashboard-bench serving detectors peers accuracy faults golden kafka client \
 	lock clean
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 web: $(READY) ## get what draws the dashboard's charts (uPlot, by npm), checked against its digests
 	@$(BIN)/python -m operations.charts
@@ -42,6 +42,9 @@ simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEED
 
 bench: $(READY) ## measure the throughput, and the pauses for checkpoints; ARGS=--pauses: those alone
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+dashboard-bench: peers web ## measure what the dashboard costs, with 50 models over 24 hours; needs Java, Maven, Chromium
+	@$(BIN)/python -m benchmarks.dashboard $(ARGS)
 
 serving: $(READY) ## measure answers in a program and over HTTP, and how soon a new model answers; needs Java and Maven
 	@$(BIN)/python -m benchmarks.serving $(ARGS)

@@ -426,7 +426,7 @@ class Dashboard(Section):
         (), description="addresses under which browsers know it besides its own, as `https://models.example.org`"
     )
     history: Seconds = Field(86_400.0, description="how far back it begins to read the topics")
-    records_max: int = Field(200_000, ge=1, description="that it reads of a partition's backlog, the newest")
+    records_max: int = Field(1_000_000, ge=1, description="that it reads of a partition's backlog, the newest")
     clients_max: int = Field(200, ge=1, description="pages that are open at once")
     queue_max: int = Field(64, ge=1, description="messages that wait for a page; one that is slower begins anew")
 

@@ -1,13 +1,13 @@
 """The picture, kept as new as the topics are: one thread reads those of all configurations, whoever looks on."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
-import orjson
 from confluent_kafka import Message as KafkaMessage
 
 from anabranch.errors import AnabranchError, ConfigError, KafkaUnavailable
@@ -23,9 +23,14 @@ PROBE_S = 3.0
 """How often brokers are asked whether they are there, and for topics that were not."""
 AGAIN_S = 2.0
 """How soon it is tried again where something is wrong that does not mend by itself."""
+AGAIN_FROM_S = 60.0
+"""Then it is read from so long before the newest record on, since across topics they come in no order."""
 CHANGES_MAX = 2_000
 PAST_S = 60.0
 """So long reading the past may take."""
+
+MODEL, PARTITION = re.compile(rb'"model":\s*"([^"]+)"'), re.compile(rb'"partition":\s*(\d+)')
+"""To find out whose a report is without reading it: of a day's most are left out."""
 
 Key = tuple[str, str]
 """A model's name and its scope."""
@@ -100,17 +105,16 @@ class Thinning:
 
     def __init__(self, now_s: float) -> None:
         self.fine_s = now_s - FINE_S
-        self.read_s: dict[tuple[str, int], float] = {}
+        self.read_s: dict[tuple[bytes, bytes], float] = {}
 
     def spares(self, value: bytes, at_s: float) -> bool:
         """Whether a report can be left out."""
         if at_s >= self.fine_s or b'"windows"' in value:
             return False
-        try:
-            told: dict[str, Any] = orjson.loads(value)
-            key = (str(told["model"]), int(told["partition"]))
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        model, partition = MODEL.search(value), PARTITION.search(value)
+        if model is None or partition is None:
             return False
+        key = (model[1], partition[1])
         if at_s - self.read_s.get(key, 0.0) < COARSE_S:
             return True
         self.read_s[key] = at_s
@@ -137,6 +141,7 @@ class Feed:
         self.state = State(is_live=False, reason="connecting", share=0.0)
         self.heard = 0
         """Records that were read since it began."""
+        self._heard_s = 0.0
         self._changes: dict[Key, Change] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
@@ -160,6 +165,7 @@ class Feed:
     def hear(self, record: Record) -> None:
         """Take in a record; whoever calls it holds the lock."""
         self.heard += 1
+        self._heard_s = max(self._heard_s, record.at_s)
         model = self.picture.hear(record)
         if model is None:
             return
@@ -186,7 +192,9 @@ class Feed:
     def _follow(self) -> None:
         now_s, probed_s = self.clock(), 0.0
         thinning = Thinning(now_s)
-        with Reading(self.source.kafka, since_s=now_s - self.history_s, records_max=self.records_max) as reading:
+        since_s = max(now_s - self.history_s, self._heard_s - AGAIN_FROM_S)
+        is_again = self._heard_s > 0
+        with Reading(self.source.kafka, since_s=since_s, records_max=self.records_max, is_again=is_again) as reading:
             while not self._stopping.is_set():
                 if time.monotonic() - probed_s > PROBE_S:
                     self._probe(reading)

@@ -27,11 +27,20 @@ class Reading:
         since_s: epoch seconds.
         until_s: records from then on are left out; None: it goes on with what comes.
         records_max: of a partition's backlog, the newest.
+        is_again: it was read before until then: nothing older is read for its own sake.
     """
 
-    def __init__(self, kafka: Kafka, *, since_s: float, until_s: float | None = None, records_max: int) -> None:
+    def __init__(
+        self,
+        kafka: Kafka,
+        *,
+        since_s: float,
+        until_s: float | None = None,
+        records_max: int,
+        is_again: bool = False,
+    ) -> None:
         self.consumer = consumer({**reader(kafka), "auto.offset.reset": "earliest", "enable.partition.eof": True})
-        self.since_s, self.until_s, self.records_max = since_s, until_s, records_max
+        self.since_s, self.until_s, self.records_max, self.is_again = since_s, until_s, records_max, is_again
         self.spans: dict[Place, tuple[int, int]] = {}
         """Of each partition, what is read of it, and where what was there at the start ends."""
         self.unread: dict[Place, int] = {}
@@ -79,7 +88,7 @@ class Reading:
             for place in new:
                 low, high = self.consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
                 end = min(high, ends.get(place, high))
-                least = LEAST_UPDATES if place[0] in whole else LEAST
+                least = 0 if self.is_again else LEAST_UPDATES if place[0] in whole else LEAST
                 start = max(low, end - self.records_max, min(firsts.get(place, end), end - least))
                 self.spans[place] = (min(start, end), end)
         except KafkaException as error:
