@@ -13,6 +13,8 @@ import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -98,7 +100,7 @@ class Screens:
             Route(f"{model}/actions/{{action}}", self.act, methods=["POST"]),
             Route("/api/tail/{topic}", self.tail),
             WebSocketRoute("/live", self.live),
-            Mount("/static", StaticFiles(directory=WEB)),
+            Mount("/static", StaticFiles(directory=WEB), middleware=[Middleware(GZipMiddleware)]),
         ]
 
     async def page(self, request: Request) -> Response:

@@ -146,7 +146,16 @@ document.querySelector("[data-skip]").addEventListener("click", (event) => {
   main.focus();
 });
 window.addEventListener("hashchange", go);
+let due = 0;
+let told = 0;
+// The charts follow at once, with the next picture; the address and what depends on the time in words, when it rests.
 view.heard(() => {
+  cancelAnimationFrame(due);
+  due = requestAnimationFrame(() => redraw());
+  clearTimeout(told);
+  told = setTimeout(written, 120);
+});
+function written() {
   const { parts, words } = route();
   const kept = view.written();
   for (const name of ["view", "topic", "filter"]) if (words.has(name)) kept.set(name, words.get(name));
@@ -155,7 +164,7 @@ view.heard(() => {
   go();
   const { name } = route();
   navigate(name, ["overview", "tail"].includes(name) ? null : [parts[1], parts[2] ?? "global"]);
-});
+}
 heard(update);
 // Time goes on where no data come, too.
 setInterval(() => {
@@ -164,5 +173,5 @@ setInterval(() => {
 }, 1000);
 window.anabranch = { store, view, idOf };
 paint(painted());
-go();
 connect();
+go();

@@ -143,7 +143,7 @@ export class Chart {
       const lines = options.lines.map((each) => each.at);
       const top = Math.max(high ?? 1, ...lines);
       const bottom = options.zero === false ? Math.min(low ?? 0, ...lines) : Math.min(0, low ?? 0);
-      return [bottom, top + (top - bottom || Math.abs(top) / 2 || 1) * 0.08];
+      return [bottom, top + (top - bottom || Math.abs(top) / 2 || 1) * (lines.length ? 0.16 : 0.08)];
     };
     this.plot = new window.uPlot({
       ...this.size(),
@@ -178,7 +178,7 @@ export class Chart {
     ctx.clip();
     const scale = devicePixelRatio;
     ctx.font = `${12 * scale}px system-ui, sans-serif`;
-    ctx.textAlign = "left";
+    ctx.textAlign = "right";
     for (const line of this.options.lines) {
       const y = plot.valToPos(line.at, "y", true);
       ctx.strokeStyle = ctx.fillStyle = color("--warn");
@@ -188,7 +188,7 @@ export class Chart {
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
-      ctx.fillText(line.label, bbox.left + 6 * scale, y - 4 * scale);
+      ctx.fillText(line.label, bbox.left + bbox.width - 8 * scale, y - 5 * scale);
     }
     ctx.textAlign = "center";
     for (const mark of this.marks) {

@@ -115,7 +115,7 @@ function compared(now, before) {
   if (before == null) return "–";
   if (now == null) return number(before);
   const by = now - before;
-  const word = Math.abs(by) < 0.02 * Math.max(now, before) ? "same" : by > 0 ? "▲ worse" : "▼ better";
+  const word = Math.abs(by) < 0.02 * Math.max(now, before) ? "same" : by > 0 ? "▲ worse now" : "▼ better now";
   return [number(before), h("small", {}, ` ${word}`)];
 }
 

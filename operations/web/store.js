@@ -20,6 +20,10 @@ let pause = 500;
 let waiting = []; // deltas that came before the snapshot
 let loaded = false;
 let round = 0;
+let isFirst = true;
+let begin = () => {};
+// A snapshot that is asked for before the page is told of changes could miss some; but who cannot be told still gets one.
+const ready = Promise.race([new Promise((resolve) => (begin = resolve)), new Promise((resolve) => setTimeout(resolve, 400))]);
 const listeners = new Set();
 
 export const idOf = (row) => `${row.model}/${row.scope}`;
@@ -49,6 +53,7 @@ export async function open(key) {
   loaded = false;
   waiting = [];
   say();
+  await ready;
   await load();
 }
 
@@ -98,7 +103,9 @@ export function connect() {
     pause = 500;
     store.isConnected = true;
     say();
-    if (view.at == null) load(); // anew: what came meanwhile is missing
+    begin();
+    if (!isFirst && view.at == null) load(); // anew: what came meanwhile is missing
+    isFirst = false;
   };
   socket.onmessage = (event) => {
     const delta = JSON.parse(event.data);

@@ -32,11 +32,11 @@ function list(found, key) {
     ]), { empty: none() });
 }
 
-/** Time goes to the right; another member, another lane; and a line from each version to that of which it learned on. */
+/** The newest is at the left; another member, another lane; and a line from each version to that of which it learned on. */
 function lineage(found, key) {
   if (!found.length) return none();
-  const shown = found.slice(0, DRAWN_MAX).reverse();
-  const members = [...new Set(shown.map((each) => each.member))];
+  const shown = found.slice(0, DRAWN_MAX);
+  const members = [...new Set(shown.map((each) => each.member).reverse())];
   const lanes = Math.min(LANES_MAX, members.length);
   const places = new Map();
   const [gap, lane] = [76, 58];
@@ -46,17 +46,17 @@ function lineage(found, key) {
     if (from == null || from === each.version || !places.has(from)) return null;
     if (kind === "displaced" && each.parent === from) return null;
     const [[x1, y1], [x2, y2]] = [places.get(from), places.get(each.version)];
-    return s("path", { d: `M${x1} ${y1}C${x1 + gap / 2} ${y1} ${x2 - gap / 2} ${y2} ${x2} ${y2}`, class: kind });
+    return s("path", { d: `M${x1} ${y1}C${x1 - gap / 2} ${y1} ${x2 + gap / 2} ${y2} ${x2} ${y2}`, class: kind });
   }));
   const dots = shown.map((each, n) => {
     const [x, y] = places.get(each.version);
     return s("a", { href: `#/swap/${path(key)}/${each.version}`, "aria-label": `version ${each.version}, ${each.kind}, ${each.member}` },
-      each.kind === "swap" || each.kind === "rollback" ? s("path", { d: `M${x} ${y - 11}l11 11-11 11-11-11z`, class: "node changed" }) : s("circle", { cx: x, cy: y, r: "8", class: n === shown.length - 1 ? "node newest" : "node" }),
+      each.kind === "swap" || each.kind === "rollback" ? s("path", { d: `M${x} ${y - 11}l11 11-11 11-11-11z`, class: "node changed" }) : s("circle", { cx: x, cy: y, r: "8", class: n === 0 ? "node newest" : "node" }),
       s("text", { x, y: y + 25, "text-anchor": "middle" }, `${each.version}`),
       s("text", { x, y: y + 38, "text-anchor": "middle", class: "member" }, each.member.slice(0, 10)));
   });
   return [
-    h("p.note", {}, "A diamond is a version that replaced another member's; solid lines: learned on from; dashed: replaced. Below each version is its member of the arena."),
+    h("p.note", {}, "The newest is at the left. A diamond is a version that replaced another member's; solid lines: learned on from; dashed: replaced. Below each version is its member of the arena."),
     h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Lineage of the versions" }, s("svg", { width, height, class: "lineage", role: "group", "aria-label": "Versions by member" }, lines, dots)),
     found.length > DRAWN_MAX ? h("p.note", {}, `The newest ${DRAWN_MAX} of ${number(found.length)} are drawn; the table has all.`) : null,
   ];
