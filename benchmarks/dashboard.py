@@ -147,6 +147,7 @@ class Telling:
         finally:
             self.stopping.set()
             thread.join()
+            del self.producer  # before its broker goes
 
 
 CONFIG = """\
@@ -267,7 +268,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, LocalKafka() as kafka:
         telling = Telling(kafka.bootstrap, models=options.models, hours=options.hours)
         print(f"{options.models} models, {options.hours:g} h: {telling.past():,} messages", flush=True)
-        with telling.going_on(), started(Path(folder), kafka.bootstrap) as (process, port, took_s):
+        with started(Path(folder), kafka.bootstrap) as (process, port, took_s), telling.going_on():
             print(f"read after {took_s:.1f} s, with {Cost(process.pid).cpu_s():.1f} s of CPU", flush=True)
             found = measured(port, process, seconds=options.seconds, pages=options.pages)
     for name, value in found.items():

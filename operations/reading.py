@@ -18,6 +18,8 @@ LEAST = 500
 """So many of the newest records of a partition are read, however old they are: what has not changed for long counts."""
 LEAST_UPDATES = 5_000
 BATCH_MAX = 500
+AHEAD_KB = 4_096
+"""So much is read ahead of each partition; of librdkafka's own 64 MB the memory would stay with the process."""
 
 
 class Reading:
@@ -39,7 +41,8 @@ class Reading:
         records_max: int,
         is_again: bool = False,
     ) -> None:
-        self.consumer = consumer({**reader(kafka), "auto.offset.reset": "earliest", "enable.partition.eof": True})
+        ours = {"auto.offset.reset": "earliest", "enable.partition.eof": True}
+        self.consumer = consumer({"queued.max.messages.kbytes": AHEAD_KB, **reader(kafka), **ours})
         self.since_s, self.until_s, self.records_max, self.is_again = since_s, until_s, records_max, is_again
         self.spans: dict[Place, tuple[int, int]] = {}
         """Of each partition, what is read of it, and where what was there at the start ends."""

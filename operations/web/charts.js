@@ -24,7 +24,11 @@ const visible = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "120px" });
 
-const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const colors = new Map(); // asked for once: each answer makes the browser work out all styles
+function color(name) {
+  if (!colors.has(name)) colors.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return colors.get(name);
+}
 
 /** Points in order with a hole where nobody reported for long. */
 export function withGaps(times, columns, now, gaps = GAP_S) {
@@ -96,6 +100,7 @@ export class Chart {
     const isOther = names.join("\n") !== this.names.join("\n");
     Object.assign(this, { times, names, columns: names.map((each) => series[each]), marks });
     if (isOther) this.unmount();
+    this.isFresh = true;
     const isEmpty = !times.length || !names.length || this.columns.every((each) => each.every((value) => value == null));
     this.empty.hidden = !isEmpty;
     this.canvas.hidden = isEmpty || !hasCharts();
@@ -114,11 +119,13 @@ export class Chart {
     if (!this.isVisible || !hasCharts() || this.canvas.hidden || !this.times.length) return;
     const [from, to] = view.range();
     const isBars = this.options.kind === "bars";
-    this.data = isBars ? [this.times, ...this.columns] : withGaps(this.times, this.columns, view.now(), this.options.gaps);
+    const isFresh = this.isFresh || !this.plot;
+    if (isFresh) this.data = isBars ? [this.times, ...this.columns] : withGaps(this.times, this.columns, view.now(), this.options.gaps);
     if (!this.plot) this.mount();
+    this.isFresh = false;
     counters.points = this.times.length;
     this.plot.batch(() => {
-      this.plot.setData(this.data, false);
+      if (isFresh) this.plot.setData(this.data, false);
       this.plot.setScale("x", isBars && this.options.own ? this.own() : { min: from, max: to });
     });
   }
@@ -274,6 +281,7 @@ export class Chart {
 
 /** All charts anew: another part of time, or other colours. */
 export function redraw({ anew = false } = {}) {
+  if (anew) colors.clear();
   for (const each of all) {
     if (anew) each.unmount();
     each.draw();

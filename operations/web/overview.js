@@ -147,7 +147,9 @@ function wall(place) {
           each.chart.node.querySelector("figcaption").append(each.word);
           charts.set(id, each);
           grid.append(each.chart.node);
+          each.chart.set(each.times, { error: each.values });
         }
+        show(each.word, state(row.health.word, row.health.why));
         if (row.told_s && row.told_s > (each.times[each.times.length - 1] ?? 0) && row.error.now != null) {
           each.times.push(row.told_s);
           each.values.push(row.error.now);
@@ -155,9 +157,8 @@ function wall(place) {
             each.times.shift();
             each.values.shift();
           }
+          each.chart.set(each.times, { error: each.values });
         }
-        show(each.word, state(row.health.word, row.health.why));
-        each.chart.set(each.times, { error: each.values });
       }
     },
     end() {
