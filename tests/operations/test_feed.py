@@ -87,7 +87,8 @@ def test_the_past_is_as_it_was_then(told: tuple[Settings, float]) -> None:
     here, now_s = told
     feed = read(here)
     then_s = now_s - 4_000
-    now, then = feed.picture.models["fraud", "global"], feed.past(then_s).models["fraud", "global"]
+    past = Feed(feed.source, history_s=LASTS_S, records_max=100_000).past(then_s)
+    now, then = feed.picture.models["fraud", "global"], past.models["fraud", "global"]
     assert then.report_at_s == pytest.approx(then_s, abs=2 * INTERVAL_S)
     assert then.report_at_s < then_s
     known = [each for each in now.signals if each.at_s < then_s]
