@@ -68,6 +68,7 @@ async function load() {
     const found = await get(store.key ? `/api/models/${path(store.key)}${at()}` : `/api/models${at()}`);
     if (mine !== round) return; // another screen was asked for meanwhile
     if (store.key) store.model = { columns: found.columns, parts: found.parts };
+    view.first = store.key ? (found.columns.t[0] ?? null) : null;
     else store.rows = new Map(found.rows.map((each) => [idOf(each), each]));
     Object.assign(store, { feed: found.feed, heardAt: Date.now() / 1000, error: "", needsToken: false });
     if (view.at == null) view.skew = found.now_s - Date.now() / 1000;
@@ -93,6 +94,7 @@ function apply(delta) {
     Object.assign(store.model.parts, delta.parts);
     Object.keys(delta.parts).forEach((each) => parts.add(each));
     if (append(store.model.columns, delta.columns)) parts.add("columns");
+    view.first ??= store.model.columns.t[0] ?? null;
   }
   return parts;
 }

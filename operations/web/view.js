@@ -11,13 +11,17 @@ export const view = {
   from: null, // a fixed part; null: the newest `span` seconds
   to: null,
   at: null, // the whole page is as of then; null: now
+  first: null, // the oldest point that is known: what is young fills its charts, too
   skew: 0, // the server's clock less ours
 
   now() {
     return this.at ?? Date.now() / 1000 + this.skew;
   },
   range() {
-    return this.from == null ? [this.now() - this.span, this.now()] : [this.from, this.to];
+    if (this.from != null) return [this.from, this.to];
+    const now = this.now();
+    const from = now - this.span;
+    return [this.first != null && this.first > from ? Math.min(this.first - 1, now - 30) : from, now];
   },
   follow(span = this.span) {
     Object.assign(this, { span, from: null, to: null });
