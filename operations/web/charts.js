@@ -4,7 +4,7 @@ import { clock, day, h, number, s, table } from "./dom.js";
 import { view } from "./view.js";
 
 /** For tests and benchmarks: a canvas tells nothing. */
-export const counters = { charts: 0, mounted: 0, draws: 0, points: 0, frames: 0 };
+export const counters = { charts: 0, mounted: 0, draws: 0, points: 0 };
 window.anabranchCounters = counters;
 
 export const hasCharts = () => Boolean(window.uPlot);

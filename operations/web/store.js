@@ -68,8 +68,8 @@ async function load() {
     const found = await get(store.key ? `/api/models/${path(store.key)}${at()}` : `/api/models${at()}`);
     if (mine !== round) return; // another screen was asked for meanwhile
     if (store.key) store.model = { columns: found.columns, parts: found.parts };
-    view.first = store.key ? (found.columns.t[0] ?? null) : null;
     else store.rows = new Map(found.rows.map((each) => [idOf(each), each]));
+    view.first = store.key ? (found.columns.t[0] ?? null) : null;
     Object.assign(store, { feed: found.feed, heardAt: Date.now() / 1000, error: "", needsToken: false });
     if (view.at == null) view.skew = found.now_s - Date.now() / 1000;
     loaded = true;
