@@ -179,7 +179,10 @@ class Screens:
         key: Key = (request.path_params["model"], request.path_params["scope"])
         found = picture.models.get(key)
         if found is None:
-            raise HTTPException(404, f"nothing is known of a model {key[0]} ({key[1]})")
+            raise HTTPException(
+                404,
+                f"nothing is known of a model {key[0]} ({key[1]}): is its learner started (anabranch learn CONFIG)?",
+            )
         return found
 
     async def _answer(self, make: Callable[[], dict[str, Any]], now_s: float) -> Response:

@@ -2,7 +2,7 @@
 
 import { Chart, MARKS } from "./charts.js";
 import { duration, h, missing, moment, number, s, share, show, state, table } from "./dom.js";
-import { path, store } from "./store.js";
+import { healthOf, isReading, path, store } from "./store.js";
 import { view } from "./view.js";
 
 const SPANS = { minute: 60, hour: 3600, day: 86400 };
@@ -83,7 +83,7 @@ function facts({ row, report, versions }) {
   const fact = (name, ...value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
   const pause = report?.checkpoint_pause_s;
   return [
-    h("p.health", {}, state(row.health.word), " ", h("span", {}, row.health.why)),
+    h("p.health", {}, healthOf(row), " ", h("span", {}, isReading() ? "the topics are being read; the newest come last" : row.health.why)),
     h("dl.facts", {},
       fact("Version", newest ? `${newest.version} (${newest.kind})` : "none yet"),
       fact("Announced", newest ? moment(newest.announced_ts) : "–"),

@@ -1,8 +1,8 @@
 // All models: a list of which only what can be seen is made, or a chart for each.
 
 import { Chart } from "./charts.js";
-import { duration, h, missing, number, s, show, state, table } from "./dom.js";
-import { idOf, path, store } from "./store.js";
+import { duration, h, missing, number, s, show } from "./dom.js";
+import { healthOf, idOf, path, store } from "./store.js";
 import { view } from "./view.js";
 
 const HEADS = ["health", "model", "version", "error now", "an hour ago", "a day ago", "trend", "unread", "labels due", "shadows", "alerts"];
@@ -13,7 +13,8 @@ export function overview({ root, words }) {
   const isWall = words.get("view") === "charts";
   const link = (to, label, isHere) => h("a", { href: to ? `#/?view=${to}` : "#/", "aria-current": isHere ? "true" : null }, label);
   const place = h("div.place");
-  root.append(h("div.tools", {}, filter, h("span.switch", {}, link("", "List", !isWall), link("charts", "Charts", isWall)), count), place);
+  const topics = h("div");
+  root.append(h("div.tools", {}, filter, h("span.switch", {}, link("", "List", !isWall), link("charts", "Charts", isWall)), count), topics, place);
   const body = isWall ? wall(place) : list(place);
   const update = () => {
     const wanted = filter.value.trim().toLowerCase();
@@ -25,10 +26,20 @@ export function overview({ root, words }) {
   filter.addEventListener("input", update);
   return {
     update(parts) {
+      show(topics, told(store.feed));
       if (parts.has("all") || parts.has("rows")) update();
     },
     end: () => body.end(),
   };
+}
+
+/** What is wrong with the topics, if anything is. */
+function told(feed) {
+  const unreadable = Object.entries(feed?.unreadable ?? {}).map(([topic, count]) => `${number(count)} on ${topic}`);
+  return [
+    feed?.missing.length ? h("p.note", {}, `Topics that are not there: ${feed.missing.join(", ")}. They are made by `, h("code", {}, "anabranch topics create CONFIG"), ".") : null,
+    unreadable.length ? h("p.note", {}, `Records that cannot be read and are passed over: ${unreadable.join(", ")}.`) : null,
+  ];
 }
 
 const nothing = () =>
@@ -96,7 +107,7 @@ function cells(row) {
   const cell = (label, ...what) => h("span", { role: "cell", "data-label": label }, what);
   const age = row.announced_s == null ? "" : duration(Math.max(0, Math.round((view.now() - row.announced_s) / 5) * 5));
   return [
-    cell("", state(row.health.word, row.health.why)),
+    cell("", healthOf(row)),
     cell("", h("a", { href, "data-key": idOf(row) }, name)),
     cell("version", row.version ? `${row.version}` : "none", age ? h("small", {}, ` ${age} old`) : null),
     cell("error now", number(row.error.now)),
@@ -149,7 +160,7 @@ function wall(place) {
           grid.append(each.chart.node);
           each.chart.set(each.times, { error: each.values });
         }
-        show(each.word, state(row.health.word, row.health.why));
+        show(each.word, healthOf(row));
         if (row.told_s && row.told_s > (each.times[each.times.length - 1] ?? 0) && row.error.now != null) {
           each.times.push(row.told_s);
           each.values.push(row.error.now);

@@ -1,6 +1,7 @@
 // What the page knows: a snapshot, then what changes. When the connection is lost the last picture stays.
 
 import { append } from "./charts.js";
+import { state } from "./dom.js";
 import { view } from "./view.js";
 
 export const store = {
@@ -27,6 +28,9 @@ const ready = Promise.race([new Promise((resolve) => (begin = resolve)), new Pro
 const listeners = new Set();
 
 export const idOf = (row) => `${row.model}/${row.scope}`;
+export const isReading = () => store.feed != null && store.feed.share < 1;
+/** Before all is read, nobody is silent yet. */
+export const healthOf = (row) => (isReading() ? state("reading", "the topics are being read") : state(row.health.word, row.health.why));
 export const path = (key) => key.map(encodeURIComponent).join("/");
 export const heard = (listener) => listeners.add(listener);
 const tell = (parts) => listeners.forEach((each) => each(parts));

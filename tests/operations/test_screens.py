@@ -215,6 +215,15 @@ def test_a_thousand_models_are_listed_and_few_are_made(chrome: Any, embedded: Em
     assert 5 < count < 60
 
 
+def test_an_empty_kafka_says_what_to_do(chrome: Any, embedded: EmbeddedKafka) -> None:
+    """Which topics are missing, and the commands that help."""
+    found = settings(bootstrap=embedded.bootstrap, prefix="none-")
+    with dashboard(found, wait=False) as running, opened(chrome, at(running, "")) as watched:
+        watched.page.wait_for_selector("text=anabranch topics create CONFIG")
+        watched.page.wait_for_selector("text=anabranch learn CONFIG")
+        assert "none-model-reports" in watched.page.inner_text("main")
+
+
 def test_an_action_is_seen_before_it_is_sent(chrome: Any, here: Settings, running: Running) -> None:
     """With a wrong token nothing is sent; the token is in no storage."""
     with opened(chrome, at(running, "model/fraud/global")) as watched:
