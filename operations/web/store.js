@@ -68,8 +68,9 @@ function say() {
 async function load() {
   const mine = ++round;
   try {
-    store.about ??= await get("/api/about");
-    const found = await get(store.key ? `/api/models/${path(store.key)}${at()}` : `/api/models${at()}`);
+    const asked = get(store.key ? `/api/models/${path(store.key)}${at()}` : `/api/models${at()}`);
+    const [found, about] = await Promise.all([asked, store.about ?? get("/api/about")]);
+    store.about = about;
     if (mine !== round) return; // another screen was asked for meanwhile
     if (store.key) store.model = { columns: found.columns, parts: found.parts };
     else store.rows = new Map(found.rows.map((each) => [idOf(each), each]));
