@@ -8,20 +8,26 @@ ROOMS := anabranch config detectors learners consumers evaluation serving operat
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-peers check lint simulate bench serving detectors peers accuracy faults golden kafka client \
+.PHONY: help web web-if-npm demo test test-peers check lint simulate bench dashboard-bench serving detectors peers accuracy faults golden kafka client \
 	lock clean
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(READY) ## run the demo: a stream that drifts, a swap, a follower; no server needed
+web: $(READY) ## get what draws the dashboard's charts (uPlot, by npm), checked against its digests
+	@$(BIN)/python -m operations.charts
+
+demo: $(READY) web-if-npm ## run the demo: a stream that drifts, a swap, a follower; no server needed
 	@$(BIN)/anabranch demo $(ARGS)
 
 test: $(READY) ## run the tests
 	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-test-peers: peers ## run the tests that need the libraries of others, which it installs
+test-peers: peers web-if-npm ## run the tests that need the libraries of others, which it installs
 	@$(BIN)/pytest -m peers $(ARGS)
+
+web-if-npm: $(READY)
+	@command -v npm >/dev/null && $(BIN)/python -m operations.charts || true
 
 check: lint test ## run what CI runs: lint, then the tests
 
@@ -36,6 +42,9 @@ simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEED
 
 bench: $(READY) ## measure the throughput, and the pauses for checkpoints; ARGS=--pauses: those alone
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+dashboard-bench: peers web ## measure what the dashboard costs, with 50 models over 24 hours; needs Java, Maven, Chromium
+	@$(BIN)/python -m benchmarks.dashboard $(ARGS)
 
 serving: $(READY) ## measure answers in a program and over HTTP, and how soon a new model answers; needs Java and Maven
 	@$(BIN)/python -m benchmarks.serving $(ARGS)

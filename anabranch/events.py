@@ -1,5 +1,6 @@
 """What becomes of an event on its way: the record, the accepted event, the prediction, and what signals find in it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -93,3 +94,30 @@ class Findings(NamedTuple):
     counted: tuple[CountedSignal, ...] = ()
     withheld: str = ""
     dry_run: bool = False
+
+
+# ── To which trace a record belongs (W3C Trace Context): what is carried on to what comes of it ─────────────────────────
+
+STATE_MAX = 512
+"""Bytes of `tracestate` that are passed on, at most; a longer one is left out, as the recommendation allows."""
+
+# Neither all zeros nor version ff is one; what a later version adds comes after these fields.
+_PARENT = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{1,100})?"
+)
+
+
+def carried(headers: Headers) -> list[tuple[str, bytes]]:
+    """Those of the headers that say to which trace something belongs; none where there is no usable `traceparent`.
+
+    >>> parent = ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    >>> carried([("content-type", b"x"), parent, ("tracestate", b"vendor=1")])
+    [('traceparent', b'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'), ('tracestate', b'vendor=1')]
+    >>> carried([("traceparent", b"00-00000000000000000000000000000000-00f067aa0ba902b7-01")])
+    []
+    """
+    found = {name.lower(): value for name, value in headers if name.lower() in ("traceparent", "tracestate")}
+    parent, state = found.get("traceparent", b""), found.get("tracestate", b"")
+    if not _PARENT.fullmatch(parent):
+        return []
+    return [("traceparent", parent), *([("tracestate", state)] if 0 < len(state) <= STATE_MAX else [])]

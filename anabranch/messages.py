@@ -518,6 +518,10 @@ class DeadLetter(Message):
     value_bytes: int = Field(description="their number before the cut")
 
 
+CONTROL_PARTITION = 0
+"""Of the control topic a learner reads this partition alone, so that requests have one order."""
+
+
 class Retrain(Message):
     """A request: retrain now. It is answered once, by a `RetrainAnswer`."""
 

@@ -28,6 +28,7 @@ from config.settings import (
     Augment,
     Checkpoint,
     ConstraintsSettings,
+    Dashboard,
     Detector,
     GuardSettings,
     LabelsSettings,
@@ -80,6 +81,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[alerts.rules.NAME]": AlertRule,
     "[alerts.sinks.NAME]": Sink,
     "[[alerts.silences]]": Silence,
+    "[dashboard]": Dashboard,
 }
 
 _NAMES: dict[Any, str] = {

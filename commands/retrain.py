@@ -49,10 +49,9 @@ def send(
         The request, the topic it is on, and that of the answer.
     """
     from anabranch.kafka import producer
-    from anabranch.messages import encode
+    from anabranch.messages import CONTROL_PARTITION, encode
     from commands import wiring
     from config import loading
-    from consumers.kafka.reader import PARTITION
     from consumers.kafka.sink import KafkaSink
     from consumers.kafka.topics import require
 
@@ -68,8 +67,7 @@ def send(
     if warning:
         typer.echo(f"warning: {warning}", err=True)
     sink = KafkaSink(producer(kafka))
-    # A learner reads this partition alone, so that requests have one order.
-    sink.send(where, key=asked.model, value=encode(asked), partition=PARTITION)
+    sink.send(where, key=asked.model, value=encode(asked), partition=CONTROL_PARTITION)
     sink.flush()
     return asked, where, settings.topics.name("answers") if settings else f"{prefix}model-answers"
 

@@ -420,6 +420,24 @@ class MetricsSettings(Section):
     port: int | None = Field(None, ge=0, le=65535, description="the port; 0 = any that is free; None = not at all")
 
 
+class Dashboard(Section):
+    """What `anabranch dashboard` shows, where, and to whom. Of several models in a process the first file's counts."""
+
+    host: str = Field("127.0.0.1", description="where it listens")
+    port: int = Field(8090, ge=0, le=65535, description="the port; 0 = any that is free")
+    tokens: tuple[SecretStr, ...] = Field((), description="one of which a reader has to enter; () = everybody may look")
+    action_tokens: tuple[SecretStr, ...] = Field(
+        (), description="one of which a person has to enter for each action; () = nobody can do anything from the page"
+    )
+    origins: tuple[str, ...] = Field(
+        (), description="addresses under which browsers know it besides its own, as `https://models.example.org`"
+    )
+    history: Seconds = Field(86_400.0, description="how far back it begins to read the topics")
+    records_max: int = Field(1_000_000, ge=1, description="that it reads of a partition's backlog, the newest")
+    clients_max: int = Field(200, ge=1, description="pages that are open at once")
+    queue_max: int = Field(64, ge=1, description="messages that wait for a page; one that is slower begins anew")
+
+
 _OURS = {
     "enable.auto.commit": "commits go with checkpoints",
     "enable.auto.offset.store": "commits go with checkpoints",
@@ -485,6 +503,7 @@ class Settings(BaseSettings):
     score: Score = Score()
     metrics: MetricsSettings = MetricsSettings()
     alerts: AlertsSettings = AlertsSettings()
+    dashboard: Dashboard = Dashboard()
 
     @field_validator("kafka")
     @classmethod

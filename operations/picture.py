@@ -7,6 +7,7 @@ bounded, whatever comes: single points for a while, then one a minute, then none
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import suppress
+from sys import intern
 from typing import NamedTuple
 
 from anabranch.messages import (
@@ -82,7 +83,7 @@ class Point(NamedTuple):
 
 
 def point_of(report: ModelReport, at_s: float) -> Point:
-    """What charts show of a report."""
+    """What charts show of a report. Thousands are kept, so that each name is kept once."""
     champion = next((each for each in report.members if each.kind == "champion"), None)
     return Point(
         at_s,
@@ -94,21 +95,25 @@ def point_of(report: ModelReport, at_s: float) -> Point:
         report.pending,
         report.unread,
         report.records_per_s,
-        report.windowed,
+        {intern(name): value for name, value in report.windowed.items()},
         tuple(
             (
-                each.name,
-                each.kind,
+                intern(each.name),
+                intern(each.kind),
                 each.loss,
                 each.verdict.evidence if each.verdict else None,
                 each.verdict.gain if each.verdict else None,
             )
             for each in report.members
         ),
-        {each.feature: each.psi for each in report.features},
-        {each.name: level for each in report.detectors if (level := _level(each.statistic, each.threshold)) is not None}
+        {intern(each.feature): each.psi for each in report.features},
+        {
+            intern(each.name): level
+            for each in report.detectors
+            if (level := _level(each.statistic, each.threshold)) is not None
+        }
         | {
-            each.name: 1 / max(level, 1e-9)
+            intern(each.name): 1 / max(level, 1e-9)
             for each in report.detectors
             if each.fires_below and (level := _level(each.statistic, each.threshold)) is not None
         },

@@ -16,8 +16,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from anabranch.errors import AnabranchError, KafkaUnavailable
 from anabranch.events import Partition
-from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, producer, publisher, sharer
-from anabranch.kafka.trace import trace_of
+from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, producer, publisher, sharer, trace_of
 from anabranch.messages import ModelPrediction, encode
 from anabranch.values import as_key, plain
 from config.settings import Settings

@@ -11,6 +11,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="seed of the simulated payments and of the model")] = 1,
     events: Annotated[int, typer.Option(min=2_000, help="number of payments, rounded to whole reports")] = 36_000,
     rate: Annotated[float, typer.Option(min=50, help="payments per second")] = 800.0,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard/--no-dashboard", help="show it in the browser too; never with --json")
+    ] = True,
 ) -> None:
     """Demonstrate everything on simulated card payments whose fraud changes tactics three times; takes about a minute.
 
@@ -33,7 +36,8 @@ def demo(
     console = Console()
     try:
         with view.view(console, rate=rate, live=console.is_terminal and not json) as show:
-            result = Demo(seed=seed, events=whole, rate=rate, show=show).run()
+            demo = Demo(seed=seed, events=whole, rate=rate, show=show, dashboard=dashboard and not json)
+            result = demo.run()
     except KeyboardInterrupt:
         typer.echo("stopped before the end", err=True)
         raise typer.Exit(130) from None

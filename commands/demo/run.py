@@ -33,14 +33,18 @@ class Demo:
 
     Args:
         show: called some 25 times a second with the story so far.
+        dashboard: whether there is a page of it, too.
     """
 
-    def __init__(self, *, seed: int, events: int, rate: float, show: Callable[[Story], None]) -> None:
+    def __init__(
+        self, *, seed: int, events: int, rate: float, show: Callable[[Story], None], dashboard: bool = False
+    ) -> None:
         self.stream = Stream(seed=seed, events=events)
         self.story = Story(self.stream)
         self.seed = seed
         self.rate = rate
         self.show = show
+        self.dashboard = dashboard
         self.heard_s = 0.0
 
     def run(self) -> dict[str, Any]:
@@ -55,6 +59,10 @@ class Demo:
             hearing = stack.enter_context(TopicsListener(settings))
             self.learner = stack.enter_context(_learner(config))
             self.follower = stack.enter_context(_follower(config))
+            if self.dashboard:
+                port = setup.free_port()
+                stack.enter_context(_dashboard(config, port))
+                self.story.dashboard = f"http://127.0.0.1:{port}/"
             # Drawn once, since the same records are also learned without adaptation.
             values = list(self.stream.with_late_labels())
             without = self._unadapted(settings, values)
@@ -124,6 +132,11 @@ class Demo:
 
 def _learner(config: Path) -> Child:
     return Child("learner", "commands.main", "learn", str(config), log=config.with_name("learner.log"))
+
+
+def _dashboard(config: Path, port: int) -> Child:
+    log = config.with_name("dashboard.log")
+    return Child("dashboard", "commands.main", "dashboard", str(config), "--port", str(port), log=log)
 
 
 def _follower(config: Path) -> Child:

@@ -141,7 +141,7 @@ class Screen:
         frame = Table.grid(expand=True)  # keeps each part on lines of its own
         for part in (
             self._head(story, now_s, wide=size.width >= WIDE),
-            Text(f"$ {story.curl}" if story.curl else "", style="dim", no_wrap=True),
+            _where(story),
             ProgressBar(total=story.stream.events, completed=story.learned),
             _errors(story, width=size.width - 4, height=chart),
             _shadows(story, rows=shadows),
@@ -295,13 +295,19 @@ def view(console: Console, *, rate: float, live: bool) -> Iterator[Show]:
         yield show
 
 
+def _where(story: Story) -> Text:
+    """Where it can be looked at and asked while it runs."""
+    page = f"{story.dashboard}  " if story.dashboard else ""
+    return Text.assemble((page, "bold"), (f"$ {story.curl}" if story.curl else "", "dim"), no_wrap=True)
+
+
 class Lines:
     """Plain lines on standard error: what happens, and now and then how far it is."""
 
     def __init__(self, *, rate: float) -> None:
         self.rate = rate
         self.told = 0
-        self.said_curl = False
+        self.said_curl = self.said_dashboard = False
         self.progress_s = 0.0
 
     def show(self, story: Story) -> None:
@@ -312,6 +318,9 @@ class Lines:
         if story.curl and not self.said_curl:
             self.said_curl = True
             print(f"while it runs, ask it: {story.curl}", file=sys.stderr, flush=True)
+        if story.dashboard and not self.said_dashboard:
+            self.said_dashboard = True
+            print(f"while it runs, look at it: {story.dashboard}", file=sys.stderr, flush=True)
         now_s = time.monotonic()
         if now_s - self.progress_s >= PROGRESS_S:
             self.progress_s = now_s

@@ -41,6 +41,8 @@ class Story:
     scored: int = 0
     port: int = 0
     """Where the follower answers over HTTP."""
+    dashboard: str = ""
+    """The address of its page, where there is one."""
     happenings: list[Happening] = field(default_factory=list)
     planted: int = 0
 

@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from anabranch.errors import KafkaUnavailable, LogTruncated
 from anabranch.events import Partition, Record
-from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, reader
-from anabranch.kafka.trace import trace_of
+from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, reader, trace_of
+from anabranch.messages import CONTROL_PARTITION
 from config.settings import Settings
 
 
@@ -146,7 +146,6 @@ def _fetch(consumer: Consumer, waiting: dict[int, deque[Record]]) -> set[int]:
 
 # ── The topic `model-control`: its only partition, read outside any group from the position in the checkpoint ───────
 
-PARTITION = 0
 REQUESTS_MAX = 100
 
 log = structlog.get_logger()
@@ -171,12 +170,14 @@ class KafkaControl:
             return position or 0
         self.consumer = consumer(reader(self.settings.kafka))
         try:
-            low, high = self.consumer.get_watermark_offsets(TopicPartition(self.topic, PARTITION), timeout=TIMEOUT_S)
+            low, high = self.consumer.get_watermark_offsets(
+                TopicPartition(self.topic, CONTROL_PARTITION), timeout=TIMEOUT_S
+            )
         except KafkaException as error:
             raise KafkaUnavailable(f"{self.topic}: {error.args[0].str()}") from error
         # A position beyond the end: the topic was recreated.
         begin = high if position is None or position > high else max(low, position)
-        self.consumer.assign(at({Partition(self.topic, PARTITION): begin}))
+        self.consumer.assign(at({Partition(self.topic, CONTROL_PARTITION): begin}))
         return begin
 
     def _is_there(self) -> bool:

@@ -1,0 +1,176 @@
+"""What a person can do from the page: one list; each sends to the control topic what the command of its name sends."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from confluent_kafka import KafkaError, Producer
+
+from anabranch.errors import KafkaUnavailable
+from anabranch.kafka import Kafka, producer, publisher
+from anabranch.messages import CONTROL_PARTITION, Message, Retire, RetireAnswer, Retrain, RetrainAnswer, encode
+from operations.picture import ModelPicture
+
+SEND_S = 10.0
+"""So long brokers may take to take a request."""
+
+
+class Asked(NamedTuple):
+    """What the form says."""
+
+    model: str
+    why: str
+    by: str
+    ts: float
+
+
+class Action(NamedTuple):
+    """Something that a person can do."""
+
+    name: str
+    title: str
+    request: Callable[[Asked], Message]
+    preview: Callable[[ModelPicture], str]
+    """What will happen, in words."""
+    why_not: Callable[[ModelPicture], str]
+    """Why it makes no sense now; empty: it does."""
+    command: str
+    """What does the same on a command line."""
+    undo: str = ""
+    """The name of the action that takes it back, if one does."""
+
+
+def _retrain(asked: Asked) -> Retrain:
+    return Retrain(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, reason=asked.why, by=asked.by)
+
+
+def _retire(asked: Asked) -> Retire:
+    return Retire(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, step="retire", why=asked.why, by=asked.by)
+
+
+def _reinstate(asked: Asked) -> Retire:
+    return Retire(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, step="reinstate", why=asked.why, by=asked.by)
+
+
+def _is_retired(model: ModelPicture) -> bool:
+    return model.newest is not None and model.newest.kind == "retired"
+
+
+def _followers(model: ModelPicture) -> str:
+    count = sum(not each.left for each in model.acks.values())
+    return f"{count} follower{'' if count == 1 else 's'} known here"
+
+
+def _preview_retrain(model: ModelPicture) -> str:
+    members = 0 if model.report is None else len(model.report.members) - 1
+    return (
+        "The learner retrains models in processes of their own and lets them compete as shadows with the champion "
+        f"(now there are {members}). Nothing is swapped unless one of them proves better."
+    )
+
+
+def _preview_retire(model: ModelPicture) -> str:
+    version = 0 if model.newest is None else model.newest.version
+    return (
+        f"Version {version} and all before it go out of service: followers ({_followers(model)}) answer nothing, until "
+        "the model is reinstated. Learning goes on."
+    )
+
+
+def _preview_reinstate(model: ModelPicture) -> str:
+    return (
+        f"What the learner has learned by now is announced at once, and followers ({_followers(model)}) answer again."
+    )
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "retrain",
+        "Retrain now",
+        _retrain,
+        _preview_retrain,
+        lambda model: "",
+        "anabranch retrain CONFIG --reason …",
+    ),
+    Action(
+        "retire",
+        "Retire",
+        _retire,
+        _preview_retire,
+        lambda model: "it is retired already" if _is_retired(model) else "",
+        "anabranch retire CONFIG --reason …",
+        undo="reinstate",
+    ),
+    Action(
+        "reinstate",
+        "Reinstate",
+        _reinstate,
+        _preview_reinstate,
+        lambda model: "" if _is_retired(model) else "it is not retired",
+        "anabranch reinstate CONFIG --reason …",
+        undo="retire",
+    ),
+)
+"""Whatever else a person shall be able to do is added here, and nowhere else."""
+
+BY_NAME = {each.name: each for each in ACTIONS}
+
+
+def offered(model: ModelPicture, now_s: float) -> dict[str, Any]:
+    """What can be done with a model now, and what became of what was asked."""
+    del now_s
+    listed = [
+        {
+            "name": each.name,
+            "title": each.title,
+            "preview": each.preview(model),
+            "why_not": each.why_not(model),
+            "command": each.command,
+            "undo": each.undo,
+        }
+        for each in ACTIONS
+    ]
+    answers = [
+        {"at_s": record.at_s, "request": record.message.request, "accepted": record.message.accepted}
+        | {"withheld": record.message.withheld, "by": record.message.by}
+        for record in model.answers
+        if isinstance(record.message, RetrainAnswer | RetireAnswer)
+    ]
+    return {"listed": listed, "answers": answers[::-1][:50]}
+
+
+class Sender(Protocol):
+    """Puts a request on a model's control topic."""
+
+    def send(self, topic: str, message: Message, *, key: str) -> None:
+        """Returns when brokers have it."""
+
+
+class KafkaSender:
+    """The sender on Kafka; its one producer is made when it is needed."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.kafka = kafka
+        self._producer: Producer | None = None
+        self._lock = threading.Lock()
+
+    def send(self, topic: str, message: Message, *, key: str) -> None:
+        """As `Sender.send`.
+
+        Raises:
+            KafkaUnavailable: brokers do not take it in time.
+        """
+        failures: list[str] = []
+
+        def delivered(error: KafkaError | None, _: object) -> None:
+            if error is not None:
+                failures.append(error.str())
+
+        with self._lock:
+            if self._producer is None:
+                self._producer = publisher({**producer(self.kafka), "message.timeout.ms": int(1000 * SEND_S)})
+            self._producer.produce(topic, encode(message), key, partition=CONTROL_PARTITION, on_delivery=delivered)
+            left = self._producer.flush(SEND_S + 1)
+        if left or failures:
+            raise KafkaUnavailable(f"{topic}: {failures[0] if failures else 'no broker has taken it in time'}")

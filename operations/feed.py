@@ -1,0 +1,259 @@
+"""The picture, kept as new as the topics are: one thread reads those of all configurations, whoever looks on."""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from confluent_kafka import Message as KafkaMessage
+
+from anabranch.errors import AnabranchError, ConfigError, KafkaUnavailable
+from anabranch.messages import UnreadableMessage
+from config.settings import Settings
+from operations.picture import COARSE_S, FINE_S, KINDS, Picture, Point, Record, point_of, read
+from operations.reading import Reading, topics_of
+
+log = logging.getLogger("anabranch.operations")
+
+POLL_S = 0.2
+PROBE_S = 3.0
+"""How often brokers are asked whether they are there, and for topics that were not."""
+AGAIN_S = 2.0
+"""How soon it is tried again where something is wrong that does not mend by itself."""
+AGAIN_FROM_S = 60.0
+"""Then it is read from so long before the newest record on, since across topics they come in no order."""
+CHANGES_MAX = 2_000
+PAST_S = 60.0
+"""So long reading the past may take."""
+
+MODEL, PARTITION = re.compile(rb'"model":\s*"([^"]+)"'), re.compile(rb'"partition":\s*(\d+)')
+"""To find out whose a report is without reading it: of a day's most are left out."""
+
+Key = tuple[str, str]
+"""A model's name and its scope."""
+
+
+class State(NamedTuple):
+    """How the feed is."""
+
+    is_live: bool
+    """Brokers answer."""
+    reason: str
+    """Why they do not; or what is missing."""
+    share: float
+    """Of what was on the topics at the start, what has been read."""
+    missing: tuple[str, ...] = ()
+    """Topics that are not there."""
+
+
+class Change:
+    """What was heard of a model since somebody asked last."""
+
+    def __init__(self) -> None:
+        self.kinds: set[str] = set()
+        self.points: list[Point] = []
+
+
+class Source:
+    """Which topics are read, and what is on them.
+
+    Raises:
+        ConfigError: two configurations are of one model, or are on another Kafka each.
+    """
+
+    def __init__(self, several: Sequence[Settings]) -> None:
+        self.by_model = {each.name: each for each in several}
+        if len(self.by_model) < len(several):
+            names = [each.name for each in several]
+            twice = min(name for name in names if names.count(name) > 1)
+            raise ConfigError(f"two configurations are of model {twice!r}: give each another `name`")
+        servers = {str(each.kafka.get("bootstrap.servers", "")) for each in several}
+        if len(servers) > 1:
+            raise ConfigError(f"all configurations have to name one Kafka; found: {', '.join(sorted(servers))}")
+        self.kafka = several[0].kafka
+        self.keys = {each.topics.name(key): key for each in several for key in KINDS}
+        self.whole = frozenset(each.topics.name("updates") for each in several)
+
+    def picture(self) -> Picture:
+        """An empty one."""
+        return Picture(frozenset(name for name, each in self.by_model.items() if each.scope == "partition"))
+
+    def record(self, message: KafkaMessage) -> Record | None:
+        """What a Kafka record says; None: a tombstone.
+
+        Raises:
+            UnreadableMessage: nothing that it may.
+        """
+        value, topic = message.value(), message.topic() or ""
+        if value is None:
+            return None
+        at_s = message.timestamp()[1] / 1000
+        return Record(
+            at_s, topic, message.partition() or 0, message.offset() or 0, read(self.keys[topic], bytes(value))
+        )
+
+
+class Thinning:
+    """Of the backlog's reports one a minute and model is read: the picture keeps no more of them.
+
+    Args:
+        now_s: what is newer than a quarter of an hour before is read whole.
+    """
+
+    def __init__(self, now_s: float) -> None:
+        self.fine_s = now_s - FINE_S
+        self.read_s: dict[tuple[bytes, bytes], float] = {}
+
+    def spares(self, value: bytes, at_s: float) -> bool:
+        """Whether a report can be left out."""
+        if at_s >= self.fine_s or b'"windows"' in value:
+            return False
+        model, partition = MODEL.search(value), PARTITION.search(value)
+        if model is None or partition is None:
+            return False
+        key = (model[1], partition[1])
+        if at_s - self.read_s.get(key, 0.0) < COARSE_S:
+            return True
+        self.read_s[key] = at_s
+        return False
+
+
+class Feed:
+    """Keeps a picture up to date in a thread of its own; a context manager.
+
+    Whoever reads `picture` holds `lock`.
+
+    Args:
+        history_s: how far back it begins.
+        records_max: that are read of a partition's backlog, at most.
+        clock: epoch seconds.
+    """
+
+    def __init__(
+        self, source: Source, *, history_s: float, records_max: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.source, self.history_s, self.records_max, self.clock = source, history_s, records_max, clock
+        self.picture = source.picture()
+        self.lock = threading.Lock()
+        self.state = State(is_live=False, reason="connecting", share=0.0)
+        self.heard = 0
+        """Records that were read since it began."""
+        self._heard_s = 0.0
+        self._changes: dict[Key, Change] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def changes(self) -> dict[Key, Change]:
+        """What was heard since this was called last."""
+        with self.lock:
+            found, self._changes = self._changes, {}
+        return found
+
+    def hear(self, record: Record) -> None:
+        """Take in a record; whoever calls it holds the lock."""
+        self.heard += 1
+        self._heard_s = max(self._heard_s, record.at_s)
+        model = self.picture.hear(record)
+        if model is None:
+            return
+        change = self._changes.setdefault((model.model, model.scope), Change())
+        change.kinds.add(self.source.keys.get(record.topic, ""))
+        if model.report is record.message and len(change.points) < CHANGES_MAX:
+            change.points.append(point_of(model.report, record.at_s))
+
+    # ── the thread ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._follow()
+            except AnabranchError as error:
+                self._say(is_live=False, reason=str(error))
+                self._stopping.wait(AGAIN_S)
+            except Exception:
+                # A page that silently shows yesterday is worse than one that says that it does.
+                log.exception("the feed has failed and begins again")
+                self._say(is_live=False, reason="the feed has failed: see the log")
+                self._stopping.wait(AGAIN_S)
+
+    def _follow(self) -> None:
+        now_s, probed_s = self.clock(), 0.0
+        thinning = Thinning(now_s)
+        since_s = max(now_s - self.history_s, self._heard_s - AGAIN_FROM_S)
+        is_again = self._heard_s > 0
+        with Reading(self.source.kafka, since_s=since_s, records_max=self.records_max, is_again=is_again) as reading:
+            while not self._stopping.is_set():
+                if time.monotonic() - probed_s > PROBE_S:
+                    self._probe(reading)
+                    probed_s = time.monotonic()
+                self._take(reading.poll(POLL_S), thinning)
+                if self.state.is_live:
+                    self.state = self.state._replace(share=reading.share)
+
+    def _probe(self, reading: Reading) -> None:
+        """See that brokers answer, and read topics that were not there before."""
+        try:
+            present = reading.present(timeout_s=1.0 if reading.spans else 5.0)
+            reading.add(topics_of(present, self.source.keys), whole=self.source.whole)
+        except KafkaUnavailable as error:
+            self._say(is_live=False, reason=str(error))
+            return
+        missing = tuple(topic for topic in self.source.keys if topic not in present)
+        self.state = State(is_live=True, reason="", share=reading.share, missing=missing)
+
+    def _say(self, *, is_live: bool, reason: str) -> None:
+        if self.state.is_live != is_live:
+            log.warning("the topics cannot be read: %s", reason)
+        self.state = self.state._replace(is_live=is_live, reason=reason)
+
+    def _take(self, several: Iterable[KafkaMessage], thinning: Thinning) -> None:
+        with self.lock:
+            for message in several:
+                if (record := _readable(self.source, self.picture, message, thinning)) is not None:
+                    self.hear(record)
+
+    # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def past(self, at_s: float) -> Picture:
+        """What the topics said until a moment, read anew.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        picture, thinning = self.source.picture(), Thinning(at_s)
+        began_s = time.monotonic()
+        since_s, most = at_s - self.history_s, self.records_max
+        with Reading(self.source.kafka, since_s=since_s, until_s=at_s, records_max=most) as reading:
+            reading.add(topics_of(reading.present(), self.source.keys), whole=self.source.whole)
+            while reading.unread and not self._stopping.is_set():
+                if time.monotonic() - began_s > PAST_S:
+                    raise KafkaUnavailable(f"the topics until then could not be read within {PAST_S:.0f} s")
+                for message in reading.poll(POLL_S):
+                    if (record := _readable(self.source, picture, message, thinning)) is not None:
+                        picture.hear(record)
+        return picture
+
+
+def _readable(source: Source, picture: Picture, message: KafkaMessage, thinning: Thinning) -> Record | None:
+    """The record, if it is wanted; what cannot be read is counted."""
+    topic = message.topic() or ""
+    if source.keys[topic] == "reports" and thinning.spares(bytes(message.value() or b""), message.timestamp()[1] / 1e3):
+        return None
+    try:
+        return source.record(message)
+    except UnreadableMessage:
+        picture.unreadable[topic] += 1
+        return None

@@ -1,0 +1,144 @@
+"""One pass over several topics: from a moment on, bounded, to where they end now; and on from there, if wanted."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+
+from anabranch.errors import KafkaUnavailable
+from anabranch.kafka import TIMEOUT_S, Kafka, batch, consumer, reader
+from anabranch.kafka.faults import with_words
+from anabranch.kafka.tail import QUIET
+
+Place = tuple[str, int]
+"""A topic and one of its partitions."""
+
+LEAST = 500
+"""So many of the newest records of a partition are read, however old they are: what has not changed for long counts."""
+LEAST_UPDATES = 5_000
+BATCH_MAX = 500
+AHEAD_KB = 4_096
+"""So much is read ahead of each partition; of librdkafka's own 64 MB the memory would stay with the process."""
+
+
+class Reading:
+    """The records of topics since a moment, in no order across partitions; a context manager.
+
+    Args:
+        since_s: epoch seconds.
+        until_s: records from then on are left out; None: it goes on with what comes.
+        records_max: of a partition's backlog, the newest.
+        is_again: it was read before until then: nothing older is read for its own sake.
+    """
+
+    def __init__(
+        self,
+        kafka: Kafka,
+        *,
+        since_s: float,
+        until_s: float | None = None,
+        records_max: int,
+        is_again: bool = False,
+    ) -> None:
+        ours = {"auto.offset.reset": "earliest", "enable.partition.eof": True}
+        self.consumer = consumer({"queued.max.messages.kbytes": AHEAD_KB, **reader(kafka), **ours})
+        self.since_s, self.until_s, self.records_max, self.is_again = since_s, until_s, records_max, is_again
+        self.spans: dict[Place, tuple[int, int]] = {}
+        """Of each partition, what is read of it, and where what was there at the start ends."""
+        self.unread: dict[Place, int] = {}
+        """How much of that is still to come; partitions that are read to there are left out."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.consumer.close()
+
+    @property
+    def share(self) -> float:
+        """Of what was there at the start, what has been read; 1: all of it."""
+        whole = sum(end - start for start, end in self.spans.values())
+        return 1.0 if not whole or not self.unread else 1.0 - sum(self.unread.values()) / whole
+
+    def present(self, *, timeout_s: float = TIMEOUT_S) -> dict[str, list[int]]:
+        """The topics that are there, with their partitions.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        try:
+            listed = self.consumer.list_topics(timeout=timeout_s).topics
+        except KafkaException as error:
+            raise KafkaUnavailable(with_words(error.args[0].str())) from error
+        return {name: sorted(each.partitions) for name, each in listed.items() if each.error is None}
+
+    def add(self, places: Iterable[Place], *, whole: frozenset[str] = frozenset()) -> None:
+        """Read these partitions too.
+
+        Args:
+            whole: topics of which more is read than the time says.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        new = [place for place in places if place not in self.spans]
+        try:
+            firsts = self._by_time(new, self.since_s)
+            ends = {} if self.until_s is None else self._by_time(new, self.until_s)
+            for place in new:
+                low, high = self.consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
+                end = min(high, ends.get(place, high))
+                least = 0 if self.is_again else LEAST_UPDATES if place[0] in whole else LEAST
+                start = max(low, end - self.records_max, min(firsts.get(place, end), end - least))
+                self.spans[place] = (min(start, end), end)
+        except KafkaException as error:
+            raise KafkaUnavailable(with_words(error.args[0].str())) from error
+        self.unread |= {place: span for place in new if (span := self.spans[place][1] - self.spans[place][0])}
+        live = [place for place in new if self.until_s is None or place in self.unread]
+        if live:
+            self.consumer.incremental_assign([TopicPartition(*place, self.spans[place][0]) for place in live])
+
+    def _by_time(self, places: list[Place], at_s: float) -> dict[Place, int]:
+        """The first offset of that time or later, of those partitions that have one."""
+        if not places:
+            return {}
+        asked = [TopicPartition(*place, int(1000 * max(0.0, at_s))) for place in places]
+        found = self.consumer.offsets_for_times(asked, timeout=TIMEOUT_S)
+        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+
+    def poll(self, timeout_s: float) -> list[Message]:
+        """What has come.
+
+        Raises:
+            KafkaUnavailable: a topic is gone.
+        """
+        return list(self._those_that_count(batch(self.consumer, BATCH_MAX, timeout_s=timeout_s)))
+
+    def _those_that_count(self, several: Iterable[Message]) -> Iterator[Message]:
+        for message in several:
+            place, error = (message.topic() or "", message.partition() or 0), message.error()
+            if error is None:
+                left = self.spans[place][1] - (message.offset() or 0) - 1
+                if left > 0:
+                    self.unread[place] = left
+                else:
+                    self.unread.pop(place, None)
+                # Some brokers know no offsets by time, and what is told twice is not in order: its own time decides.
+                if self.until_s is None or (left >= 0 and message.timestamp()[1] < 1000 * self.until_s):
+                    yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self.unread.pop(place, None)
+            elif error.code() not in QUIET and not error.retriable():
+                raise KafkaUnavailable(with_words(f"{place[0]}: {error.str()}"))
+
+
+def topics_of(present: Mapping[str, list[int]], wanted: Iterable[str]) -> list[Place]:
+    """The partitions of those topics that are there.
+
+    >>> topics_of({"a": [0, 1], "b": [0]}, ["a", "c"])
+    [('a', 0), ('a', 1)]
+    """
+    return [(topic, each) for topic in wanted for each in present.get(topic, ())]

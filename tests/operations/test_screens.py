@@ -1,0 +1,243 @@
+"""The dashboard's page in a browser, over models that an embedded broker tells of."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from benchmarks.told_models import Told, ToldModel
+from commands.brokers import EmbeddedKafka
+from config.settings import Settings
+from operations import charts
+from operations.picture import KINDS
+from support.browsers import browser, opened
+from support.dashboards import Running, dashboard, publish, settings
+
+pytestmark = [pytest.mark.peers, pytest.mark.slow]
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make peers")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make peers")
+
+LASTS_S = 5_400.0
+INTERVAL_S = 24.0
+"""The embedded broker knows no offsets by time, and so the newest 500 records are read."""
+SCREENS = (
+    "",
+    "?view=charts",
+    "model/fraud/global",
+    "data/fraud/global",
+    "versions/fraud/global",
+    "swap/fraud/global/3",
+)
+OTHERS = ("letters/fraud/global", "audit/fraud/global", "tail", "model/nobody/global")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def with_charts() -> None:
+    """They are no part of the checkout."""
+    if not charts.is_there():
+        pytest.skip("uPlot is not there: make web")
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Any]:
+    with browser(playwright) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Settings]:
+    """Two models of which the topics tell an hour and a half, with two swaps each."""
+    with EmbeddedKafka() as embedded:
+        found = settings(bootstrap=embedded.bootstrap)
+        for key in (*KINDS, "control", "events"):
+            embedded.create_topic(found.topics.name(key))
+        now_s = time.time()
+        several: list[Told] = []
+        for number, name in enumerate(("fraud", "churn")):
+            of = ToldModel(name, began_s=now_s - LASTS_S, seed=number)
+            several += of.between(now_s - LASTS_S, now_s, interval_s=INTERVAL_S)
+        publish(found, sorted(several, key=lambda each: each.at_s))
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running(here: Settings) -> Iterator[Running]:
+    with dashboard(here, action_tokens=("act",)) as found:
+        yield found
+
+
+def at(running: Running, screen: str) -> str:
+    return f"http://127.0.0.1:{running.port}/#/{screen}"
+
+
+def shown(watched: Any) -> None:
+    """Wait until the screen has its picture."""
+    watched.until("document.getElementById('connection').textContent === 'live' && anabranch.store.heardAt > 0")
+    watched.page.wait_for_timeout(400)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", [*SCREENS, *OTHERS])
+def test_a_screen_is_accessible_and_stays_at_home(chrome: Any, running: Running, screen: str, scheme: str) -> None:
+    """Axe finds nothing serious, in light and dark; no request leaves the machine; nothing is complained of."""
+    with opened(chrome, at(running, screen), color_scheme=scheme) as watched:
+        shown(watched)
+        found = axe.Axe().run(watched.page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")] == []
+    assert watched.foreign == []
+    assert [each for each in watched.complaints if "404" not in each or "nobody" not in screen] == []
+
+
+@pytest.mark.parametrize("screen", [*SCREENS, *OTHERS])
+def test_a_screen_fits_a_telephone(chrome: Any, running: Running, screen: str) -> None:
+    """Nothing sticks out at 390 pixels."""
+    with opened(chrome, at(running, screen), viewport={"width": 390, "height": 800}) as watched:
+        shown(watched)
+        assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_it_is_painted_within_a_second(chrome: Any, running: Running) -> None:
+    with opened(chrome, "about:blank") as watched:
+        watched.page.goto(at(running, "model/fraud/global"))
+        shown(watched)
+        told = watched.page.evaluate(
+            "performance.getEntriesByType('paint').find((each) => each.name === 'first-contentful-paint').startTime"
+        )
+    assert told < 1000
+
+
+def test_points_are_read_by_keyboard(chrome: Any, running: Running) -> None:
+    """The arrows move from point to point, and each is said."""
+    with opened(chrome, at(running, "model/fraud/global")) as watched:
+        shown(watched)
+        page = watched.page
+        watched.until("anabranchCounters.mounted > 3")
+        figure = page.locator("figure.chart", has_text="Error of the champion")
+        figure.locator(".canvas").focus()
+        page.keyboard.press("End")
+        last = figure.locator("[aria-live]").inner_text()
+        page.keyboard.press("ArrowLeft")
+        before = figure.locator("[aria-live]").inner_text()
+    assert "champion 0." in last
+    assert "champion 0." in before
+    assert last[:8] > before[:8]
+
+
+def test_each_chart_has_its_table(chrome: Any, running: Running) -> None:
+    with opened(chrome, at(running, "model/fraud/global?span=3600")) as watched:
+        shown(watched)
+        figure = watched.page.locator("figure.chart", has_text="Error of the champion")
+        toggle = figure.get_by_role("button", name="Table")
+        toggle.press("Enter")
+        assert toggle.get_attribute("aria-expanded") == "true"
+        rows = figure.locator("tbody tr").count()
+        heads = figure.locator("th").all_inner_texts()
+    assert rows > 60
+    assert heads[:2] == ["time", "champion"]
+
+
+def test_all_charts_show_the_same_time_and_the_address_says_which(chrome: Any, running: Running) -> None:
+    """Whoever is sent the address sees the same."""
+    with opened(chrome, at(running, "model/fraud/global"), viewport={"width": 1300, "height": 2400}) as watched:
+        shown(watched)
+        page = watched.page
+        page.get_by_role("button", name="1 h", exact=True).click()
+        page.get_by_role("button", name="Zoom in").click()
+        watched.until("location.hash.includes('from=')")
+        address = page.url
+        ranges = page.evaluate(
+            "[...document.querySelectorAll('figure.chart')].map((each) => each.chart).filter((each) => each.plot"
+            " && each.isVisible && !each.options.own).map((each) => Math.round(each.plot.scales.x.min))"
+        )
+    assert len(ranges) > 3
+    assert len(set(ranges)) == 1
+    with opened(chrome, address) as again:
+        shown(again)
+        assert again.page.evaluate("Math.round(anabranch.view.range()[0])") == pytest.approx(ranges[0], abs=1)
+
+
+def test_new_points_come_without_reload(chrome: Any, here: Settings, running: Running) -> None:
+    with opened(chrome, at(running, "model/churn/global")) as watched:
+        shown(watched)
+        page = watched.page
+        watched.until("anabranchCounters.mounted > 3")
+        before = page.evaluate("anabranch.store.model.columns.t.length")
+        draws = watched.counters()["draws"]
+        now_s = time.time()
+        told = ToldModel("churn", began_s=now_s - LASTS_S).report(now_s, INTERVAL_S)
+        publish(here, [Told(now_s, "reports", told)])
+        watched.until(f"anabranch.store.model.columns.t.length === {before + 1}", within_s=5)
+        watched.until(f"anabranchCounters.draws > {draws}")
+
+
+def test_a_permalink_explains_a_swap(chrome: Any, running: Running) -> None:
+    """From what happened to its story."""
+    with opened(chrome, at(running, "model/fraud/global")) as watched:
+        shown(watched)
+        watched.page.get_by_role("link", name="version 3").first.click()
+        watched.page.wait_for_selector("text=What fired")
+        text = watched.page.inner_text(".story")
+    assert "adwin (error) fired" in text
+    assert "Version 3 replaced version 2" in text
+
+
+def test_the_whole_page_goes_back_in_time(chrome: Any, running: Running) -> None:
+    """The topics are read until then: the version is that of then, and nothing can be done."""
+    then_s = int(time.time() - 2_400)
+    with opened(chrome, at(running, f"model/fraud/global?at={then_s}")) as watched:
+        watched.page.wait_for_selector("text=Everything is shown as it was")
+        watched.page.wait_for_selector("dl.facts")
+        facts = watched.page.inner_text("dl.facts")
+        newest = watched.page.evaluate("Math.max(...anabranch.store.model.columns.t)")
+        assert watched.page.get_by_role("button", name="Retire…").is_disabled()
+        watched.page.get_by_role("button", name="Back to now").click()
+        watched.until("anabranch.view.at == null && anabranch.store.model?.parts.versions[0].version === 3")
+    assert "2 (swap)" in facts
+    assert newest < then_s
+
+
+def test_a_thousand_models_are_listed_and_few_are_made(chrome: Any, embedded: EmbeddedKafka) -> None:
+    found, now_s = settings(bootstrap=embedded.bootstrap), time.time()
+    for key in KINDS:
+        embedded.create_topic(found.topics.name(key))
+    with dashboard(found, wait=False) as running, opened(chrome, at(running, "")) as watched:
+        names = [f"m-{n:04d}" for n in range(1000)]
+        several = [ToldModel(each, began_s=now_s - LASTS_S).report(now_s, INTERVAL_S) for each in names]
+        publish(found, [Told(now_s, "reports", each) for each in several])
+        watched.until("anabranch.store.rows.size === 1000")
+        watched.page.wait_for_timeout(500)
+        count = watched.page.locator(".inner .row").count()
+        watched.page.get_by_label("Filter the models").fill("m-0999")
+        watched.page.wait_for_selector("text=1 of 1,000 models")
+        assert watched.page.locator(".inner .row").count() == 1
+    assert 5 < count < 60
+
+
+def test_an_empty_kafka_says_what_to_do(chrome: Any, embedded: EmbeddedKafka) -> None:
+    """Which topics are missing, and the commands that help."""
+    found = settings(bootstrap=embedded.bootstrap, prefix="none-")
+    with dashboard(found, wait=False) as running, opened(chrome, at(running, "")) as watched:
+        watched.page.wait_for_selector("text=anabranch topics create CONFIG")
+        watched.page.wait_for_selector("text=anabranch learn CONFIG")
+        assert "none-model-reports" in watched.page.inner_text("main")
+
+
+def test_an_action_is_seen_before_it_is_sent(chrome: Any, here: Settings, running: Running) -> None:
+    """With a wrong token nothing is sent; the token is in no storage."""
+    with opened(chrome, at(running, "model/fraud/global")) as watched:
+        shown(watched)
+        page = watched.page
+        page.get_by_role("button", name="Retire…").click()
+        assert "go out of service" in page.inner_text(".preview")
+        page.get_by_label("Why").fill("prices are wrong")
+        page.get_by_label("Who asks").fill("ana")
+        page.get_by_label("Action token").fill("no")
+        page.get_by_role("dialog").get_by_role("button", name="Retire").click()
+        page.wait_for_selector("text=this token is not one of")
+        page.get_by_label("Action token").fill("act")
+        page.get_by_role("dialog").get_by_role("button", name="Retire").click()
+        page.wait_for_selector("text=the answer comes when the learner has read it")
+        kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
+    assert json.loads(kept) == [{"anabranch-theme": "system"}, {}, ""]
