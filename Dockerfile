@@ -3,6 +3,7 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 COPY constraints.txt ./
 RUN pip wheel --no-cache-dir --require-hashes --no-deps --wheel-dir /wheels -r constraints.txt
+# `make web` before this puts what draws the dashboard's charts into the image; without it the page has tables alone.
 COPY . .
 RUN pip install --no-cache-dir --no-index --find-links /wheels hatchling \
  && pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .

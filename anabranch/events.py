@@ -96,7 +96,7 @@ class Findings(NamedTuple):
     dry_run: bool = False
 
 
-# ── To which trace a record belongs (W3C Trace Context): what is carried on to what comes of it ─────────────────────────
+# ── To which trace a record belongs (W3C Trace Context): what is carried on to what comes of it ────────────────────
 
 STATE_MAX = 512
 """Bytes of `tracestate` that are passed on, at most; a longer one is left out, as the recommendation allows."""

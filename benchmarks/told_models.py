@@ -261,7 +261,6 @@ class ToldModel:
                 GroupReport(group="north", events=812, rate=0.88),
                 GroupReport(group="south", events=388, rate=0.86),
             ),
-            "told_ts": at_s,
             "unread": max(0, int(40 + 30 * math.sin(at_s / 45))),
             "records_per_s": EVENTS_PER_S + self.random.gauss(0, 0.7),
         }

@@ -28,6 +28,7 @@ from operations.access import COOKIE, Access, Gate
 from operations.actions import BY_NAME, Asked, Sender
 from operations.feed import Feed, Key
 from operations.live import OVERVIEW, Hub, described
+from operations.metrics import metrics_text
 from operations.picture import ModelPicture, Picture
 from operations.tails import Tails
 
@@ -92,6 +93,7 @@ class Screens:
         return [
             Route("/", self.page),
             Route("/healthz", self.healthz),
+            Route("/metrics", self.metrics),
             Route("/api/session", self.log_in, methods=["POST"]),
             Route("/api/about", self.about),
             Route("/api/models", self.models),
@@ -112,6 +114,12 @@ class Screens:
         hub = self.hub
         counted = {"pages": len(hub.pages), "encoded": hub.encoded, "sent": hub.sent, "dropped": hub.dropped}
         return JSONResponse({"status": "ok", "feed": described(self.feed), **counted})
+
+    async def metrics(self, request: Request) -> Response:
+        """What the topics say, for Prometheus: the same names as a learner exports."""
+        accept = request.headers.get("accept", "")
+        text, kind = await run_in_threadpool(metrics_text, self.feed.picture, accept=accept, lock=self.feed.lock)
+        return Response(text, headers={"content-type": kind})
 
     async def log_in(self, request: Request) -> Response:
         """A reader's token, for a cookie that scripts cannot read."""

@@ -1,7 +1,7 @@
 """What the topics say of models, folded into one picture: the dashboard shows it, alerts judge it, metrics export it.
 
 Nothing here asks a learner, and nothing reads a clock: `at_s` is the brokers' time of each record. The picture is
-bounded, whatever comes: single points for a while, then one a minute, then none.
+bounded, whatever comes: single points for a while, then some of them, then none.
 """
 
 from collections import Counter, deque
@@ -41,11 +41,14 @@ KINDS: dict[str, tuple[type[Message], ...]] = {
 
 FINE_S, FINE_MAX = 900.0, 1_000
 """How long each point is kept, and how many at most."""
-COARSE_S, COARSE_MAX = 60.0, 1_440
+COARSE_S, COARSE_MAX = 120.0, 720
 """Then one in so long, and so many: a day."""
+PSI_S = 600.0
+"""Of these, the features' distributions are kept so often, and of the members these many: the best."""
+MEMBERS_KEPT = 6
 LISTED_MAX = 500
 """Signals, updates, steps … that are kept of a model, each."""
-WINDOWS_MAX = {"minute": 1_440, "hour": 24 * 14, "day": 366}
+WINDOWS_MAX = {"minute": 120, "hour": 24 * 14, "day": 366}
 LETTERS_MAX = 200
 
 
@@ -125,19 +128,31 @@ def _level(statistic: float | None, threshold: float | None) -> float | None:
 
 
 class Points:
-    """Points by time: all of the newest, one a minute of those before."""
+    """Points by time: all of the newest, one in a while of those before."""
 
     def __init__(self) -> None:
         self.fine: deque[Point] = deque()
         self.coarse: deque[Point] = deque(maxlen=COARSE_MAX)
+        self.psi_s = float("-inf")
 
     def add(self, point: Point) -> None:
-        """One more; it is the newest."""
-        self.fine.append(point)
-        while len(self.fine) > FINE_MAX or point.at_s - self.fine[0].at_s > FINE_S:
+        """One more. It is the newest, or nearly so, where a topic has several partitions."""
+        fine, place = self.fine, len(self.fine)
+        while place and fine[place - 1].at_s > point.at_s:
+            place -= 1
+        fine.insert(place, point)
+        while len(self.fine) > FINE_MAX or fine[-1].at_s - fine[0].at_s > FINE_S:
             oldest = self.fine.popleft()
             if not self.coarse or oldest.at_s - self.coarse[-1].at_s >= COARSE_S:
-                self.coarse.append(oldest)
+                self.coarse.append(self._slim(oldest))
+
+    def _slim(self, point: Point) -> Point:
+        """What is kept of it for a day: thousands of these are what a picture weighs."""
+        best = sorted(point.members, key=lambda each: (each[1] != "champion", each[2]))[:MEMBERS_KEPT]
+        if point.at_s - self.psi_s < PSI_S:
+            return point._replace(members=tuple(best), psi={})
+        self.psi_s = point.at_s
+        return point._replace(members=tuple(best))
 
     def __iter__(self) -> Iterator[Point]:
         """Oldest first."""
@@ -221,12 +236,14 @@ class ModelPicture:
             self.acks[ack.follower] = ack
 
     def _hear_report(self, report: ModelReport, at_s: float) -> None:
-        if self.report is not None and report.event_number < self.report.event_number:
-            return  # a learner that went on from a checkpoint tells some once more
-        self.report, self.report_at_s = report, at_s
+        if at_s >= self.report_at_s:
+            self.report, self.report_at_s = report, at_s
         self.points.add(point_of(report, at_s))
         for window in report.windows:
-            self.windows[window.span].append(window)
+            several = self.windows[window.span]
+            if several:  # calibration is shown of the newest
+                several[-1] = several[-1].model_copy(update={"calibration": ()})
+            several.append(window)
 
     def _is_first(self, named: str) -> bool:
         if named in self._ids:

@@ -20,7 +20,7 @@ from operations.alerts.delivery import Delivery
 from operations.alerts.sinks import sink_of
 from operations.alerts.tail import Backlog, TopicsTail
 from operations.alerts.watching import Watcher
-from operations.picture import Picture, Record
+from operations.picture import COARSE_S, Picture, Record
 from support.projects import Project
 from support.told import ack, letter, report, signal, update
 from support.waiting import until
@@ -108,7 +108,7 @@ def test_a_broker_that_was_never_there_is_an_error() -> None:
 
 
 def test_the_backlog_keeps_what_may_be_judged() -> None:
-    """Of a flood: the newest refused records, each follower's last word, an old minute's last report."""
+    """Of a flood: the newest refused records, each follower's last word, an old span's last report."""
     now_s, backlog = 1e6, Backlog(1e6)
     for n in range(3000):
         at_s = now_s - 3000 + n
@@ -118,7 +118,7 @@ def test_the_backlog_keeps_what_may_be_judged() -> None:
     numbers = [type(each.message).__name__ for each in kept]
     assert numbers.count("DeadLetter") == 200
     assert numbers.count("ModelAck") == 1
-    assert numbers.count("ModelReport") == 900 + 35 + 1
+    assert numbers.count("ModelReport") == 900 + 2100 // int(COARSE_S) + 1
     assert [each.at_s for each in kept] == sorted(each.at_s for each in kept)
 
 

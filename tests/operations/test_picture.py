@@ -14,7 +14,7 @@ from anabranch.messages import (
     Verdict,
     encode,
 )
-from operations.picture import COARSE_MAX, FINE_MAX, Picture, Record, read
+from operations.picture import COARSE_MAX, COARSE_S, FINE_MAX, Picture, Record, read
 
 
 def report(number: int, *, model: str = "m", partition: int = 0, windows: tuple[TimeWindow, ...] = ()) -> ModelReport:
@@ -53,12 +53,25 @@ def test_a_report_becomes_a_point_and_its_windows_are_kept() -> None:
     assert model.report_at_s == 100.0
 
 
-def test_what_is_told_twice_counts_once_and_a_step_back_is_no_point() -> None:
+def test_what_is_told_twice_counts_once_and_what_comes_late_has_its_place() -> None:
     picture = Picture()
     assert heard(picture, report(10), 1.0)
     assert not heard(picture, report(10), 2.0)
-    heard(picture, report(5), 3.0)
-    assert [each.event_number for each in picture.models["m", "global"].points] == [10]
+    heard(picture, report(30), 4.0)
+    heard(picture, report(20), 3.0)
+    model = picture.models["m", "global"]
+    assert [each.event_number for each in model.points] == [10, 20, 30]
+    assert model.report is not None
+    assert model.report.event_number == 30
+
+
+def test_a_model_that_is_rebuilt_begins_again() -> None:
+    picture = Picture()
+    heard(picture, report(1000), 1.0)
+    heard(picture, report(10), 2.0)
+    model = picture.models["m", "global"]
+    assert model.report is not None
+    assert model.report.event_number == 10
 
 
 def test_points_are_bounded_and_the_old_ones_are_one_a_minute() -> None:
@@ -68,7 +81,8 @@ def test_points_are_bounded_and_the_old_ones_are_one_a_minute() -> None:
     points = list(picture.models["m", "global"].points)
     assert len(points) <= COARSE_MAX + FINE_MAX
     assert [each.at_s for each in points] == sorted(each.at_s for each in points)
-    assert points[1].at_s - points[0].at_s == 60.0
+    assert points[1].at_s - points[0].at_s == COARSE_S
+    assert [bool(each.members) for each in points] == [True] * len(points)
     assert points[-1].at_s - points[-2].at_s == 10.0
 
 
