@@ -29,7 +29,7 @@ from confluent_kafka import Producer
 from anabranch.messages import encode
 from benchmarks.told_models import Told, ToldModel
 from commands.brokers.local import LocalKafka, create_topic
-from config.settings import Topics
+from config.records import Topics
 from operations.picture import KINDS
 
 INTERVAL_S = 5.0

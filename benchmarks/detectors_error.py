@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from anabranch.events import Shift
-from config.settings import Detector
+from config.learning import Detector
 from detectors.catalogue import gauge_of
 
 BEFORE = 3_000

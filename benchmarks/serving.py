@@ -34,7 +34,7 @@ from starlette.types import ASGIApp
 
 from anabranch.testing import MemoryFollower
 from benchmarks import announcing, load
-from config.settings import Score
+from config.output import Score
 from serving import server
 from serving.application import application
 from serving.models import Models, Served

@@ -23,29 +23,23 @@ from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
 from config.alerts import AlertRule, AlertsSettings, Silence, Sink
-from config.settings import (
+from config.learning import (
     ArenaSettings,
     Augment,
-    Checkpoint,
     ConstraintsSettings,
-    Dashboard,
     Detector,
-    GuardSettings,
-    LabelsSettings,
-    MetricsSettings,
     ModelSpec,
-    Publish,
     Recruit,
     RetrainSettings,
-    Score,
     ScoresSettings,
-    Section,
-    Settings,
     ShadowsSettings,
     StandingSettings,
-    Topics,
     TriggerSettings,
 )
+from config.output import Checkpoint, Dashboard, MetricsSettings, Publish, Score
+from config.records import GuardSettings, LabelsSettings, Topics
+from config.sections import Section
+from config.settings import Settings
 from detectors.distribution_signals import DistributionSettings
 from detectors.schedule import ScheduleSettings, VolumeSettings
 from detectors.threshold import ThresholdSettings

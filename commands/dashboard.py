@@ -9,7 +9,8 @@ import typer
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from config.settings import Dashboard, Settings
+    from config.output import Dashboard
+    from config.settings import Settings
 
 log = structlog.get_logger()
 

@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import DeadLetter
-from config.settings import Seconds, Settings
+from config.sections import Seconds
+from config.settings import Settings
 from consumers.guard import Guard, own_time_s
 from evaluation.backtest import TOPIC, LabelValue, Values
 from evaluation.files import Files, once

@@ -8,7 +8,8 @@ from typing import Any
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent
 from commands.data import records, warn
-from config.settings import ModelSpec, Settings
+from config.learning import ModelSpec
+from config.settings import Settings
 from consumers.guard import Guard, learnable
 from consumers.poison import about_strings
 from evaluation.files import Files

@@ -24,7 +24,8 @@ from anabranch.statetree import StateTreeError
 from commands import data
 from commands import views as figures
 from config import loading
-from config.settings import Settings, Topics
+from config.records import Topics
+from config.settings import Settings
 from consumers.guard import Guard, learnable
 from consumers.intake import Read
 from consumers.jobs.processes import ProcessRunner

@@ -23,7 +23,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from anabranch.errors import ConfigError, did_you_mean
-from config.settings import Section, Settings
+from config.sections import Section
+from config.settings import Settings
 
 PREFIX = Settings.model_config["env_prefix"]
 RENAMED = {"least": "min_distance", "over": "window_time", "persists": "consecutive_checks"}

@@ -19,7 +19,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from config.settings import Detector
+from config.learning import Detector
 from detectors.catalogue import gauge_of
 from detectors.error_signals import Gauge
 

@@ -8,8 +8,10 @@ from river import base, drift
 from river.drift import binary
 
 from anabranch.errors import ConfigError, did_you_mean
+from config.learning import Detector
 from config.loading import section
-from config.settings import Detector, Section, Settings
+from config.sections import Section
+from config.settings import Settings
 from detectors.distribution_signals import DistributionSettings, DistributionSignal, Inputs, Labels, Predictions
 from detectors.error_signals import ErrorSignal, Gauge, gauge_for
 from detectors.schedule import Schedule, ScheduleSettings, Volume, VolumeSettings

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from anabranch.events import AcceptedEvent, Prediction, Shift
 from anabranch.messages import MovedFeature, SignalKind
-from config.settings import Section
+from config.sections import Section
 from detectors.columns import LAYOUT, MISSING, Column, column, revived
 from detectors.distances import Distance, discoveries
 from detectors.signal import Level

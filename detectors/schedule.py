@@ -20,7 +20,7 @@ from pydantic import Field, field_validator, model_validator
 
 from anabranch.events import AcceptedEvent, Prediction, Shift
 from anabranch.messages import SignalKind
-from config.settings import Seconds, Section
+from config.sections import Seconds, Section
 from detectors.signal import Level
 
 

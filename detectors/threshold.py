@@ -21,7 +21,7 @@ from anabranch.events import Prediction, Shift
 from anabranch.messages import SignalKind
 from anabranch.values import worst, worst_probabilities
 from config.metrics import defined, metric_of, on_proba
-from config.settings import Seconds, Section
+from config.sections import Seconds, Section
 from detectors.signal import Level
 
 

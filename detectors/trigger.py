@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from anabranch.errors import ConfigError
 from anabranch.events import Fired
 from anabranch.messages import CountedSignal
-from config.settings import TriggerSettings
+from config.learning import TriggerSettings
 
 DAY_S = 86_400
 

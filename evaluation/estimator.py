@@ -31,8 +31,9 @@ from anabranch.errors import LearnError
 from anabranch.events import AcceptedEvent
 from anabranch.messages import DriftSignal
 from anabranch.values import unboxed
+from config.learning import Portfolio
 from config.loading import build
-from config.settings import Portfolio, Settings
+from config.settings import Settings
 from detectors.watch import Watch
 from learners.emitted import Promotion
 from learners.lane import Lane

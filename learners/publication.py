@@ -19,7 +19,8 @@ from typing import Any
 from anabranch import statetree
 from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import PublishedReport
-from config.settings import Publish, Settings
+from config.output import Publish
+from config.settings import Settings
 from learners.allowance import Allowance, passed_s
 from learners.arena.evidence import Contest
 from learners.arena.shadows import NEVER

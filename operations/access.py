@@ -12,7 +12,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from config.settings import Dashboard
+from config.output import Dashboard
 
 COOKIE = "anabranch_reader"
 ACTION_HEADER = "X-Action-Token"

@@ -22,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from anabranch.errors import KafkaUnavailable
-from config.settings import Dashboard
+from config.output import Dashboard
 from operations import charts, snapshot, stories
 from operations.access import COOKIE, Access, Gate
 from operations.actions import BY_NAME, Asked, Sender

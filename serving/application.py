@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from config.settings import Score
+from config.output import Score
 from serving import binary, pages, protocol, rows
 from serving.metrics import Metrics
 from serving.models import Answer, Answerer, Models, Served

@@ -19,7 +19,8 @@ from anabranch.errors import AnabranchError, ConfigError
 from anabranch.follower import Follower
 from anabranch.scope import GLOBAL, Scope
 from config import loading
-from config.settings import Score, Settings
+from config.output import Score
+from config.settings import Settings
 from serving.application import application
 from serving.metrics import SHARED_FOLDER
 from serving.models import Models, Served

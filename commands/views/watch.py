@@ -19,7 +19,7 @@ from anabranch.messages import (
     UnreadableMessage,
 )
 from commands import views as figures
-from config.settings import Topics
+from config.records import Topics
 from operations.picture import model_of, read
 
 

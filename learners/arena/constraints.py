@@ -9,7 +9,8 @@ from river import metrics
 from anabranch import artifact, statetree
 from anabranch.errors import ConfigError, did_you_mean
 from anabranch.events import Prediction
-from config.settings import Bound, ConstraintsSettings, Settings
+from config.learning import Bound, ConstraintsSettings
+from config.settings import Settings
 from learners.arena.members import Groups, Member
 from learners.models.fence import is_fault
 from learners.models.tasks import Task

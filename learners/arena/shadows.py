@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from anabranch import statetree
 from anabranch.messages import TrainedOn
-from config.settings import ArenaSettings
+from config.learning import ArenaSettings
 from learners.arena.constraints import HardConstraints
 from learners.arena.evidence import Contest
 from learners.arena.lifecycle import Lifecycle

@@ -15,7 +15,8 @@ from river import drift
 from anabranch import statetree
 from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import TrainedOn
-from config.settings import Portfolio, Settings, StandingSettings
+from config.learning import Portfolio, StandingSettings
+from config.settings import Settings
 from learners.arena.members import Member
 from learners.models.catalogue import build
 from learners.models.fence import is_fault

@@ -20,7 +20,7 @@ from river import base, compose, reco
 from anabranch import statetree
 from anabranch.errors import ModelSpecError, did_you_mean
 from anabranch.recommender import Recommender
-from config.settings import ModelSpec
+from config.learning import ModelSpec
 from learners.models.training import seeded, unseeded
 
 # Those that hold models or parts of them. Left out is what reads files or sockets (datasets, stream), wraps other

@@ -21,7 +21,7 @@ from river import base, compose, stats
 
 from anabranch import statetree
 from anabranch.events import AcceptedEvent
-from config.settings import Augment
+from config.learning import Augment
 
 
 def unseeded(model: base.Base) -> Iterator[str]:

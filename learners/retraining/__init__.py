@@ -12,7 +12,7 @@ from river import base
 from anabranch import statetree
 from anabranch.events import AcceptedEvent
 from anabranch.messages import LogRange, TrainedOn
-from config.settings import Augment, ModelSpec
+from config.learning import Augment, ModelSpec
 from learners.models.catalogue import build
 from learners.models.fence import is_fault
 from learners.models.training import Repeats

@@ -6,7 +6,8 @@ from typing import Any
 from anabranch import statetree
 from anabranch.events import AcceptedEvent, Fired
 from anabranch.messages import LogRange, Retrain, TrainedOn
-from config.settings import Recruit, Settings
+from config.learning import Recruit
+from config.settings import Settings
 from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Cause, Member
 from learners.arena.shadows import Library, Shadows

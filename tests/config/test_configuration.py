@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel
 
 from commands import configuration, preflight, wiring
+from config.learning import AtLeast
 from config.loading import build
-from config.settings import AtLeast, Settings
+from config.settings import Settings
 from consumers.guard import Guard
 from evaluation import files
 from support.checkout import ROOT

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from anabranch.errors import ConfigError
+from config.learning import Bound, Detector
 from config.loading import build, load
-from config.settings import Bound, Detector, Settings
+from config.settings import Settings
 from detectors.catalogue import signal_of
 from detectors.watch import Watch
 

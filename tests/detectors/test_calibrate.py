@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from config.learning import Detector
 from config.loading import build
-from config.settings import Detector
 from detectors.calibration import KNOBS, Bench, Trial, chosen
 from detectors.catalogue import gauge_of
 from support.checkout import ROOT

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from anabranch import statetree
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent, Findings, Fired, Prediction, Shift
+from config.learning import TriggerSettings
 from config.loading import build
-from config.settings import TriggerSettings
 from detectors.error_signals import ErrorSignal, Gauge, adwin, page_hinkley
 from detectors.trigger import Decision, Trigger
 from detectors.watch import Watch

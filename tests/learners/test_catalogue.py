@@ -9,8 +9,8 @@ from river import base, compose, ensemble, forest, linear_model, naive_bayes, op
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
+from config.learning import ModelSpec
 from config.loading import build as settings_of
-from config.settings import ModelSpec
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models.catalogue import build

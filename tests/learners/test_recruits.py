@@ -11,8 +11,8 @@ from anabranch import statetree
 from anabranch.errors import LogTruncated
 from anabranch.events import AcceptedEvent, Fired, Record, Shift
 from anabranch.messages import Retrain, TrainedOn, Transition
+from config.learning import Augment
 from config.loading import build
-from config.settings import Augment
 from consumers.jobs import outcome
 from detectors.watch import Watch
 from learners.lane import Lane

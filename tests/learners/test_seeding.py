@@ -23,7 +23,7 @@ from river import (
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError
-from config.settings import ModelSpec
+from config.learning import ModelSpec
 from learners.models.catalogue import _ROOMS_OF_RIVER, build
 from learners.models.training import seeded, unseeded
 

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as plain_tex
 from prometheus_client.registry import CollectorRegistry
 
 from anabranch.errors import ConfigError
-from config.settings import Topics
+from config.records import Topics
 from operations.families import FAMILIES, VERSIONS_MAX
 from operations.metrics import Listener, Live, PictureCollector, exported, metrics_text
 from operations.picture import Picture, Record

@@ -8,7 +8,7 @@ import pytest
 from river import dummy, linear_model, stats
 
 from anabranch.testing import MemoryFollower
-from config.settings import Score
+from config.output import Score
 from serving.application import application
 from serving.models import Models, Served
 from serving.server import in_a_thread

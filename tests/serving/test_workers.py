@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 
 from anabranch.testing import MemoryFollower
-from config.settings import Score
+from config.output import Score
 from serving.application import application
 from serving.models import Models, Served
 from serving.server import in_a_thread

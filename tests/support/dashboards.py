@@ -16,7 +16,8 @@ from websockets.sync.client import ClientConnection, connect
 from anabranch.messages import Message, encode
 from benchmarks.told_models import Told
 from commands import dashboard as command
-from config.settings import Dashboard, Settings
+from config.output import Dashboard
+from config.settings import Settings
 from support.waiting import until
 
 TABLE: dict[str, Any] = {"task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}

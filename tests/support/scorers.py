@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from river import linear_model, preprocessing
 
 from anabranch.testing import MemoryFollower
-from config.settings import Score
+from config.output import Score
 from serving.application import application
 from serving.models import Models, Served
 from serving.server import in_a_thread

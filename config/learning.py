@@ -1,0 +1,242 @@
+"""Sections about what is learned, and how: the model, its scores, drift, retraining, shadows, and who may win."""
+
+import re
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+
+from config.sections import Seconds, Section
+
+
+class ModelSpec(Section):
+    """The model: a factory, or River steps.
+
+    `steps = [{use = "preprocessing.StandardScaler"}, {use = "linear_model.LogisticRegression", l2 = 0.1}]`;
+    wherever a parameter is a model or an optimizer, write a table with `use` again.
+    """
+
+    factory: str | None = Field(
+        None, description="`module:function`, called without arguments; the module may lie beside the file"
+    )
+    steps: tuple[dict[str, Any], ...] | None = Field(
+        None, description="River's classes by name, one table each: the last one answers, those before it prepare"
+    )
+    trusted: tuple[str, ...] = Field(
+        (), description="classes outside River, `module:Class` or `module`, that checkpoints and artifacts may hold"
+    )
+    user: str = Field("user", description="of a recommender: the feature that holds the user")
+    item: str = Field("item", description="the feature that holds the item")
+    _given: bytes = PrivateAttr(b"")
+
+    @property
+    def given(self) -> bytes:
+        """The model as bytes, where a program has one and no file says how it is made; else empty."""
+        return self._given
+
+    def giving(self, data: bytes) -> "ModelSpec":
+        """The same, with the model as bytes."""
+        given = self.model_copy()
+        given._given = data
+        return given
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "ModelSpec":
+        if (self.factory is None) == (self.steps is None):
+            raise ValueError("write either `factory` or `steps`")
+        return self
+
+
+class ScoresSettings(Section):
+    """What is measured on the predictions that were served, running and windowed."""
+
+    metrics: tuple[str | dict[str, Any], ...] | None = Field(
+        None, description="names in river.metrics, or tables with `use` and parameters; the task has a default"
+    )
+    window: int = Field(1000, ge=1, description="events of the windowed scores")
+
+
+class Detector(Section):
+    """A signal by the name of what makes it, and its parameters, which `detectors/catalogue.py` knows.
+
+    A drift detector on the champion's error (`drift.ADWIN`, `drift.binary.DDM`, `sr.SRDetector` …), or `inputs`,
+    `predictions`, `labels`, `threshold`, `schedule`, `volume`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    use: str = Field(description="what makes the signal; all other keys are its parameters")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters for the class."""
+        return dict(self.model_extra or {})
+
+
+def default_detectors() -> dict[str, Detector]:
+    """ADWIN and Page-Hinkley, set to notice sooner than River's defaults at no more false alarms."""
+    return {
+        "adwin": Detector.model_validate({"use": "drift.ADWIN", "delta": 0.02}),
+        "page_hinkley": Detector.model_validate(
+            {"use": "drift.PageHinkley", "threshold": 25.0, "delta": 0.02, "alpha": 1.0}
+        ),
+    }
+
+
+class AtLeast(Section):
+    """So many different signals together: `when = { at_least = 2 }`."""
+
+    at_least: int = Field(ge=1, description="different signals that must come together")
+
+
+class TriggerSettings(Section):
+    """When signals become the decision to retrain."""
+
+    when: Literal["any", "all"] | AtLeast = Field("any", description="which signals together are a trigger")
+    debounce_events: int = Field(500, ge=0, description="one signal a detector of the error in so many")
+    within_events: int | None = Field(None, ge=0, description="signals that far apart count together; the debounce")
+    cooldown_events: int | None = Field(None, ge=0, description="no trigger so soon after another; the debounce")
+    cooldown: Seconds = Field(0.0, description="the same in event time")
+    silence_events: int = Field(0, ge=0, description="a signal counts once; again only after so long a silence")
+    per_day_max: int = Field(0, ge=0, description="triggers in a day of event time (UTC); 0 = no bound")
+    dry_run: bool = Field(False, description="say what would be retrained, and do not")
+
+    @property
+    def together_events(self) -> int:
+        """How far apart signals may come and count together."""
+        return self.debounce_events if self.within_events is None else self.within_events
+
+    @property
+    def pause_events(self) -> int:
+        """How long no further trigger follows one."""
+        return self.debounce_events if self.cooldown_events is None else self.cooldown_events
+
+
+class Recruit(Section):
+    """A model that enters the arena on a trigger.
+
+    `detector-window` and `last`: fresh, retrained on those events. `now`: fresh, begins at the next event. `warm`: a
+    copy of the champion that learns the last N once more. `former`: the former champions that are kept, as they were.
+    """
+
+    on: Literal["detector-window", "last", "now", "warm", "former"] = Field("last", description="what it is made of")
+    events: int = Field(1000, ge=1, description="N for `last` and `warm`; the least for `detector-window`")
+    model: ModelSpec | None = Field(None, description="another model than the champion's")
+
+    @model_validator(mode="after")
+    def _copies_are_what_they_are(self) -> "Recruit":
+        if self.model is not None and self.on in ("warm", "former"):
+            raise ValueError(f'on = "{self.on}" is a copy of a champion; leave `model` out')
+        return self
+
+
+class Augment(Section):
+    """What a retrained recruit learns besides the events themselves; drawn with the job's seed."""
+
+    minority: float = Field(1.0, ge=1, le=100, description="how often an event of a rarer class is learned, on average")
+    jitter: float = Field(0.0, ge=0, le=1, description="noise on the repeats' numbers, in standard deviations")
+
+
+class RetrainSettings(Section):
+    """What is recruited on a trigger, and within which bounds."""
+
+    recruits: tuple[Recruit, ...] = Field(
+        (
+            Recruit(on="now"),
+            Recruit(on="detector-window", events=30),
+            Recruit(on="last", events=1000),
+            Recruit(on="former"),
+        ),
+        description="the models that a trigger brings",
+    )
+    library_max: int = Field(3, ge=0, description="former champions that are kept")
+    augment: Augment = Field(Augment(), description="what retrained recruits learn besides")
+    history_max: int = Field(20_000, ge=1, description="accepted events a recruit may be trained on")
+    gap_max: int = Field(20_000, ge=1, description="accepted events a retraining job may take")
+    jobs_max: int = Field(2, ge=1, description="jobs under way at once; further triggers are reported only")
+    admit_after_events: int = Field(200, ge=0, description="backtest and simulation: when a job counts as done")
+    job_timeout: Seconds = Field(600.0, description="a retraining process that takes longer is ended")
+
+
+class StandingSettings(Section):
+    """A shadow that is always there."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$", description="of the place")
+    steps: tuple[dict[str, Any], ...] = Field(description="as in `model.steps`")
+    restart_every: int = Field(0, ge=0, description="it restarts after so many events; 0 = never")
+    reset_on_alarm: bool = Field(False, description="it restarts when ADWIN sees its own error rise")
+
+
+Portfolio = Literal["cheap", "cheap+forest", "cheap-1", "cheap-1+forest"]
+
+
+class ShadowsSettings(Section):
+    """The standing shadows: those that race beside the champion all the time."""
+
+    portfolio: Portfolio | None = Field(
+        None, description="several models that ship; with -1: as they were when there were no later editions"
+    )
+    standing: tuple[StandingSettings, ...] = Field((), description="models of your own, beside the portfolio's")
+    budget: float | None = Field(None, gt=0, description="time of all shadows, in times of the champion's; None = any")
+
+    @model_validator(mode="after")
+    def _each_name_once(self) -> "ShadowsSettings":
+        names = [each.name for each in self.standing]
+        if len(set(names)) < len(names):
+            raise ValueError("two standing shadows have the same name")
+        if "first" in names:
+            raise ValueError("no standing shadow may be named `first`: that is the configured model's place")
+        return self
+
+
+class ArenaSettings(Section):
+    """How shadows are compared with the champion, and when one wins."""
+
+    loss: Literal["zero-one", "brier", "log", "absolute", "squared"] | None = Field(
+        None, description="what members are compared by; without it zero-one for labels, absolute for numbers"
+    )
+    min_gain: float = Field(0.0, ge=0, lt=1, description="a smaller gain in mean loss is not worth a swap")
+    false_swap_every: float = Field(10_000.0, gt=1, description="events to a false swap between equals, on average")
+    shadows_max: int = Field(8, ge=2, description="recruits and displaced champions; standing shadows come on top")
+    contest_events: int = Field(5_000, ge=1, description="a recruit that has not won by then leaves")
+    probation_events: int = Field(2_000, ge=0, description="how long the displaced champion can come back")
+
+
+class Bound(NamedTuple):
+    """A bound on a metric: `min_accuracy = 0.7` is that `accuracy` is at least 0.7."""
+
+    key: str
+    metric: str
+    is_least: bool
+    value: float
+
+    def allows(self, measured: float) -> bool:
+        """Whether it is satisfied. No comparison with NaN is true, so what cannot be measured satisfies nothing."""
+        return measured >= self.value if self.is_least else measured <= self.value
+
+
+class ConstraintsSettings(Section):
+    """What a winner must satisfy before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+    window: int = Field(1000, ge=1, description="events over which they are measured, at most")
+    finite: bool = Field(True, description="no NaN in its state, and finite answers to the canary rows")
+    max_artifact_bytes: int | None = Field(None, ge=1, description="of its bytes")
+    max_predict_us: float | None = Field(None, gt=0, description="of its measured time for a prediction, microseconds")
+    group: str | None = Field(None, description="a feature whose values are groups of people or things")
+    group_metric: Literal["accuracy", "positive-rate"] = Field("accuracy", description="what groups are compared by")
+    max_group_gap_widening: float = Field(
+        0.05, ge=0, le=1, description="how much wider than the champion's its gap between groups may be"
+    )
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """The absolute bounds on metrics, `min_…` and `max_…`, in the order of their keys."""
+        several = sorted((self.model_extra or {}).items())
+        return tuple(Bound(key, key[len("min_") :], key.startswith("min_"), value) for key, value in several)
+
+    @model_validator(mode="after")
+    def _named_min_or_max(self) -> "ConstraintsSettings":
+        for name in self.model_extra or {}:
+            if not re.fullmatch(r"(min|max)_[a-z0-9_]+", name):
+                raise ValueError(f"`{name}`: write min_ or max_ and the name of a metric, as in min_accuracy")
+        return self
