@@ -11,7 +11,7 @@ export const hasCharts = () => Boolean(window.uPlot);
 
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [12, 4], [4, 2]];
 export const MARKS = { signal: "▽", trigger: "▼", swap: "◆", rollback: "◁", first: "◇", rebuild: "□", retired: "▬", reinstated: "○" };
-const GAP_S = [30, 150]; // of the newest quarter of an hour; of what is older, which is one point a minute
+const GAP_S = [30, 150]; // of the newest quarter of an hour; of what is older, which is one point in two minutes
 const TABLE_MAX = 200;
 const HEIGHT = 190;
 
