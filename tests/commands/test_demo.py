@@ -61,19 +61,23 @@ def test_the_demo_learns_every_good_event_and_sets_the_bad_ones_aside(result: di
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the other processes under /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_demo_can_be_stopped_at_any_time(number: signal.Signals) -> None:
-    """Ctrl-C or SIGTERM ends it cleanly, and its other processes with it."""
-    demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.mark.parametrize(
+    ("number", "words", "others"), [(signal.SIGINT, [], 3), (signal.SIGTERM, ["--no-dashboard"], 2)]
+)
+def test_the_demo_can_be_stopped_at_any_time(number: signal.Signals, words: list[str], others: int) -> None:
+    """Ctrl-C or SIGTERM ends it cleanly, and its other processes with it: learner, follower and dashboard."""
+    demo = subprocess.Popen([*DEMO, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     of_demo = Path(f"/proc/{demo.pid}/task/{demo.pid}/children")
-    until(lambda: len(of_demo.read_text().split()) == 2)
-    children = [int(line) for line in of_demo.read_text().split()]
-    time.sleep(1)
-    demo.send_signal(number)
-    _, said = demo.communicate(timeout=30)
+    try:
+        until(lambda: len(of_demo.read_text().split()) >= others)
+        time.sleep(1)
+        children = [int(line) for line in of_demo.read_text().split()]
+    finally:
+        demo.send_signal(number)
+        _, said = demo.communicate(timeout=30)
     assert demo.returncode == 130
     assert said.splitlines()[-1] == "stopped before the end"
-    assert len(children) == 2
+    assert len(children) == others
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
 
