@@ -208,7 +208,7 @@ class Process:
 
 
 class Dying:
-    """A port of such a process: every call but `close` counts `left` down, and at 0 raises Crash instead.
+    """A port of such a process: every call but `close` and `unread` counts `left` down, and at 0 raises Crash instead.
 
     Ports of one process share `left`, as `itertools.count(n, -1)`.
     """
@@ -221,8 +221,9 @@ class Dying:
         act = getattr(self.port, name)
 
         def step(*args: Any, **named: Any) -> Any:
-            # close() is called from the `finally` of a process that is dead already, and must not raise once more.
-            if name != "close" and next(self.left) <= 0:
+            # close() is called from the `finally` of a process that is dead already, and must not raise once more;
+            # unread() does nothing to the world, and how often it is called must not move the crashes.
+            if name not in ("close", "unread") and next(self.left) <= 0:
                 raise Crash
             return act(*args, **named)
 
