@@ -6,7 +6,7 @@ of the 50 most frequent values and one for all others. Of the window, counts by 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -274,6 +274,16 @@ def _with_one_empty(reference: Any, counts: Any) -> Any:
     """The counts, with all bins that are empty in the reference as one: many of them would drown a move."""
     empty = reference == 0
     return np.append(counts[~empty], counts[empty].sum()) if empty.any() else counts
+
+
+def values_of(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    """A feature's values in these events; `MISSING` where one lacks it."""
+    return [row.get(name, MISSING) for row in rows]
+
+
+def laid_otherwise(states: Mapping[str, dict[str, Any]] | None) -> bool:
+    """Whether a checkpoint's columns count in bins of another layout, which nothing can be compared with."""
+    return any("edges" in each and each.get("layout") != LAYOUT for each in (states or {}).values())
 
 
 def revived(state: dict[str, Any]) -> Column:

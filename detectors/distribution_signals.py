@@ -20,7 +20,7 @@ from pydantic import Field
 from anabranch.events import AcceptedEvent, Prediction, Shift
 from anabranch.messages import MovedFeature, SignalKind
 from config.sections import Section
-from detectors.columns import LAYOUT, MISSING, Column, column, revived
+from detectors.columns import MISSING, Column, column, laid_otherwise, revived, values_of
 from detectors.distances import Distance, discoveries
 from detectors.signal import Level
 
@@ -91,7 +91,7 @@ class DistributionSignal:
         self.rows = []
         self.wanted = max(1, self.settings.window // BLOCKS)
         if self.columns is None:
-            laid = {name: _values(rows, name) for name in self._names(rows)}
+            laid = {name: values_of(rows, name) for name in self._names(rows)}
             # A feature without a value in the reference has nothing
             # to be compared with until the next swap takes a new one.
             self.columns = {name: column(each) for name, each in laid.items() if any(v is not MISSING for v in each)}
@@ -114,7 +114,7 @@ class DistributionSignal:
                 for look in self._looks(columns)
                 if self._min_distance(look.test)
             ),
-            key=lambda each: each.statistic / (each.threshold or 1.0),
+            key=lambda each: each.share,
             default=None,
         )
 
@@ -124,7 +124,7 @@ class DistributionSignal:
     def _slide(self, columns: dict[str, Column], rows: Sequence[dict[str, Any]]) -> Shift | None:
         full = True
         for name, each in columns.items():
-            each.slide(_values(rows, name), blocks_max=BLOCKS)
+            each.slide(values_of(rows, name), blocks_max=BLOCKS)
             # All columns slide together, so that the last one answers for all.
             full = len(each.blocks) == BLOCKS
         if not columns or not full:
@@ -190,8 +190,7 @@ class DistributionSignal:
         """Go on from a checkpoint."""
         self.rows, self.wanted, self.skip = list(state["rows"]), state["wanted"], state["skip"]
         columns = state["columns"]
-        if columns is not None and any("edges" in each and each.get("layout") != LAYOUT for each in columns.values()):
-            # Counts of bins that were laid otherwise cannot be compared with: a new reference is taken from here on.
+        if laid_otherwise(columns):  # a new reference is taken from here on
             self.rows, self.wanted, self.skip, columns = [], self.settings.reference_events, 0, None
         self.columns = None if columns is None else {name: revived(each) for name, each in columns.items()}
         self.streaks = {(feature, test): count for feature, test, count in state["streaks"]}
@@ -231,7 +230,3 @@ class Labels(DistributionSignal):
         """Look at the label."""
         del answer, now_s
         return self.update({"label": str(y) if self.of_classes else y})
-
-
-def _values(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:
-    return [row.get(name, MISSING) for row in rows]

@@ -165,7 +165,7 @@ class AdwinGauge:
             for older, n in self.marks
             if 0 < n < width
         ]
-        return max(levels, key=lambda each: each.statistic / (each.threshold or 1.0), default=None)
+        return max(levels, key=lambda each: each.share, default=None)
 
     def mark(self) -> None:
         """Remember a cut here."""

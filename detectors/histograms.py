@@ -9,7 +9,6 @@
 [('b', 3.2), ('a', 0.0)]
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgpack
@@ -17,7 +16,7 @@ import numpy as np
 
 from anabranch.messages import FeatureReport
 from anabranch.values import unboxed
-from detectors.columns import LAYOUT, MISSING, Categorical, Column, Numeric, column, revived
+from detectors.columns import Categorical, Column, Numeric, column, laid_otherwise, revived, values_of
 from detectors.distances import psi
 
 REFERENCE_ROWS, WINDOW_ROWS, BLOCKS = 600, 400, 4
@@ -47,10 +46,10 @@ class Histograms:
         rows, self.rows, self.wanted = self.rows, [], WINDOW_ROWS // BLOCKS
         if self.columns is not None:
             for name, each in self.columns.items():
-                each.slide(_values(rows, name), blocks_max=BLOCKS)
+                each.slide(values_of(rows, name), blocks_max=BLOCKS)
             return
         names = sorted({name for row in rows for name in row})[:FEATURES_MAX]
-        self.columns = {name: column(_values(rows, name)) for name in names}
+        self.columns = {name: column(values_of(rows, name)) for name in names}
 
     def reports(self) -> tuple[FeatureReport, ...]:
         """Those that have moved furthest first; nothing until there is something to compare."""
@@ -69,14 +68,10 @@ class Histograms:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint; bins that were laid otherwise are begun anew."""
         columns = state["columns"]
-        if columns is not None and any("edges" in each and each.get("layout") != LAYOUT for each in columns.values()):
+        if laid_otherwise(columns):
             return
         self.rows, self.wanted = msgpack.unpackb(state["rows"], strict_map_key=False), state["wanted"]
         self.columns = None if columns is None else {name: revived(each) for name, each in columns.items()}
-
-
-def _values(rows: Sequence[dict[str, Any]], name: str) -> list[Any]:
-    return [row.get(name, MISSING) for row in rows]
 
 
 def _report(name: str, column: Column) -> FeatureReport:

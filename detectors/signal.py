@@ -15,6 +15,11 @@ class Level(NamedTuple):
     fires_below: bool = False
     """It fires when the statistic falls to the threshold: a p-value."""
 
+    @property
+    def share(self) -> float:
+        """The statistic as a share of the threshold; as it stands, where there is none."""
+        return self.statistic / (self.threshold or 1.0)
+
 
 class Signal(Protocol):
     """Something that fires, under its configured name."""

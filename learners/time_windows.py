@@ -10,7 +10,7 @@
 import math
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from anabranch.events import Prediction
 from anabranch.messages import CalibrationBin, TimeWindow
@@ -30,29 +30,8 @@ WITNESSES = 5
 NEAR_ZERO = 1e-15
 
 
-class Tally(Protocol):
-    """What is counted of answers; two of them add up to that of both."""
-
-    events: int
-
-    def add(self, y: Any, value: Any, proba: dict[Any, float] | None) -> None:
-        """One label, and what was answered."""
-
-    def merge(self, other: Any) -> None:
-        """What another has counted, too."""
-
-    def scores(self) -> dict[str, float]:
-        """By name; what is undefined is left out."""
-
-    def calibration(self) -> tuple[CalibrationBin, ...]:
-        """What was said and what came true, by tenths of the probability."""
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-
-
 class _Tally:
-    """Counts and sums by name, which add up."""
+    """What is counted of answers, as counts and sums by name: two tallies add up to that of both."""
 
     sums: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
