@@ -9,6 +9,7 @@ from typing import Any, Self
 from config.settings import Settings
 from consumers.loop import LearningLoop
 from operations.metrics import Key, Listener, Live, PictureCollector, exported
+from operations.picture import Picture
 
 
 class Exporter:
@@ -23,8 +24,7 @@ class Exporter:
         self.settings = settings
         self.loop = loop
         self.port = settings.metrics.port if port is None else port
-        several = frozenset([settings.name]) if settings.scope == "partition" else frozenset[str]()
-        self.listener = Listener(topic=settings.topics.name, by_partition=several)
+        self.listener = Listener(Picture.of([settings]), topic=settings.topics.name)
         self._open = ExitStack()
         self._listens_on: int | None = None
 

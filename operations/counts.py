@@ -112,8 +112,6 @@ class Counts:
         self.refused: Counter[str] = Counter()
         self.steps: Counter[str] = Counter()
         self.learned = Growth()
-        self.reported_s = 0.0
-        """When a report was last told, also one of a learner that has gone back: it is there."""
         self.came_s = 0.0
         """When it was last told that records come in."""
         self.endings: dict[str, Growth] = {}
@@ -148,7 +146,6 @@ class Counts:
                 self._hear_report(message, at_s)
 
     def _hear_report(self, report: ModelReport, at_s: float) -> None:
-        self.reported_s = max(at_s, self.reported_s)
         self.learned.see(report.event_number, at_s)
         if report.records_per_s:
             self.came_s = at_s

@@ -137,7 +137,7 @@ def _levels(model: ModelPicture, now_s: float) -> Values:
 
 
 def _report_age(model: ModelPicture, now_s: float) -> Values:
-    return () if model.report is None else _one(max(0.0, now_s - model.counts.reported_s))
+    return () if model.report is None else _one(max(0.0, now_s - model.report_at_s))
 
 
 def _announced_version(model: ModelPicture, now_s: float) -> Values:

@@ -13,8 +13,8 @@ from confluent_kafka import Message as KafkaMessage
 from anabranch.errors import AnabranchError, ConfigError, KafkaUnavailable
 from anabranch.messages import UnreadableMessage
 from config.settings import Settings
-from operations.picture import COARSE_S, FINE_S, KINDS, Picture, Point, Record, point_of, read
-from operations.reading import Reading, topics_of
+from operations.picture import COARSE_S, FINE_S, Picture, Point, Record, point_of, read
+from operations.reading import Reading, keys_of, one_kafka, topics_of
 
 log = logging.getLogger("anabranch.operations")
 
@@ -70,16 +70,13 @@ class Source:
             names = [each.name for each in several]
             twice = min(name for name in names if names.count(name) > 1)
             raise ConfigError(f"two configurations are of model {twice!r}: give each another `name`")
-        servers = {str(each.kafka.get("bootstrap.servers", "")) for each in several}
-        if len(servers) > 1:
-            raise ConfigError(f"all configurations have to name one Kafka; found: {', '.join(sorted(servers))}")
-        self.kafka = several[0].kafka
-        self.keys = {each.topics.name(key): key for each in several for key in KINDS}
+        self.kafka = one_kafka(several)
+        self.keys = keys_of(several)
         self.whole = frozenset(each.topics.name("updates") for each in several)
 
     def picture(self) -> Picture:
         """An empty one."""
-        return Picture(frozenset(name for name, each in self.by_model.items() if each.scope == "partition"))
+        return Picture.of(self.by_model.values())
 
     def record(self, message: KafkaMessage) -> Record | None:
         """What a Kafka record says; None: a tombstone.
@@ -97,7 +94,7 @@ class Source:
 
 
 class Thinning:
-    """Of the backlog's reports one a minute and model is read: the picture keeps no more of them.
+    """Of the backlog's reports one in `COARSE_S` and model is read: the picture keeps no more of them.
 
     Args:
         now_s: what is newer than a quarter of an hour before is read whole.

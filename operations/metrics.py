@@ -163,18 +163,18 @@ class Listener:
     """Hears what a learner tells, and keeps a picture of it.
 
     Args:
-        by_partition: names of models of which each partition has one of its own.
+        picture: an empty one.
         topic: the full name of a topic by its key in `[topics]`.
     """
 
     def __init__(
         self,
+        picture: Picture,
         *,
         topic: Callable[[str], str],
-        by_partition: frozenset[str] = frozenset(),
         time_s: Callable[[], float] = time.time,
     ) -> None:
-        self.picture = Picture(by_partition)
+        self.picture = picture
         self.lock = threading.Lock()
         self.topic = topic
         self.time_s = time_s

@@ -5,14 +5,15 @@ bounded, whatever comes: single points for a while, then some of them, then none
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from sys import intern
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from anabranch.messages import (
     Alert,
     DeadLetter,
+    DetectorReport,
     DriftSignal,
     Message,
     ModelAck,
@@ -25,6 +26,7 @@ from anabranch.messages import (
     UnreadableMessage,
     decode,
 )
+from config.settings import Settings
 from operations.counts import Counts
 
 KINDS: dict[str, tuple[type[Message], ...]] = {
@@ -110,21 +112,15 @@ def point_of(report: ModelReport, at_s: float) -> Point:
             for each in report.members
         ),
         {intern(each.feature): each.psi for each in report.features},
-        {
-            intern(each.name): level
-            for each in report.detectors
-            if (level := _level(each.statistic, each.threshold)) is not None
-        }
-        | {
-            intern(each.name): 1 / max(level, 1e-9)
-            for each in report.detectors
-            if each.fires_below and (level := _level(each.statistic, each.threshold)) is not None
-        },
+        {intern(each.name): level for each in report.detectors if (level := _level(each)) is not None},
     )
 
 
-def _level(statistic: float | None, threshold: float | None) -> float | None:
-    return None if statistic is None or not threshold else statistic / threshold
+def _level(detector: DetectorReport) -> float | None:
+    if detector.statistic is None or not detector.threshold:
+        return None
+    share = detector.statistic / detector.threshold
+    return 1 / max(share, 1e-9) if detector.fires_below else share
 
 
 class Points:
@@ -149,10 +145,9 @@ class Points:
     def _slim(self, point: Point) -> Point:
         """What is kept of it for a day: thousands of these are what a picture weighs."""
         best = sorted(point.members, key=lambda each: (each[1] != "champion", each[2]))[:MEMBERS_KEPT]
-        if point.at_s - self.psi_s < PSI_S:
-            return point._replace(members=tuple(best), psi={})
-        self.psi_s = point.at_s
-        return point._replace(members=tuple(best))
+        has_psi = point.at_s - self.psi_s >= PSI_S
+        self.psi_s = point.at_s if has_psi else self.psi_s
+        return point._replace(members=tuple(best), psi=point.psi if has_psi else {})
 
     def __iter__(self) -> Iterator[Point]:
         """Oldest first."""
@@ -261,6 +256,11 @@ class Picture:
     Args:
         by_partition: names of models of which each partition has one of its own.
     """
+
+    @classmethod
+    def of(cls, several: Iterable[Settings]) -> Self:
+        """An empty one of the models that are configured so."""
+        return cls(frozenset(each.name for each in several if each.scope == "partition"))
 
     def __init__(self, by_partition: frozenset[str] = frozenset()) -> None:
         self.by_partition = by_partition

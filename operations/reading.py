@@ -1,15 +1,17 @@
 """One pass over several topics: from a moment on, bounded, to where they end now; and on from there, if wanted."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from anabranch.errors import KafkaUnavailable
+from anabranch.errors import ConfigError, KafkaUnavailable
 from anabranch.kafka import TIMEOUT_S, Kafka, batch, consumer, reader
 from anabranch.kafka.faults import with_words
 from anabranch.kafka.tail import QUIET
+from config.settings import Settings
+from operations.picture import KINDS
 
 Place = tuple[str, int]
 """A topic and one of its partitions."""
@@ -142,3 +144,23 @@ def topics_of(present: Mapping[str, list[int]], wanted: Iterable[str]) -> list[P
     [('a', 0), ('a', 1)]
     """
     return [(topic, each) for topic in wanted for each in present.get(topic, ())]
+
+
+# ── Of several configurations ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def one_kafka(several: Sequence[Settings]) -> dict[str, Any]:
+    """librdkafka's settings, of the first.
+
+    Raises:
+        ConfigError: the configurations are of another Kafka each.
+    """
+    servers = {str(each.kafka.get("bootstrap.servers", "")) for each in several}
+    if len(servers) > 1:
+        raise ConfigError(f"all configurations have to name one Kafka; found: {', '.join(sorted(servers))}")
+    return dict(several[0].kafka)
+
+
+def keys_of(several: Iterable[Settings]) -> dict[str, str]:
+    """The topics that a picture is made of: the key of each in `[topics]`, by its full name."""
+    return {each.topics.name(key): key for each in several for key in KINDS}

@@ -67,7 +67,7 @@ def coverage(model: ModelPicture, asked: Asked) -> Finding | None:
 
 def learner_silent(model: ModelPicture, asked: Asked) -> Finding | None:
     """How long a learner that tells by the clock has told nothing."""
-    bound_s, reported_s = asked.rule.above or 0.0, model.counts.reported_s
+    bound_s, reported_s = asked.rule.above or 0.0, model.report_at_s
     if model.report is None or not tells_by_the_clock(asked) or asked.now_s - asked.moment.listening_s < bound_s:
         return None
     silent_s = asked.now_s - reported_s

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 
-from anabranch.errors import ConfigError, KafkaUnavailable
+from anabranch.errors import KafkaUnavailable
 from anabranch.kafka import TIMEOUT_S, consumer, partitions, reader
 from anabranch.kafka.tail import Tail
 from anabranch.messages import DeadLetter, ModelAck, ModelReport, UnreadableMessage
 from config.settings import Settings
-from operations.picture import COARSE_S, FINE_S, KINDS, LETTERS_MAX, Picture, Record, model_of, read
+from operations.picture import COARSE_S, FINE_S, LETTERS_MAX, Picture, Record, model_of, read
+from operations.reading import keys_of, one_kafka
 
 
 class TopicsTail(Tail):
@@ -27,12 +28,9 @@ class TopicsTail(Tail):
     """
 
     def __init__(self, several: Sequence[Settings], *, since_s: float, timeout_s: float = TIMEOUT_S) -> None:
-        servers = {str(each.kafka.get("bootstrap.servers", "")) for each in several}
-        if len(servers) > 1:
-            raise ConfigError(f"all configurations have to name one Kafka; found: {', '.join(sorted(servers))}")
-        kafka = several[0].kafka
+        kafka = one_kafka(several)
         self.models = {each.name for each in several}
-        self.keys = {each.topics.name(key): key for each in several for key in KINDS}
+        self.keys = keys_of(several)
         self.topics = ", ".join(sorted(self.keys))
         every = [(topic, each) for topic in sorted(self.keys) for each in partitions(kafka, topic, timeout_s=timeout_s)]
         self.unread = set(every)
@@ -70,7 +68,7 @@ class Backlog:
     """What was on the topics at the start, to be heard in the order of time: topics are read in none.
 
     Of what there may be very much the newest is kept: refused records, what each follower said last, and of reports
-    that are older than a quarter of an hour one a minute.
+    that are older than a quarter of an hour one in `COARSE_S`.
 
     Args:
         now_s: epoch seconds.

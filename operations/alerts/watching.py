@@ -49,16 +49,13 @@ class Watcher:
         self.time_s = time_s
         self.settings = several[0].alerts
         self.book = Book(self.settings)
-        self.picture = self._empty()
+        self.picture = Picture.of(several)
         self.lock = threading.Lock()
         self.caught_up = threading.Event()
         self.listening_s = 0.0
         """Since when brokers have answered."""
         self._heard_s = self._judged_s = self._refreshed_s = 0.0
         self._said = ""
-
-    def _empty(self) -> Picture:
-        return Picture(frozenset(each.name for each in self.several if each.scope == "partition"))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -98,7 +95,7 @@ class Watcher:
         Raises:
             KafkaUnavailable: nothing comes any more, or a topic is gone.
         """
-        backlog, picture = Backlog(self.time_s()), self._empty()
+        backlog, picture = Backlog(self.time_s()), Picture.of(self.several)
         for message in tail.until_caught_up():
             record = tail.record(message, picture)
             if record is not None:

@@ -185,7 +185,7 @@ def test_both_formats_are_read_by_their_own_parsers() -> None:
 
 def test_a_listener_hears_what_a_learner_tells_while_it_is_scraped() -> None:
     """Two threads: neither misses a message nor stumbles over the other."""
-    listener = Listener(topic=Topics(prefix="x-").name)
+    listener = Listener(Picture(), topic=Topics(prefix="x-").name)
     registry = CollectorRegistry()
     collector = PictureCollector(lambda: listener.picture, lock=listener.lock)
     registry.register(collector)
