@@ -117,6 +117,8 @@ class Screens:
 
     async def metrics(self, request: Request) -> Response:
         """What the topics say, for Prometheus: the same names as a learner exports."""
+        if not self.feed.knows_the_past:
+            raise HTTPException(503, "the topics are being read; there are metrics once that is done")
         accept = request.headers.get("accept", "")
         text, kind = await run_in_threadpool(metrics_text, self.feed.picture, accept=accept, lock=self.feed.lock)
         return Response(text, headers={"content-type": kind})

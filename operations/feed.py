@@ -138,6 +138,8 @@ class Feed:
         self.state = State(is_live=False, reason="connecting", share=0.0)
         self.heard = 0
         """Records that were read since it began."""
+        self.knows_the_past = False
+        """Whether what was on the topics at the start has been read once: what comes from then on is news."""
         self._heard_s = 0.0
         self._changes: dict[Key, Change] = {}
         self._stopping = threading.Event()
@@ -199,6 +201,14 @@ class Feed:
                 self._take(reading.poll(POLL_S), thinning)
                 if self.state.is_live:
                     self.state = self.state._replace(share=reading.share)
+                    self._begin_counting()
+
+    def _begin_counting(self) -> None:
+        """Prometheus would take all that happened before for what happens now."""
+        if not self.knows_the_past and self.state.share == 1:
+            with self.lock:
+                self.picture.count_from_now()
+            self.knows_the_past = True
 
     def _probe(self, reading: Reading) -> None:
         """See that brokers answer, and read topics that were not there before."""

@@ -75,6 +75,22 @@ def test_a_snapshot_is_gzipped_and_whole(running: Running) -> None:
     assert running.ask("/api/models/fraud/global/swaps/1").body["update"]["version"] == 1
 
 
+def test_prometheus_is_told_what_is_and_counts_from_now_on(here: Settings, running: Running) -> None:
+    """What happened before the dashboard began is no news; what comes then counts."""
+    until(lambda: running.ask("/metrics").status == 200)
+
+    def sample(name: str) -> float:
+        lines = running.ask("/metrics").body.splitlines()
+        return float(next(line for line in lines if line.startswith(f'anabranch_{name}{{model="fraud"')).split()[-1])
+
+    assert sample("announced_version") == 1.0
+    before = sample("event_number")
+    assert (before > 1000, sample("learned_events_total")) == (True, 0.0)
+    publish(here, [report(10.0)])
+    until(lambda: sample("event_number") > before)
+    assert sample("learned_events_total") == sample("event_number") - before
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
