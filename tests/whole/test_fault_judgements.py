@@ -16,10 +16,11 @@ from support.waiting import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 
+# Its own command line does not name the job's program: until the forked child runs that, it shows its parent's.
 LEARNER = """
 import subprocess, sys, time
-journal, records_per_s, words = open(sys.argv[1], "a"), float(sys.argv[2]), sys.argv[3:]
-job = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", *words])
+journal, records_per_s, program = open(sys.argv[1], "a"), float(sys.argv[2]), ".".join(sys.argv[3:])
+job = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "-m", program])
 learned = 0
 while True:
     learned += records_per_s / 20
@@ -35,7 +36,7 @@ class Pretending(Learner):
     def __init__(self, folder: Path, *, records_per_s: float) -> None:
         self.journal, self.log = folder / "journal", folder / "log"
         self.journal.touch()
-        words = [str(self.journal), str(records_per_s), "-m", "consumers.jobs.processes"]
+        words = [str(self.journal), str(records_per_s), "consumers", "jobs", "processes"]
         self.process = subprocess.Popen([sys.executable, "-c", LEARNER, *words])
 
 
