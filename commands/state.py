@@ -45,16 +45,19 @@ def committed_of(settings: "Settings", partition: int | None) -> "tuple[Committe
     """What the group holds for a model; or None, and what names its newest checkpoint instead."""
     import threading
 
-    from anabranch.errors import KafkaUnavailable
+    from anabranch.errors import KafkaRefused, KafkaUnavailable
     from anabranch.events import Partition
-    from anabranch.kafka import admin, reach
+    from anabranch.kafka import admin, partitions, reach
     from consumers.kafka.group import Group, newest_of
 
     try:
         # A short question first, so that brokers that are away are given up after two seconds.
         reach(settings.kafka, timeout_s=BROKER_S)
         group = Group(settings, stopping=threading.Event())
-        known = group.seen_from_outside(admin(settings.kafka), timeout_s=BROKER_S)
+        events = [Partition(group.topic, each) for each in partitions(settings.kafka, group.topic)]
+        known = group.committed(admin(settings.kafka), events, timeout_s=BROKER_S, asked_max=1)
     except KafkaUnavailable:
         return None, "the store's manifest: no broker answers that knows what is committed"
+    except KafkaRefused as error:
+        return None, f"the store's manifest: {error}"
     return newest_of(sorted(known) if partition is None else [Partition(group.topic, partition)], known), ""

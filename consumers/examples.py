@@ -16,7 +16,7 @@ from anabranch.values import unboxed
 from learners.emitted import Learned
 
 Rank = tuple[int, int, float]
-"""Epoch, checkpoint, and when the learner began: the highest counts."""
+"""Epoch and checkpoint, which no two learners share; and when it began, since they did until lately."""
 
 
 class ExampleWriter:

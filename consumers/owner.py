@@ -164,7 +164,9 @@ class Owner(Taking):
         if committed is None or not committed.metadata or self.sha != entry.sha:
             # A later checkpoint may have been announced: what is announced from here on must be newer, and other.
             self.epoch, self.number = entry.epoch + 1, entry.number
-            self.unwritten = True  # the new epoch is told of nothing before it is committed
+        # Nothing is told before a checkpoint of one's own is committed: so no two learners, of which the one went on
+        # where the other did, tell what they learn under one epoch and number, and no clock has to say who was later.
+        self.unwritten = True
         log.info(
             "restored",
             model=self.settings.name,
@@ -277,7 +279,6 @@ class Owner(Taking):
         )
         self.lane.asked = self._asked
         self.refs = tuple(blobs)
-        self.unwritten = any(there.losses for there in found.values())
         for topic, there in found.items():
             self._accept(there, is_events=topic == self.topic)
         self.runner.reset([each.job for each in self.lane.jobs.under_way.values()])

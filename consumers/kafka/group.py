@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 from confluent_kafka import (
-    Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
@@ -63,47 +62,46 @@ class Group:
             return OwnershipLost(f"{self.topic}: {reason}: another process owns this model now")
         return SessionExpired(f"{self.topic}: {reason}: nobody else owns the model")
 
-    def committed(self, consumer: Consumer, partitions: Iterable[Partition]) -> dict[Partition, TopicPartition]:
+    def committed(
+        self,
+        client: AdminClient,
+        partitions: Iterable[Partition],
+        *,
+        timeout_s: float = TIMEOUT_S,
+        asked_max: int = ASKED_MAX,
+    ) -> dict[Partition, TopicPartition]:
         """What the group holds, by partition. An answer that did not come is not the answer that there is nothing.
 
+        Args:
+            client: asks on a connection of its own. A broker answers what comes on one connection in its turn, and on
+                the consumer's the question would wait behind the join of the next rebalance, which waits for members
+                that may be waiting just so.
+
         Raises:
-            KafkaUnavailable: the answer did not come.
+            KafkaUnavailable: the answer did not come, however often it was asked for.
         """
         wanted = [TopicPartition(*each) for each in partitions]
-        for each in (known := self._told(consumer, wanted) if wanted else []):
+        for each in (known := self._told(client, wanted, timeout_s, asked_max) if wanted else []):
             if each.error is not None:
                 raise KafkaUnavailable(f"offsets of group {self.id}: {each.error.str()}")
         # A negative offset (OFFSET_INVALID) stands for a partition of which nothing was ever committed.
         return {Partition(each.topic, each.partition): each for each in known if each.offset >= 0}
 
-    def _told(self, consumer: Consumer, wanted: list[TopicPartition]) -> list[TopicPartition]:
+    def _told(
+        self, client: AdminClient, wanted: list[TopicPartition], timeout_s: float, asked_max: int
+    ) -> list[TopicPartition]:
         """Asked again, where no answer came: while members come and go, a coordinator may be slow to give one."""
-        for left in reversed(range(ASKED_MAX)):
+        asked = [ConsumerGroupTopicPartitions(self.id, wanted)]
+        for left in reversed(range(asked_max)):
             try:
-                return consumer.committed(wanted, timeout=TIMEOUT_S)
+                (answer,) = client.list_consumer_group_offsets(asked, request_timeout=timeout_s).values()
+                found: list[TopicPartition] = answer.result().topic_partitions
+                return found
             except KafkaException as error:
                 refused: KafkaError = error.args[0]
                 if not left or self.stopping.is_set() or refused.code() not in SLOW:
                     raise KafkaUnavailable(f"offsets of group {self.id}: {refused.str()}") from error
         raise AssertionError("the last time raises")
-
-    def seen_from_outside(self, client: AdminClient, *, timeout_s: float) -> dict[Partition, TopicPartition]:
-        """The same, for somebody who is no member.
-
-        Raises:
-            KafkaUnavailable: no broker answers.
-        """
-        asked = [ConsumerGroupTopicPartitions(self.id)]
-        try:
-            (answer,) = client.list_consumer_group_offsets(asked, request_timeout=timeout_s).values()
-            listed = answer.result().topic_partitions
-        except KafkaException as error:
-            raise KafkaUnavailable(f"offsets of group {self.id}: {error.args[0].str()}") from error
-        return {
-            Partition(each.topic, each.partition): each
-            for each in listed
-            if each.topic == self.topic and each.offset >= 0
-        }
 
 
 def newest_of(share: Iterable[Partition], known: Mapping[Partition, TopicPartition]) -> Committed | None:

@@ -55,7 +55,7 @@ class KafkaSource:
             else sharer(settings.kafka, model=settings.name, assignment=settings.assignment)
         )
         self.admin = admin(settings.kafka)
-        """Asks whether a broker is there, on a connection that no fetch keeps waiting."""
+        """Asks on connections that neither a fetch nor a join keeps waiting."""
         self.read: Positions = {}
         """What comes next after what was handed on, for every partition that is owned; its keys are the assignment."""
         self.ends: Positions | None = None
@@ -96,7 +96,7 @@ class KafkaSource:
         gained = self._all_or_nothing(assigned)
         # Of all partitions: one that was added since has no commit,
         # and only the others tell whether the model has begun.
-        known = self.group.committed(self.consumer, sorted({*self.all, *gained}))
+        known = self.group.committed(self.admin, sorted({*self.all, *gained}))
         positions: Positions = {}
         for share in [gained] if self.is_global else [[each] for each in gained]:
             positions |= owners.assigned(share, newest_of(share, known))

@@ -1,10 +1,11 @@
 """What a member asks about its group."""
 
 import threading
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 
 from anabranch.errors import KafkaUnavailable
 from anabranch.events import Partition
@@ -15,23 +16,29 @@ EVENTS = [Partition("events", 0)]
 
 
 class SlowCoordinator:
-    """Stands for librdkafka's consumer while the coordinator gives no answer for a while."""
+    """Stands for librdkafka's admin client while the coordinator gives no answer for a while."""
 
     def __init__(self, *codes: int) -> None:
         self.codes = list(codes)
 
-    def committed(self, wanted: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+    def list_consumer_group_offsets(
+        self, asked: list[ConsumerGroupTopicPartitions], request_timeout: float
+    ) -> dict[str, Future[ConsumerGroupTopicPartitions]]:
         """An answer, after those that are none."""
+        answer: Future[ConsumerGroupTopicPartitions] = Future()
         if self.codes:
-            raise KafkaException(KafkaError(self.codes.pop(0)))
-        return [TopicPartition(each.topic, each.partition, 7) for each in wanted]
+            answer.set_exception(KafkaException(KafkaError(self.codes.pop(0))))
+        else:
+            found = [TopicPartition(each.topic, each.partition, 7) for each in asked[0].topic_partitions]
+            answer.set_result(ConsumerGroupTopicPartitions(asked[0].group_id, found))
+        return {asked[0].group_id: answer}
 
 
-def committed(consumer: Any, *, stopping: bool = False) -> Any:
+def committed(client: Any, *, stopping: bool = False) -> Any:
     stop = threading.Event()
     if stopping:
         stop.set()
-    return Group(settings_of(), stopping=stop).committed(consumer, EVENTS)
+    return Group(settings_of(), stopping=stop).committed(client, EVENTS)
 
 
 def test_a_coordinator_that_is_slow_is_asked_again() -> None:
