@@ -80,9 +80,10 @@ def _asked_for(kafka: Kafka, topics: Iterable[str]) -> dict[str, int]:
 
 # ── The topics of a model and the settings they need. Only `anabranch topics create` makes them, never a consumer ───
 
+DAY_MS = 86_400_000
 _KEPT = {"cleanup.policy": "compact", "retention.ms": "-1"}
-_DAYS_7 = {"cleanup.policy": "delete", "retention.ms": str(7 * 86_400_000)}
-_DAYS_30 = {"cleanup.policy": "delete", "retention.ms": str(30 * 86_400_000)}
+_DAYS_7 = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
+_DAYS_30 = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
 
 LEARNED = (
     "events",
@@ -176,13 +177,21 @@ def create(settings: Settings) -> dict[str, str]:
             names.name(which),
             num_partitions=names.partitions if which in _MANY else 1,
             replication_factor=names.replication,
-            config=config,
+            config=config | _longer(which, settings),
         )
         for which, config in _CONFIGS.items()
     ]
     client = admin(settings.kafka)  # held by name: its answers are lost when it goes away
     answers = client.create_topics(wanted, operation_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
     return {name: _answer(name, future) for name, future in answers.items()}
+
+
+def _longer(which: str, settings: Settings) -> dict[str, str]:
+    """Events and labels are kept for as long as a label may take, and a while after it."""
+    horizon_s = settings.labels.horizon if settings.labels.late else None
+    if horizon_s is None or which not in ("events", "labels"):
+        return {}
+    return {"retention.ms": str(int(horizon_s * 1000) + 7 * DAY_MS)}
 
 
 def _answer(name: str, future: object) -> str:
@@ -204,20 +213,24 @@ MESSAGE_OVERHEAD_BYTES = 4096
 
 def shortcomings(settings: Settings) -> list[str]:
     """Settings of the topics under which something is lost; nothing where the broker does not tell them."""
-    names = {which: settings.topics.name(which) for which in ("events", "updates", "artifacts")}
+    there = needed(settings)
+    checked = ("events", "labels", "examples", "updates", "artifacts")
+    names = {which: name for which in checked if (name := settings.topics.name(which)) in there}
     found = _configs(settings, names)
-    return [fault for which, config in found.items() for fault in _faults(which, names[which], config)]
+    faults = [fault for which, config in found.items() for fault in _faults(which, names[which], config)]
+    return [*faults, *_kept_too_briefly(settings, found)]
 
 
 def _faults(which: str, name: str, config: Mapping[str, str]) -> Iterator[str]:
     policy, hours = config.get("cleanup.policy", ""), int(config.get("retention.ms", "-1")) / 3_600_000
-    if which == "events" and "compact" in policy:
+    is_log = which in _MANY
+    if is_log and "compact" in policy:
         yield (
-            f"{name} has cleanup.policy={policy}: the broker drops all but the last event of each key, so that "
+            f"{name} has cleanup.policy={policy}: the broker drops all but the last record of each key, so that "
             "retraining and `rebuild` miss the others; set cleanup.policy=delete"
         )
     is_dropped = "delete" in policy and hours >= 0
-    if (which != "events" and is_dropped) or (which == "updates" and "compact" not in policy):
+    if (not is_log and is_dropped) or (which == "updates" and "compact" not in policy):
         yield (
             f"{name} has cleanup.policy={policy} and retention.ms={config.get('retention.ms')}: what was announced is "
             f"gone after {hours:g} h, and who starts to follow then finds no model; set cleanup.policy=compact and "
@@ -226,6 +239,30 @@ def _faults(which: str, name: str, config: Mapping[str, str]) -> Iterator[str]:
     needed = CHUNK_BYTES + MESSAGE_OVERHEAD_BYTES
     if which == "artifacts" and int(config.get("max.message.bytes", needed)) < needed:
         yield f"{name} has max.message.bytes={config['max.message.bytes']}: models come in chunks of {needed} bytes"
+
+
+def _kept_too_briefly(settings: Settings, found: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """What late labels need of the logs: records as old as a label may be, and the examples that retraining reads."""
+    horizon_s = settings.labels.horizon if settings.labels.late else None
+    for which in ("events", "labels"):
+        kept_ms = int(found.get(which, {}).get("retention.ms", "-1"))
+        if horizon_s is not None and 0 <= kept_ms < horizon_s * 1000:
+            yield (
+                f"{settings.topics.name(which)} has retention.ms={kept_ms} ({kept_ms / DAY_MS:g} d), and "
+                f"labels may come {horizon_s * 1000 / DAY_MS:g} d after their events (labels.horizon): `rebuild` "
+                "would find labels without events, or events without labels; raise retention.ms above the horizon"
+            )
+    if "examples" not in found:
+        return
+    topic, wanted = settings.topics.name("examples"), settings.retrain.history_max
+    every = partitions(settings.kafka, topic)
+    for partition, (start, end) in _watermarks(reader(settings.kafka), topic, every).items():
+        # Where nothing was dropped there are few because few were learned.
+        if start and end - start < wanted:
+            yield (
+                f"{topic} partition {partition} holds {end - start:,} examples, those before them are gone, and "
+                f"retraining reads as many as {wanted:,} (retrain.history_max): raise retention.ms, or lower that"
+            )
 
 
 def _configs(settings: Settings, names: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -276,8 +313,13 @@ def _held_back(topic: str, partition: int, readable: int, end: int, marked: set[
 
 def _ends(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, int]:
     """Where each partition ends for such a reader."""
+    return {each: end for each, (_, end) in _watermarks(configured, topic, every).items()}
+
+
+def _watermarks(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """The first and the next offset of each partition, for such a reader."""
     with closing(consumer(configured)) as client:
-        return {each: client.get_watermark_offsets(TopicPartition(topic, each), timeout=ANSWER_S)[1] for each in every}
+        return {each: client.get_watermark_offsets(TopicPartition(topic, each), timeout=ANSWER_S) for each in every}
 
 
 def _without_a_last_record(configured: dict[str, Any], topic: str, ends: Mapping[int, int]) -> set[int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from anabranch import follow
@@ -340,6 +341,39 @@ def test_topics_in_which_something_would_be_lost_are_told(kafka: Any, topic_pref
     assert [each for each in transactions(settings) if "still open holds back the records from offset 0 on" in each]
     producer_of_one.commit_transaction()
     assert [each for each in transactions(settings) if "partition 1 ends in the mark of a transaction" in each]
+
+
+@pytest.mark.kafka
+def test_topics_that_keep_less_than_late_labels_need_are_told(kafka: Any, topic_prefix: str) -> None:
+    """Made by the command they are right; of others what is short is told: the days, and the examples there are."""
+    said = {
+        "name": "m",
+        "task": "binary",
+        "model": {"factory": "a:b"},
+        "topics": {"prefix": topic_prefix},
+        "kafka": {"bootstrap.servers": kafka.bootstrap},
+        "labels": {"late": True, "horizon": "45d"},
+    }
+    settings = build(said)
+    create(settings)
+    assert shortcomings(settings) == []
+    short = build(said | {"topics": {"prefix": f"{topic_prefix}short-"}})
+    events, examples = short.topics.name("events"), short.topics.name("examples")
+    client = admin(short.kafka)
+    for made in client.create_topics([NewTopic(events, 1, 1, config={"retention.ms": "86400000"})]).values():
+        made.result()
+    create(short)
+    producer = publisher(short.kafka)
+    for _ in range(10):
+        producer.produce(examples, b"{}", partition=0)
+    producer.flush()
+    for deleted in client.delete_records([TopicPartition(examples, 0, 4)]).values():
+        deleted.result()
+    told = shortcomings(short)
+    assert [each.split(" and ")[0] for each in told] == [
+        f"{events} has retention.ms=86400000 (1 d),",
+        f"{examples} partition 0 holds 6 examples, those before them are gone,",
+    ]
 
 
 def test_topics_that_appear_when_asked_for_are_there(embedded: Any) -> None:
