@@ -18,6 +18,7 @@ import structlog
 
 from benchmarks.faults.followers import bad_newest
 from benchmarks.faults.kills import kills, kills_over_partitions, kills_while_retraining
+from benchmarks.faults.late import late_labels
 from benchmarks.faults.logs import added_partitions, long_outage, other_logs, transactions
 from benchmarks.faults.outside import broker_outage, broker_restarts, dying_jobs, long_sleep, orphaned_jobs
 from benchmarks.faults.owners import newcomers, strangers, zombies, zombies_with_a_letter
@@ -33,6 +34,7 @@ PARTS: dict[str, Part] = {
     "partitions": lambda where, kafka: kills_over_partitions(**where, randomly=8, events=20_000),
     "retraining": lambda where, kafka: kills_while_retraining(**where, times=2, swaps=False),
     "swaps": lambda where, kafka: kills_while_retraining(**where, times=3, swaps=True),
+    "late": lambda where, kafka: late_labels(**where, times=10, waiting=1_000_000, events=200_000),
     "zombies": lambda where, kafka: zombies(**where),
     "letters": lambda where, kafka: zombies_with_a_letter(**where),
     "shared": lambda where, kafka: shared(**where, times=5, assignment="range"),
