@@ -278,6 +278,7 @@ class Owner(Taking):
             observer=self.observer,
         )
         self.lane.asked = self._asked
+        self.was_restored = True
         self.refs = tuple(blobs)
         for topic, there in found.items():
             self._accept(there, is_events=topic == self.topic)

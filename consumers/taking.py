@@ -53,6 +53,8 @@ class Taking(Telling):
         self.guard = Guard(settings)
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
         self.outbox: list[ModelUpdate] = []
+        self.was_restored = False
+        """Whether no record was taken since the state was restored."""
         self.read_before: Read
         """What had been read when the model was gained."""
 
@@ -76,8 +78,10 @@ class Taking(Telling):
 
     def _take(self, record: Record) -> None:
         self.trace = ()  # what is due is of other records
-        if self.lane.join.pending:
-            self._end_due()  # what a crash has cut short
+        if self.was_restored:
+            self.was_restored = False
+            if self.lane.join.pending:
+                self._end_due()  # what a crash has cut short
         self.trace = record.headers
         self.positions[Partition(record.topic, record.partition)] = record.offset + 1
         if self.poison.places and record in self.poison:
