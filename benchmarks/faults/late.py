@@ -28,7 +28,7 @@ from detectors.watch import Watch
 from evaluation.replay import Replay
 from learners.lane import Lane
 
-LATE = "pending_max = 2_000_000\n" + NO_DETECTORS + '[labels]\nlate = true\nhorizon = "30d"\n'
+LATE = NO_DETECTORS + '[labels]\nlate = true\nhorizon = "30d"\n'
 LAG = 10_000
 """A label comes so many events after its own."""
 

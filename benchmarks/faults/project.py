@@ -58,6 +58,7 @@ name = "{name}"
 task = "binary"
 scope = "{scope}"
 assignment = "{assignment}"
+pending_max = 2_000_000  # more than any part has
 [model]
 factory = "witness:{factory}"
 trusted = ["witness:Witness"]
