@@ -1,6 +1,7 @@
 """The announced updates that a follower may yet use, newest first, and those that it could not."""
 
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
@@ -42,6 +43,23 @@ def order(update: ModelUpdate) -> tuple[int, int]:
 def key_of(update: ModelUpdate) -> Key:
     """What tells an update from all others."""
     return Key(update.epoch, update.seq, update.river, update.artifact)
+
+
+def answers_for(update: ModelUpdate, key: str | bytes | None) -> bool:
+    """Whether a canary answers for a key: the same keys in every process, and more of the same with each step.
+
+    Without a key nobody can tell, and it does not.
+
+    >>> update = ModelUpdate.model_construct(model="m", kind="canary", share=25.0, beside=3)
+    >>> sum(answers_for(update, f"customer-{n}") for n in range(10_000)), answers_for(update, None)
+    (2501, False)
+    """
+    if update.share is None or key is None:
+        return False
+    # Salted with what it is beside, which stays through all steps: the next canary is tried on other people.
+    data = key.encode() if isinstance(key, str) else key
+    salt = zlib.crc32(f"{update.model}/{update.beside}/".encode())
+    return zlib.crc32(data, salt) * 100 < update.share * 2**32
 
 
 class Candidates:

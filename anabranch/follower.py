@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Self
 import river
 
 from anabranch.artifact import Artifact, unpack, warm_up
-from anabranch.candidates import RETRY_S, Candidates, Refusals, said
+from anabranch.candidates import RETRY_S, Candidates, Refusals, answers_for, order, said
 from anabranch.errors import (
     ArtifactError,
     ArtifactMissing,
@@ -144,8 +144,10 @@ class Follower:
         self.on_update = on_update
         self._refusals = Refusals()
         self._champion: Champion | None = None
+        self._canary: Champion | None = None
         self._retired: ModelUpdate | None = None
         self._candidates = Candidates()
+        self._canaries = Candidates()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         # A daemon, so that a service which forgets to leave the follower can end all the same.
@@ -153,21 +155,27 @@ class Follower:
 
     # ── predicting ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def predict_one(self, x: dict[str, Any]) -> Any:
+    def predict_one(self, x: dict[str, Any], *, key: str | bytes | None = None) -> Any:
         """The champion's label or number for the features `x`; binary models answer True for the positive class.
 
         Features that the learner has never seen, and missing ones (None), are left out: several River models change
         when they meet an unknown one.
+
+        Args:
+            key: whom or what it is about, a customer say: see `champion_for`.
 
         Raises:
             NoChampionYet: no model has come so far.
             ModelTooOld: it is older than `max_age` or `min_version` allow.
             ModelRetired: it was taken out of service.
         """
-        return self.champion.predict_one(x)
+        return self.champion_for(key).predict_one(x)
 
-    def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
+    def predict_proba_one(self, x: dict[str, Any], *, key: str | bytes | None = None) -> dict[Any, float]:
         """The champion's probability of each label.
+
+        Args:
+            key: whom or what it is about, a customer say: see `champion_for`.
 
         Raises:
             NoChampionYet: no model has come so far.
@@ -175,7 +183,26 @@ class Follower:
             ModelRetired: it was taken out of service.
             NotImplementedError: the model has no probabilities.
         """
-        return self.champion.predict_proba_one(x)
+        return self.champion_for(key).predict_proba_one(x)
+
+    def champion_for(self, key: str | bytes | None) -> Champion:
+        """The model in use for a key: while a new champion is being rolled out (`canary`), it is that for some of them.
+
+        The same keys have it in every process, and keep it as their share grows. Without a key it is the champion. A
+        follower that learns along goes on with the champion until the new one answers for all keys.
+
+        Raises:
+            NoChampionYet: no model has come so far.
+            ModelTooOld: it is older than `max_age` or `min_version` allow.
+            ModelRetired: it was taken out of service.
+        """
+        champion, canary = self.champion, self._canary
+        return self._fit(canary) if canary is not None and answers_for(canary.update, key) else champion
+
+    @property
+    def canary(self) -> Champion | None:
+        """The new champion that is being rolled out, if one is."""
+        return self._canary
 
     @property
     def champion(self) -> Champion:
@@ -196,6 +223,14 @@ class Follower:
                 f"no champion of {self.model!r} has been announced on {self.topic!r} yet{reason}; "
                 "wait(timeout_s=…) waits for the first"
             )
+        return self._fit(champion)
+
+    def _fit(self, champion: Champion) -> Champion:
+        """It may answer.
+
+        Raises:
+            ModelTooOld: it is older than `max_age` or `min_version` allow.
+        """
         if champion.update.version < self.min_version:
             raise ModelTooOld(
                 f"version {champion.update.version} of {self.model!r} is in use, and min_version is {self.min_version}"
@@ -306,9 +341,9 @@ class Follower:
             # Without a wait after a candidate was tried: if it was refused, the next one is there already.
             waits = update is None and (self._live is None or self._champion is None)
             for each in updates.poll(0.1 if waits else 0.0):
-                self._candidates.add(each)
+                (self._canaries if each.kind == "canary" else self._candidates).add(each)
             # Not before the topic was read to its end, or a start would load every version that there ever was.
-            update = self._candidates.newest() if updates.caught_up else None
+            update = self._newest() if updates.caught_up else None
             if update is not None:
                 self._consider(update)
             # The next reader begins at the topic's first record, and so finds what was dropped for want of room.
@@ -320,6 +355,13 @@ class Follower:
                 champion = self._champion
                 heeded = self._retired if champion is None else champion.update
                 self._acks.tell(heeded, taken_s=self._taken_s, refusals=self._refusals)
+
+    def _newest(self) -> ModelUpdate | None:
+        """What is to be tried next: a champion, and only then what is beside it."""
+        update = self._candidates.newest()
+        if update is not None or self._champion is None or self._live is not None:
+            return update
+        return self._canaries.newest()
 
     def _go_on(self, live: LiveModel) -> None:
         """Learn what the learner has learned, and predict with that from now on."""
@@ -336,15 +378,20 @@ class Follower:
         try:
             artifact = self._load(update)
             champion = Champion(update, artifact, update.event_number, update.announced_ts)
-            if self._live is not None:
+            if self._live is not None and update.kind != "canary":
                 self._live.exchange(update, artifact)
         except (ArtifactMissing, KafkaUnavailable) as error:
             self._refuse(update, error, for_good=False)
         except BaseException as error:  # whatever bytes from elsewhere bring about, a panic in River's Rust included
             self._refuse(update, error, for_good=True)
         else:
+            if update.kind == "canary":
+                self._canaries.use(update)
+                self._canary = champion
+                self._tell(update)
+                return
             with self._changed:
-                self._candidates.use(update)
+                self._supersede(update)
                 # One assignment, which is atomic: whoever predicts takes no lock.
                 self._champion = champion
                 self._retired = None
@@ -352,10 +399,17 @@ class Follower:
             self._taken_s = self._since_announced(update)
             self._tell(update)
 
+    def _supersede(self, update: ModelUpdate) -> None:
+        """All that was announced before it is over, a canary too."""
+        self._candidates.use(update)
+        if order(update) > self._canaries.in_use:
+            self._canaries.use(update)
+            self._canary = None
+
     def _retire(self, update: ModelUpdate) -> None:
         """Answer nothing from now on. A request that has its champion keeps it to its end."""
         with self._changed:
-            self._candidates.use(update)
+            self._supersede(update)
             # In this order, so that nobody finds neither and believes that no model has come yet.
             self._retired = update
             self._champion = None
@@ -371,7 +425,8 @@ class Follower:
 
     def _refuse(self, update: ModelUpdate, error: BaseException, *, for_good: bool) -> None:
         # What is tried again and again is one refusal.
-        count = self._refusals.add if self._candidates.refuse(update, for_good=for_good) else self._refusals.tell
+        candidates = self._canaries if update.kind == "canary" else self._candidates
+        count = self._refusals.add if candidates.refuse(update, for_good=for_good) else self._refusals.tell
         if count(error, what=f"version {update.version}"):  # of a hundred of another River, the first
             kept = "the one before it is tried" if self._champion is None else "the model in use stays"
             log.warning("%s: the update is not taken, %s: %s", self.model, kept, self.last_refusal)

@@ -21,7 +21,7 @@ EventNumber = Annotated[int, Field(validation_alias=AliasChoices("event_number",
 FeatureValue = bool | int | Number | str | None
 LabelValue = bool | int | Number | str
 SignalKind = Literal["error", "input", "prediction", "label", "threshold", "schedule", "volume"]
-UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild", "retired", "reinstated"]
+UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild", "retired", "reinstated", "canary"]
 LifeState = Literal["new", "recruiting", "arena", "paused", "probation", "serving", "displaced", "library", "gone"]
 Level = Literal["info", "alert"]
 AlertKind = Literal["refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log"]
@@ -218,7 +218,8 @@ class ModelUpdate(Message):
     """A model goes live, or is taken out of service. Readers order updates by (epoch, seq) and heed the highest.
 
     Of kind `retired` it holds no model: the version it names is out of service, as are all before it, until a later
-    update. Readers answer nothing meanwhile.
+    update. Readers answer nothing meanwhile. Of kind `canary` it answers for a `share` of the keys only, and the last
+    one of another kind for the others, until one of these comes.
     """
 
     goes_to: ClassVar[str] = "updates"
@@ -234,9 +235,15 @@ class ModelUpdate(Message):
     event_ts: float = Field(description="event time of that event, epoch seconds")
     announced_ts: float = Field(description="just before its bytes went out, epoch seconds")
     reason: str
-    by: str = Field(default="", exclude_if=not_, description="who asked for it: `retired` and `reinstated`")
+    by: str = Field(default="", exclude_if=not_, description="who asked for it, if somebody did")
     member: str = Field(description="which member won: its name in the arena")
     displaced_version: int | None = None
+    share: Number | None = Field(
+        default=None, ge=0, lt=100, exclude_if=_is_none, description="`canary`: percent of the keys that it answers for"
+    )
+    beside: int | None = Field(
+        default=None, exclude_if=_is_none, description="`canary`: the version that answered for all keys before"
+    )
     restores: int | None = Field(default=None, description="a rollback: the version that is better after all")
     parent: int | None = Field(
         default=None,
@@ -270,6 +277,8 @@ class ModelUpdate(Message):
     def _with_or_without_a_model(self) -> Self:
         if (self.artifact is None) != (self.kind == "retired"):
             raise ValueError("an update has an artifact, and none if it is of kind `retired`")
+        if (self.share is None) == (self.kind == "canary"):
+            raise ValueError("an update of kind `canary` has a share, and no other has one")
         return self
 
     @property
@@ -331,6 +340,18 @@ class PublishedReport(Message):
     )
     evidence: float = Field(description="that it loses, as a share of what an announcement needs")
     waits: str = Field(default="", description="what keeps back an announcement that there is reason for: a setting")
+
+
+class RolloutReport(Message):
+    """How far a new champion has come with followers, which have the displaced one beside it."""
+
+    kind: str = Field(description="canary, blue-green, ab, manual")
+    share: float = Field(description="percent of the keys that it answers for")
+    beside: int = Field(description="the version that answers for the others")
+    labels: int = Field(description="that have come at this step")
+    evidence: float = Field(description="that it is not worse, as a share of what the next step needs")
+    gain: float = Field(description="mean loss of the displaced one less its own, over those labels, lately")
+    missing: str = Field(description="what the next step waits for")
 
 
 class CoverageAt(Message):
@@ -453,6 +474,9 @@ class ModelReport(Message):
         default=None,
         exclude_if=_is_none,
         description="while labels come late: events asked between an event and its label, on average",
+    )
+    rollout: RolloutReport | None = Field(
+        default=None, exclude_if=_is_none, description="of a champion that does not answer for all keys yet"
     )
     notes: tuple[str, ...] = ()
     detectors: tuple[DetectorReport, ...] = Field(default=(), exclude_if=not_)
@@ -578,6 +602,36 @@ class RetireAnswer(Message):
     by: str = Field(default="", description="who asked")
 
 
+class Decision(Message):
+    """A request: a person's word on a rollout. It is answered once, by a `DecisionAnswer`."""
+
+    goes_to: ClassVar[str] = "control"
+    id: str = Field(min_length=1, max_length=200, description="unique; the answer bears it")
+    model: str
+    ts: float = Field(description="when it was asked, epoch seconds")
+    step: Literal["approve", "withdraw"] = Field(
+        description="approve: the new champion answers for all keys; withdraw: the displaced one does, as before"
+    )
+    why: str = Field(min_length=1, max_length=2000)
+    by: str = Field(default="", max_length=200, description="who asks")
+
+
+class DecisionAnswer(Message):
+    """What became of a decision."""
+
+    goes_to: ClassVar[str] = "answers"
+    id: str
+    model: str
+    request: str = Field(description="the request's id")
+    step: Literal["approve", "withdraw"]
+    event_number: EventNumber = Field(description="accepted events when it was answered")
+    version: int = Field(description="that answers for all keys from now on")
+    accepted: bool = Field(description="whether it is done")
+    withheld: str = Field(default="", description="why not: nothing is being rolled out, …")
+    why: str
+    by: str = Field(default="", description="who asked")
+
+
 class JobReturned(Message):
     """A retraining came back, and its recruits entered; or it failed."""
 
@@ -638,6 +692,9 @@ class LearnedOrder(Message):
     rebuilt: str = Field(default="", description="then a rebuilt champion went live; why")
     # Left out where it is empty: the id, which is a digest, is then what it was before there was this key.
     reinstated: str = Field(default="", exclude_if=not_, description="then a retired champion went live again; why")
+    decided: Decision | None = Field(
+        default=None, exclude_if=_is_none, description="then somebody decided on a rollout, and it was done"
+    )
 
 
 PUBLISHED: tuple[type[Message], ...] = (
@@ -654,6 +711,8 @@ PUBLISHED: tuple[type[Message], ...] = (
     RetrainAnswer,
     Retire,
     RetireAnswer,
+    Decision,
+    DecisionAnswer,
     LearnedOrder,
     ModelPrediction,
     ModelAck,

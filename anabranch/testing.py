@@ -61,6 +61,7 @@ class MemoryFollower(Follower):
         positive: str | None = None,
         canary: Iterable[Mapping[str, object]] = (),
         kind: UpdateKind = "swap",
+        share: float | None = None,
         river_version: str = river.__version__,
     ) -> ModelUpdate:
         """Announce a model as the next version.
@@ -70,6 +71,7 @@ class MemoryFollower(Follower):
             features: their names, or their kinds (number, string, boolean) by name; others are left out of what the
                 model is asked, as those the learner never saw.
             canary: rows to which the copy must answer as the model does.
+            share: with kind "canary": percent of the keys that it answers for, beside the champion.
             river_version: another one is refused, as at a service that lags behind.
 
         Raises:
@@ -80,9 +82,10 @@ class MemoryFollower(Follower):
             model, task=task, positive=positive, features=features, canary=canary, trusted=self.trusted
         )
         self._packed[version] = data
-        update = self._announced(data, version=version, kind=kind, river_version=river_version)
+        update = self._announced(data, version=version, kind=kind, share=share, river_version=river_version)
         self._consider(update)
-        if self.version != version:
+        taken = self.canary.update.version if update.kind == "canary" and self.canary else self.version
+        if taken != version:
             raise ArtifactError(self.last_refusal)
         return update
 
@@ -107,7 +110,9 @@ class MemoryFollower(Follower):
         self._consider(retired)
         return retired
 
-    def _announced(self, data: bytes, *, version: int, kind: UpdateKind, river_version: str) -> ModelUpdate:
+    def _announced(
+        self, data: bytes, *, version: int, kind: UpdateKind, share: float | None, river_version: str
+    ) -> ModelUpdate:
         now_s = time.time()
         pointer = ArtifactPointer(
             topic="memory",
@@ -123,6 +128,8 @@ class MemoryFollower(Follower):
             scope=self.scope,
             version=version,
             kind="first" if version == 1 else kind,
+            share=share,
+            beside=self._beside() if kind == "canary" else None,
             epoch=1,
             seq=version + self._retirements,
             event_number=version,
@@ -137,6 +144,9 @@ class MemoryFollower(Follower):
             python=platform.python_version(),
             numpy=numpy.__version__,
         )
+
+    def _beside(self) -> int | None:
+        return self.version if self.canary is None else self.canary.update.beside
 
     def _fetch(self, update: ModelUpdate) -> bytes:
         return self._packed[update.version]

@@ -22,6 +22,7 @@ from commands import (
     keys,
     learn,
     logs,
+    models,
     produce,
     rebuild,
     retire,
@@ -70,6 +71,7 @@ for name, verb in VERBS.items():
 app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(models.app, name="models")
 
 
 def _version(asked: bool) -> None:

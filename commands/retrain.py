@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from anabranch.messages import Retire, Retrain
+    from anabranch.messages import Decision, Retire, Retrain
 
-Asked = TypeVar("Asked", bound="Retire | Retrain")
+Asked = TypeVar("Asked", bound="Retire | Retrain | Decision")
 
 
 def retrain(

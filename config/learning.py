@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from config.sections import Seconds, Section
 
@@ -198,6 +198,48 @@ class ArenaSettings(Section):
     shadows_max: int = Field(8, ge=2, description="recruits and displaced champions; standing shadows come on top")
     contest_events: int = Field(5_000, ge=1, description="a recruit that has not won by then leaves")
     probation_events: int = Field(2_000, ge=0, description="how long the displaced champion can come back")
+
+
+class RolloutSettings(Section):
+    """How a new champion gets from its win to all users: `rollout = "canary"`, or this table."""
+
+    kind: Literal["immediate", "canary", "blue-green", "ab", "manual"] = Field(
+        "immediate",
+        description="all keys at once; a share of them in steps; none, and then all at once; a share that stays; or "
+        "none until `anabranch models approve`",
+    )
+    steps: tuple[Annotated[float, Field(ge=0, lt=100)], ...] | None = Field(
+        None, min_length=1, description="percent of the keys before all of them; canary: [5, 25], ab: [50], others: [0]"
+    )
+    step_labels: int = Field(500, ge=1, description="labels that have to come at each step, at least")
+    tolerance: float = Field(
+        0.01, ge=0, lt=1, description="how much more mean loss than the displaced one's is no reason to stop"
+    )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Percent of the keys, step by step."""
+        return self.steps or {"canary": (5.0, 25.0), "ab": (50.0,)}.get(self.kind, (0.0,))
+
+    @property
+    def is_decided_by_people(self) -> bool:
+        """Whether no evidence takes it further."""
+        return self.kind in ("ab", "manual")
+
+    @model_validator(mode="after")
+    def _steps_grow(self) -> "RolloutSettings":
+        if self.steps is not None and self.kind in ("immediate", "blue-green", "manual"):
+            raise ValueError(f'`rollout.steps` is for canary and ab: kind = "{self.kind}" has none')
+        if list(self.shares) != sorted(set(self.shares)):
+            raise ValueError("`rollout.steps` has to grow, as in [5, 25]: all keys come after the last of them")
+        return self
+
+
+def _of_kind(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Rollout = Annotated[RolloutSettings, BeforeValidator(_of_kind)]
 
 
 class Bound(NamedTuple):

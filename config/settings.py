@@ -12,6 +12,8 @@ from config.learning import (
     Detector,
     ModelSpec,
     RetrainSettings,
+    Rollout,
+    RolloutSettings,
     ScoresSettings,
     ShadowsSettings,
     TriggerSettings,
@@ -82,6 +84,7 @@ class Settings(BaseSettings):
     shadows: ShadowsSettings = ShadowsSettings()
     arena: ArenaSettings = ArenaSettings()
     constraints: ConstraintsSettings = ConstraintsSettings()
+    rollout: Rollout = RolloutSettings()
     publish: Publish = Publish()
     checkpoint: Checkpoint = Checkpoint()
     score: Score = Score()
@@ -125,6 +128,18 @@ class Settings(BaseSettings):
             raise ValueError(
                 '`serve = "blend"` and `publish.blocks` do not go together: the weights move with each label'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _rollouts_have_somebody_to_go_back_to(self) -> "Settings":
+        if self.rollout.kind == "immediate":
+            return self
+        if not self.arena.probation_events:
+            raise ValueError(
+                f'`rollout = "{self.rollout.kind}"` needs the displaced champion: set `arena.probation_events` above 0'
+            )
+        if self.serve == "blend":
+            raise ValueError(f'`rollout = "{self.rollout.kind}"` is of champions: set `serve = "champion"`')
         return self
 
     @model_validator(mode="after")

@@ -72,6 +72,8 @@ class Announcer:
             by=by,
             member=promotion.member,
             displaced_version=promotion.displaced_version,
+            share=promotion.share,
+            beside=promotion.beside,
             restores=promotion.restores,
             parent=promotion.parent,
             trigger=promotion.trigger,
@@ -105,11 +107,20 @@ class Announcer:
             size_bytes=len(data),
         )
 
-    def tidy(self) -> None:
-        """Drop the bytes of versions beyond those that are kept. Done once more after a crash, it changes nothing."""
+    def tidy(self, *, in_use: int | None = None) -> None:
+        """Drop the bytes of versions beyond those that are kept. Done once more after a crash, it changes nothing.
+
+        Args:
+            in_use: a version that followers have beside the newest: who begins to follow now needs its bytes.
+        """
         topic = self.settings.topics.name("artifacts")
-        while len(self.kept) > self.settings.publish.versions_kept:
-            key, partition, chunks = self.kept.pop(0)
+        needed = "" if in_use is None else artifact.chunk_key(self.settings.name, self.scope, in_use, sha256="")[:-1]
+        beyond = self.kept[: max(0, len(self.kept) - self.settings.publish.versions_kept)]
+        for each in beyond:
+            key, partition, chunks = each
+            if needed and key.startswith(needed):
+                continue
+            self.kept.remove(each)
             for number in range(chunks):
                 self.sink.send(topic, key=f"{key}{number}", value=None, partition=partition)
 

@@ -452,7 +452,7 @@ class Owner(Taking):
             self._put(self.settings.topics.name("updates"), key=update_key(update), message=update)
         if self.outbox:
             self.ports.sink.flush()
-            self.announcer.tidy()
+            self.announcer.tidy(in_use=self.lane.succession.rollout.beside)
         self.outbox = []
 
     def _state(self) -> dict[str, Any]:

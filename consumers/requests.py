@@ -5,10 +5,12 @@ from contextlib import suppress
 import structlog
 
 from anabranch.events import Record
-from anabranch.messages import Retire, Retrain, UnreadableMessage, decode
+from anabranch.messages import Decision, Retire, Retrain, UnreadableMessage, decode
 from consumers.ports import Control
 
 log = structlog.get_logger()
+
+Request = Retrain | Retire | Decision
 
 
 class Requests:
@@ -23,7 +25,7 @@ class Requests:
         """Read on from a checkpoint's position; from the end, where there is none."""
         self.position = position if self.control is None else self.control.start(position)
 
-    def take(self) -> list[Retrain | Retire]:
+    def take(self) -> list[Request]:
         """What was asked since. A checkpoint must follow, so that nothing is answered twice."""
         if self.control is None:
             return []
@@ -42,10 +44,12 @@ class Requests:
             self.control.close()
 
 
-def _read(record: Record) -> Retrain | Retire | None:
+def _read(record: Record) -> Request | None:
     value = record.value or b""
     with suppress(UnreadableMessage):
         return decode(Retire, value)
+    with suppress(UnreadableMessage):
+        return decode(Decision, value)
     try:
         return decode(Retrain, value)
     except UnreadableMessage as error:

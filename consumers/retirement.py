@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy
 import river
 
-from anabranch.messages import ModelUpdate, Retire, RetireAnswer, Retrain
+from anabranch.messages import ModelUpdate, Retire, RetireAnswer
 from anabranch.scope import Scope
 from learners.lane import Lane
 
@@ -62,9 +62,3 @@ def answer(asked: Retire, *, scope: Scope, event_number: int, version: int, with
         why=asked.why,
         by=asked.by,
     )
-
-
-def parted(asked: list[Retrain | Retire]) -> tuple[tuple[Retrain, ...], tuple[Retire, ...]]:
-    """Requests by what they ask for, each in their order: the first are inputs of the lane, the others are not."""
-    retrainings = tuple(each for each in asked if isinstance(each, Retrain))
-    return retrainings, tuple(each for each in asked if isinstance(each, Retire))

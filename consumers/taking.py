@@ -12,10 +12,12 @@ from anabranch.errors import KafkaUnavailable
 from anabranch.events import AcceptedEvent, AcceptedLabel, Partition, Record
 from anabranch.messages import (
     DeadLetter,
+    Decision,
     Measured,
     ModelUpdate,
     Retire,
     RetireAnswer,
+    Retrain,
 )
 from anabranch.scope import Scope
 from anabranch.values import unboxed
@@ -27,7 +29,7 @@ from consumers.intake import Read
 from consumers.order import returned
 from consumers.poison import Poison
 from consumers.requests import Requests
-from consumers.retirement import answer, parted, retirement
+from consumers.retirement import answer, retirement
 from consumers.telling import Ports, Telling
 from learners.emitted import NOTHING, Emitted, Promotion
 from learners.models.fence import is_fault
@@ -205,19 +207,32 @@ class Taking(Telling):
             log.info("job done", model=self.settings.name, job=result.job_id, failure=result.failure)
             self._tell_failures(result)
             self._emit(self.lane.admit(result))
-        retrainings, others = parted(self.requests.take())
+        asked = self.requests.take()
+        retrainings = tuple(each for each in asked if isinstance(each, Retrain))
         for each in retrainings:
             self._emit(self.lane.retrain_asked(each))
         change = self.budget.change(self.lane)
         if change is not None:
             self._emit(self.lane.measured(stride=change.stride, too_slow=change.too_slow))
-        if done or retrainings or others or change is not None:
+        if done or asked or change is not None:
             measured = None if change is None else Measured(**change._asdict())
             self.order.enter(returned=tuple(map(returned, done)), requests=retrainings, measured=measured)
-            for asked in others:
-                self._send(self._answer(asked))
+            for request in asked:
+                if isinstance(request, Retire):
+                    self._send(self._answer(request))
+                elif isinstance(request, Decision):
+                    self._decide(request)
             self.checkpoint()
         self.runner.keep(self.lane.jobs.under_way)
+
+    def _decide(self, asked: Decision) -> None:
+        """A person's word on a rollout: what goes live by it is announced with the order that leads there."""
+        if self.outbox:
+            self.checkpoint()  # what goes live now has an outbox of its own
+        emitted = self.lane.decided(asked)
+        if emitted.promotion is not None:
+            self.order.enter(decided=asked)
+        self._emit(emitted)
 
     def _tell_failures(self, result: JobResult) -> None:
         """A retraining that came to nothing, all of it or a part."""
@@ -272,7 +287,7 @@ class Taking(Telling):
                 # In blocks the champion learns nothing until it is announced again; without examples, its order is not
                 # all that a follower needs where labels are late.
                 order="" if self._is_untold else self.order.last,
-                by=by,
+                by=by or promotion.by,
             )
         except BaseException as error:
             if isinstance(error, KafkaUnavailable) or not is_fault(error):

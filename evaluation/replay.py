@@ -149,6 +149,8 @@ class Replay:
         self.rebuild(order.rebuilt)
         if order.reinstated:
             self.lane.rebuilt(reason=order.reinstated, kind="reinstated")
+        if order.decided is not None:
+            self._hear(self.lane.decided(order.decided))
 
     def go_on_elsewhere(self, order: LearnedOrder) -> None:
         """What comes next lies in another log, and nothing of this one is learned once more."""

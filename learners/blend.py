@@ -84,6 +84,7 @@ class Blend:
     def __init__(self, settings: Settings, *, task: Task, succession: Succession, lateness: Lateness) -> None:
         # In blocks the members are as they were announced, and weights that move with each label are not.
         can = bool(settings.shadows.portfolio or settings.shadows.standing) and not settings.publish.blocks
+        can = can and settings.rollout.kind == "immediate"  # it is champions that are rolled out
         self.mode = settings.serve if can and not settings.numeric else "champion"
         self.task = task
         self.succession = succession

@@ -44,6 +44,9 @@ class Promotion(NamedTuple):
     parent: int | None = None
     trigger: str = ""
     lost: float | None = None
+    share: float | None = None
+    beside: int | None = None
+    by: str = ""
     learns: bool = True
     """Whether a follower can teach it what the learner learns."""
 

@@ -11,6 +11,7 @@ from anabranch.errors import LearnError
 from anabranch.events import AcceptedEvent, AcceptedLabel, Findings, Prediction
 from anabranch.messages import (
     Alert,
+    Decision,
     LabelsReport,
     Message,
     ModelReport,
@@ -226,6 +227,24 @@ class Lane(LaneParts):
         window = self.recruits.ranges(asked.events)
         return self.reports.answer(asked, event_number=self.events, window=window, withheld=withheld)
 
+    def decided(self, asked: Decision) -> Emitted:
+        """Somebody's word on a rollout: the answer, and what goes live by it."""
+        succession, at = self.succession, self.newest
+        promotion: Promotion | None = None
+        withheld = "nothing is being rolled out"
+        if at is not None and succession.rollout.under_way:
+            by = f"by {asked.by or 'somebody'}: {asked.why}"
+            if asked.step == "approve":
+                promotion = succession.complete(self._context(at), reason=f"approved {by}")
+                withheld = "" if promotion else "the champion cannot be announced: see model-lifecycle"
+            else:
+                promotion, withheld = succession.withdraw(self._context(at), reason=f"withdrawn {by}")
+                if promotion is not None:
+                    self.watch.start_over()
+            promotion = promotion and promotion._replace(by=asked.by)
+        answer = self.reports.decision(asked, event_number=self.events, version=self.version, withheld=withheld)
+        return Emitted([answer, *(self._transitions(at) if at is not None else [])], promotion=promotion)
+
     def measured(self, *, stride: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
 
@@ -306,6 +325,9 @@ class Lane(LaneParts):
             window = lateness.lead_events(window)
         champion = self.succession.champion
         loss, seen, cost = self._judge(champion, event, answers, window)
+        rollout = self.succession.rollout
+        if rollout.under_way and loss is not None and (other := answers.get(rollout.displaced)) is not None:
+            rollout.judge(loss, self.task.loss(event.y, other))
         # In blocks members stay as they were announced; before there is anything to be equal to, they learn at once.
         if learns and self._blocks and self.published.version is not None:
             self.block.append(Delayed(event, self.events, tuple(answers)))
@@ -378,6 +400,8 @@ class Lane(LaneParts):
         findings = self.watch.update(loss, event_number=number, seen=event, answer=own, withheld=self._withheld)
         emitted = NOTHING if findings is None else self._drifted(event, findings)
         promotion = self._contest(event) if self.arena.ahead and not self.blend.serves else None
+        if promotion is None and succession.rollout.under_way:
+            promotion = self._roll_out(event)
         if promotion is None and self.blend.turns(number):
             promotion = self._turn(event)
         if number >= self.shadows.due or number >= succession.due:
@@ -426,6 +450,13 @@ class Lane(LaneParts):
         if promotion is not None:
             self.watch.start_over()
         return promotion
+
+    def _roll_out(self, event: AcceptedEvent) -> Promotion | None:
+        """A champion that followers have beside the displaced one takes its next step, if it has come so far."""
+        succession = self.succession
+        if succession.displaced is None:
+            return succession.complete(self._context(event), reason="the displaced champion has left")
+        return succession.go_on(self._context(event)) if succession.rollout.may_go_on else None
 
     def _turn(self, event: AcceptedEvent) -> Promotion | None:
         """Let the blend answer, or the champion again, if it is time."""
@@ -484,6 +515,7 @@ class Lane(LaneParts):
             notes=notes,
             weights=self.blend.shares(),
             lag=self.lateness.lag if self.lateness.is_late else None,
+            rollout=self.succession.rollout.report(),
         )
 
     def labels_report(self) -> LabelsReport | None:

@@ -6,6 +6,8 @@ from anabranch.events import AcceptedEvent, Findings, Fired
 from anabranch.messages import (
     Alert,
     AlertKind,
+    Decision,
+    DecisionAnswer,
     DetectorReport,
     DriftSignal,
     FeatureReport,
@@ -17,6 +19,7 @@ from anabranch.messages import (
     PublishedReport,
     Retrain,
     RetrainAnswer,
+    RolloutReport,
     TimeWindow,
     Transition,
 )
@@ -83,6 +86,21 @@ class Reports:
             by=asked.by,
         )
 
+    def decision(self, asked: Decision, *, event_number: int, version: int, withheld: str) -> DecisionAnswer:
+        """What became of a decision."""
+        return DecisionAnswer(
+            id=f"{self.name}/{asked.id}",
+            model=self.model,
+            request=asked.id,
+            step=asked.step,
+            event_number=event_number,
+            version=version,
+            accepted=not withheld,
+            withheld=withheld,
+            why=asked.why,
+            by=asked.by,
+        )
+
     def alert(self, event: AcceptedEvent, kind: AlertKind, reason: str, *, event_number: int, level: Level) -> Alert:
         """Something about this event that a person should look at."""
         return Alert(
@@ -134,6 +152,7 @@ class Reports:
         windows: tuple[TimeWindow, ...],
         features: tuple[FeatureReport, ...],
         groups: tuple[GroupReport, ...],
+        rollout: RolloutReport | None,
     ) -> ModelReport:
         """How the learner does; `weights` are those in the blend, by member."""
         return ModelReport(
@@ -159,6 +178,7 @@ class Reports:
             unusable=dict(scores.unusable),
             unscored=dict(scores.raised),
             lag=lag,
+            rollout=rollout,
             notes=notes,
             detectors=detectors,
             windows=windows,

@@ -9,7 +9,18 @@ from confluent_kafka import KafkaError, Producer
 
 from anabranch.errors import KafkaUnavailable
 from anabranch.kafka import Kafka, producer, publisher
-from anabranch.messages import CONTROL_PARTITION, Message, Retire, RetireAnswer, Retrain, RetrainAnswer, encode
+from anabranch.messages import (
+    CONTROL_PARTITION,
+    Decision,
+    DecisionAnswer,
+    Message,
+    Retire,
+    RetireAnswer,
+    Retrain,
+    RetrainAnswer,
+    RolloutReport,
+    encode,
+)
 from operations.picture import ModelPicture
 
 SEND_S = 10.0
@@ -53,6 +64,18 @@ def _reinstate(asked: Asked) -> Retire:
     return Retire(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, step="reinstate", why=asked.why, by=asked.by)
 
 
+def _approve(asked: Asked) -> Decision:
+    return Decision(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, step="approve", why=asked.why, by=asked.by)
+
+
+def _withdraw(asked: Asked) -> Decision:
+    return Decision(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, step="withdraw", why=asked.why, by=asked.by)
+
+
+def _rollout(model: ModelPicture) -> RolloutReport | None:
+    return None if model.report is None else model.report.rollout
+
+
 def _is_retired(model: ModelPicture) -> bool:
     return model.newest is not None and model.newest.kind == "retired"
 
@@ -84,6 +107,30 @@ def _preview_reinstate(model: ModelPicture) -> str:
     )
 
 
+def _preview_approve(model: ModelPicture) -> str:
+    rollout = _rollout(model)
+    if rollout is None:
+        return "The champion that is being rolled out answers for all keys."
+    return (
+        f"The new champion answers for all keys, instead of {rollout.share:g} % of them ({_followers(model)}). Version "
+        f"{rollout.beside} can come back by evidence for a while. The next step waits for {rollout.missing}."
+    )
+
+
+def _preview_withdraw(model: ModelPicture) -> str:
+    rollout = _rollout(model)
+    if rollout is None:
+        return "The displaced champion answers for all keys again."
+    return (
+        f"Version {rollout.beside}, which followers still have ({_followers(model)}), answers for all keys again, and "
+        f"the new champion, which has {rollout.share:g} % of them, for none."
+    )
+
+
+def _not_rolled_out(model: ModelPicture) -> str:
+    return "" if _rollout(model) is not None else "nothing is being rolled out"
+
+
 ACTIONS: tuple[Action, ...] = (
     Action(
         "retrain",
@@ -111,6 +158,22 @@ ACTIONS: tuple[Action, ...] = (
         "anabranch reinstate CONFIG --reason …",
         undo="retire",
     ),
+    Action(
+        "approve",
+        "Approve the rollout",
+        _approve,
+        _preview_approve,
+        _not_rolled_out,
+        "anabranch models approve CONFIG --reason …",
+    ),
+    Action(
+        "withdraw",
+        "Withdraw the rollout",
+        _withdraw,
+        _preview_withdraw,
+        _not_rolled_out,
+        "anabranch models withdraw CONFIG --reason …",
+    ),
 )
 """Whatever else a person shall be able to do is added here, and nowhere else."""
 
@@ -135,7 +198,7 @@ def offered(model: ModelPicture, now_s: float) -> dict[str, Any]:
         {"at_s": record.at_s, "request": record.message.request, "accepted": record.message.accepted}
         | {"withheld": record.message.withheld, "by": record.message.by}
         for record in model.answers
-        if isinstance(record.message, RetrainAnswer | RetireAnswer)
+        if isinstance(record.message, RetrainAnswer | RetireAnswer | DecisionAnswer)
     ]
     return {"listed": listed, "answers": answers[::-1][:50]}
 

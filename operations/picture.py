@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 from anabranch.messages import (
     Alert,
     DeadLetter,
+    DecisionAnswer,
     DetectorReport,
     DriftSignal,
     Message,
@@ -35,7 +36,7 @@ KINDS: dict[str, tuple[type[Message], ...]] = {
     "signals": (DriftSignal,),
     "lifecycle": (Transition,),
     "alerts": (Alert,),
-    "answers": (RetireAnswer, RetrainAnswer),
+    "answers": (RetireAnswer, DecisionAnswer, RetrainAnswer),
     "dead_letters": (DeadLetter,),
     "acks": (ModelAck,),
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 from anabranch.messages import (
     Alert,
+    DecisionAnswer,
     DriftSignal,
     ModelUpdate,
     RetireAnswer,
@@ -212,7 +213,7 @@ def _what_happened(record: Record) -> tuple[str, str, str, str]:
     match record.message:
         case RetrainAnswer() as answer:
             return answer.by or "somebody", "retrain", answer.reason, _outcome(answer)
-        case RetireAnswer() as answer:
+        case RetireAnswer() | DecisionAnswer() as answer:
             return answer.by or "somebody", answer.step, answer.why, _outcome(answer)
         case ModelUpdate() as update:
             who = update.by or ITSELF
@@ -224,5 +225,5 @@ def _what_happened(record: Record) -> tuple[str, str, str, str]:
     raise AssertionError(f"{type(record.message).__name__} is no entry of the audit")
 
 
-def _outcome(answer: RetrainAnswer | RetireAnswer) -> str:
+def _outcome(answer: RetrainAnswer | RetireAnswer | DecisionAnswer) -> str:
     return "accepted" if answer.accepted else f"withheld: {answer.withheld}"

@@ -111,7 +111,8 @@ class _Scorer:
         asked, is_batch = rows.rows_of(
             rows.table_of(await self._body(request)), rows_max=self.score.rows_max, string_max=served.string_max
         )
-        answerer = served.now()  # one for the whole request: meanwhile another may come
+        # One for the whole request: meanwhile another may come. A batch has no id of its own.
+        answerer = served.now(_key(request, None if is_batch else asked[0].id))
         answers = await self._answers(served, answerer, asked)
         told = [_told(answerer, row, answer) for row, answer in zip(asked, answers, strict=True)]
         about = {"model": served.name, **_about(served, answerer)}
@@ -122,7 +123,7 @@ class _Scorer:
         served = self.models.named(request.path_params["model"])
         table = binary.table_of(await self._body(request), header=request.headers.get(binary.HEADER))
         asked = protocol.rows_of(table, rows_max=self.score.rows_max, string_max=served.string_max)
-        answerer = self._version(served, request)
+        answerer = self._version(served, request, key=table.get("id"))
         wanted = protocol.see_outputs(table, answerer)
         answers = await self._answers(served, answerer, asked)
         told = protocol.response(answerer, answers, name=served.name, id_=table.get("id"), wanted=wanted)
@@ -166,12 +167,17 @@ class _Scorer:
         self.metrics.predictions_counted(served.name).inc(len(answers))
         return answers
 
-    def _version(self, served: Served, request: Request) -> Answerer:
-        """The champion, if the request names no other version."""
-        answerer, wanted = served.now(), request.path_params.get("version")
-        if wanted is not None and wanted != str(answerer.version):
-            raise Refusal(404, f"version {wanted} of {served.name!r} is not in use; version {answerer.version} is")
-        return answerer
+    def _version(self, served: Served, request: Request, *, key: Any = None) -> Answerer:
+        """The model for the request's key, if the request names no version."""
+        choice, wanted = served.choice(), request.path_params.get("version")
+        if wanted is None:
+            return choice.of(_key(request, key))
+        in_use = [each for each in choice if each is not None]
+        for answerer in in_use:
+            if wanted == str(answerer.version):
+                return answerer
+        known = " and ".join(str(each.version) for each in in_use)
+        raise Refusal(404, f"version {wanted} of {served.name!r} is not in use; version {known} is")
 
     # ── about the models ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -239,6 +245,15 @@ class _Scorer:
         return Response(pages.page(list(self.models.by_name), str(request.base_url)), media_type="text/html")
 
 
+KEY = "Anabranch-Key"
+"""The header that says whom or what a request is about: while a new champion is rolled out, some keys have that."""
+
+
+def _key(request: Request, id_: Any) -> str | None:
+    key = request.headers.get(KEY, id_)
+    return key if isinstance(key, str) and key else None
+
+
 def _about(served: Served, answerer: Answerer) -> dict[str, Any]:
     champion = answerer.champion
     update = champion.update
@@ -254,7 +269,7 @@ def _about(served: Served, answerer: Answerer) -> dict[str, Any]:
 
 
 def _described(served: Served) -> dict[str, Any]:
-    answerer = served.now()
+    answerer, canary = served.choice()
     artifact = answerer.champion.artifact
     return {
         "model": served.name,
@@ -263,6 +278,7 @@ def _described(served: Served) -> dict[str, Any]:
         "task": artifact.task,
         "features": sorted(artifact.features),
         "reason": answerer.champion.update.reason,
+        **({} if canary is None else {"canary": {"version": canary.version, "share": canary.champion.update.share}}),
     }
 
 

@@ -97,11 +97,16 @@ class _ModelsCollector(Collector):
         refused = CounterMetricFamily(
             "anabranch_refused_updates_total", "updates that were not taken, by the check", labels=["model", "check"]
         )
+        canary = GaugeMetricFamily(
+            "anabranch_canary_share_percent", "of the keys that a new champion answers for; 0: none", labels=["model"]
+        )
         ready = GaugeMetricFamily("anabranch_ready", "1: the model answers", labels=["model"])
         for name, each in self.models.by_name.items():
             champion = each.follower.in_use
             ready.add_metric([name], float(not each.why_not_ready()))
             version.add_metric([name], champion.update.version if champion else 0)
+            tried = each.follower.canary
+            canary.add_metric([name], 0.0 if tried is None else tried.update.share or 0.0)
             if each.follower.behind is not None:
                 behind.add_metric([name], each.follower.behind)
             for check, count in each.follower.refusals.items():
@@ -109,4 +114,4 @@ class _ModelsCollector(Collector):
             if champion is not None:
                 age.add_metric([name], champion.age_s)
                 learned.add_metric([name], champion.event_number)
-        return [version, age, learned, behind, refused, ready]
+        return [version, age, learned, behind, refused, canary, ready]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from anabranch.artifact import derives_label, gives_probabilities
+from anabranch.candidates import answers_for
 from anabranch.errors import AnabranchError, NoChampionYet
 from anabranch.follower import Champion, Follower
 from anabranch.values import KINDS
@@ -69,6 +70,18 @@ class Answerer:
         return sorted(each for each in x if each not in self.features)
 
 
+class Choice(NamedTuple):
+    """The models in use at one moment: the champion's, and a new one's beside it for some of the keys."""
+
+    champion: Answerer
+    canary: Answerer | None = None
+
+    def of(self, key: str | bytes | None) -> Answerer:
+        """Which of them answers for a key."""
+        canary = self.canary
+        return canary if canary is not None and answers_for(canary.champion.update, key) else self.champion
+
+
 def _likeliest(proba: dict[Any, float]) -> Any:
     return max(proba, key=proba.__getitem__) if proba else None
 
@@ -91,22 +104,30 @@ class Served:
         self.follower = follower
         self.warm_up = warm_up
         self.string_max = string_max
-        self._answerer: Answerer | None = None
+        self._choice: Choice | None = None
 
-    def now(self) -> Answerer:
-        """The champion that is in use now.
+    def now(self, key: str | bytes | None = None) -> Answerer:
+        """The model that is in use now, for a key or in general.
+
+        Raises:
+            Refusal: 503; there is none, or it is too old.
+        """
+        return self.choice().of(key)
+
+    def choice(self) -> Choice:
+        """The models in use now, for many keys.
 
         Raises:
             Refusal: 503; there is none, or it is too old.
         """
         try:
-            champion = self.follower.champion
+            champion, canary = self.follower.champion, self.follower.canary
         except AnabranchError as error:
             raise Refusal(503, self._why(error), headers={"Retry-After": "1"}) from error
-        answerer = self._answerer
-        if answerer is None or answerer.champion is not champion:
-            answerer = self._answerer = Answerer(champion)
-        return answerer
+        choice = self._choice
+        if choice is None or choice.champion.champion is not champion or _of(choice.canary) is not canary:
+            choice = self._choice = Choice(Answerer(champion), None if canary is None else Answerer(canary))
+        return choice
 
     def why_not_ready(self) -> str:
         """Why it cannot answer; empty if it can."""
@@ -122,6 +143,10 @@ class Served:
         how_far = f": {self.warm_up}" if self.warm_up is not None and self.warm_up.told else ""
         refused = f"; what was announced is refused: {self.follower.last_refusal}" if self.follower.last_refusal else ""
         return f"no champion of {self.name!r} yet{how_far}{refused}"
+
+
+def _of(answerer: Answerer | None) -> Champion | None:
+    return None if answerer is None else answerer.champion
 
 
 class Beside(Protocol):

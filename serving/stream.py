@@ -20,7 +20,7 @@ from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, producer
 from anabranch.messages import ModelPrediction, encode
 from anabranch.values import as_key, plain
 from config.settings import Settings
-from serving.models import Answer, Answerer, Served
+from serving.models import Answer, Choice, Served
 from serving.refusal import Refusal
 from serving.rows import Row, features_of, table_of
 
@@ -124,12 +124,12 @@ class AnsweredEvents:
         return positions
 
     def _transact(self, writer: Producer, reader: Consumer, messages: Sequence[Message]) -> int:
-        """Answer these by one version, all or none; how many there were to answer."""
-        answerer, answered = self.served.now(), 0
+        """Answer these by the models of one moment, all or none; how many there were to answer."""
+        choice, answered = self.served.choice(), 0
         writer.begin_transaction()
         try:
             for message in messages:
-                each = self._told(answerer, message)
+                each = self._told(choice, message)
                 if each is not None:
                     answered += 1
                     writer.produce(self.predictions, key=each.id, value=encode(each), headers=[*trace_of(message)])
@@ -141,13 +141,14 @@ class AnsweredEvents:
             raise
         return answered
 
-    def _told(self, answerer: Answerer, message: Message) -> ModelPrediction | None:
+    def _told(self, choice: Choice, message: Message) -> ModelPrediction | None:
         try:
             table = table_of(bytes(message.value() or b""))
         except Refusal:
             return None  # the learner says what is wrong with it
         if not isinstance(table, dict) or not isinstance(table.get("id"), str) or not table["id"]:
             return None
+        answerer = choice.of(message.key() or table["id"])
         try:
             # Without its label: what is answered must not depend on it.
             x = features_of(table.get("features"), where="features", string_max=self.served.string_max)

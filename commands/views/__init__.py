@@ -6,7 +6,7 @@
 
 from collections.abc import Mapping
 
-from anabranch.messages import LabelsReport, PublishedReport
+from anabranch.messages import LabelsReport, PublishedReport, RolloutReport
 
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -14,6 +14,11 @@ _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 def figure(value: float) -> str:
     """Four decimals; as a power of ten where those would fill the line."""
     return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def rollout(told: RolloutReport | None) -> str:
+    """How far a new champion has come; empty if none is on its way."""
+    return "" if told is None else f"{told.share:g} % of the keys: {told.missing}"
 
 
 def behind(published: PublishedReport | None) -> str:

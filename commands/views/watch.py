@@ -9,6 +9,7 @@ from confluent_kafka import Message as KafkaMessage
 from anabranch.messages import (
     Alert,
     DeadLetter,
+    DecisionAnswer,
     DriftSignal,
     Message,
     ModelReport,
@@ -68,8 +69,13 @@ def _words(message: Message) -> str:  # noqa: PLR0911  # a kind of message, a li
         case RetireAnswer():
             outcome = f"{message.step}d" if message.accepted else f"not {message.step}d: {message.withheld}"
             return f"{message.event_number:>9,}  answer     {message.by or 'somebody'}: {message.why}: {outcome}"
+        case DecisionAnswer():
+            outcome = f"{message.step}: done" if message.accepted else f"not done ({message.step}): {message.withheld}"
+            return f"{message.event_number:>9,}  answer     {message.by or 'somebody'}: {message.why}: {outcome}"
         case ModelUpdate():
-            return f"{message.event_number:>9,}  update     version {message.version}, {message.kind}: {message.reason}"
+            share = "" if message.share is None else f" for {message.share:g} % of the keys"
+            what = f"version {message.version}, {message.kind}{share}"
+            return f"{message.event_number:>9,}  update     {what}: {message.reason}"
         case ModelReport():
             told = [
                 f"version {message.version}",
@@ -77,6 +83,9 @@ def _words(message: Message) -> str:  # noqa: PLR0911  # a kind of message, a li
                 figures.behind(message.published),
                 figures.labels(message.labels),
                 f"{message.unread:,} records unread" if message.unread else "",
+                ""
+                if message.rollout is None
+                else f"{message.rollout.share:g} % of the keys: {message.rollout.missing}",
             ]
             return f"{message.event_number:>9,}  report     {'  '.join(filter(None, told))}"
         case DeadLetter():

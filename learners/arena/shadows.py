@@ -31,12 +31,15 @@ class Shadows:
         self._false_swap_every = arena.false_swap_every
         self._shadows_max = arena.shadows_max
         self._min_gain = arena.min_gain
+        self.keeps = ""
+        """A member whose time is not up, however long it takes: see `Rollout`."""
         self.count()
 
     def count(self) -> None:
         """To be called when members came, went or took another role."""
         self.wins_at = self._false_swap_every * max(1, len(self.members))
-        self.due = min((member.since + self._times[member.kind] for member in self.members), default=NEVER)
+        times = [member.since + self._times[member.kind] for member in self.members if member.name != self.keeps]
+        self.due = min(times, default=NEVER)
 
     def contest(self) -> Contest:
         """A new one."""
@@ -78,7 +81,11 @@ class Shadows:
 
     def over(self, *, event_number: int) -> list[Member]:
         """Those whose time is up: recruits without a win, displaced champions after their probation."""
-        return [member for member in self.members if event_number - member.since >= self._times[member.kind]]
+        return [
+            member
+            for member in self.members
+            if event_number - member.since >= self._times[member.kind] and member.name != self.keeps
+        ]
 
     def restore(self, states: Iterable[dict[str, Any]]) -> None:
         """Go on from a checkpoint."""

@@ -9,6 +9,7 @@ from config.settings import Settings
 from learners.arena.constraints import Examined
 from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Cause, Member, revived
+from learners.arena.rollout import Rollout
 from learners.arena.shadows import NEVER, Library, Shadows
 from learners.emitted import Promotion
 from learners.publication import Published
@@ -63,6 +64,7 @@ class Succession:
         self.held_until = 0
         """Accepted events at which a champion that was broken is looked at again; 0: none was."""
         self.rolled_back: dict[Cause, int] = {}
+        self.rollout = Rollout(settings.rollout, wins_at=settings.arena.false_swap_every)
         self._probation_events = settings.arena.probation_events
         self._warm_up_events = settings.publish.warm_up_events
         shadows.constraints.start_groups(champion)
@@ -83,7 +85,8 @@ class Succession:
             return None
         if self._serving(context).version is not None:
             reason = self.published.why(context.event, context.event_number)
-            return self.publish("refresh", context, data=data, reason=reason)
+            kind: UpdateKind = "canary" if self.rollout.under_way else "refresh"
+            return self.publish(kind, context, data=data, reason=reason)
         return self.publish("first", context, data=data, reason=f"{context.event_number} events learned")
 
     def rebuilt(self, context: DecisionContext, *, reason: str, kind: UpdateKind = "rebuild") -> Promotion | None:
@@ -91,7 +94,10 @@ class Succession:
         if context.event_number < max(self._warm_up_events, self.held_until):
             return None
         data = self._announceable(context)
-        return self.publish(kind, context, data=data, reason=reason) if data else None
+        if not data:
+            return None
+        self._settle(context.event_number)
+        return self.publish(kind, context, data=data, reason=reason)
 
     def _announceable(self, context: DecisionContext) -> bytes:
         """The champion's bytes; none if it cannot be announced as it is: an alert, and another look after a warm-up."""
@@ -139,6 +145,9 @@ class Succession:
             # What was ahead when its answers were given may be behind by now: it has to lead on average, too.
             if context.late and member.loss_mean >= self.champion.loss_mean:
                 continue
+            if self.rollout.under_way and member.name != self.rollout.displaced:
+                self._hold(member, f"version {self.champion.version} is being rolled out", level="info")
+                continue
             recent = self._rolled_back_lately(member, context.event_number)
             if recent:
                 self._hold(member, recent, level="alert")
@@ -147,7 +156,7 @@ class Succession:
                 member, champion=self.champion, canary=context.canary, event_number=context.event_number
             )
             if not examined.fault:
-                return self._swap(member, context, examined)
+                return self._swap(member, context, examined, reason="")
             self._hold(member, examined.fault, level="info")
         return None
 
@@ -162,12 +171,12 @@ class Succession:
         member.contest = self.shadows.contest()
         self.lifecycle.stay(member.name, reason=f"held back: {why}", level=level, noted=True)
 
-    def _swap(self, winner: Member, context: DecisionContext, examined: Examined) -> Promotion:
+    def _swap(self, winner: Member, context: DecisionContext, examined: Examined, *, reason: str) -> Promotion:
         """Exchange champion and winner; the displaced champion stays for its probation."""
         displaced, number = self.champion, context.event_number
         verdict = winner.verdict(wins_at=self.shadows.wins_at)
         restores = winner.version if winner.life == "displaced" else None
-        reason = (
+        reason = reason or (
             f"{winner.name} wins after {verdict.events} events"
             if restores is None
             else f"version {restores} is better after all"
@@ -178,13 +187,81 @@ class Succession:
             }
             self.rolled_back[displaced.cause] = number
             self.library.drop(restores)
+        self._settle(number)
         self._exchange(winner, displaced, event_number=number, rollback=restores is not None, reason=reason)
         self.held_until = 0
         kind: UpdateKind = "swap" if restores is None else "rollback"
+        if restores is None and displaced.version is not None and not self.rollout.is_immediate:
+            self._roll_out(displaced, beside=displaced.version)
+            kind = "canary"
         promotion = self.publish(kind, context, data=examined.data, reason=reason)
         return promotion._replace(
             verdict=verdict, constraints=examined.measured, displaced_version=displaced.version, restores=restores
         )
+
+    # ── a champion's way to all keys ────────────────────────────────────────────────────────────────────────────
+
+    def _roll_out(self, displaced: Member, *, beside: int) -> None:
+        """The displaced champion stays until it is decided."""
+        self.rollout.begin(beside=beside, displaced=displaced.name)
+        self.shadows.keeps, self.due = displaced.name, NEVER
+        self.shadows.count()
+
+    def _settle(self, event_number: int) -> None:
+        """Nothing is rolled out any more; the displaced champion's probation begins now."""
+        if not self.rollout.under_way:
+            return
+        for member in self.shadows.members:
+            if member.name == self.rollout.displaced:
+                member.since = event_number
+        self.rollout.end()
+        self.shadows.keeps, self.due = "", event_number + self._probation_events
+        self.shadows.count()
+
+    @property
+    def displaced(self) -> Member | None:
+        """The one that is rolled out beside the champion; None: nothing is, or it has had to leave."""
+        name = self.rollout.displaced
+        return next((member for member in self.shadows.members if member.name == name), None) if name else None
+
+    def go_on(self, context: DecisionContext) -> Promotion | None:
+        """The next step of the rollout, which is justified; None if the champion cannot be announced."""
+        before, labels = self.rollout.share, self.rollout.labels
+        reason = f"not worse than version {self.rollout.beside} over {labels} labels at {before:g} % of the keys"
+        return self._step(context, reason, completes=False)
+
+    def complete(self, context: DecisionContext, *, reason: str) -> Promotion | None:
+        """The champion answers for all keys; None if it cannot be announced."""
+        return self._step(context, reason, completes=True)
+
+    def _step(self, context: DecisionContext, reason: str, *, completes: bool) -> Promotion | None:
+        data = self._announceable(context)
+        if not data:
+            return None
+        rollout, beside = self.rollout, self.rollout.beside
+        verdict = None
+        if not (completes or rollout.is_at_last_step):
+            rollout.go_on()
+            reason = f"{reason}: {rollout.share:g} % from now on"
+            kind: UpdateKind = "canary"
+        else:
+            self._settle(context.event_number)
+            kind = "swap"
+        self.lifecycle.stay(self.champion.name, reason=reason, noted=True)
+        promotion = self.publish(kind, context, data=data, reason=reason)
+        return promotion._replace(verdict=verdict, displaced_version=beside)
+
+    def withdraw(self, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
+        """The displaced champion comes back; or why it cannot."""
+        displaced = self.displaced
+        if displaced is None:
+            return None, "the displaced champion has left"
+        examined = self.shadows.constraints.announceable(
+            displaced, context.canary, event_number=context.event_number, measured={}
+        )
+        if examined.fault:
+            return None, f"the displaced champion cannot be announced: {examined.fault}"
+        return self._swap(displaced, context, examined, reason=reason), ""
 
     def change_sides(
         self, stand_in: StandIn | None, context: DecisionContext, examined: Examined, *, reason: str
@@ -257,6 +334,8 @@ class Succession:
             canary=context.canary,
             parent=parent,
             trigger=champion.trigger,
+            share=self.rollout.share if kind == "canary" else None,
+            beside=self.rollout.beside if kind == "canary" else None,
             learns=self.stand_in is None,
         )
 
@@ -267,6 +346,8 @@ class Succession:
             "held_until": self.held_until,
             "rolled_back": [(*cause, at) for cause, at in self.rolled_back.items()],
             "library": self.library.state(),
+            # Only where there is one: the hash of a state without is what it was before there were rollouts.
+            **({"rollout": self.rollout.state()} if self.rollout.under_way else {}),
         }
 
     def restore(self, state: dict[str, Any], *, champion: dict[str, Any], version: int) -> None:
@@ -281,3 +362,6 @@ class Succession:
         self.due = state["due"]
         self.rolled_back = {Cause(what, which): at for what, which, at in state["rolled_back"]}
         self.library.restore(state["library"])
+        if "rollout" in state:
+            self.rollout.restore(state["rollout"])
+            self.shadows.keeps = self.rollout.displaced

@@ -160,3 +160,22 @@ def test_a_retired_model_is_503_and_readyz_says_why() -> None:
         assert "retired by ann" in ready.body["reasons"]["fraud"]
         follower.publish(linear(), features=FEATURES)
         assert running.ask("/api/predict", EVENT).status == 200
+
+
+def test_while_a_new_champion_is_rolled_out_a_key_has_one_of_two() -> None:
+    """By the header, or a single event's id; a batch without a key has the champion; both versions can be named."""
+    follower = MemoryFollower("fraud")
+    follower.publish(linear(), features=FEATURES)
+    follower.publish(linear(), features=FEATURES, kind="canary", share=50.0)
+    keys = [f"customer-{n}" for n in range(60)]
+    expected = [follower.champion_for(key).update.version for key in keys]
+    with scorer(follower) as running:
+        header = [running.ask("/api/predict", EVENT, Anabranch_Key=key).body["version"] for key in keys]
+        ids = [running.ask("/api/predict", {**EVENT, "id": key}).body["version"] for key in keys]
+        assert header == ids == expected
+        assert set(expected) == {1, 2}
+        assert running.ask("/api/predict", [EVENT]).body["version"] == 1
+        assert running.ask("/v2/models/fraud/versions/2").body["versions"] == ["2"]
+        assert running.ask("/v2/models/fraud/versions/3").status == 404
+        assert running.ask("/api/models").body["models"][0]["canary"] == {"version": 2, "share": 50.0}
+        assert 'anabranch_canary_share_percent{model="fraud"} 50.0' in str(running.ask("/metrics").body)

@@ -1,0 +1,215 @@
+"""A champion's way to all keys: in steps, on evidence or by a person's word, and back."""
+
+from typing import Any
+
+import pytest
+
+from anabranch.errors import ConfigError
+from anabranch.messages import Decision, DecisionAnswer, ModelUpdate
+from learners.emitted import Promotion
+from learners.lane import Lane
+from support.lanes import Reads, contested, digest, entrant, event, label, names, settings_of, shown, spoken, twin_of
+
+STEPS = {"kind": "canary", "steps": [5, 25], "step_labels": 50}
+
+
+def promotions(said: list[Any]) -> list[tuple[str, float | None]]:
+    """What went live, and for which share of the keys."""
+    return [(each.kind, each.share) for each in said if isinstance(each, Promotion)]
+
+
+def rolled_out(**rollout: Any) -> tuple[Lane, list[Any]]:
+    """A lane whose shadow has just won; what it said."""
+    lane = contested(Reads("s"), rollout={**STEPS, **rollout})
+    said: list[Any] = []
+    while not lane.succession.rollout.under_way:
+        said += shown(lane, 1, c=False)
+        assert lane.events < 1000
+    return lane, said
+
+
+def decide(lane: Lane, step: Any, **changed: Any) -> tuple[DecisionAnswer, list[Any]]:
+    """Somebody's word; the answer, and what else was said."""
+    asked = Decision(**{"id": "d1", "model": "m", "ts": 1.0, "step": step, "why": "seen", "by": "ada", **changed})
+    answer, *others = spoken(lane.decided(asked))
+    assert isinstance(answer, DecisionAnswer)
+    return answer, others
+
+
+def test_a_winner_answers_for_more_keys_step_by_step() -> None:
+    """It is not worse, so each step takes its labels and evidence; then it answers for all, and probation begins."""
+    lane, said = rolled_out()
+    assert promotions(said) == [("canary", 5.0)]
+    first = next(each for each in said if isinstance(each, Promotion))
+    assert (first.beside, first.displaced_version, first.member) == (1, 1, lane.champion.name)
+    later = shown(lane, 3000)
+    assert promotions(later) == [("canary", 25.0), ("swap", None)]
+    assert later[-1].reason.startswith("not worse than version 1 over ")
+    assert lane.succession.displaced is None
+
+
+def test_both_of_a_rollout_stay_for_as_long_as_it_takes() -> None:
+    """Longer than a probation, which begins when it is over."""
+    lane, _ = rolled_out(step_labels=500, steps=[5])
+    shown(lane, 450)
+    assert names(lane) == ["first"]
+    assert promotions(shown(lane, 2000)) == [("swap", None)]
+    assert names(lane) == []
+
+
+def test_one_that_is_worse_after_all_is_withdrawn_by_labels() -> None:
+    """The displaced champion, which followers still have, comes back."""
+    lane, _ = rolled_out()
+    said = shown(lane, 200, s=False)
+    assert promotions(said) == [("rollback", None)]
+    back = said[-1]
+    assert (back.restores, back.displaced_version) == (1, 2)
+    assert lane.champion.name == "first"
+    assert not lane.succession.rollout.under_way
+
+
+def test_without_labels_it_stays_where_it_is_and_says_what_is_missing() -> None:
+    """Events without labels are neither success nor failure."""
+    lane, _ = rolled_out()
+    for n in range(5000, 7000):
+        assert not promotions(spoken(lane.on_event(event(n, None))))
+    report = lane.succession.rollout.report()
+    assert report is not None
+    assert (report.share, report.labels, report.missing) == (5.0, 0, "labels: 0 of 50 have come")
+    for n in range(5000, 5060):
+        lane.on_label(label(f"e{n}", True))
+    assert "evidence that it is not worse" in lane.succession.rollout.missing
+
+
+def test_what_is_announced_of_it_meanwhile_is_for_its_share() -> None:
+    """A refresh of it takes no keys from the displaced one."""
+    lane = contested(Reads("s"), rollout={**STEPS, "step_labels": 10_000}, publish={"refresh_events": 100})
+    said = shown(lane, 700, c=False)
+    found = promotions(said)
+    assert ("refresh", None) not in found[found.index(("canary", 5.0)) :]
+    assert found.count(("canary", 5.0)) > 2
+
+
+def test_whoever_else_is_ahead_meanwhile_is_held_back() -> None:
+    """One at a time: the third would be compared with a champion that most keys never had."""
+    lane, _ = rolled_out(step_labels=10_000)
+    lane.shadows.enter(entrant(lane, "third", Reads("t"), since=lane.events), reason="")
+    said = shown(lane, 300, c=True, s=False, t=True)
+    assert ("rollback", None) in promotions(said)
+    lane, _ = rolled_out(step_labels=10_000)
+    lane.shadows.enter(entrant(lane, "third", Reads("t"), since=lane.events), reason="")
+    assert not promotions(shown(lane, 300, c=False, s=False, t=True))
+    assert any("version 2 is being rolled out" in note for note in lane.notes)
+
+
+@pytest.mark.parametrize(("kind", "share"), [("manual", 0.0), ("ab", 50.0)])
+def test_some_wait_for_a_persons_word(kind: str, share: float) -> None:
+    """No evidence takes them further."""
+    lane, said = rolled_out(kind=kind, steps=None)
+    assert promotions(said) == [("canary", share)]
+    assert not promotions(shown(lane, 2000))
+    answer, others = decide(lane, "approve")
+    assert (answer.accepted, answer.version) == (True, 3)
+    assert promotions(others) == [("swap", None)]
+    assert (others[0].reason, others[0].by) == ("approved by ada: seen", "ada")
+
+
+def test_blue_green_switches_at_once() -> None:
+    """Followers have both loaded, and none of the keys has the new one before all have."""
+    lane, said = rolled_out(kind="blue-green", steps=None)
+    assert promotions(said) == [("canary", 0.0)]
+    assert promotions(shown(lane, 3000)) == [("swap", None)]
+
+
+def test_a_person_may_take_it_back() -> None:
+    """The displaced one is announced as it is now."""
+    lane, _ = rolled_out(kind="manual", steps=None)
+    answer, others = decide(lane, "withdraw")
+    assert answer.accepted
+    assert promotions(others) == [("rollback", None)]
+    assert others[0].restores == 1
+    assert lane.champion.name == "first"
+
+
+def test_a_word_on_nothing_changes_nothing() -> None:
+    """It is answered all the same."""
+    lane = contested(Reads("s"), rollout=STEPS)
+    before = digest(lane)
+    answer, others = decide(lane, "approve")
+    assert (answer.accepted, answer.withheld, others) == (False, "nothing is being rolled out", [])
+    assert digest(lane) == before
+
+
+def test_a_displaced_champion_that_has_to_leave_ends_it() -> None:
+    """There is nobody to go back to."""
+    lane, _ = rolled_out(step_labels=10_000)
+    assert promotions(shown(lane, 2, c="raise")) == [("swap", None)]
+    assert names(lane) == []
+
+
+def test_a_lane_goes_on_with_it_from_its_state() -> None:
+    """In the middle of a step, to the same end at the same event."""
+    lane, _ = rolled_out()
+    shown(lane, 60)
+    twin = twin_of(lane)
+    assert digest(twin) == digest(lane)
+    assert promotions(shown(lane, 3000)) == promotions(shown(twin, 3000)) == [("canary", 25.0), ("swap", None)]
+    assert digest(twin) == digest(lane)
+
+
+def test_a_rebuilt_champion_is_for_all_keys() -> None:
+    """It has learned the log, and ends what was under way."""
+    lane, _ = rolled_out()
+    promotion = lane.rebuilt(reason="asked for")
+    assert promotion is not None
+    assert (promotion.kind, promotion.share) == ("rebuild", None)
+    assert not lane.succession.rollout.under_way
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"rollout": {"kind": "canary", "steps": [25, 5]}}, "has to grow"),
+        ({"rollout": {"kind": "manual", "steps": [5]}}, "is for canary and ab"),
+        ({"rollout": "canary", "arena": {"probation_events": 0}}, "needs the displaced champion"),
+        ({"rollout": "slowly"}, "rollout.kind"),
+    ],
+)
+def test_a_mistaken_rollout_is_refused(section: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        settings_of(**section)
+
+
+def test_only_a_canary_has_a_share() -> None:
+    """And each has one: a reader that took it for a swap would give it all keys."""
+    with pytest.raises(ValueError, match="of kind `canary` has a share"):
+        ModelUpdate.model_validate({**_UPDATE, "kind": "swap", "share": 5.0})
+    with pytest.raises(ValueError, match="of kind `canary` has a share"):
+        ModelUpdate.model_validate({**_UPDATE, "kind": "canary"})
+
+
+_UPDATE: dict[str, Any] = {
+    "model": "m",
+    "version": 2,
+    "epoch": 1,
+    "seq": 2,
+    "event_number": 7,
+    "partition": 0,
+    "offset": 7,
+    "event_ts": 1.0,
+    "announced_ts": 1.0,
+    "reason": "it wins",
+    "member": "r1",
+    "river": "",
+    "python": "",
+    "numpy": "",
+    "artifact": {
+        "topic": "a",
+        "partition": 0,
+        "first_offset": 0,
+        "last_offset": 0,
+        "chunks": 1,
+        "sha256": "",
+        "size_bytes": 1,
+    },
+}
