@@ -73,6 +73,9 @@ MODELS = (
     "linear, late",
     "bayes, late",
     "hoeffding_tree of partitions, late",
+    "linear, rolled out",
+    "linear of partitions, rolled out",
+    "linear, late, rolled out",
 )
 """The quick ones oftener; some of them with a model for each partition."""
 
@@ -104,9 +107,12 @@ _LATE: dict[str, dict[str, Any]] = {
 """What becomes of labels that come late, by the model. A minute passes from event to event."""
 
 
+_ROLLED_OUT: dict[str, Any] = {"kind": "canary", "step_labels": 15, "tolerance": 0.1}
+
+
 def shipped(name: str) -> Scenario:
     """One of `MODELS`, with poison in its events."""
-    named, _, late = name.partition(", ")
+    named, *how = name.split(", ")
     factory, _, of_partitions = named.partition(" of ")
     model = {
         "factory": f"evaluation.simulation.world.choking:{factory}",
@@ -115,8 +121,10 @@ def shipped(name: str) -> Scenario:
     scope = "partition" if of_partitions else "global"
     publish = {**_SMALL["publish"], "bytes_per_s": _BYTES_PER_S.get(factory, 1_000_000)}
     slug = name.replace("_", "-").replace(",", "").replace(" ", "-")
-    labels = _LATE[factory] if late else {}
-    settings = build({**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, "labels": labels})
+    more: dict[str, Any] = {"labels": _LATE[factory] if "late" in how else {}}
+    if "rolled out" in how:
+        more["rollout"] = _ROLLED_OUT
+    settings = build({**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, **more})
     scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
     return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself
 

@@ -133,10 +133,18 @@ def test_retrain_warns_of_a_model_that_nobody_has_announced(config: Path) -> Non
     assert "requested a retraining of m" in done.stdout
 
 
-@pytest.mark.parametrize("step", ["retire", "reinstate"])
-def test_a_model_is_retired_and_reinstated_by_a_request(config: Path, step: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["retire"], "requested to retire m"),
+        (["reinstate"], "requested to reinstate m"),
+        (["models", "approve"], "requested to approve the rollout of m"),
+        (["models", "withdraw"], "requested to withdraw the rollout of m"),
+    ],
+)
+def test_what_a_person_decides_is_a_request(config: Path, words: list[str], said: str) -> None:
     """On the same topic, with the same warning."""
-    done = anabranch(step, config, "--reason", "test")
+    done = anabranch(*words, config, "--reason", "test")
     assert done.returncode == 0, done.stderr
     assert "warning: no champion of m is on" in done.stderr
-    assert f"requested to {step} m" in done.stdout
+    assert said in done.stdout

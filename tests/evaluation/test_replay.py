@@ -1,49 +1,24 @@
 """The learned order: from its messages and the log anybody comes to the learner's own state."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
 
-from anabranch import statetree
-from anabranch.messages import LearnedOrder, Retrain, decode, encode
+from anabranch.messages import Retrain, encode
 from anabranch.order import OrderReader
-from config.settings import Settings
-from consumers.guard import Guard
 from consumers.loop import LearningLoop
 from consumers.owner import StartOptions
 from consumers.stores import MemoryStore
 from consumers.timing import SystemClock
-from detectors.watch import Watch
-from evaluation.replay import Replay, ReplayError
-from evaluation.simulation.world import MemoryLog, MemorySource
+from evaluation.replay import ReplayError
+from evaluation.simulation.world import MemoryLog
 from learners.lane import Lane
-from support.loops import filled, first_of, log_of, loop_on, settings_of, straight_hash, through_crashes
+from support.loops import filled, log_of, loop_on, settings_of, straight_hash, through_crashes
+from support.replays import replayed, told
 from support.streams import rows
-
-
-def told(log: MemoryLog) -> list[LearnedOrder]:
-    """What is on the topic, in the log's order."""
-    return [decode(LearnedOrder, value) for value in log.values("model-learned")]
-
-
-def replayed(
-    log: MemoryLog,
-    settings: Settings | None = None,
-    *,
-    orders: list[LearnedOrder] | None = None,
-    later: Sequence[MemoryLog] = (),
-) -> str:
-    """The hash of the state that the order leads to."""
-    settings = settings or settings_of()
-    model, trained_on = first_of(settings)()
-    lane = Lane(settings, model, watch=Watch(settings), trained_on=trained_on)
-    logs = [MemorySource(each, "events") for each in (log, *later)]
-    replay = Replay(lane, Guard(settings), logs[0], later=[*logs[1:]])
-    replay.run(OrderReader(told(log)).chain() if orders is None else orders)
-    return statetree.digest(lane.learning_state(), trusted=settings.model.trusted)
 
 
 @pytest.mark.parametrize("seed", range(4))

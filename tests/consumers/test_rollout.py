@@ -1,0 +1,113 @@
+"""A champion on its way to all keys, over a log in memory: what is announced, through restarts and decisions."""
+
+from typing import Any
+
+import pytest
+
+from anabranch.messages import Decision, DecisionAnswer, ModelUpdate, Retire, decode, encode
+from consumers.loop import LearningLoop
+from consumers.stores import MemoryStore
+from evaluation.simulation.world import MemoryControl, MemoryLog
+from support import loops
+from support.loops import filled, settings_of, straight
+from support.replays import replayed
+
+MANUAL = settings_of(rollout="manual")
+CANARY = settings_of(rollout={"kind": "canary", "step_labels": 50})
+
+
+def loop_on(log: MemoryLog, store: MemoryStore, settings: Any = MANUAL) -> LearningLoop:
+    return loops.loop_on(log, store, settings, controls=lambda: MemoryControl(log))
+
+
+def learned(log: MemoryLog, store: MemoryStore, settings: Any = MANUAL) -> LearningLoop:
+    """Learn to the end, and one turn more, for what was asked."""
+    loop = loop_on(log, store, settings)
+    loop.run(until_end=True)
+    return loop
+
+
+def turned(log: MemoryLog, store: MemoryStore, settings: Any = MANUAL) -> LearningLoop:
+    """A process that finds what was asked, and is gone."""
+    loop = loop_on(log, store, settings)
+    loop.ports.source.start(loop)
+    loop._turn()
+    return loop
+
+
+def ask(log: MemoryLog, step: Any, *, number: int = 1) -> None:
+    asked = Decision(id=f"{step}-{number}", model="m", ts=1.6e9, step=step, why="looked at", by="ann")
+    log.append("model-control", encode(asked))
+
+
+def updates(log: MemoryLog) -> list[ModelUpdate]:
+    """What was announced; what a restart has said once more, once."""
+    said = {(each.epoch, each.seq): each for each in loops.updates_in(log)}
+    return [said[numbers] for numbers in sorted(said)]
+
+
+def steps(log: MemoryLog) -> list[tuple[str, float | None]]:
+    return [(each.kind, each.share) for each in updates(log) if each.kind not in ("first", "refresh")]
+
+
+def test_a_drifts_winner_is_rolled_out_in_steps_by_labels() -> None:
+    """To the end: 5 %, 25 %, all; each with its own bytes, beside the version that all had before."""
+    log = filled(4000)
+    straight(log, CANARY)
+    first, second, third, *_ = [each for each in updates(log) if each.kind in ("canary", "swap")]
+    assert [first.share, second.share, third.share] == [5.0, 25.0, None]
+    assert first.beside == second.beside == third.displaced_version == first.version - 1
+    assert len({each.pointer.sha256 for each in (first, second, third)}) == 3
+
+
+@pytest.mark.parametrize(("step", "kind"), [("approve", "swap"), ("withdraw", "rollback")])
+def test_a_persons_word_is_carried_out_answered_and_told_in_the_order(step: Any, kind: str) -> None:
+    """Whoever replays the order comes to the same state; the update says who it was."""
+    log, store = filled(), MemoryStore()
+    learned(log, store)
+    assert {share for _, share in steps(log)} == {0.0}
+    ask(log, step)
+    loop = turned(log, store)
+    update = updates(log)[-1]
+    assert (update.kind, update.share, update.by) == (kind, None, "ann")
+    (answer,) = [decode(DecisionAnswer, value) for value in log.values("model-answers")]
+    assert (answer.accepted, answer.version, answer.request) == (True, update.version, f"{step}-1")
+    assert replayed(log, MANUAL) == loop.owner.learning_state_hash()
+    assert learned(log, store).owner.learning_state_hash() == loop.owner.learning_state_hash()
+
+
+def test_the_same_word_twice_and_one_on_a_retired_model() -> None:
+    """The second finds nothing under way; of a retired model nothing is announced, whatever is decided of it."""
+    log, store = filled(), MemoryStore()
+    learned(log, store)
+    log.append("model-control", encode(Retire(id="r", model="m", ts=1.0, step="retire", why="leaks", by="ann")))
+    ask(log, "approve", number=1)
+    ask(log, "approve", number=2)
+    loop = turned(log, store)
+    assert updates(log)[-1].kind == "retired"
+    answers = [decode(DecisionAnswer, value) for value in log.values("model-answers") if b"approve" in value]
+    assert [each.accepted for each in answers] == [True, False]
+    assert not loop.owner.lane.succession.rollout.under_way
+    assert replayed(log, MANUAL) == loop.owner.learning_state_hash()
+
+
+def test_the_bytes_of_what_most_keys_have_are_kept() -> None:
+    """However often the new champion is announced meanwhile: who begins to follow needs both."""
+    settings = settings_of(
+        rollout="manual", publish={"warm_up_events": 50, "refresh_events": 60, "versions_kept": 2, "report_events": 500}
+    )
+    log = filled()
+    straight(log, settings)
+    canaries = [each for each in updates(log) if each.kind == "canary"]
+    assert len(canaries) > 5
+    kept = {
+        record.key
+        for record in log.records["model-artifacts", 0]
+        if record.value is not None
+        and not any(
+            other.key == record.key and other.value is None and other.offset > record.offset
+            for other in log.records["model-artifacts", 0]
+        )
+    }
+    versions = {int(str(key).split("/")[2]) for key in kept if key}
+    assert versions == {canaries[-1].beside, canaries[-2].version, canaries[-1].version}
