@@ -425,6 +425,7 @@ class Lane(LaneParts):
         promotion = self.succession.contest(self._context(event))
         if promotion is not None:
             self.watch.start_over()
+            self.observed.start_over()
         return promotion
 
     def _turn(self, event: AcceptedEvent) -> Promotion | None:
@@ -432,6 +433,7 @@ class Lane(LaneParts):
         promotion = self.blend.turn(self._context(event))
         if promotion is not None:
             self.watch.start_over()
+            self.observed.start_over()
         return promotion
 
     def _context(self, event: AcceptedEvent) -> DecisionContext:
@@ -471,6 +473,7 @@ class Lane(LaneParts):
             detectors=self.watch.levels(),
             features=self.observed.features(),
             groups=() if groups is None else groups.reports(),
+            balance=self.observed.balance.report(),
             event_number=self.events,
             version=self.version,
             scores=self.scores,

@@ -10,6 +10,7 @@ from anabranch.messages import (
     DriftSignal,
     FeatureReport,
     GroupReport,
+    LabelBalanceReport,
     LabelsReport,
     Level,
     LogRange,
@@ -134,6 +135,7 @@ class Reports:
         windows: tuple[TimeWindow, ...],
         features: tuple[FeatureReport, ...],
         groups: tuple[GroupReport, ...],
+        balance: LabelBalanceReport | None,
     ) -> ModelReport:
         """How the learner does; `weights` are those in the blend, by member."""
         return ModelReport(
@@ -164,4 +166,5 @@ class Reports:
             windows=windows,
             features=features,
             groups=groups,
+            balance=balance,
         )
