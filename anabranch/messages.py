@@ -441,7 +441,10 @@ class LabelBalanceReport(Message):
         description="how far they have moved: Cohen's h of the label that moved most, of numbers Cohen's d of the mean"
     )
     shares: tuple[LabelShare, ...] = Field(default=(), exclude_if=not_, description="of classes: most frequent first")
-    mean_before: float | None = Field(default=None, exclude_if=_is_none, description="of numbers, as are the next three")
+    furthest: str = Field(default="", exclude_if=not_, description="of classes: the label that moved most")
+    mean_before: float | None = Field(
+        default=None, exclude_if=_is_none, description="of numbers, as are the next three"
+    )
     mean: float | None = Field(default=None, exclude_if=_is_none)
     sd_before: float | None = Field(default=None, exclude_if=_is_none, description="standard deviation")
     sd: float | None = Field(default=None, exclude_if=_is_none)

@@ -28,25 +28,25 @@ EFFECT_MAX = 100.0
 
 
 class Moments(NamedTuple):
-    """Count, mean, and the sum of squared distances from it: two add up without cancellation (Chan et al., 1979)."""
+    """How many, their mean, and the squared distances from it: two add up without cancellation (Chan et al., 1979)."""
 
-    count: int = 0
+    size: int = 0
     mean: float = 0.0
     squares: float = 0.0
 
     def plus(self, other: "Moments") -> "Moments":
         """Of both together."""
-        count = self.count + other.count
-        if not count:
+        size = self.size + other.size
+        if not size:
             return self
         apart = other.mean - self.mean
-        mean = self.mean + apart * other.count / count
-        return Moments(count, mean, self.squares + other.squares + apart * apart * self.count * other.count / count)
+        mean = self.mean + apart * other.size / size
+        return Moments(size, mean, self.squares + other.squares + apart * apart * self.size * other.size / size)
 
     @property
     def sd(self) -> float:
         """The standard deviation."""
-        return math.sqrt(self.squares / self.count) if self.count else 0.0
+        return math.sqrt(self.squares / self.size) if self.size else 0.0
 
 
 class _Shares:
@@ -80,14 +80,14 @@ class _Numbers:
 
     @property
     def count(self) -> int:
-        return self.moments.count
+        return self.moments.size
 
     def state(self) -> list[float]:
         return list(self.moments)
 
     def restore(self, state: list[float]) -> None:
-        count, mean, squares = state
-        self.moments = Moments(int(count), mean, squares)
+        size, mean, squares = state
+        self.moments = Moments(int(size), mean, squares)
 
 
 class LabelBalance:
@@ -148,8 +148,8 @@ def _of_numbers(before: Moments, several: Iterable[Moments]) -> LabelBalanceRepo
     for each in several:
         now = now.plus(each)
     return LabelBalanceReport(
-        events_before=before.count,
-        events=now.count,
+        events_before=before.size,
+        events=now.size,
         effect=_cohens_d(before, now),
         mean_before=before.mean,
         mean=now.mean,
@@ -177,8 +177,9 @@ def _of_shares(before: Counter[str], several: Iterable[Counter[str]]) -> LabelBa
         counts.append((OTHERS, sum(before[each] for each in left), sum(now[each] for each in left)))
     was, found = before.total(), now.total()
     shares = tuple(LabelShare(label=label, before=b / was, now=n / found) for label, b, n in counts)
-    effect = max(_cohens_h(each.before, each.now) for each in shares)
-    return LabelBalanceReport(events_before=was, events=found, effect=effect, shares=shares)
+    most = max(shares, key=lambda each: _cohens_h(each.before, each.now))
+    effect = _cohens_h(most.before, most.now)
+    return LabelBalanceReport(events_before=was, events=found, effect=effect, shares=shares, furthest=most.label)
 
 
 def _cohens_h(before: float, now: float) -> float:
