@@ -7,9 +7,8 @@ from typing import Any, Self
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from anabranch.errors import ConfigError, KafkaUnavailable
-from anabranch.kafka import TIMEOUT_S, Kafka, batch, consumer, reader
+from anabranch.kafka import QUIET, TIMEOUT_S, Kafka, batch, consumer, reader
 from anabranch.kafka.faults import with_words
-from anabranch.kafka.tail import QUIET
 from config.settings import Settings
 from operations.picture import KINDS
 
