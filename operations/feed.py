@@ -1,10 +1,13 @@
 """The picture, kept as new as the topics are: one thread reads those of all configurations, whoever looks on."""
 
+import ctypes
 import logging
 import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from sys import intern
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -13,8 +16,8 @@ from confluent_kafka import Message as KafkaMessage
 from anabranch.errors import AnabranchError, ConfigError, KafkaUnavailable
 from anabranch.messages import UnreadableMessage
 from config.settings import Settings
-from operations.picture import COARSE_S, FINE_S, Picture, Point, Record, point_of, read
-from operations.reading import Reading, keys_of, one_kafka, topics_of
+from operations.picture import COARSE_S, FINE_S, WINDOWS_MAX, Picture, Point, Record, point_of, read
+from operations.reading import Reading, keys_of, one_kafka, share_of, topics_of
 
 log = logging.getLogger("anabranch.operations")
 
@@ -30,7 +33,8 @@ PAST_S = 60.0
 """So long reading the past may take."""
 
 MODEL, PARTITION = re.compile(rb'"model":\s*"([^"]+)"'), re.compile(rb'"partition":\s*(\d+)')
-"""To find out whose a report is without reading it: of a day's most are left out."""
+LONG = re.compile(rb'"span":\s*"(?:hour|day)"')
+"""To find out whose a report is, and whether an hour has ended, without reading it: of a day's most are left out."""
 
 Key = tuple[str, str]
 """A model's name and its scope."""
@@ -47,6 +51,8 @@ class State(NamedTuple):
     """Of what was on the topics at the start, what has been read."""
     missing: tuple[str, ...] = ()
     """Topics that are not there."""
+    knows_now: bool = False
+    """What is newest has been read; the past may be still to come."""
 
 
 class Change:
@@ -73,6 +79,7 @@ class Source:
         self.kafka = one_kafka(several)
         self.keys = keys_of(several)
         self.whole = frozenset(each.topics.name("updates") for each in several)
+        self.reports = frozenset(each.topics.name("reports") for each in several)
 
     def picture(self) -> Picture:
         """An empty one."""
@@ -84,7 +91,7 @@ class Source:
         Raises:
             UnreadableMessage: nothing that it may.
         """
-        value, topic = message.value(), message.topic() or ""
+        value, topic = message.value(), intern(message.topic() or "")
         if value is None:
             return None
         at_s = message.timestamp()[1] / 1000
@@ -102,17 +109,18 @@ class Thinning:
 
     def __init__(self, now_s: float) -> None:
         self.fine_s = now_s - FINE_S
+        self.minutes_s = now_s - 60 * WINDOWS_MAX["minute"] - COARSE_S
         self.read_s: dict[tuple[bytes, bytes], float] = {}
 
     def spares(self, value: bytes, at_s: float) -> bool:
         """Whether a report can be left out."""
-        if at_s >= self.fine_s or b'"windows"' in value:
+        if at_s >= self.fine_s or (b'"windows"' in value and (at_s >= self.minutes_s or LONG.search(value))):
             return False
         model, partition = MODEL.search(value), PARTITION.search(value)
         if model is None or partition is None:
             return False
         key = (model[1], partition[1])
-        if at_s - self.read_s.get(key, 0.0) < COARSE_S:
+        if abs(at_s - self.read_s.get(key, 0.0)) < COARSE_S:
             return True
         self.read_s[key] = at_s
         return False
@@ -191,17 +199,44 @@ class Feed:
     def _follow(self) -> None:
         now_s, probed_s = self.clock(), 0.0
         thinning = Thinning(now_s)
-        since_s = max(now_s - self.history_s, self._heard_s - AGAIN_FROM_S)
-        is_again = self._heard_s > 0
-        with Reading(self.source.kafka, since_s=since_s, records_max=self.records_max, is_again=is_again) as reading:
+        with self._reading(now_s, until_s=None) as reading, self._reading(now_s, until_s=now_s) as past:
             while not self._stopping.is_set():
                 if time.monotonic() - probed_s > PROBE_S:
                     self._probe(reading)
                     probed_s = time.monotonic()
-                self._take(reading.poll(POLL_S), thinning)
+                self._take(reading.poll(0.0 if past.unread else POLL_S), thinning)
                 if self.state.is_live:
-                    self.state = self.state._replace(share=reading.share)
+                    if not reading.unread:
+                        self._fill_in(past, reading, thinning)
+                    knows_now = self.state.knows_now or not reading.unread
+                    self.state = self.state._replace(share=self._share(reading, past), knows_now=knows_now)
                     self._begin_counting()
+
+    def _reading(self, now_s: float, *, until_s: float | None) -> Reading:
+        since_s, is_past = now_s - self.history_s, until_s is not None
+        if self.knows_the_past:
+            since_s = max(since_s, self._heard_s - AGAIN_FROM_S)
+        is_again = is_past or self.knows_the_past
+        most = self.records_max
+        return Reading(self.source.kafka, since_s=since_s, until_s=until_s, records_max=most, is_again=is_again)
+
+    def _fill_in(self, past: Reading, reading: Reading, thinning: Thinning) -> None:
+        """Read of the past's reports, which are nearly all that there is: who looks sees the present first."""
+        if past.is_closed:
+            return
+        starts = {place: start for place, (start, _) in reading.spans.items() if place[0] in self.source.reports}
+        if new := starts.keys() - past.spans.keys():
+            past.add(sorted(new), ends=starts)
+        if past.unread:
+            self._take(past.poll(POLL_S), thinning)
+        else:
+            past.close()
+            _give_back()
+
+    def _share(self, reading: Reading, past: Reading) -> float:
+        """Not all, as long as nobody knows how much there is."""
+        is_begun = past.is_closed or bool(past.unread)
+        return share_of(reading, past) if is_begun or not reading.whole else min(0.99, share_of(reading))
 
     def _begin_counting(self) -> None:
         """Prometheus would take all that happened before for what happens now."""
@@ -214,12 +249,14 @@ class Feed:
         """See that brokers answer, and read topics that were not there before."""
         try:
             present = reading.present(timeout_s=1.0 if reading.spans else 5.0)
+            recent_s = max(reading.since_s, self.clock() - FINE_S)
+            reading.add(topics_of(present, self.source.reports), since_s=recent_s)
             reading.add(topics_of(present, self.source.keys), whole=self.source.whole)
         except KafkaUnavailable as error:
             self._say(is_live=False, reason=str(error))
             return
         missing = tuple(topic for topic in self.source.keys if topic not in present)
-        self.state = State(is_live=True, reason="", share=reading.share, missing=missing)
+        self.state = self.state._replace(is_live=True, reason="", missing=missing)
 
     def _say(self, *, is_live: bool, reason: str) -> None:
         if self.state.is_live != is_live:
@@ -252,6 +289,12 @@ class Feed:
                     if (record := _readable(self.source, picture, message, thinning)) is not None:
                         picture.hear(record)
         return picture
+
+
+def _give_back() -> None:
+    """What reading the past took is free again: glibc keeps it for the process otherwise, a fifth of the whole."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _readable(source: Source, picture: Picture, message: KafkaMessage, thinning: Thinning) -> Record | None:

@@ -19,8 +19,13 @@ LEAST = 500
 """So many of the newest records of a partition are read, however old they are: what has not changed for long counts."""
 LEAST_UPDATES = 5_000
 BATCH_MAX = 500
-AHEAD_KB = 4_096
-"""So much is read ahead of each partition; of librdkafka's own 64 MB the memory would stay with the process."""
+SPARING = {
+    "queued.max.messages.kbytes": 4_096,
+    "fetch.message.max.bytes": 262_144,
+    "fetch.queue.backoff.ms": 20,
+}
+"""So little is read ahead, and asked for at once of a partition: librdkafka's own 64 MB and 1 MB, which is compressed,
+would stay with the process. Where so much lies ready it looks again after 20 ms, and not after a second."""
 
 
 class Reading:
@@ -43,8 +48,9 @@ class Reading:
         is_again: bool = False,
     ) -> None:
         ours = {"auto.offset.reset": "earliest", "enable.partition.eof": True}
-        self.consumer = consumer({"queued.max.messages.kbytes": AHEAD_KB, **reader(kafka), **ours})
+        self.consumer = consumer({**SPARING, **reader(kafka), **ours})
         self.since_s, self.until_s, self.records_max, self.is_again = since_s, until_s, records_max, is_again
+        self.is_closed = False
         self.spans: dict[Place, tuple[int, int]] = {}
         """Of each partition, what is read of it, and where what was there at the start ends."""
         self.unread: dict[Place, int] = {}
@@ -56,13 +62,18 @@ class Reading:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.consumer.close()
+        self.close()
+
+    def close(self) -> None:
+        """Read no more; once is enough."""
+        if not self.is_closed:
+            self.is_closed = True
+            self.consumer.close()
 
     @property
-    def share(self) -> float:
-        """Of what was there at the start, what has been read; 1: all of it."""
-        whole = sum(end - start for start, end in self.spans.values())
-        return 1.0 if not whole or not self.unread else 1.0 - sum(self.unread.values()) / whole
+    def whole(self) -> int:
+        """How much was there at the start."""
+        return sum(end - start for start, end in self.spans.values())
 
     def present(self, *, timeout_s: float = TIMEOUT_S) -> dict[str, list[int]]:
         """The topics that are there, with their partitions.
@@ -76,24 +87,34 @@ class Reading:
             raise KafkaUnavailable(with_words(error.args[0].str())) from error
         return {name: sorted(each.partitions) for name, each in listed.items() if each.error is None}
 
-    def add(self, places: Iterable[Place], *, whole: frozenset[str] = frozenset()) -> None:
+    def add(
+        self,
+        places: Iterable[Place],
+        *,
+        whole: frozenset[str] = frozenset(),
+        since_s: float | None = None,
+        ends: Mapping[Place, int] | None = None,
+    ) -> None:
         """Read these partitions too.
 
         Args:
             whole: topics of which more is read than the time says.
+            since_s: of these; None: as of all.
+            ends: offsets that are read already, by somebody else, as is all behind them.
 
         Raises:
             KafkaUnavailable: no broker answers.
         """
         new = [place for place in places if place not in self.spans]
         try:
-            firsts = self._by_time(new, self.since_s)
-            ends = {} if self.until_s is None else self._by_time(new, self.until_s)
+            firsts = self._by_time(new, self.since_s if since_s is None else since_s)
+            known = ends or ({} if self.until_s is None else self._by_time(new, self.until_s))
             for place in new:
                 low, high = self.consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
-                end = min(high, ends.get(place, high))
+                end = min(high, known.get(place, high))
+                newest = high if ends else end
                 least = 0 if self.is_again else LEAST_UPDATES if place[0] in whole else LEAST
-                start = max(low, end - self.records_max, min(firsts.get(place, end), end - least))
+                start = max(low, newest - self.records_max, min(firsts.get(place, end), newest - least))
                 self.spans[place] = (min(start, end), end)
         except KafkaException as error:
             raise KafkaUnavailable(with_words(error.args[0].str())) from error
@@ -134,6 +155,12 @@ class Reading:
                 self.unread.pop(place, None)
             elif error.code() not in QUIET and not error.retriable():
                 raise KafkaUnavailable(with_words(f"{place[0]}: {error.str()}"))
+
+
+def share_of(*several: Reading) -> float:
+    """Of what was there at the start, what has been read; 1: all of it."""
+    whole, unread = sum(each.whole for each in several), sum(sum(each.unread.values()) for each in several)
+    return 1.0 - unread / whole if unread else 1.0
 
 
 def topics_of(present: Mapping[str, list[int]], wanted: Iterable[str]) -> list[Place]:

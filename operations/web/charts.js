@@ -24,6 +24,31 @@ const visible = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "120px" });
 
+// Charts that are to be drawn. Of many not all are drawn with each picture: as many as leave the page at its pace, and
+// the others with the next ones, in turn. So a page of fifty charts moves as smoothly as one of five.
+const due = new Set();
+const pace = { frame: 0, at: 0, most: 16 };
+const SLOW_MS = 22;
+
+function schedule(chart) {
+  due.add(chart);
+  if (!pace.frame) pace.frame = requestAnimationFrame(paint);
+}
+
+function paint(now) {
+  const took = now - pace.at;
+  // A pause is no slow picture.
+  if (took < 250) pace.most = took > SLOW_MS ? Math.max(2, pace.most * 0.75) : Math.min(64, pace.most + 0.25);
+  Object.assign(pace, { at: now, frame: 0 });
+  let count = 0;
+  for (const chart of due) {
+    if (count++ >= pace.most) break;
+    due.delete(chart);
+    chart.paint();
+  }
+  if (due.size) pace.frame = requestAnimationFrame(paint);
+}
+
 const colors = new Map(); // asked for once: each answer makes the browser work out all styles
 function color(name) {
   if (!colors.has(name)) colors.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
@@ -91,6 +116,7 @@ export class Chart {
     visible.unobserve(this.node);
     this.sizes.disconnect();
     all.delete(this);
+    due.delete(this);
     counters.charts = all.size;
   }
 
@@ -116,6 +142,10 @@ export class Chart {
   }
 
   draw() {
+    if (this.isVisible) schedule(this);
+  }
+
+  paint() {
     if (!this.isVisible || !hasCharts() || this.canvas.hidden || !this.times.length) return;
     const [from, to] = view.range();
     const isBars = this.options.kind === "bars";
