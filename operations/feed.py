@@ -2,22 +2,19 @@
 
 import ctypes
 import logging
-import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from sys import intern
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from confluent_kafka import Message as KafkaMessage
 
-from anabranch.errors import AnabranchError, ConfigError, KafkaUnavailable
-from anabranch.messages import UnreadableMessage
-from config.settings import Settings
-from operations.picture import COARSE_S, FINE_S, WINDOWS_MAX, Picture, Point, Record, point_of, read
-from operations.reading import Reading, keys_of, one_kafka, share_of, topics_of
+from anabranch.errors import AnabranchError, KafkaUnavailable
+from operations.picture import FINE_S, Picture, Point, Record, point_of
+from operations.reading import Reading, share_of, topics_of
+from operations.source import Source, Thinning, readable
 
 log = logging.getLogger("anabranch.operations")
 
@@ -31,10 +28,6 @@ AGAIN_FROM_S = 60.0
 CHANGES_MAX = 2_000
 PAST_S = 60.0
 """So long reading the past may take."""
-
-MODEL, PARTITION = re.compile(rb'"model":\s*"([^"]+)"'), re.compile(rb'"partition":\s*(\d+)')
-LONG = re.compile(rb'"span":\s*"(?:hour|day)"')
-"""To find out whose a report is, and whether an hour has ended, without reading it: of a day's most are left out."""
 
 Key = tuple[str, str]
 """A model's name and its scope."""
@@ -61,69 +54,6 @@ class Change:
     def __init__(self) -> None:
         self.kinds: set[str] = set()
         self.points: list[Point] = []
-
-
-class Source:
-    """Which topics are read, and what is on them.
-
-    Raises:
-        ConfigError: two configurations are of one model, or are on another Kafka each.
-    """
-
-    def __init__(self, several: Sequence[Settings]) -> None:
-        self.by_model = {each.name: each for each in several}
-        if len(self.by_model) < len(several):
-            names = [each.name for each in several]
-            twice = min(name for name in names if names.count(name) > 1)
-            raise ConfigError(f"two configurations are of model {twice!r}: give each another `name`")
-        self.kafka = one_kafka(several)
-        self.keys = keys_of(several)
-        self.whole = frozenset(each.topics.name("updates") for each in several)
-        self.reports = frozenset(each.topics.name("reports") for each in several)
-
-    def picture(self) -> Picture:
-        """An empty one."""
-        return Picture.of(self.by_model.values())
-
-    def record(self, message: KafkaMessage) -> Record | None:
-        """What a Kafka record says; None: a tombstone.
-
-        Raises:
-            UnreadableMessage: nothing that it may.
-        """
-        value, topic = message.value(), intern(message.topic() or "")
-        if value is None:
-            return None
-        at_s = message.timestamp()[1] / 1000
-        return Record(
-            at_s, topic, message.partition() or 0, message.offset() or 0, read(self.keys[topic], bytes(value))
-        )
-
-
-class Thinning:
-    """Of the backlog's reports one in `COARSE_S` and model is read: the picture keeps no more of them.
-
-    Args:
-        now_s: what is newer than a quarter of an hour before is read whole.
-    """
-
-    def __init__(self, now_s: float) -> None:
-        self.fine_s = now_s - FINE_S
-        self.minutes_s = now_s - 60 * WINDOWS_MAX["minute"] - COARSE_S
-        self.read_s: dict[tuple[bytes, bytes], float] = {}
-
-    def spares(self, value: bytes, at_s: float) -> bool:
-        """Whether a report can be left out."""
-        if at_s >= self.fine_s or (b'"windows"' in value and (at_s >= self.minutes_s or LONG.search(value))):
-            return False
-        model, partition = MODEL.search(value), PARTITION.search(value)
-        if model is None or partition is None:
-            return False
-        key = (model[1], partition[1])
-        if abs(at_s - self.read_s.get(key, 0.0)) < COARSE_S:
-            return True
-        self.read_s[key] = at_s
-        return False
 
 
 class Feed:
@@ -266,7 +196,7 @@ class Feed:
     def _take(self, several: Iterable[KafkaMessage], thinning: Thinning) -> None:
         with self.lock:
             for message in several:
-                if (record := _readable(self.source, self.picture, message, thinning)) is not None:
+                if (record := readable(self.source, self.picture, message, thinning)) is not None:
                     self.hear(record)
 
     # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -286,7 +216,7 @@ class Feed:
                 if time.monotonic() - began_s > PAST_S:
                     raise KafkaUnavailable(f"the topics until then could not be read within {PAST_S:.0f} s")
                 for message in reading.poll(POLL_S):
-                    if (record := _readable(self.source, picture, message, thinning)) is not None:
+                    if (record := readable(self.source, picture, message, thinning)) is not None:
                         picture.hear(record)
         return picture
 
@@ -295,15 +225,3 @@ def _give_back() -> None:
     """What reading the past took is free again: glibc keeps it for the process otherwise, a fifth of the whole."""
     with suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _readable(source: Source, picture: Picture, message: KafkaMessage, thinning: Thinning) -> Record | None:
-    """The record, if it is wanted; what cannot be read is counted."""
-    topic = message.topic() or ""
-    if source.keys[topic] == "reports" and thinning.spares(bytes(message.value() or b""), message.timestamp()[1] / 1e3):
-        return None
-    try:
-        return source.record(message)
-    except UnreadableMessage:
-        picture.unreadable[topic] += 1
-        return None

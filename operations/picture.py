@@ -74,7 +74,6 @@ class Point(NamedTuple):
 
     at_s: float
     event_number: int
-    event_ts: float
     version: int
     loss: float
     """Of the champion, windowed."""
@@ -98,7 +97,6 @@ def point_of(report: ModelReport, at_s: float) -> Point:
     return Point(
         at_s,
         report.event_number,
-        report.event_ts,
         report.version,
         champion.loss if champion else 0.0,
         report.published.lost if report.published else None,

@@ -1,13 +1,15 @@
 """One pass over several topics: from a moment on, bounded, to where they end now; and on from there, if wanted."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from anabranch.errors import ConfigError, KafkaUnavailable
-from anabranch.kafka import QUIET, TIMEOUT_S, Kafka, batch, consumer, reader
+from anabranch.kafka import QUIET, SLICE_S, TIMEOUT_S, Kafka, batch, consumer, reader
 from anabranch.kafka.faults import with_words
 from config.settings import Settings
 from operations.picture import KINDS
@@ -19,6 +21,9 @@ LEAST = 500
 """So many of the newest records of a partition are read, however old they are: what has not changed for long counts."""
 LEAST_UPDATES = 5_000
 BATCH_MAX = 500
+UNSETTLED = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
+AGAIN_S = 0.2
+T = TypeVar("T")
 SPARING = {
     "queued.max.messages.kbytes": 4_096,
     "fetch.message.max.bytes": 262_144,
@@ -35,6 +40,7 @@ class Reading:
         since_s: epoch seconds.
         until_s: records from then on are left out; None: it goes on with what comes.
         records_max: of a partition's backlog, the newest.
+        least: so many of the newest records of a partition are read, however old.
         is_again: it was read before until then: nothing older is read for its own sake.
     """
 
@@ -45,11 +51,13 @@ class Reading:
         since_s: float,
         until_s: float | None = None,
         records_max: int,
+        least: int = LEAST,
         is_again: bool = False,
     ) -> None:
         ours = {"auto.offset.reset": "earliest", "enable.partition.eof": True}
         self.consumer = consumer({**SPARING, **reader(kafka), **ours})
-        self.since_s, self.until_s, self.records_max, self.is_again = since_s, until_s, records_max, is_again
+        self.since_s, self.until_s, self.records_max = since_s, until_s, records_max
+        self.least, self.is_again = least, is_again
         self.is_closed = False
         self.spans: dict[Place, tuple[int, int]] = {}
         """Of each partition, what is read of it, and where what was there at the start ends."""
@@ -110,10 +118,12 @@ class Reading:
             firsts = self._by_time(new, self.since_s if since_s is None else since_s)
             known = ends or ({} if self.until_s is None else self._by_time(new, self.until_s))
             for place in new:
-                low, high = self.consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
+                low, high = _patiently(
+                    partial(self.consumer.get_watermark_offsets, TopicPartition(*place), timeout=TIMEOUT_S)
+                )
                 end = min(high, known.get(place, high))
                 newest = high if ends else end
-                least = 0 if self.is_again else LEAST_UPDATES if place[0] in whole else LEAST
+                least = 0 if self.is_again else LEAST_UPDATES if place[0] in whole else self.least
                 start = max(low, newest - self.records_max, min(firsts.get(place, end), newest - least))
                 self.spans[place] = (min(start, end), end)
         except KafkaException as error:
@@ -128,7 +138,7 @@ class Reading:
         if not places:
             return {}
         asked = [TopicPartition(*place, int(1000 * max(0.0, at_s))) for place in places]
-        found = self.consumer.offsets_for_times(asked, timeout=TIMEOUT_S)
+        found = _patiently(partial(self.consumer.offsets_for_times, asked, timeout=TIMEOUT_S))
         return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
 
     def poll(self, timeout_s: float) -> list[Message]:
@@ -138,6 +148,23 @@ class Reading:
             KafkaUnavailable: a topic is gone.
         """
         return list(self._those_that_count(batch(self.consumer, BATCH_MAX, timeout_s=timeout_s)))
+
+    def until_caught_up(self) -> Iterator[Message]:
+        """Everything that is there now.
+
+        Raises:
+            KafkaUnavailable: nothing came for a while, or a topic is gone.
+        """
+        heard_s = time.monotonic()
+        while self.unread:
+            found = self.poll(SLICE_S)
+            if found:
+                heard_s = time.monotonic()
+            # The poll may have brought no record, but the last partition's end.
+            elif time.monotonic() - heard_s > TIMEOUT_S and self.unread:
+                silent = ", ".join(sorted({topic for topic, _ in self.unread}))
+                raise KafkaUnavailable(with_words(f"no record of {silent} came for {TIMEOUT_S:.0f} s"))
+            yield from found
 
     def _those_that_count(self, several: Iterable[Message]) -> Iterator[Message]:
         for message in several:
@@ -155,6 +182,18 @@ class Reading:
                 self.unread.pop(place, None)
             elif error.code() not in QUIET and not error.retriable():
                 raise KafkaUnavailable(with_words(f"{place[0]}: {error.str()}"))
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Of a topic that was made just now brokers do not agree at once who leads it."""
+    ends_s = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in UNSETTLED or time.monotonic() > ends_s:
+                raise
+            time.sleep(AGAIN_S)
 
 
 def share_of(*several: Reading) -> float:

@@ -9,9 +9,10 @@ import pytest
 from anabranch.messages import encode
 from benchmarks.told_models import Told, ToldModel
 from config.settings import Settings
-from operations.feed import Feed, Source, Thinning
+from operations.feed import Feed
 from operations.picture import COARSE_S, FINE_S, KINDS
 from operations.reading import LEAST
+from operations.source import Source, Thinning
 from support.brokers import RealKafka
 from support.dashboards import publish, settings
 from support.waiting import until
