@@ -100,6 +100,7 @@ class Watcher:
         Raises:
             KafkaUnavailable: no broker answers, or a topic is not there.
         """
+        reach(self.source.kafka, timeout_s=timeout_s)
         since_s = self.time_s() - self.settings.history
         reading = Reading(self.source.kafka, since_s=since_s, records_max=RECORDS_MAX, least=0)
         try:

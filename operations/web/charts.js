@@ -91,10 +91,11 @@ export class Chart {
     this.rows = h("div", { hidden: !this.isTabular() });
     this.toggle = h("button.plain", { type: "button", "aria-expanded": String(this.isTabular()), onclick: () => this.showTable() }, "Table");
     this.empty = h("p.empty", { hidden: true }, this.options.empty);
+    this.gap = h("p.empty", { hidden: true });
     const title = options.href ? h("a", { href: options.href }, options.title) : options.title;
     this.node = h("figure.chart", {},
       h("figcaption", {}, h("strong", {}, title), options.note ? h("span.note", {}, options.note) : null, this.toggle),
-      this.empty, this.legend, this.canvas, this.live, this.rows);
+      this.empty, this.gap, this.legend, this.canvas, this.live, this.rows);
     this.node.chart = this;
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -148,6 +149,7 @@ export class Chart {
   paint() {
     if (!this.isVisible || !hasCharts() || this.canvas.hidden || !this.times.length) return;
     const [from, to] = view.range();
+    this.sayWhatIsMissing(from, to);
     const isBars = this.options.kind === "bars";
     const isFresh = this.isFresh || !this.plot;
     if (isFresh) this.data = isBars ? [this.times, ...this.columns] : withGaps(this.times, this.columns, view.now(), this.options.gaps);
@@ -158,6 +160,15 @@ export class Chart {
       if (isFresh) this.plot.setData(this.data, false);
       this.plot.setScale("x", isBars && this.options.own ? this.own() : { min: from, max: to });
     });
+  }
+
+  /** A chart without a line in it says why, and where the nearest is. */
+  sayWhatIsMissing(from, to) {
+    const last = this.times[this.times.length - 1];
+    const isInside = this.options.own || (last >= from && this.times[0] <= to && this.times.some((at) => at >= from && at <= to));
+    const words = isInside ? "" : last < from ? `Nothing was reported in this part of time; the last is of ${day(last)} ${clock(last)}.` : "Nothing was reported in this part of time.";
+    if (this.gap.textContent !== words) this.gap.textContent = words;
+    this.gap.hidden = isInside || Boolean(this.options.plain);
   }
 
   /** A range of its own: of what is by the day. */

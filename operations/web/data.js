@@ -28,7 +28,7 @@ function balance(found) {
   if (found.mean != null) {
     return [note, table("Labels that are numbers", ["", ...columns], [["mean", number(found.mean_before), number(found.mean)], ["standard deviation", number(found.sd_before), number(found.sd)]])];
   }
-  const furthest = (each) => (each.label === found.furthest ? " · moved most" : "");
+  const furthest = (each) => (each.label === found.furthest && found.effect >= EFFECT[0] ? " · moved most" : "");
   return [note, table("Share of each label", ["label", ...columns], found.shares.map((each) => [`${each.label}${furthest(each)}`, share(each.before), share(each.now)]))];
 }
 

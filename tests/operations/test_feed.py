@@ -2,6 +2,7 @@
 
 import itertools
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -65,10 +66,10 @@ def test_what_is_no_report_is_left_to_the_reader() -> None:
     assert not Thinning(NOW_S).spares(b"{", 0.0)
 
 
-@pytest.fixture
-def told(kafka: RealKafka, topic_prefix: str) -> tuple[Settings, float]:
+@pytest.fixture(scope="module")
+def told(kafka: RealKafka) -> tuple[Settings, float]:
     """A model of which the topics tell two and a half hours, and when they end."""
-    here = settings(bootstrap=kafka.bootstrap, prefix=topic_prefix)
+    here = settings(bootstrap=kafka.bootstrap, prefix=f"{uuid.uuid4().hex[:8]}-")
     for key in KINDS:
         kafka.create_topic(here.topics.name(key), partitions=1)
     now_s = time.time()
