@@ -179,9 +179,8 @@ class Feed:
         """See that brokers answer, and read topics that were not there before."""
         try:
             present = reading.present(timeout_s=1.0 if reading.spans else 5.0)
-            recent_s = max(reading.since_s, self.clock() - FINE_S)
-            reading.add(topics_of(present, self.source.reports), since_s=recent_s)
-            reading.add(topics_of(present, self.source.keys), whole=self.source.whole)
+            recent_s = dict.fromkeys(self.source.reports, max(reading.since_s, self.clock() - FINE_S))
+            reading.add(topics_of(present, self.source.keys), whole=self.source.whole, since_s=recent_s)
         except KafkaUnavailable as error:
             self._say(is_live=False, reason=str(error))
             return

@@ -100,14 +100,14 @@ class Reading:
         places: Iterable[Place],
         *,
         whole: frozenset[str] = frozenset(),
-        since_s: float | None = None,
+        since_s: Mapping[str, float] | None = None,
         ends: Mapping[Place, int] | None = None,
     ) -> None:
         """Read these partitions too.
 
         Args:
             whole: topics of which more is read than the time says.
-            since_s: of these; None: as of all.
+            since_s: by topic, where it is not that of all.
             ends: offsets that are read already, by somebody else, as is all behind them.
 
         Raises:
@@ -115,8 +115,9 @@ class Reading:
         """
         new = [place for place in places if place not in self.spans]
         try:
-            firsts = self._by_time(new, self.since_s if since_s is None else since_s)
-            known = ends or ({} if self.until_s is None else self._by_time(new, self.until_s))
+            given, until_s = since_s or {}, self.until_s
+            firsts = self._by_time({place: given.get(place[0], self.since_s) for place in new})
+            known = ends or ({} if until_s is None else self._by_time(dict.fromkeys(new, until_s)))
             for place in new:
                 low, high = _patiently(
                     partial(self.consumer.get_watermark_offsets, TopicPartition(*place), timeout=TIMEOUT_S)
@@ -133,11 +134,11 @@ class Reading:
         if live:
             self.consumer.incremental_assign([TopicPartition(*place, self.spans[place][0]) for place in live])
 
-    def _by_time(self, places: list[Place], at_s: float) -> dict[Place, int]:
+    def _by_time(self, places: Mapping[Place, float]) -> dict[Place, int]:
         """The first offset of that time or later, of those partitions that have one."""
         if not places:
             return {}
-        asked = [TopicPartition(*place, int(1000 * max(0.0, at_s))) for place in places]
+        asked = [TopicPartition(*place, int(1000 * max(0.0, at_s))) for place, at_s in places.items()]
         found = _patiently(partial(self.consumer.offsets_for_times, asked, timeout=TIMEOUT_S))
         return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
 
