@@ -445,6 +445,32 @@ class GroupReport(Message):
     rate: float = Field(description="what `constraints.group_metric` names")
 
 
+class LabelShare(Message):
+    """What share of the labels is this one."""
+
+    label: str = Field(description="as JSON has it as a key; `all others`: of those beyond ten")
+    before: float = Field(description="when the champion began")
+    now: float
+
+
+class LabelBalanceReport(Message):
+    """How labels are distributed lately, beside how they were when the champion began; as they have come."""
+
+    events_before: int = Field(description="labels when the champion began")
+    events: int = Field(description="the latest")
+    effect: float = Field(
+        description="how far they have moved: Cohen's h of the label that moved most, of numbers Cohen's d of the mean"
+    )
+    shares: tuple[LabelShare, ...] = Field(default=(), exclude_if=not_, description="of classes: most frequent first")
+    furthest: str = Field(default="", exclude_if=not_, description="of classes: the label that moved most")
+    mean_before: float | None = Field(
+        default=None, exclude_if=_is_none, description="of numbers, as are the next three"
+    )
+    mean: float | None = Field(default=None, exclude_if=_is_none)
+    sd_before: float | None = Field(default=None, exclude_if=_is_none, description="standard deviation")
+    sd: float | None = Field(default=None, exclude_if=_is_none)
+
+
 class ModelReport(Message):
     """How the learner does: every so many events (`publish.report_events`), and by the clock (`report_interval`)."""
 
@@ -487,6 +513,9 @@ class ModelReport(Message):
         default=(), exclude_if=not_, description="those that have moved furthest first"
     )
     groups: tuple[GroupReport, ...] = Field(default=(), exclude_if=not_)
+    balance: LabelBalanceReport | None = Field(
+        default=None, exclude_if=_is_none, description="null: there is nothing to compare yet"
+    )
     unread: int | None = Field(
         default=None, exclude_if=_is_none, description="records on the brokers that are still to be read"
     )

@@ -1,6 +1,7 @@
 """What the dashboard costs, and how quick it is: 50 models over 24 hours on a real Kafka, one browser and several.
 
     python -m benchmarks.dashboard [--models 50] [--hours 24] [--seconds 20] [--pages 5]
+    python -m benchmarks.dashboard --learner 2 --seconds 60      what it takes from a learner beside it, in turns
 
 The dashboard is a process of its own, as users start it; its CPU and memory are those that the system counts for it.
 The models' reports come every five seconds, as learners tell them. Chromium draws a chart a model, all in sight at once
@@ -9,6 +10,7 @@ load of the machine is printed with the figures. Needs Java, Maven, Chromium, an
 """
 
 import argparse
+import heapq
 import os
 import socket
 import statistics
@@ -57,6 +59,7 @@ FRAMES = """
 PANNED = """
 () => new Promise((resolve) => {
   const began = performance.now();
+  const draws = anabranchCounters.draws;
   let frames = 0;
   const [from, to] = anabranch.view.range();
   const pan = () => {
@@ -64,7 +67,7 @@ PANNED = """
     const took = performance.now() - began;
     anabranch.view.fix(from - took / 20, to - took / 20);
     if (took < 5000) requestAnimationFrame(pan);
-    else resolve(frames / took * 1000);
+    else resolve({ fps: frames / took * 1000, draws_per_s: (anabranchCounters.draws - draws) / took * 1000 });
   };
   requestAnimationFrame(pan);
 })
@@ -108,13 +111,13 @@ class Telling:
         self.stopping = threading.Event()
 
     def past(self) -> int:
-        """Of the last quarter of an hour all reports, of before one in 30 s; how many messages."""
-        count, fine_s = 0, self.now_s - 900
-        for model in self.models:
-            for told in model.between(self.now_s - self.hours_s, fine_s, interval_s=30.0):
-                count += self._send(told)
-            for told in model.between(fine_s, self.now_s, interval_s=INTERVAL_S):
-                count += self._send(told)
+        """Of the last quarter of an hour all reports, of before one in 30 s, in order of time; how many messages."""
+        began_s, fine_s = self.now_s - self.hours_s, self.now_s - 900
+        coarse = [model.between(began_s, fine_s, interval_s=30.0) for model in self.models]
+        fine = [model.between(fine_s, self.now_s, interval_s=INTERVAL_S) for model in self.models]
+        count = 0
+        for several in (coarse, fine):
+            count += sum(self._send(told) for told in heapq.merge(*several, key=lambda told: told.at_s))
         self.producer.flush()
         return count
 
@@ -211,7 +214,7 @@ def measured(port: int, process: subprocess.Popen[bytes], *, seconds: float, pag
         wall.wait_for_timeout(4000)
         found["charts"] = wall.evaluate(FRAMES)
         found["cpu_percent_1_page"] = cost.percent(seconds)
-        found["fps_panned"] = wall.evaluate(PANNED)
+        found["panned"] = wall.evaluate(PANNED)
         wall.close()
         several = [browser.new_page() for _ in range(pages)]
         for each in several:
@@ -264,7 +267,14 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--pages", type=int, default=5)
+    parser.add_argument("--learner", type=int, default=0, metavar="TURNS", help="a learner's CPU beside it instead")
     options = parser.parse_args()
+    if options.learner:
+        from benchmarks import beside  # noqa: PLC0415  # which needs this module
+
+        found = beside.compared(beside.measured(turns=options.learner, seconds=options.seconds))
+        print("  ".join(f"{name} {value:.4g}" for name, value in found.items()), f"load {os.getloadavg()}")
+        return
     with tempfile.TemporaryDirectory() as folder, LocalKafka() as kafka:
         telling = Telling(kafka.bootstrap, models=options.models, hours=options.hours)
         print(f"{options.models} models, {options.hours:g} h: {telling.past():,} messages", flush=True)

@@ -16,6 +16,8 @@ from anabranch.messages import (
     DriftSignal,
     FeatureReport,
     GroupReport,
+    LabelBalanceReport,
+    LabelShare,
     LabelsReport,
     MemberReport,
     Message,
@@ -261,10 +263,22 @@ class ToldModel:
                 GroupReport(group="north", events=812, rate=0.88),
                 GroupReport(group="south", events=388, rate=0.86),
             ),
+            "balance": self._balance(at_s),
             "unread": max(0, int(40 + 30 * math.sin(at_s / 45))),
             "records_per_s": EVENTS_PER_S + self.random.gauss(0, 0.7),
         }
         return ModelReport.model_validate(told | self._place(at_s))
+
+    def _balance(self, at_s: float) -> LabelBalanceReport:
+        positive = 0.06 + 0.02 * math.sin(at_s / 1_200)
+        shares = (("false", 0.94, 1 - positive), ("true", 0.06, positive))
+        return LabelBalanceReport(
+            events_before=500,
+            events=500,
+            effect=2 * abs(math.asin(math.sqrt(positive)) - math.asin(math.sqrt(0.06))),
+            shares=tuple(LabelShare(label=name, before=before, now=now) for name, before, now in shares),
+            furthest="true",
+        )
 
     def _labels(self) -> LabelsReport:
         ages = ((60.0, 0.21), (600.0, 0.58), (3_600.0, 0.83), (86_400.0, 0.96))

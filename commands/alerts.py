@@ -94,12 +94,11 @@ def listed(
     """Show what fires now, or is about to, as the topics say; nobody is told. Nothing is printed where all is well."""
     import orjson
 
-    from operations.alerts.tail import TopicsTail
     from operations.alerts.watching import Watcher
 
     watcher = Watcher(_settings(configs), [])
-    with TopicsTail(watcher.several, since_s=time.time() - watcher.settings.history) as tail:
-        watcher.catch_up(tail)
+    with watcher.opened() as reading:
+        watcher.catch_up(reading)
     # Whoever asks once has no time to listen: what was silent until now is.
     watcher.listening_s = 0.0
     watcher.judge(time.time())

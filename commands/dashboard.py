@@ -58,7 +58,8 @@ def made(several: "list[Settings]", shown: "Dashboard") -> "Starlette":
     """The application, wired to Kafka."""
     from operations.actions import KafkaSender
     from operations.dashboard import application
-    from operations.feed import Feed, Source
+    from operations.feed import Feed
+    from operations.source import Source
     from operations.tails import Tails
 
     source = Source(several)

@@ -28,6 +28,7 @@ RuleKind = Literal[
     "coverage",
     "group-gap",
     "feature-shift",
+    "label-balance",
     "unusable",
     "learner-alert",
 ]
@@ -79,6 +80,7 @@ def default_rules() -> dict[str, dict[str, Any]]:
         "coverage": {"use": "coverage", "below": 0.5, "for": 3600.0},
         "group-gap": {"use": "group-gap", "above": 0.2, "for": 1800.0},
         "feature-shift": {"use": "feature-shift", "above": 0.25, "for": 1800.0, "severity": "info"},
+        "label-balance": {"use": "label-balance", "above": 0.4, "for": 600.0},
         "unusable": {"use": "unusable", "above": 0.01, "for": 300.0},
         "learner-alert": {"use": "learner-alert", "above": 0, "window": 900.0},
     }

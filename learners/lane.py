@@ -449,6 +449,7 @@ class Lane(LaneParts):
         promotion = self.succession.contest(self._context(event))
         if promotion is not None:
             self.watch.start_over()
+            self.observed.start_over()
         return promotion
 
     def _roll_out(self, event: AcceptedEvent) -> Promotion | None:
@@ -463,6 +464,7 @@ class Lane(LaneParts):
         promotion = self.blend.turn(self._context(event))
         if promotion is not None:
             self.watch.start_over()
+            self.observed.start_over()
         return promotion
 
     def _context(self, event: AcceptedEvent) -> DecisionContext:
@@ -502,6 +504,7 @@ class Lane(LaneParts):
             detectors=self.watch.levels(),
             features=self.observed.features(),
             groups=() if groups is None else groups.reports(),
+            balance=self.observed.balance.report(),
             event_number=self.events,
             version=self.version,
             scores=self.scores,

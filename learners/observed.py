@@ -1,10 +1,11 @@
-"""What is observed of a lane for people: scores by time, features, how near signals are. It changes no decision."""
+"""What is observed of a lane for people: scores by time, features, labels, how near signals are. It decides nothing."""
 
 from typing import Any
 
 from anabranch.events import AcceptedEvent
 from anabranch.messages import FeatureReport, TimeWindow
 from config.settings import Settings
+from learners.balance import LabelBalance
 from learners.importance import EVERY_NTH as ROW_EVERY_NTH
 from learners.importance import Importance
 from learners.models.tasks import Task
@@ -31,13 +32,19 @@ class Observed:
         self.published = published
         self.windows = TimeWindows(settings.measured_as, scores)
         self.importance = Importance()
+        self.balance = LabelBalance(numeric=settings.numeric)
         self._ranks = task.kind == "reco"  # whose user and item are names, and no features
 
     def labelled(self, event: AcceptedEvent, ts: float, *, event_number: int) -> None:
         """An event was scored, whose label became known then."""
         self.windows.note(ts)
+        self.balance.update(event.y)
         if not event_number % ROW_EVERY_NTH:
             self.importance.note(event.x, event.y)
+
+    def start_over(self) -> None:
+        """Another champion begins: labels are compared with those from here on."""
+        self.balance.start_over()
 
     def close(self) -> None:
         """A report is made of what was observed since the last one."""
@@ -63,6 +70,7 @@ class Observed:
             "windows": self.windows.state(),
             "importance": self.importance.state(),
             "watch": self.watch.observed(),
+            "balance": self.balance.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -72,3 +80,5 @@ class Observed:
         self.windows.restore(state["windows"])
         self.importance.restore(state["importance"])
         self.watch.restore_observed(state["watch"])
+        if "balance" in state:  # in a checkpoint of before it begins here
+            self.balance.restore(state["balance"])

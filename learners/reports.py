@@ -12,6 +12,7 @@ from anabranch.messages import (
     DriftSignal,
     FeatureReport,
     GroupReport,
+    LabelBalanceReport,
     LabelsReport,
     Level,
     LogRange,
@@ -153,6 +154,7 @@ class Reports:
         features: tuple[FeatureReport, ...],
         groups: tuple[GroupReport, ...],
         rollout: RolloutReport | None,
+        balance: LabelBalanceReport | None,
     ) -> ModelReport:
         """How the learner does; `weights` are those in the blend, by member."""
         return ModelReport(
@@ -184,4 +186,5 @@ class Reports:
             windows=windows,
             features=features,
             groups=groups,
+            balance=balance,
         )

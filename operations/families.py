@@ -103,6 +103,10 @@ def _scores(model: ModelPicture, now_s: float) -> Iterator[tuple[tuple[str, ...]
             yield (metric, "life"), value
 
 
+def _label_shares(report: ModelReport) -> dict[str, float]:
+    return {each.label: each.now for each in report.balance.shares} if report.balance else {}
+
+
 def _coverage(report: ModelReport) -> dict[str, float]:
     by_age = report.labels.coverage.by_age if report.labels else ()
     return {f"{each.age_s:g}": each.share for each in by_age}
@@ -324,6 +328,14 @@ FAMILIES: tuple[Family, ...] = (
         (),
         _reported(lambda report: max((each.psi for each in report.features), default=None)),
     ),
+    Family(
+        "label_balance_effect",
+        "gauge",
+        "how far labels have moved since the champion began: Cohen's h of a share, of numbers Cohen's d of the mean",
+        (),
+        _reported(lambda report: report.balance.effect if report.balance else None),
+    ),
+    Family("label_share_ratio", "gauge", "share of each label, lately", ("label",), _reported_by(_label_shares)),
     Family("group_gap", "gauge", "between the groups that are served best and worst", (), _reported(group_gap)),
     Family(
         "dead_letters",

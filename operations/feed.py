@@ -1,20 +1,20 @@
 """The picture, kept as new as the topics are: one thread reads those of all configurations, whoever looks on."""
 
+import ctypes
 import logging
-import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from confluent_kafka import Message as KafkaMessage
 
-from anabranch.errors import AnabranchError, ConfigError, KafkaUnavailable
-from anabranch.messages import UnreadableMessage
-from config.settings import Settings
-from operations.picture import COARSE_S, FINE_S, Picture, Point, Record, point_of, read
-from operations.reading import Reading, keys_of, one_kafka, topics_of
+from anabranch.errors import AnabranchError, KafkaUnavailable
+from operations.picture import FINE_S, Picture, Point, Record, point_of
+from operations.reading import Reading, share_of, topics_of
+from operations.source import Source, Thinning, readable
 
 log = logging.getLogger("anabranch.operations")
 
@@ -28,9 +28,6 @@ AGAIN_FROM_S = 60.0
 CHANGES_MAX = 2_000
 PAST_S = 60.0
 """So long reading the past may take."""
-
-MODEL, PARTITION = re.compile(rb'"model":\s*"([^"]+)"'), re.compile(rb'"partition":\s*(\d+)')
-"""To find out whose a report is without reading it: of a day's most are left out."""
 
 Key = tuple[str, str]
 """A model's name and its scope."""
@@ -47,6 +44,8 @@ class State(NamedTuple):
     """Of what was on the topics at the start, what has been read."""
     missing: tuple[str, ...] = ()
     """Topics that are not there."""
+    knows_now: bool = False
+    """What is newest has been read; the past may be still to come."""
 
 
 class Change:
@@ -55,67 +54,6 @@ class Change:
     def __init__(self) -> None:
         self.kinds: set[str] = set()
         self.points: list[Point] = []
-
-
-class Source:
-    """Which topics are read, and what is on them.
-
-    Raises:
-        ConfigError: two configurations are of one model, or are on another Kafka each.
-    """
-
-    def __init__(self, several: Sequence[Settings]) -> None:
-        self.by_model = {each.name: each for each in several}
-        if len(self.by_model) < len(several):
-            names = [each.name for each in several]
-            twice = min(name for name in names if names.count(name) > 1)
-            raise ConfigError(f"two configurations are of model {twice!r}: give each another `name`")
-        self.kafka = one_kafka(several)
-        self.keys = keys_of(several)
-        self.whole = frozenset(each.topics.name("updates") for each in several)
-
-    def picture(self) -> Picture:
-        """An empty one."""
-        return Picture.of(self.by_model.values())
-
-    def record(self, message: KafkaMessage) -> Record | None:
-        """What a Kafka record says; None: a tombstone.
-
-        Raises:
-            UnreadableMessage: nothing that it may.
-        """
-        value, topic = message.value(), message.topic() or ""
-        if value is None:
-            return None
-        at_s = message.timestamp()[1] / 1000
-        return Record(
-            at_s, topic, message.partition() or 0, message.offset() or 0, read(self.keys[topic], bytes(value))
-        )
-
-
-class Thinning:
-    """Of the backlog's reports one in `COARSE_S` and model is read: the picture keeps no more of them.
-
-    Args:
-        now_s: what is newer than a quarter of an hour before is read whole.
-    """
-
-    def __init__(self, now_s: float) -> None:
-        self.fine_s = now_s - FINE_S
-        self.read_s: dict[tuple[bytes, bytes], float] = {}
-
-    def spares(self, value: bytes, at_s: float) -> bool:
-        """Whether a report can be left out."""
-        if at_s >= self.fine_s or b'"windows"' in value:
-            return False
-        model, partition = MODEL.search(value), PARTITION.search(value)
-        if model is None or partition is None:
-            return False
-        key = (model[1], partition[1])
-        if at_s - self.read_s.get(key, 0.0) < COARSE_S:
-            return True
-        self.read_s[key] = at_s
-        return False
 
 
 class Feed:
@@ -191,17 +129,44 @@ class Feed:
     def _follow(self) -> None:
         now_s, probed_s = self.clock(), 0.0
         thinning = Thinning(now_s)
-        since_s = max(now_s - self.history_s, self._heard_s - AGAIN_FROM_S)
-        is_again = self._heard_s > 0
-        with Reading(self.source.kafka, since_s=since_s, records_max=self.records_max, is_again=is_again) as reading:
+        with self._reading(now_s, until_s=None) as reading, self._reading(now_s, until_s=now_s) as past:
             while not self._stopping.is_set():
                 if time.monotonic() - probed_s > PROBE_S:
                     self._probe(reading)
                     probed_s = time.monotonic()
-                self._take(reading.poll(POLL_S), thinning)
+                self._take(reading.poll(0.0 if past.unread else POLL_S), thinning)
                 if self.state.is_live:
-                    self.state = self.state._replace(share=reading.share)
+                    if not reading.unread:
+                        self._fill_in(past, reading, thinning)
+                    knows_now = self.state.knows_now or not reading.unread
+                    self.state = self.state._replace(share=self._share(reading, past), knows_now=knows_now)
                     self._begin_counting()
+
+    def _reading(self, now_s: float, *, until_s: float | None) -> Reading:
+        since_s, is_past = now_s - self.history_s, until_s is not None
+        if self.knows_the_past:
+            since_s = max(since_s, self._heard_s - AGAIN_FROM_S)
+        is_again = is_past or self.knows_the_past
+        most = self.records_max
+        return Reading(self.source.kafka, since_s=since_s, until_s=until_s, records_max=most, is_again=is_again)
+
+    def _fill_in(self, past: Reading, reading: Reading, thinning: Thinning) -> None:
+        """Read of the past's reports, which are nearly all that there is: who looks sees the present first."""
+        if past.is_closed:
+            return
+        starts = {place: start for place, (start, _) in reading.spans.items() if place[0] in self.source.reports}
+        if new := starts.keys() - past.spans.keys():
+            past.add(sorted(new), ends=starts)
+        if past.unread:
+            self._take(past.poll(POLL_S), thinning)
+        else:
+            past.close()
+            _give_back()
+
+    def _share(self, reading: Reading, past: Reading) -> float:
+        """Not all, as long as nobody knows how much there is."""
+        is_begun = past.is_closed or bool(past.unread)
+        return share_of(reading, past) if is_begun or not reading.whole else min(0.99, share_of(reading))
 
     def _begin_counting(self) -> None:
         """Prometheus would take all that happened before for what happens now."""
@@ -214,12 +179,13 @@ class Feed:
         """See that brokers answer, and read topics that were not there before."""
         try:
             present = reading.present(timeout_s=1.0 if reading.spans else 5.0)
-            reading.add(topics_of(present, self.source.keys), whole=self.source.whole)
+            recent_s = dict.fromkeys(self.source.reports, max(reading.since_s, self.clock() - FINE_S))
+            reading.add(topics_of(present, self.source.keys), whole=self.source.whole, since_s=recent_s)
         except KafkaUnavailable as error:
             self._say(is_live=False, reason=str(error))
             return
         missing = tuple(topic for topic in self.source.keys if topic not in present)
-        self.state = State(is_live=True, reason="", share=reading.share, missing=missing)
+        self.state = self.state._replace(is_live=True, reason="", missing=missing)
 
     def _say(self, *, is_live: bool, reason: str) -> None:
         if self.state.is_live != is_live:
@@ -229,7 +195,7 @@ class Feed:
     def _take(self, several: Iterable[KafkaMessage], thinning: Thinning) -> None:
         with self.lock:
             for message in several:
-                if (record := _readable(self.source, self.picture, message, thinning)) is not None:
+                if (record := readable(self.source, self.picture, message, thinning)) is not None:
                     self.hear(record)
 
     # ── the past ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -249,18 +215,12 @@ class Feed:
                 if time.monotonic() - began_s > PAST_S:
                     raise KafkaUnavailable(f"the topics until then could not be read within {PAST_S:.0f} s")
                 for message in reading.poll(POLL_S):
-                    if (record := _readable(self.source, picture, message, thinning)) is not None:
+                    if (record := readable(self.source, picture, message, thinning)) is not None:
                         picture.hear(record)
         return picture
 
 
-def _readable(source: Source, picture: Picture, message: KafkaMessage, thinning: Thinning) -> Record | None:
-    """The record, if it is wanted; what cannot be read is counted."""
-    topic = message.topic() or ""
-    if source.keys[topic] == "reports" and thinning.spares(bytes(message.value() or b""), message.timestamp()[1] / 1e3):
-        return None
-    try:
-        return source.record(message)
-    except UnreadableMessage:
-        picture.unreadable[topic] += 1
-        return None
+def _give_back() -> None:
+    """What reading the past took is free again: glibc keeps it for the process otherwise, a fifth of the whole."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)

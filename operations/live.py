@@ -122,6 +122,7 @@ def described(feed: Feed) -> dict[str, Any]:
         "is_live": state.is_live,
         "reason": state.reason,
         "share": round(state.share, 4),
+        "knows_now": state.knows_now,
         "missing": list(state.missing),
         "heard": feed.heard,
         "unreadable": dict(feed.picture.unreadable),

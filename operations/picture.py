@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 from anabranch.messages import (
     Alert,
+    CalibrationBin,
     DeadLetter,
     DecisionAnswer,
     DetectorReport,
@@ -49,10 +50,14 @@ COARSE_S, COARSE_MAX = 120.0, 720
 PSI_S = 600.0
 """Of these, the features' distributions are kept so often, and of the members these many: the best."""
 MEMBERS_KEPT = 6
+NOTHING: dict[str, float] = {}
+"""One for all: thousands of empty ones weigh something."""
 LISTED_MAX = 500
 """Signals, updates, steps … that are kept of a model, each."""
 WINDOWS_MAX = {"minute": 120, "hour": 24 * 14, "day": 366}
 LETTERS_MAX = 200
+IDS_MAX = 2_400
+"""Of messages that are known again; then the oldest quarter is forgotten at once."""
 
 
 class Record(NamedTuple):
@@ -70,7 +75,6 @@ class Point(NamedTuple):
 
     at_s: float
     event_number: int
-    event_ts: float
     version: int
     loss: float
     """Of the champion, windowed."""
@@ -94,7 +98,6 @@ def point_of(report: ModelReport, at_s: float) -> Point:
     return Point(
         at_s,
         report.event_number,
-        report.event_ts,
         report.version,
         champion.loss if champion else 0.0,
         report.published.lost if report.published else None,
@@ -117,6 +120,21 @@ def point_of(report: ModelReport, at_s: float) -> Point:
     )
 
 
+class Window(NamedTuple):
+    """A minute, an hour or a day that has ended: what is kept of a `TimeWindow`, of which there are hundreds."""
+
+    start: float
+    events: int
+    scores: tuple[tuple[str, float], ...]
+    calibration: tuple[CalibrationBin, ...]
+
+
+def window_of(told: TimeWindow) -> Window:
+    """The same, a tenth as large."""
+    scores = tuple((intern(name), value) for name, value in told.scores.items())
+    return Window(told.start, told.events, scores, told.calibration)
+
+
 def _level(detector: DetectorReport) -> float | None:
     if detector.statistic is None or not detector.threshold:
         return None
@@ -133,22 +151,34 @@ class Points:
         self.psi_s = float("-inf")
 
     def add(self, point: Point) -> None:
-        """One more. It is the newest, or nearly so, where a topic has several partitions."""
-        fine, place = self.fine, len(self.fine)
-        while place and fine[place - 1].at_s > point.at_s:
+        """One more: the newest, or nearly so where a topic has several partitions; or one of the past, read later."""
+        fine = self.fine
+        if fine and fine[-1].at_s - point.at_s > FINE_S:
+            self._keep(point)
+            return
+        fine.insert(_place(fine, point.at_s), point)
+        while len(fine) > FINE_MAX or fine[-1].at_s - fine[0].at_s > FINE_S:
+            self._keep(fine.popleft())
+
+    def _keep(self, point: Point) -> None:
+        """For a day, unless one is kept that is nearly as old."""
+        coarse = self.coarse
+        place = _place(coarse, point.at_s)
+        if any(abs(each.at_s - point.at_s) < COARSE_S for each in _beside(coarse, place)):
+            return
+        if len(coarse) == COARSE_MAX:
+            if not place:
+                return
+            coarse.popleft()
             place -= 1
-        fine.insert(place, point)
-        while len(self.fine) > FINE_MAX or fine[-1].at_s - fine[0].at_s > FINE_S:
-            oldest = self.fine.popleft()
-            if not self.coarse or oldest.at_s - self.coarse[-1].at_s >= COARSE_S:
-                self.coarse.append(self._slim(oldest))
+        coarse.insert(place, self._slim(point))
 
     def _slim(self, point: Point) -> Point:
         """What is kept of it for a day: thousands of these are what a picture weighs."""
         best = sorted(point.members, key=lambda each: (each[1] != "champion", each[2]))[:MEMBERS_KEPT]
-        has_psi = point.at_s - self.psi_s >= PSI_S
+        has_psi = abs(point.at_s - self.psi_s) >= PSI_S
         self.psi_s = point.at_s if has_psi else self.psi_s
-        return point._replace(members=tuple(best), psi=point.psi if has_psi else {})
+        return point._replace(members=tuple(best), psi=point.psi if has_psi else NOTHING)
 
     def __iter__(self) -> Iterator[Point]:
         """Oldest first."""
@@ -157,6 +187,18 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.coarse) + len(self.fine)
+
+
+def _place(several: deque[Point], at_s: float) -> int:
+    """Where it stands in order of time: nearly always at the end, and so it is looked for from there."""
+    place = len(several)
+    while place and several[place - 1].at_s > at_s:
+        place -= 1
+    return place
+
+
+def _beside(several: deque[Point], place: int) -> list[Point]:
+    return [several[at] for at in (place - 1, place) if 0 <= at < len(several)]
 
 
 class ModelPicture:
@@ -175,7 +217,7 @@ class ModelPicture:
         self.report: ModelReport | None = None
         self.report_at_s = 0.0
         self.points = Points()
-        self.windows: dict[str, deque[TimeWindow]] = {span: deque(maxlen=most) for span, most in WINDOWS_MAX.items()}
+        self.windows: dict[str, deque[Window]] = {span: deque(maxlen=most) for span, most in WINDOWS_MAX.items()}
         self.updates: deque[Record] = deque(maxlen=LISTED_MAX)
         self.signals: deque[Record] = deque(maxlen=LISTED_MAX)
         self.steps: deque[Record] = deque(maxlen=LISTED_MAX)
@@ -185,8 +227,8 @@ class ModelPicture:
         self.refused: Counter[str] = Counter()
         self.counts = Counts()
         self.acks: dict[str, ModelAck] = {}
-        self._ids: set[str] = set()
-        self._order: deque[str] = deque()
+        self._ids: dict[int, None] = {}
+        """Hashes of the newest: thousands of names would weigh more than what they name."""
 
     @property
     def newest(self) -> ModelUpdate | None:
@@ -201,12 +243,15 @@ class ModelPicture:
     def hear(self, record: Record) -> bool:
         """Take in a message about this model; False if it was there already: after a restart some are told twice."""
         message = record.message
+        _share_names(message)
         if isinstance(message, ModelAck):
             self._hear_ack(message)
             return True
         if not self._is_first(_id_of(message)):
             return False
-        self.counts.hear(message, record.at_s)
+        # A report of the past, which is read after the present: nothing grows by it.
+        if not isinstance(message, ModelReport) or record.at_s >= self.report_at_s:
+            self.counts.hear(message, record.at_s)
         match message:
             case ModelReport():
                 self._hear_report(message, record.at_s)
@@ -236,18 +281,31 @@ class ModelPicture:
             self.report, self.report_at_s = report, at_s
         self.points.add(point_of(report, at_s))
         for window in report.windows:
-            several = self.windows[window.span]
-            if several:  # calibration is shown of the newest
-                several[-1] = several[-1].model_copy(update={"calibration": ()})
-            several.append(window)
+            self._hear_window(window)
+
+    def _hear_window(self, told: TimeWindow) -> None:
+        several, window = self.windows[told.span], window_of(told)
+        place = len(several)
+        while place and several[place - 1].start > window.start:
+            place -= 1
+        if len(several) == several.maxlen:
+            if not place:
+                return
+            several.popleft()
+            place -= 1
+        several.insert(place, window)
+        # Calibration is shown of the newest.
+        for at in {place, len(several) - 2} - {len(several) - 1, -1}:
+            several[at] = several[at]._replace(calibration=())
 
     def _is_first(self, named: str) -> bool:
-        if named in self._ids:
+        mark = hash(named)
+        if mark in self._ids:
             return False
-        self._ids.add(named)
-        self._order.append(named)
-        if len(self._order) > 4 * LISTED_MAX:
-            self._ids.discard(self._order.popleft())
+        self._ids[mark] = None
+        if len(self._ids) > IDS_MAX:
+            for each in list(self._ids)[: IDS_MAX // 4]:
+                del self._ids[each]
         return True
 
 
@@ -305,6 +363,15 @@ def read(key: str, value: bytes) -> Message:
         with suppress(UnreadableMessage):
             return decode(kind, value)
     return decode(last, value)
+
+
+_SHARED: dict[frozenset[str], set[str]] = {}
+
+
+def _share_names(message: Message) -> None:
+    """The names of the fields that were given are the same in thousands of messages, and weigh more than the values."""
+    names = message.__pydantic_fields_set__
+    object.__setattr__(message, "__pydantic_fields_set__", _SHARED.setdefault(frozenset(names), names))
 
 
 def _id_of(message: Message) -> str:

@@ -1,15 +1,16 @@
 """One pass over several topics: from a moment on, bounded, to where they end now; and on from there, if wanted."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from anabranch.errors import ConfigError, KafkaUnavailable
-from anabranch.kafka import TIMEOUT_S, Kafka, batch, consumer, reader
+from anabranch.kafka import QUIET, SLICE_S, TIMEOUT_S, Kafka, batch, consumer, reader
 from anabranch.kafka.faults import with_words
-from anabranch.kafka.tail import QUIET
 from config.settings import Settings
 from operations.picture import KINDS
 
@@ -20,8 +21,16 @@ LEAST = 500
 """So many of the newest records of a partition are read, however old they are: what has not changed for long counts."""
 LEAST_UPDATES = 5_000
 BATCH_MAX = 500
-AHEAD_KB = 4_096
-"""So much is read ahead of each partition; of librdkafka's own 64 MB the memory would stay with the process."""
+UNSETTLED = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
+AGAIN_S = 0.2
+T = TypeVar("T")
+SPARING = {
+    "queued.max.messages.kbytes": 4_096,
+    "fetch.message.max.bytes": 262_144,
+    "fetch.queue.backoff.ms": 20,
+}
+"""So little is read ahead, and asked for at once of a partition: librdkafka's own 64 MB and 1 MB, which is compressed,
+would stay with the process. Where so much lies ready it looks again after 20 ms, and not after a second."""
 
 
 class Reading:
@@ -31,6 +40,7 @@ class Reading:
         since_s: epoch seconds.
         until_s: records from then on are left out; None: it goes on with what comes.
         records_max: of a partition's backlog, the newest.
+        least: so many of the newest records of a partition are read, however old.
         is_again: it was read before until then: nothing older is read for its own sake.
     """
 
@@ -41,11 +51,14 @@ class Reading:
         since_s: float,
         until_s: float | None = None,
         records_max: int,
+        least: int = LEAST,
         is_again: bool = False,
     ) -> None:
         ours = {"auto.offset.reset": "earliest", "enable.partition.eof": True}
-        self.consumer = consumer({"queued.max.messages.kbytes": AHEAD_KB, **reader(kafka), **ours})
-        self.since_s, self.until_s, self.records_max, self.is_again = since_s, until_s, records_max, is_again
+        self.consumer = consumer({**SPARING, **reader(kafka), **ours})
+        self.since_s, self.until_s, self.records_max = since_s, until_s, records_max
+        self.least, self.is_again = least, is_again
+        self.is_closed = False
         self.spans: dict[Place, tuple[int, int]] = {}
         """Of each partition, what is read of it, and where what was there at the start ends."""
         self.unread: dict[Place, int] = {}
@@ -57,13 +70,18 @@ class Reading:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.consumer.close()
+        self.close()
+
+    def close(self) -> None:
+        """Read no more; once is enough."""
+        if not self.is_closed:
+            self.is_closed = True
+            self.consumer.close()
 
     @property
-    def share(self) -> float:
-        """Of what was there at the start, what has been read; 1: all of it."""
-        whole = sum(end - start for start, end in self.spans.values())
-        return 1.0 if not whole or not self.unread else 1.0 - sum(self.unread.values()) / whole
+    def whole(self) -> int:
+        """How much was there at the start."""
+        return sum(end - start for start, end in self.spans.values())
 
     def present(self, *, timeout_s: float = TIMEOUT_S) -> dict[str, list[int]]:
         """The topics that are there, with their partitions.
@@ -77,24 +95,37 @@ class Reading:
             raise KafkaUnavailable(with_words(error.args[0].str())) from error
         return {name: sorted(each.partitions) for name, each in listed.items() if each.error is None}
 
-    def add(self, places: Iterable[Place], *, whole: frozenset[str] = frozenset()) -> None:
+    def add(
+        self,
+        places: Iterable[Place],
+        *,
+        whole: frozenset[str] = frozenset(),
+        since_s: Mapping[str, float] | None = None,
+        ends: Mapping[Place, int] | None = None,
+    ) -> None:
         """Read these partitions too.
 
         Args:
             whole: topics of which more is read than the time says.
+            since_s: by topic, where it is not that of all.
+            ends: offsets that are read already, by somebody else, as is all behind them.
 
         Raises:
             KafkaUnavailable: no broker answers.
         """
         new = [place for place in places if place not in self.spans]
         try:
-            firsts = self._by_time(new, self.since_s)
-            ends = {} if self.until_s is None else self._by_time(new, self.until_s)
+            given, until_s = since_s or {}, self.until_s
+            firsts = self._by_time({place: given.get(place[0], self.since_s) for place in new})
+            known = ends or ({} if until_s is None else self._by_time(dict.fromkeys(new, until_s)))
             for place in new:
-                low, high = self.consumer.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
-                end = min(high, ends.get(place, high))
-                least = 0 if self.is_again else LEAST_UPDATES if place[0] in whole else LEAST
-                start = max(low, end - self.records_max, min(firsts.get(place, end), end - least))
+                low, high = _patiently(
+                    partial(self.consumer.get_watermark_offsets, TopicPartition(*place), timeout=TIMEOUT_S)
+                )
+                end = min(high, known.get(place, high))
+                newest = high if ends else end
+                least = 0 if self.is_again else LEAST_UPDATES if place[0] in whole else self.least
+                start = max(low, newest - self.records_max, min(firsts.get(place, end), newest - least))
                 self.spans[place] = (min(start, end), end)
         except KafkaException as error:
             raise KafkaUnavailable(with_words(error.args[0].str())) from error
@@ -103,12 +134,12 @@ class Reading:
         if live:
             self.consumer.incremental_assign([TopicPartition(*place, self.spans[place][0]) for place in live])
 
-    def _by_time(self, places: list[Place], at_s: float) -> dict[Place, int]:
+    def _by_time(self, places: Mapping[Place, float]) -> dict[Place, int]:
         """The first offset of that time or later, of those partitions that have one."""
         if not places:
             return {}
-        asked = [TopicPartition(*place, int(1000 * max(0.0, at_s))) for place in places]
-        found = self.consumer.offsets_for_times(asked, timeout=TIMEOUT_S)
+        asked = [TopicPartition(*place, int(1000 * max(0.0, at_s))) for place, at_s in places.items()]
+        found = _patiently(partial(self.consumer.offsets_for_times, asked, timeout=TIMEOUT_S))
         return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
 
     def poll(self, timeout_s: float) -> list[Message]:
@@ -118,6 +149,23 @@ class Reading:
             KafkaUnavailable: a topic is gone.
         """
         return list(self._those_that_count(batch(self.consumer, BATCH_MAX, timeout_s=timeout_s)))
+
+    def until_caught_up(self) -> Iterator[Message]:
+        """Everything that is there now.
+
+        Raises:
+            KafkaUnavailable: nothing came for a while, or a topic is gone.
+        """
+        heard_s = time.monotonic()
+        while self.unread:
+            found = self.poll(SLICE_S)
+            if found:
+                heard_s = time.monotonic()
+            # The poll may have brought no record, but the last partition's end.
+            elif time.monotonic() - heard_s > TIMEOUT_S and self.unread:
+                silent = ", ".join(sorted({topic for topic, _ in self.unread}))
+                raise KafkaUnavailable(with_words(f"no record of {silent} came for {TIMEOUT_S:.0f} s"))
+            yield from found
 
     def _those_that_count(self, several: Iterable[Message]) -> Iterator[Message]:
         for message in several:
@@ -135,6 +183,24 @@ class Reading:
                 self.unread.pop(place, None)
             elif error.code() not in QUIET and not error.retriable():
                 raise KafkaUnavailable(with_words(f"{place[0]}: {error.str()}"))
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Of a topic that was made just now brokers do not agree at once who leads it."""
+    ends_s = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in UNSETTLED or time.monotonic() > ends_s:
+                raise
+            time.sleep(AGAIN_S)
+
+
+def share_of(*several: Reading) -> float:
+    """Of what was there at the start, what has been read; 1: all of it."""
+    whole, unread = sum(each.whole for each in several), sum(sum(each.unread.values()) for each in several)
+    return 1.0 - unread / whole if unread else 1.0
 
 
 def topics_of(present: Mapping[str, list[int]], wanted: Iterable[str]) -> list[Place]:

@@ -8,7 +8,7 @@ from anabranch.messages import DeadLetter, DriftSignal, ModelUpdate
 from operations import actions, stories
 from operations.columns import columns, rounded, thinned
 from operations.health import health, is_alert
-from operations.picture import ModelPicture, Picture, Point, Record
+from operations.picture import ModelPicture, Picture, Point, Record, Window
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 SPARK_MAX = 40
@@ -98,7 +98,12 @@ def _report(model: ModelPicture, now_s: float) -> dict[str, Any] | None:
 
 def _windows(model: ModelPicture, now_s: float) -> dict[str, Any]:
     del now_s
-    return {span: [each.model_dump(mode="json") for each in several] for span, several in model.windows.items()}
+    return {span: [_window(span, each) for each in several] for span, several in model.windows.items()}
+
+
+def _window(span: str, window: Window) -> dict[str, Any]:
+    calibration = [each.model_dump(mode="json") for each in window.calibration]
+    return {**window._asdict(), "span": span, "scores": dict(window.scores), "calibration": calibration}
 
 
 def _letters(model: ModelPicture, now_s: float) -> dict[str, Any]:

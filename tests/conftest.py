@@ -25,6 +25,7 @@ from consumers.ports import Store
 from evaluation.simulation.world import Dying
 from support import children
 from support.brokers import WHICH, RealKafka, docker_engine_answers, shared
+from support.browsers import chrome, with_charts  # noqa: F401  # fixtures
 from support.checkout import ROOT
 from support.projects import Project
 

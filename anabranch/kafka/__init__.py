@@ -32,6 +32,8 @@ LOST = frozenset(
 """Answers that mean: this process owns the partitions no longer."""
 
 ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+QUIET = (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+"""What comes instead of a record and is no fault, or mends by itself."""
 UNAUTHORISED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 _OFFLINE = {"bootstrap.servers": "", "metadata.broker.list": "", "log_level": 0}

@@ -9,9 +9,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from anabranch.artifact import chunk_key
 from anabranch.errors import ArtifactError, ArtifactMissing, KafkaUnavailable
 from anabranch.events import Partition
-from anabranch.kafka import Kafka, at, batch, consumer, reader
+from anabranch.kafka import QUIET, Kafka, at, batch, consumer, reader
 from anabranch.kafka.faults import with_words
-from anabranch.kafka.tail import QUIET
 from anabranch.messages import ArtifactPointer, ModelUpdate
 
 SILENCE_S = 5.0

@@ -11,16 +11,13 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaExcep
 
 from anabranch.artifact import Artifact
 from anabranch.errors import KafkaUnavailable, SignatureError
-from anabranch.kafka import SLICE_S, TIMEOUT_S, Kafka, batch, consumer, headers_of, partitions, reader
+from anabranch.kafka import QUIET, SLICE_S, TIMEOUT_S, Kafka, batch, consumer, headers_of, partitions, reader
 from anabranch.kafka.faults import with_words
 from anabranch.messages import LearnedOrder, ModelUpdate, UnreadableMessage, decode
 from anabranch.order import LearningAlong
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.follower")
-
-QUIET = (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
-"""What comes instead of a record and is no fault, or mends by itself."""
 
 _BATCH_MAX = 100
 

@@ -6,7 +6,7 @@
 
 from collections.abc import Mapping
 
-from anabranch.messages import LabelsReport, PublishedReport, RolloutReport
+from anabranch.messages import LabelBalanceReport, LabelsReport, PublishedReport, RolloutReport
 
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -69,6 +69,22 @@ def labels(report: LabelsReport | None) -> str:
     ended = ", ".join(f"{count:,} {ending}" for ending, count in report.endings.items())
     told = [f"{report.waiting:,} events wait{oldest}", f"95 % come within {span(report.coverage.mature_age_s)}"]
     return f"labels: {'; '.join(told)}" + (f"; ended: {ended}" if ended else "")
+
+
+def balance(report: LabelBalanceReport | None) -> str:
+    """How labels are distributed: the three that are most frequent, or a mean, with that of when the champion began.
+
+    >>> from anabranch.messages import LabelShare
+    >>> shares = (LabelShare(label="false", before=0.95, now=0.7), LabelShare(label="true", before=0.05, now=0.3))
+    >>> balance(LabelBalanceReport(events_before=500, events=500, effect=0.71, shares=shares, furthest="true"))
+    'of the labels false 70.0 % (was 95.0 %), true 30.0 % (was 5.0 %)'
+    """
+    if report is None:
+        return ""
+    if report.mean is not None and report.mean_before is not None:
+        return f"labels: mean {figure(report.mean)} (was {figure(report.mean_before)})"
+    first = [f"{each.label} {100 * each.now:.1f} % (was {100 * each.before:.1f} %)" for each in report.shares[:3]]
+    return f"of the labels {', '.join(first)}"
 
 
 def listed(values: Mapping[str, float], *, between: str = "  ") -> str:

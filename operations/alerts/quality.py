@@ -3,11 +3,14 @@
 from collections import deque
 from itertools import takewhile
 
+from anabranch.messages import LabelBalanceReport
 from operations.alerts.finding import Asked, Finding, against, duration
 from operations.picture import ModelPicture, Point
 
 GROUP_EVENTS = 100
 """A group that has fewer says nothing yet."""
+LABELS_MIN = 300
+"""Between shares of fewer labels the bound that ships is less than five standard deviations of chance."""
 
 
 def score(model: ModelPicture, asked: Asked) -> Finding | None:
@@ -84,3 +87,18 @@ def feature_shift(model: ModelPicture, asked: Asked) -> Finding | None:
     return against(
         asked.rule, furthest.psi, f"the distribution of {furthest.feature} has moved: PSI {furthest.psi:.2f}"
     )
+
+
+def label_balance(model: ModelPicture, asked: Asked) -> Finding | None:
+    """How far labels have moved since the champion began, as an effect size; of a model that has begun, nothing yet."""
+    balance = model.report.balance if model.report else None
+    if balance is None or min(balance.events_before, balance.events) < LABELS_MIN:
+        return None
+    return against(asked.rule, balance.effect, f"labels are not as when the champion began: {_moved(balance)}")
+
+
+def _moved(balance: LabelBalanceReport) -> str:
+    if balance.mean is not None:
+        return f"their mean was {balance.mean_before:.4g}, and is {balance.mean:.4g} over the last {balance.events:,}"
+    most = next(each for each in balance.shares if each.label == balance.furthest)
+    return f"{most.label} was {most.before:.1%} of them, and is {most.now:.1%} of the last {balance.events:,}"

@@ -89,6 +89,12 @@ KINDS: dict[RuleKind, Kind] = {
         "PSI",
         "See the feature's distributions on the dashboard, and whether its source changed.",
     ),
+    "label-balance": Kind(
+        quality.label_balance,
+        "effect size",
+        "See the shares on the dashboard (data), and whether whoever publishes labels has changed something; else the "
+        "world has.",
+    ),
     "unusable": Kind(
         quality.unusable, "share", "Each counts as wrong; the reasons are in the reports (`unusable`). See the model."
     ),

@@ -5,19 +5,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import structlog
+from confluent_kafka import Message
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from anabranch.errors import KafkaRefused, KafkaUnavailable
-from anabranch.kafka import reach
+from anabranch.kafka import TIMEOUT_S, reach
+from anabranch.messages import DeadLetter
 from config.settings import Settings
+from operations.alerts.backlog import Backlog
 from operations.alerts.book import Book
 from operations.alerts.delivery import Delivery
 from operations.alerts.finding import Moment
 from operations.alerts.notice import Notice
 from operations.alerts.rules import judged
-from operations.alerts.tail import Backlog, TopicsTail
-from operations.picture import Picture, Record
+from operations.picture import Picture, Record, model_of
+from operations.reading import Reading, topics_of
+from operations.source import Source, Thinning, readable
 
 log = structlog.get_logger()
 
@@ -28,6 +32,8 @@ REACH_S = 1.0
 AGAIN_S = 2.0
 REFRESH_S = 60.0
 """How often Alertmanager is told what fires."""
+RECORDS_MAX = 1_000_000
+"""Of a partition, the newest."""
 REPLAY_S = 3600.0
 """So much of the past is judged again at the start, to know since when something fires."""
 
@@ -44,13 +50,15 @@ class Watcher:
         self, several: Sequence[Settings], deliveries: Sequence[Delivery], *, time_s: Callable[[], float] = time.time
     ) -> None:
         self.several = several
-        self.by_model = {each.name: each for each in several}
+        self.source = Source(several)
+        self.by_model = self.source.by_model
         self.deliveries = deliveries
         self.time_s = time_s
         self.settings = several[0].alerts
         self.book = Book(self.settings)
         self.picture = Picture.of(several)
         self.lock = threading.Lock()
+        self._thinning = Thinning(0.0)
         self.caught_up = threading.Event()
         self.listening_s = 0.0
         """Since when brokers have answered."""
@@ -76,29 +84,46 @@ class Watcher:
                 stopping.wait(AGAIN_S)
 
     def _watch(self, stopping: threading.Event) -> None:
-        with self._opened() as tail:
-            self.catch_up(tail)
+        with self.opened() as reading:
+            self.catch_up(reading)
             while not stopping.is_set():
-                self._hear(tail)
+                self._hear(reading)
                 now_s = self.time_s()
                 if now_s - self._judged_s >= self.settings.every and self._can_hear(now_s):
                     self._judged_s = now_s
                     self.tell(self.judge(now_s))
                     self._refresh(now_s)
 
-    def _opened(self) -> TopicsTail:
-        return TopicsTail(self.several, since_s=self.time_s() - self.settings.history)
+    def opened(self, *, timeout_s: float = TIMEOUT_S) -> Reading:
+        """The topics: announcements from the first one on, since what serves now may have been announced long ago.
 
-    def catch_up(self, tail: TopicsTail) -> None:
+        Raises:
+            KafkaUnavailable: no broker answers, or a topic is not there.
+        """
+        reach(self.source.kafka, timeout_s=timeout_s)
+        since_s = self.time_s() - self.settings.history
+        reading = Reading(self.source.kafka, since_s=since_s, records_max=RECORDS_MAX, least=0)
+        try:
+            present = reading.present(timeout_s=timeout_s)
+            if missing := sorted(self.source.keys.keys() - present.keys()):
+                to_do = "create them with `anabranch topics create CONFIG`"
+                raise KafkaUnavailable(f"topics that are not there: {', '.join(missing)}; {to_do}")
+            reading.add(topics_of(present, self.source.keys), whole=self.source.whole)
+        except KafkaUnavailable:
+            reading.close()
+            raise
+        return reading
+
+    def catch_up(self, reading: Reading) -> None:
         """Read what is there, and judge the last hour of it, so that it is known since when something fires.
 
         Raises:
             KafkaUnavailable: nothing comes any more, or a topic is gone.
         """
-        backlog, picture = Backlog(self.time_s()), Picture.of(self.several)
-        for message in tail.until_caught_up():
-            record = tail.record(message, picture)
-            if record is not None:
+        backlog, picture = Backlog(), Picture.of(self.several)
+        self._thinning = Thinning(self.time_s(), windows=False)
+        for message in reading.until_caught_up():
+            if (record := self._record(message, picture)) is not None:
                 backlog.add(record)
         self.begin(backlog.in_order(), picture)
 
@@ -130,12 +155,20 @@ class Watcher:
             yield due_s
             due_s += self.settings.every
 
-    def _hear(self, tail: TopicsTail) -> None:
-        messages = tail.poll(POLL_S)
+    def _record(self, message: Message, picture: Picture) -> Record | None:
+        """What it says, if that is about one of these models."""
+        record = readable(self.source, picture, message, self._thinning)
+        if record is None or model_of(record.message) not in self.by_model:
+            return None
+        if isinstance(record.message, DeadLetter):  # nobody judges by the refused value, and it may be large
+            return record._replace(message=record.message.model_copy(update={"value_base64": ""}))
+        return record
+
+    def _hear(self, reading: Reading) -> None:
+        messages = reading.poll(POLL_S)
         with self.lock:
             for message in messages:
-                record = tail.record(message, self.picture)
-                if record is not None:
+                if (record := self._record(message, self.picture)) is not None:
                     self.picture.hear(record)
         if messages:
             self._heard_s = self.time_s()

@@ -24,6 +24,31 @@ const visible = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "120px" });
 
+// Charts that are to be drawn. Of many not all are drawn with each picture: as many as leave the page at its pace, and
+// the others with the next ones, in turn. So a page of fifty charts moves as smoothly as one of five.
+const due = new Set();
+const pace = { frame: 0, at: 0, most: 16 };
+const SLOW_MS = 22;
+
+function schedule(chart) {
+  due.add(chart);
+  if (!pace.frame) pace.frame = requestAnimationFrame(paint);
+}
+
+function paint(now) {
+  const took = now - pace.at;
+  // A pause is no slow picture.
+  if (took < 250) pace.most = took > SLOW_MS ? Math.max(2, pace.most * 0.75) : Math.min(64, pace.most + 0.25);
+  Object.assign(pace, { at: now, frame: 0 });
+  let count = 0;
+  for (const chart of due) {
+    if (count++ >= pace.most) break;
+    due.delete(chart);
+    chart.paint();
+  }
+  if (due.size) pace.frame = requestAnimationFrame(paint);
+}
+
 const colors = new Map(); // asked for once: each answer makes the browser work out all styles
 function color(name) {
   if (!colors.has(name)) colors.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
@@ -66,10 +91,11 @@ export class Chart {
     this.rows = h("div", { hidden: !this.isTabular() });
     this.toggle = h("button.plain", { type: "button", "aria-expanded": String(this.isTabular()), onclick: () => this.showTable() }, "Table");
     this.empty = h("p.empty", { hidden: true }, this.options.empty);
+    this.gap = h("p.empty", { hidden: true });
     const title = options.href ? h("a", { href: options.href }, options.title) : options.title;
     this.node = h("figure.chart", {},
       h("figcaption", {}, h("strong", {}, title), options.note ? h("span.note", {}, options.note) : null, this.toggle),
-      this.empty, this.legend, this.canvas, this.live, this.rows);
+      this.empty, this.gap, this.legend, this.canvas, this.live, this.rows);
     this.node.chart = this;
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -91,6 +117,7 @@ export class Chart {
     visible.unobserve(this.node);
     this.sizes.disconnect();
     all.delete(this);
+    due.delete(this);
     counters.charts = all.size;
   }
 
@@ -116,8 +143,13 @@ export class Chart {
   }
 
   draw() {
+    if (this.isVisible) schedule(this);
+  }
+
+  paint() {
     if (!this.isVisible || !hasCharts() || this.canvas.hidden || !this.times.length) return;
     const [from, to] = view.range();
+    this.sayWhatIsMissing(from, to);
     const isBars = this.options.kind === "bars";
     const isFresh = this.isFresh || !this.plot;
     if (isFresh) this.data = isBars ? [this.times, ...this.columns] : withGaps(this.times, this.columns, view.now(), this.options.gaps);
@@ -128,6 +160,15 @@ export class Chart {
       if (isFresh) this.plot.setData(this.data, false);
       this.plot.setScale("x", isBars && this.options.own ? this.own() : { min: from, max: to });
     });
+  }
+
+  /** A chart without a line in it says why, and where the nearest is. */
+  sayWhatIsMissing(from, to) {
+    const last = this.times[this.times.length - 1];
+    const isInside = this.options.own || (last >= from && this.times[0] <= to && this.times.some((at) => at >= from && at <= to));
+    const words = isInside ? "" : last < from ? `Nothing was reported in this part of time; the last is of ${day(last)} ${clock(last)}.` : "Nothing was reported in this part of time.";
+    if (this.gap.textContent !== words) this.gap.textContent = words;
+    this.gap.hidden = isInside || Boolean(this.options.plain);
   }
 
   /** A range of its own: of what is by the day. */

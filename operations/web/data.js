@@ -10,10 +10,26 @@ export function data({ root }) {
   return rooms(root, [
     pointChart({ title: "Population stability index by feature", note: ".25 is another distribution", lines: [{ at: MOVED, label: "another distribution" }], empty: "The learner reports no features." },
       (columns) => columns.psi, { wide: true }),
+    card("Labels", ["report"], (parts) => balance(parts.report?.balance), { wide: true }),
     card("Features", ["report"], (parts) => list(parts.report), { wide: true }),
     card("Before and now", ["report"], (parts) => histograms(parts.report), { wide: true }),
     card("Moved at the last signals", ["signals"], (parts) => moved(parts.signals), { wide: true }),
   ]);
+}
+
+const EFFECT = [0.2, 0.4]; // Cohen's h or d: small, and what the alert `label-balance` ships with
+const inWords = (effect) => (effect >= EFFECT[1] ? "labels are distributed otherwise" : effect >= EFFECT[0] ? "labels have moved a little" : "labels are as before");
+
+/** Shares of classes, or mean and spread of numbers: lately, beside when the champion began. */
+function balance(found) {
+  if (!found) return missing("There is nothing to compare before the champion was scored on a thousand labels.");
+  const note = h("p.note", {}, `The latest ${number(found.events)} labels beside the first ${number(found.events_before)} that the champion was scored on: ${inWords(found.effect)} (effect ${number(found.effect, 2)}).`);
+  const columns = [["when the champion began", "number"], ["lately", "number"]];
+  if (found.mean != null) {
+    return [note, table("Labels that are numbers", ["", ...columns], [["mean", number(found.mean_before), number(found.mean)], ["standard deviation", number(found.sd_before), number(found.sd)]])];
+  }
+  const furthest = (each) => (each.label === found.furthest && found.effect >= EFFECT[0] ? " · moved most" : "");
+  return [note, table("Share of each label", ["label", ...columns], found.shares.map((each) => [`${each.label}${furthest(each)}`, share(each.before), share(each.now)]))];
 }
 
 const word = (psi) => (psi >= MOVED ? "another distribution" : psi >= 0.1 ? "moved a little" : "as before");

@@ -83,7 +83,7 @@ function facts({ row, report, versions }) {
   const fact = (name, ...value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
   const pause = report?.checkpoint_pause_s;
   return [
-    h("p.health", {}, healthOf(row), " ", h("span", {}, isReading() ? "the topics are being read; the newest come last" : row.health.why)),
+    h("p.health", {}, healthOf(row), " ", h("span", {}, isReading() ? "the topics are being read" : row.health.why)),
     h("dl.facts", {},
       fact("Version", newest ? `${newest.version} (${newest.kind})` : "none yet"),
       fact("Announced", newest ? moment(newest.announced_ts) : "–"),

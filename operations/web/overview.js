@@ -2,7 +2,7 @@
 
 import { Chart } from "./charts.js";
 import { duration, h, missing, number, s, show } from "./dom.js";
-import { healthOf, idOf, path, store } from "./store.js";
+import { healthOf, idOf, isReading, path, store } from "./store.js";
 import { view } from "./view.js";
 
 const HEADS = ["health", "model", "version", "error now", "an hour ago", "a day ago", "trend", "unread", "labels due", "shadows", "alerts"];
@@ -43,7 +43,7 @@ function told(feed) {
 }
 
 const nothing = () =>
-  store.feed?.share < 1 || !store.heardAt
+  isReading() || !store.heardAt
     ? missing("The topics are being read.")
     : missing("No model has said anything yet. Start a learner:", "anabranch learn CONFIG");
 

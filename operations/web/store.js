@@ -28,8 +28,9 @@ const ready = Promise.race([new Promise((resolve) => (begin = resolve)), new Pro
 const listeners = new Set();
 
 export const idOf = (row) => `${row.model}/${row.scope}`;
-export const isReading = () => store.feed != null && store.feed.share < 1;
-/** Before all is read, nobody is silent yet. */
+/** What is newest comes first: until it is there nothing can be said; the past is filled in behind it. */
+export const isReading = () => store.feed != null && store.feed.share < 1 && !store.feed.knows_now;
+/** Before that is read, nobody is silent yet. */
 export const healthOf = (row) => (isReading() ? state("reading", "the topics are being read") : state(row.health.word, row.health.why));
 export const path = (key) => key.map(encodeURIComponent).join("/");
 export const heard = (listener) => listeners.add(listener);
@@ -116,7 +117,9 @@ export function connect() {
   };
   socket.onmessage = (event) => {
     const delta = JSON.parse(event.data);
+    const isPastThere = store.feed?.share < 1 && delta.feed.share === 1;
     Object.assign(store, { feed: delta.feed, heardAt: Date.now() / 1000 });
+    if (isPastThere && loaded && view.at == null) load(); // what was filled in is told to nobody point by point
     if (view.at != null) return tell(new Set(["feed"]));
     view.skew = delta.now_s - Date.now() / 1000;
     if (!loaded) {

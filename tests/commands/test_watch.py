@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from anabranch.kafka import producer
-from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, RetireAnswer, Transition, encode
+from anabranch.messages import (
+    DeadLetter,
+    DriftSignal,
+    LabelBalanceReport,
+    LabelShare,
+    Message,
+    ModelReport,
+    RetireAnswer,
+    Transition,
+    encode,
+)
 from commands.views.watch import line
 from config.loading import load
 from consumers.kafka.sink import KafkaSink
@@ -45,6 +55,14 @@ REPORT = ModelReport(
     windowed={"accuracy": 0.5},
     members=(),
     **PLACE,
+)
+
+BALANCE = LabelBalanceReport(
+    events_before=500,
+    events=500,
+    effect=0.4,
+    shares=(LabelShare(label="no", before=0.9, now=0.75), LabelShare(label="yes", before=0.1, now=0.25)),
+    furthest="yes",
 )
 
 
@@ -102,6 +120,10 @@ def test_watch_prints_one_topic_as_json(config: Path) -> None:
         (SIGNAL, "1,199  signal     adwin (error): not retrained: cooldown"),
         (STEP.model_copy(update={"level": "alert"}), "1,200  lifecycle  ALERT r5-now: recruiting → arena: trained"),
         (REPORT, "2,000  report     version 2  accuracy 0.5000"),
+        (
+            REPORT.model_copy(update={"balance": BALANCE, "windowed": {}}),
+            "2,000  report     version 2  of the labels no 75.0 % (was 90.0 %), yes 25.0 % (was 10.0 %)",
+        ),
         (
             RetireAnswer(
                 id="m/1",

@@ -11,6 +11,8 @@ from anabranch.messages import (
     CoverageAt,
     FeatureReport,
     GroupReport,
+    LabelBalanceReport,
+    LabelShare,
     LabelsReport,
     MemberReport,
     Message,
@@ -286,6 +288,35 @@ def test_a_feature_that_has_moved() -> None:
     finding = found(heard(*reports((NOW_S, 2000), features=features)), "feature-shift")
     assert finding is not None
     assert (finding.is_on, finding.said) == (True, "the distribution of amount has moved: PSI 0.40")
+
+
+def balance(effect: float, *, events: int = 500, was: float = 0.1, now: float = 0.25) -> LabelBalanceReport:
+    shares = tuple(
+        LabelShare(label=name, before=b, now=n) for name, b, n in (("no", 1 - was, 1 - now), ("yes", was, now))
+    )
+    return LabelBalanceReport(events_before=500, events=events, effect=effect, shares=shares, furthest="yes")
+
+
+def test_labels_that_are_distributed_otherwise() -> None:
+    """The label that moved most is named; a model that has just begun, or one with few labels, is not judged."""
+    finding = found(heard(*reports((NOW_S, 2000), balance=balance(0.41))), "label-balance")
+    assert finding is not None
+    assert finding.is_on
+    assert "yes was 10.0% of them, and is 25.0% of the last 500" in finding.said
+    assert fires(reports((NOW_S, 2000), balance=balance(0.2)), "label-balance") is False
+    assert fires(reports((NOW_S, 2000), balance=balance(0.9, events=100)), "label-balance") is None
+    assert fires(reports((NOW_S, 900)), "label-balance") is None
+
+
+def test_numbers_as_labels_that_have_moved() -> None:
+    """By their mean."""
+    moved = LabelBalanceReport(
+        events_before=500, events=500, effect=1.5, mean_before=3.0, mean=6.0, sd_before=2.0, sd=2.0
+    )
+    finding = found(heard(*reports((NOW_S, 2000), balance=moved)), "label-balance")
+    assert finding is not None
+    assert (finding.is_on, finding.value) == (True, 1.5)
+    assert "their mean was 3, and is 6" in finding.said
 
 
 def test_answers_that_cannot_be_used() -> None:

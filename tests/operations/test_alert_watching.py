@@ -16,11 +16,12 @@ from commands.brokers.local import LocalKafka
 from config.loading import build, load
 from config.settings import Settings
 from consumers.kafka import topics
+from operations.alerts import watching as alerts
+from operations.alerts.backlog import Backlog
 from operations.alerts.delivery import Delivery
 from operations.alerts.sinks import sink_of
-from operations.alerts.tail import Backlog, TopicsTail
 from operations.alerts.watching import Watcher
-from operations.picture import COARSE_S, Picture, Record
+from operations.picture import Record
 from support.projects import Project
 from support.told import ack, letter, report, signal, update
 from support.waiting import until
@@ -65,16 +66,16 @@ def test_the_topics_are_read_from_a_time_on_and_announcements_from_the_first(pro
     new = (signal(2, model=name), report(200, model=name), letter(3), update(1, kind="first", model="another"))
     publish(settings, *new, ack("f", 1).model_copy(update={"model": name}), at_s=now_s - 60)
     here.publish(settings.topics.name("reports"), iter([b"{"]))
-    picture, backlog = Picture(), Backlog(now_s)
-    with TopicsTail([settings], since_s=now_s - 86_400) as tail:
-        for message in tail.until_caught_up():
-            record = tail.record(message, picture)
-            if record is not None:
-                backlog.add(record)
-    found = [(type(each.message).__name__, round(now_s - each.at_s)) for each in backlog.in_order()]
-    assert found[0] == ("ModelUpdate", 90_000)
-    assert sorted(found[1:]) == [("DriftSignal", 60), ("ModelAck", 60), ("ModelReport", 60)]
-    assert picture.unreadable == {settings.topics.name("reports"): 1}
+    settings = settings.model_copy(update={"alerts": settings.alerts.model_copy(update={"history": 86_400.0})})
+    watcher = Watcher([settings], [])
+    with watcher.opened() as reading:
+        watcher.catch_up(reading)
+    (found,) = watcher.picture.models.values()
+    assert [round(now_s - each.at_s) for each in found.updates] == [90_000]
+    assert [round(now_s - each.at_s) for each in found.signals] == [60]
+    assert [round(now_s - each.at_s) for each in found.points] == [60]
+    assert len(found.acks) == 1
+    assert watcher.picture.unreadable == {settings.topics.name("reports"): 1}
 
 
 @pytest.mark.kafka
@@ -96,7 +97,7 @@ def test_configurations_of_two_kafkas_are_refused() -> None:
     model: dict[str, Any] = {"task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
     several = [build({"name": f"m{n}", "kafka": {"bootstrap.servers": f"h{n}:1"}, **model}) for n in range(2)]
     with pytest.raises(ConfigError, match="all configurations have to name one Kafka; found: h0:1, h1:1"):
-        TopicsTail(several, since_s=0.0)
+        Watcher(several, [])
 
 
 def test_a_broker_that_was_never_there_is_an_error() -> None:
@@ -104,12 +105,12 @@ def test_a_broker_that_was_never_there_is_an_error() -> None:
     model: dict[str, Any] = {"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
     settings = build({**model, "kafka": {"bootstrap.servers": "127.0.0.1:1"}})
     with pytest.raises(KafkaUnavailable, match=r"no answer from 127\.0\.0\.1:1"):
-        TopicsTail([settings], since_s=0.0, timeout_s=0.5)
+        Watcher([settings], []).opened(timeout_s=0.5)
 
 
 def test_the_backlog_keeps_what_may_be_judged() -> None:
-    """Of a flood: the newest refused records, each follower's last word, an old span's last report."""
-    now_s, backlog = 1e6, Backlog(1e6)
+    """Of a flood: the newest refused records, and each follower's last word; all in order of time."""
+    now_s, backlog = 1e6, Backlog()
     for n in range(3000):
         at_s = now_s - 3000 + n
         for message in (letter(n), ack("f", n, ts=at_s), report(n)):
@@ -118,13 +119,16 @@ def test_the_backlog_keeps_what_may_be_judged() -> None:
     numbers = [type(each.message).__name__ for each in kept]
     assert numbers.count("DeadLetter") == 200
     assert numbers.count("ModelAck") == 1
-    assert numbers.count("ModelReport") == 900 + 2100 // int(COARSE_S) + 1
+    assert numbers.count("ModelReport") == 3000
     assert [each.at_s for each in kept] == sorted(each.at_s for each in kept)
 
 
 @pytest.mark.slow
-def test_while_brokers_are_away_nobody_is_called_silent(local_kafka: LocalKafka) -> None:
+def test_while_brokers_are_away_nobody_is_called_silent(
+    local_kafka: LocalKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nor right after; the learner that then says nothing is."""
+    monkeypatch.setattr(alerts, "QUIET_S", 3.0)
     settings = build(
         {
             "name": "m",
@@ -132,7 +136,7 @@ def test_while_brokers_are_away_nobody_is_called_silent(local_kafka: LocalKafka)
             "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]},
             "kafka": {"bootstrap.servers": local_kafka.bootstrap},
             "publish": {"report_interval": "1s"},
-            "alerts": {"every": "500ms", "rules": {"learner-silent": {"above": 12.0}}},
+            "alerts": {"every": "500ms", "rules": {"learner-silent": {"above": 6.0}}},
         }
     )
     topics.create(settings)
@@ -146,7 +150,7 @@ def test_while_brokers_are_away_nobody_is_called_silent(local_kafka: LocalKafka)
     with watching(settings) as (watcher, _):
         until(watcher.caught_up.is_set)
         local_kafka.kill()
-        time.sleep(18)
+        time.sleep(9)  # longer than a learner may be silent
         assert watcher.book.entries == {}
         local_kafka.start()
         began_s = time.time()
@@ -154,7 +158,7 @@ def test_while_brokers_are_away_nobody_is_called_silent(local_kafka: LocalKafka)
         assert watcher.book.entries == {}
         entry = until(lambda: next(iter(watcher.book.entries.values()), None), within_s=40)
         assert entry.judged.key.rule == "learner-silent"
-        assert time.time() - began_s > 11
+        assert time.time() - began_s > 5
 
 
 @pytest.mark.kafka
@@ -163,4 +167,4 @@ def test_a_topic_that_is_missing_is_named(kafka: Any, topic_prefix: str) -> None
     model: dict[str, Any] = {"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
     settings = build({**model, "topics": {"prefix": topic_prefix}, "kafka": {"bootstrap.servers": kafka.bootstrap}})
     with pytest.raises(KafkaUnavailable, match=f"{topic_prefix}"):
-        TopicsTail([settings], since_s=0.0)
+        Watcher([settings], []).opened()

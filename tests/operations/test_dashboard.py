@@ -17,9 +17,9 @@ from benchmarks.told_models import Told, ToldModel
 from commands.brokers import EmbeddedKafka
 from config.settings import Settings
 from operations.access import ACTION_HEADER
-from operations.feed import Source
 from operations.live import Page
 from operations.picture import KINDS
+from operations.source import Source
 from support.dashboards import Running, dashboard, next_of, publish, say, settings
 from support.waiting import until
 

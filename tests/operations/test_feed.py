@@ -2,15 +2,18 @@
 
 import itertools
 import time
+import uuid
+from typing import Any
 
 import pytest
 
 from anabranch.messages import encode
 from benchmarks.told_models import Told, ToldModel
 from config.settings import Settings
-from operations.feed import Feed, Source, Thinning
+from operations.feed import Feed
 from operations.picture import COARSE_S, FINE_S, KINDS
 from operations.reading import LEAST
+from operations.source import Source, Thinning
 from support.brokers import RealKafka
 from support.dashboards import publish, settings
 from support.waiting import until
@@ -44,15 +47,29 @@ def test_a_report_that_ends_a_window_is_always_read() -> None:
     assert not thinning.spares(encode(of.report(ends, 1.0)), ends)
 
 
+def test_of_older_windows_hours_and_days_are_read() -> None:
+    """The picture keeps minutes for two hours."""
+    of, began_s = ToldModel("m", began_s=NOW_S - 30_000), NOW_S - 20_000
+    spans: dict[str, list[bytes]] = {"minute": [], "hour": []}
+    for each in (of.report(began_s + n, 1.0) for n in range(4_000)):
+        if each.windows:
+            spans["hour" if len(each.windows) > 1 else "minute"].append(encode(each))
+    assert len(spans["hour"]) == 1
+    thinning = Thinning(NOW_S)
+    assert not thinning.spares(spans["minute"][0], began_s)
+    assert thinning.spares(spans["minute"][1], began_s + 60)
+    assert not thinning.spares(spans["hour"][0], began_s + 70)
+
+
 def test_what_is_no_report_is_left_to_the_reader() -> None:
     """Which counts what cannot be read."""
     assert not Thinning(NOW_S).spares(b"{", 0.0)
 
 
-@pytest.fixture
-def told(kafka: RealKafka, topic_prefix: str) -> tuple[Settings, float]:
+@pytest.fixture(scope="module")
+def told(kafka: RealKafka) -> tuple[Settings, float]:
     """A model of which the topics tell two and a half hours, and when they end."""
-    here = settings(bootstrap=kafka.bootstrap, prefix=topic_prefix)
+    here = settings(bootstrap=kafka.bootstrap, prefix=f"{uuid.uuid4().hex[:8]}-")
     for key in KINDS:
         kafka.create_topic(here.topics.name(key), partitions=1)
     now_s = time.time()
@@ -106,7 +123,7 @@ def test_after_a_fault_it_reads_on_and_hears_nothing_twice(told: tuple[Settings,
     counts = len(before.updates), len(before.signals), len(before.steps), before.refused["schema"]
     heard = feed.heard
     again = Feed(feed.source, history_s=LASTS_S, records_max=100_000)
-    again.picture, again._heard_s = feed.picture, feed._heard_s
+    again.picture, again._heard_s, again.knows_the_past = feed.picture, feed._heard_s, True
     with again:
         until(lambda: again.state.is_live and again.state.share == 1.0)
         of = ToldModel("fraud", began_s=now_s - LASTS_S)
@@ -114,3 +131,30 @@ def test_after_a_fault_it_reads_on_and_hears_nothing_twice(told: tuple[Settings,
         until(lambda: before.report_at_s > now_s)
     assert again.heard < heard / 10
     assert (len(before.updates), len(before.signals), len(before.steps), before.refused["schema"]) == counts
+
+
+@pytest.mark.slow
+def test_the_newest_are_known_before_the_past(told: tuple[Settings, float]) -> None:
+    """And the past, once it is there, is as if it had been read in order."""
+    here, now_s = told
+    feed = Feed(Source([here]), history_s=LASTS_S + 60, records_max=100_000)
+    firsts: list[float] = []
+    take = feed._take
+
+    def watched(several: Any, thinning: Thinning) -> None:
+        take(several, thinning)
+        firsts.extend(next(iter(each.points)).at_s for each in feed.picture.models.values() if len(each.points))
+
+    feed._take = watched  # type: ignore[method-assign]  # to see what was known when
+    with feed:
+        until(lambda: feed.state.share == 1.0 and feed.knows_the_past)
+    assert firsts[0] > now_s - LEAST * INTERVAL_S - COARSE_S
+    assert firsts[-1] == pytest.approx(now_s - LASTS_S, abs=COARSE_S)
+    in_order = Feed(feed.source, history_s=LASTS_S + 60, records_max=100_000).past(now_s + 1).models["fraud", "global"]
+    found = feed.picture.models["fraud", "global"]
+    times = [each.at_s for each in found.points]
+    assert times == sorted(times)
+    assert len(times) == pytest.approx(len(in_order.points), abs=2)
+    assert found.windows == in_order.windows
+    assert found.report == in_order.report
+    assert found.counts.learned.total == 0

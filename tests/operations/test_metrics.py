@@ -72,6 +72,8 @@ def live() -> dict[tuple[str, str], Live]:
         (("anabranch_dead_letters_total", "schema"), 1),
         (("anabranch_alerts_total", "answers"), 1),
         (("anabranch_group_gap",), pytest.approx(0.2)),
+        (("anabranch_label_balance_effect",), 0.2),
+        (("anabranch_label_share_ratio", "true"), 0.17),
         (("anabranch_checkpoint_pause_seconds", "largest"), 0.05),
         (("anabranch_unusable_answers_total", "not a number"), 2),
         (("anabranch_learned_events_total",), 10),

@@ -14,7 +14,7 @@ from anabranch.messages import (
     Verdict,
     encode,
 )
-from operations.picture import COARSE_MAX, COARSE_S, FINE_MAX, Picture, Record, read
+from operations.picture import COARSE_MAX, COARSE_S, FINE_MAX, Picture, Record, read, window_of
 
 
 def report(number: int, *, model: str = "m", partition: int = 0, windows: tuple[TimeWindow, ...] = ()) -> ModelReport:
@@ -48,7 +48,7 @@ def test_a_report_becomes_a_point_and_its_windows_are_kept() -> None:
     model = picture.models["m", "global"]
     (point,) = model.points
     assert (point.loss, point.event_number, point.members[1]) == (0.2, 10, ("r1", "recruit", 0.1, 0.3, 0.01))
-    assert list(model.windows["hour"]) == [hour]
+    assert list(model.windows["hour"]) == [window_of(hour)]
     assert model.report is not None
     assert model.report_at_s == 100.0
 

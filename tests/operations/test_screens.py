@@ -10,13 +10,11 @@ import pytest
 from benchmarks.told_models import Told, ToldModel
 from commands.brokers import EmbeddedKafka
 from config.settings import Settings
-from operations import charts
 from operations.picture import KINDS
-from support.browsers import browser, opened
+from support.browsers import opened
 from support.dashboards import Running, dashboard, publish, settings
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make peers")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make peers")
 
 LASTS_S = 5_400.0
@@ -31,19 +29,6 @@ SCREENS = (
     "swap/fraud/global/3",
 )
 OTHERS = ("letters/fraud/global", "audit/fraud/global", "tail", "model/nobody/global")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def with_charts() -> None:
-    """They are no part of the checkout."""
-    if not charts.is_there():
-        pytest.skip("uPlot is not there: make web")
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    with browser(playwright) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from operations import charts
 from support.waiting import until
 
 CHROMIUM = "chromium"
@@ -31,9 +32,17 @@ def chromium() -> str:
     return found
 
 
-@contextmanager
-def browser(playwright: Any) -> Iterator[Any]:
-    """A browser for a module's tests; `playwright` is the module `playwright.sync_api`."""
+@pytest.fixture(scope="module")
+def with_charts() -> None:
+    """They are no part of the checkout."""
+    if not charts.is_there():
+        pytest.skip("uPlot is not there: make web")
+
+
+@pytest.fixture(scope="module")
+def chrome(with_charts: None) -> Iterator[Any]:
+    """A browser for a module's tests, where the charts can be drawn."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make peers")
     with playwright.sync_playwright() as made:
         launched = made.chromium.launch(executable_path=chromium(), headless=True, args=list(ARGUMENTS))
         yield launched

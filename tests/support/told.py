@@ -13,6 +13,8 @@ from anabranch.messages import (
     DriftSignal,
     FeatureReport,
     GroupReport,
+    LabelBalanceReport,
+    LabelShare,
     LabelsReport,
     MemberReport,
     Message,
@@ -184,6 +186,13 @@ def full_report(number: int, **told: Any) -> ModelReport:
         "groups": (
             GroupReport(group="a", events=100, rate=0.9),
             GroupReport(group="b", events=100, rate=0.7),
+        ),
+        "balance": LabelBalanceReport(
+            events_before=500,
+            events=500,
+            effect=0.2,
+            shares=(LabelShare(label="false", before=0.9, now=0.83), LabelShare(label="true", before=0.1, now=0.17)),
+            furthest="true",
         ),
         "unread": 250,
         "records_per_s": 80.0,

@@ -2,40 +2,25 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from benchmarks.told_models import ToldModel
 from commands.brokers.local import LocalKafka, create_topic
-from operations import charts
-from support.browsers import browser, opened
+from support.browsers import opened
 from support.dashboards import dashboard, publish, say, settings
 from support.projects import SCALED_LINEAR, Project, announced, ended, sea
 from support.scorers import Scorer, free_port
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.peers]
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make peers")
 
 SECTIONS = (
     f"{SCALED_LINEAR}[publish]\nwarm_up_events = 300\nreport_events = 200\n"
     "[scores]\nwindow = 300\n[dashboard]\naction_tokens = ['act']\n"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def with_charts() -> None:
-    """They are no part of the checkout."""
-    if not charts.is_there():
-        pytest.skip("uPlot is not there: make web")
-
-
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    with browser(playwright) as found:
-        yield found
 
 
 def ask(page: Any, action: str, *, why: str) -> None:
