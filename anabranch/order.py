@@ -143,6 +143,8 @@ class LearningAlong:
         self._asked: dict[str, dict[str, Any]] = {}
         self._copy, self._copied_at, self._copied_events = b"", "", 0
         self._label_of: Callable[[Any], Any] = _whole
+        self._hidden: frozenset[str] = frozenset()
+        """Features of what is learned that the model does not see."""
 
     @property
     def told(self) -> int:
@@ -157,6 +159,7 @@ class LearningAlong:
         self._copy = self._bytes(artifact.model)
         self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
         self._label_of = label_reader(artifact.task, artifact.positive)
+        self._hidden = artifact.hidden
         self._go_back()
         self.advance()
         # Only a refresh is the same champion; whoever comes to serve otherwise is another model.
@@ -236,7 +239,9 @@ class LearningAlong:
     def _learn(self, value: bytes) -> bool:
         event = orjson.loads(value.removeprefix(BOM))
         if "number" in event:  # an example holds what was learned as it was learned
-            self.model.learn_one(event["features"], event["label"])
+            told, hidden = event["features"], self._hidden
+            x = {name: each for name, each in told.items() if name not in hidden} if hidden else told
+            self.model.learn_one(x, event["label"])
             return True
         x = {name: each for name, each in event["features"].items() if each is not None}
         if event.get("label") is None:

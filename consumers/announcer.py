@@ -15,6 +15,7 @@ from anabranch.messages import ArtifactPointer, ModelUpdate
 from anabranch.scope import Scope
 from config.settings import Settings
 from consumers.ports import Clock, Sink
+from learners.derived import Seen
 from learners.emitted import Promotion
 
 
@@ -35,7 +36,7 @@ class Announcer:
         *,
         epoch: int,
         seq: int,
-        features: Mapping[str, str],
+        seen: Seen,
         positions: Mapping[str, int],
         order: str,
         by: str = "",
@@ -43,7 +44,7 @@ class Announcer:
         """Publish the bytes of the promoted model and wait; the update to announce once the checkpoint is safe.
 
         Args:
-            features: kinds by name.
+            seen: what the promoted model sees of events.
             positions: the next offset by topic and partition, as in `ModelUpdate`.
             by: who asked for it.
         """
@@ -52,9 +53,11 @@ class Announcer:
             state=promotion.data,
             task=self.settings.task,
             positive=self.settings.positive,
-            features=features,
+            features=seen.features,
             canary=promotion.canary,
             trusted=self.settings.model.trusted,
+            hidden=seen.hidden,
+            derived=seen.derived,
         )
         return ModelUpdate(
             model=self.settings.name,

@@ -53,6 +53,8 @@ class Lane(LaneParts):
         self.lateness.asked += 1
         if self._is_clocked:
             self.join.saw(event.ts)
+        if self.derived is not None:
+            event = self.derived.on_event(event)
         try:
             answer = champion.predict(event.x) if self.timed is None else self.timed.predict(champion, event.x)
         except BaseException as error:
@@ -296,6 +298,8 @@ class Lane(LaneParts):
             lesson = self._tell(event, ts, ending) if learns else None
         elif whole and learns:
             self.lineage.append(event.partition, event.offset)
+        if self.derived is not None and learns:
+            self.derived.on_label(event, event.ts if ts is None else ts)
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         self.scores.update(event.y, served)

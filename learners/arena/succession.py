@@ -254,7 +254,7 @@ class Succession:
             trained_on=champion.trained_on,
             reason=reason,
             scores=context.scores,
-            canary=context.canary,
+            canary=tuple(self.shadows.constraints.task.rows(champion.model, context.canary)),
             parent=parent,
             trigger=champion.trigger,
             learns=self.stand_in is None,
