@@ -73,6 +73,9 @@ MODELS = (
     "linear, late",
     "bayes, late",
     "hoeffding_tree of partitions, late",
+    "linear, computed",
+    "bayes, late, computed",
+    "linear of partitions, late, computed",
 )
 """The quick ones oftener; some of them with a model for each partition."""
 
@@ -104,9 +107,29 @@ _LATE: dict[str, dict[str, Any]] = {
 """What becomes of labels that come late, by the model. A minute passes from event to event."""
 
 
+_COMPUTED: dict[str, Any] = {
+    "features": {
+        "keys_max": 3,
+        "drop": ["b"],
+        "rules": [
+            {"name": "events", "what": "count", "by": "@key", "over": "30m"},
+            {"name": "level", "what": "ewma", "of": "a", "by": "@key", "over": "10m"},
+            {"name": "others", "what": "distinct", "of": "b", "by": "@key", "over": "1h"},
+            {"name": "since", "what": "since_last", "by": "@key"},
+            {"name": "risk", "what": "positive_rate", "by": "@key", "over": "20m"},
+        ],
+    },
+    "memory": {"labels": 2, "key": "@key", "keys_max": 3},
+    "shadows": {
+        "standing": [{"name": "persist", "steps": [{"use": "memory.LastLabel"}]}],
+    },
+}
+"""Features that are computed, of fewer entities than there are keys."""
+
+
 def shipped(name: str) -> Scenario:
     """One of `MODELS`, with poison in its events."""
-    named, _, late = name.partition(", ")
+    named, *more = name.split(", ")
     factory, _, of_partitions = named.partition(" of ")
     model = {
         "factory": f"evaluation.simulation.world.choking:{factory}",
@@ -115,8 +138,11 @@ def shipped(name: str) -> Scenario:
     scope = "partition" if of_partitions else "global"
     publish = {**_SMALL["publish"], "bytes_per_s": _BYTES_PER_S.get(factory, 1_000_000)}
     slug = name.replace("_", "-").replace(",", "").replace(" ", "-")
-    labels = _LATE[factory] if late else {}
-    settings = build({**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, "labels": labels})
+    labels = _LATE[factory] if "late" in more else {}
+    computed = _COMPUTED if "computed" in more else {}
+    settings = build(
+        {**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, "labels": labels, **computed}
+    )
     scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
     return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself
 
