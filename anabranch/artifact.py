@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from river import base, compose
 
 from anabranch import statetree
+from anabranch.computing import SharedComputing
 from anabranch.errors import ArtifactError
 
 CHUNK_BYTES = 512 * 1024
@@ -36,6 +37,8 @@ class Artifact(NamedTuple):
     """Features of what is learned that this model does not see."""
     derived: dict[str, str] = {}  # noqa: RUF012  # likewise
     """Of the features, those that the learner computes, with what they are in words: whoever asks brings them."""
+    computing: SharedComputing | None = None
+    """What they are computed of, if that is not too much."""
 
 
 def pack(
@@ -49,6 +52,7 @@ def pack(
     trusted: tuple[str, ...] = (),
     hidden: Iterable[str] = (),
     derived: Mapping[str, str] | None = None,
+    computing: bytes = b"",
 ) -> bytes:
     """The model as bytes.
 
@@ -57,6 +61,7 @@ def pack(
         features: their names, or their kinds by name.
         hidden: features of what is learned that the model does not see.
         derived: those that the learner computes itself, in words.
+        computing: what they are computed of (`Computing.packed`).
 
     Raises:
         StateTreeError: the model holds something that cannot be restored faithfully.
@@ -72,6 +77,8 @@ def pack(
         table["hidden"] = hidden
     if derived:
         table["derived"] = dict(derived)
+    if computing:
+        table["computing"] = computing
     return statetree.encode(table, trusted=trusted)
 
 
@@ -110,8 +117,17 @@ def _of(table: Any, trusted: tuple[str, ...]) -> Artifact:
             if not callable(getattr(type(model), "predict_one", None)):
                 raise ArtifactError(f"it holds a {type(model).__name__}, which cannot predict", check="decode")
             hidden, derived = _texts(table.get("hidden", [])), _words(table.get("derived", {}))
+            computing = table.get("computing")
             return Artifact(
-                model, task, positive, frozenset(features), tuple(canary), _kinds(features), hidden, derived
+                model,
+                task,
+                positive,
+                frozenset(features),
+                tuple(canary),
+                _kinds(features),
+                hidden,
+                derived,
+                None if computing is None else SharedComputing.unpacked(computing),
             )
         case _:
             raise ArtifactError(

@@ -58,6 +58,12 @@ class FeaturesSettings(Section):
     keys_max: int = Field(
         100_000, ge=1, description="entities that are remembered by each `by`; the least recently seen go first"
     )
+    published_max_bytes: int = Field(
+        1_000_000,
+        ge=0,
+        description="of what features and memory are computed of, so much goes out with a model at most, for followers "
+        "that compute them; if it is more, they are only told the names",
+    )
     drop: tuple[str, ...] = Field((), description="features that no model sees: those that only serve as keys")
     rules: tuple[FeatureRule, ...] = Field((), description="the features, a table each: `[[features.rules]]`")
 

@@ -58,6 +58,7 @@ class Announcer:
             trusted=self.settings.model.trusted,
             hidden=seen.hidden,
             derived=seen.derived,
+            computing=seen.computing,
         )
         return ModelUpdate(
             model=self.settings.name,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from anabranch.computing import Computing
 from anabranch.events import AcceptedEvent
 from anabranch.memory import LabelMemory, Views, sees_labels
-from anabranch.rolling import RollingFeatures
 from config.settings import Settings
 
 
@@ -22,11 +22,13 @@ class Seen(NamedTuple):
         features: kinds by name.
         hidden: features of what is learned that it does not see.
         derived: of the features, those that the lane computes, with what they are in words.
+        computing: what they are computed of, as bytes; empty if that is too much to go out with a model.
     """
 
     features: Mapping[str, str]
     hidden: tuple[str, ...] = ()
     derived: Mapping[str, str] = {}
+    computing: bytes = b""
 
 
 class Derived:
@@ -34,48 +36,49 @@ class Derived:
 
     def __init__(self, settings: Settings) -> None:
         features, memory = settings.features, settings.memory
-        self.rolling = RollingFeatures([each.rule for each in features.rules], keys_max=features.keys_max)
-        self.memory = LabelMemory(memory.labels, by=memory.key or "", keys_max=memory.keys_max)
+        self.published_max_bytes = features.published_max_bytes
+        self.computing = Computing(
+            [each.rule for each in features.rules],
+            keys_max=features.keys_max,
+            memory=LabelMemory(memory.labels, by=memory.key or "", keys_max=memory.keys_max),
+        )
         self.views = Views(hidden=settings.computed.hidden, labels=memory.labels)
-        self._needs_labels = bool(self.rolling.labelled or memory.labels)
-        self.words = {rule.name: rule.words for rule in self.rolling.rules} | {
+        self.rules = self.computing.rolling.rules
+        self.words = {rule.name: rule.words for rule in self.rules} | {
             name: f"label {number} before{f' by {memory.key}' if memory.key else ''}"
-            for number, name in enumerate(self.memory.names, start=1)
+            for number, name in enumerate(self.computing.memory.names, start=1)
         }
 
     def on_event(self, event: AcceptedEvent) -> AcceptedEvent:
         """The event with the features of what came before it; it is counted then."""
-        x = {**event.x, **self.rolling.on_event(event.x, event.ts)}
-        if self.memory.labels:
-            x |= self.memory.look(event.x)
-        return event._replace(x=x)
+        return event._replace(x={**event.x, **self.computing.on_event(event.x, event.ts)})
 
     def on_label(self, event: AcceptedEvent, ts: float) -> None:
         """The label of an event has become known at `ts`."""
-        if self._needs_labels:
-            self.rolling.on_label(event.x, ts, positive=event.y is True)
-            if self.memory.labels:
-                self.memory.on_label(event.x, event.y)
+        self.computing.on_label(event.x, event.y, ts)
 
     def seen_by(self, model: Any, kinds: Mapping[str, str]) -> Seen:
         """What a model sees, where events bring features of these kinds."""
-        hidden = self.views.hidden_from(model)
-        own = {**kinds, **dict.fromkeys((rule.name for rule in self.rolling.rules), "number")}
-        if self.memory.kind and sees_labels(model):
-            own |= dict.fromkeys(self.memory.names, self.memory.kind)
+        hidden, memory = self.views.hidden_from(model), self.computing.memory
+        own = {**kinds, **dict.fromkeys((rule.name for rule in self.rules), "number")}
+        if memory.kind and sees_labels(model):
+            own |= dict.fromkeys(memory.names, memory.kind)
         features = {name: kind for name, kind in own.items() if name not in hidden}
         words = {name: words for name, words in self.words.items() if name in features}
-        return Seen(features, tuple(sorted(hidden)), words)
+        return Seen(features, tuple(sorted(hidden)), words, self._published() if words else b"")
 
-    def state(self) -> dict[str, Any]:
+    def _published(self) -> bytes:
+        packed = self.computing.packed() if self.published_max_bytes else b""
+        return packed if len(packed) <= self.published_max_bytes else b""
+
+    def state(self) -> dict[str, bytes]:
         """What a checkpoint keeps."""
-        return {"rolling": self.rolling.state(), "memory": self.memory.state()}
+        return self.computing.state()
 
-    def restore(self, state: Mapping[str, Any] | None) -> None:
+    def restore(self, state: Mapping[str, bytes] | None) -> None:
         """Go on from a checkpoint; one of before these sections has none of it, and all begins anew."""
         if state:
-            self.rolling.restore(state["rolling"])
-            self.memory.restore(state["memory"])
+            self.computing.restore(state)
 
 
 class Alone:

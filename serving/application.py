@@ -262,6 +262,7 @@ def _described(served: Served) -> dict[str, Any]:
         **_about(served, answerer),
         "task": artifact.task,
         "features": sorted(artifact.features),
+        **({"computed": artifact.derived} if artifact.derived else {}),
         "reason": answerer.champion.update.reason,
     }
 
