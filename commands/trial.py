@@ -7,6 +7,7 @@ from typing import Any
 
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent
+from anabranch.rolling import KEY
 from commands.data import records, warn
 from config.learning import ModelSpec
 from config.settings import Settings
@@ -100,12 +101,23 @@ def warn_of_times(settings: Settings, files: Files) -> None:
         )
 
 
+def warn_of_keys(settings: Settings, files: Files) -> None:
+    """Say what goes by the Kafka key, which the rows of a file do not have."""
+    if settings.computed.by_key:
+        warn(
+            f"{files.name}: the rows of a file have no Kafka key, so what goes by `{KEY}` is not computed here: name a "
+            "column instead (features.rules.by, memory.key)"
+        )
+
+
 def keys_of(settings: Settings) -> Iterator[str]:
     """The keys that are set and go by event time."""
     for name, detector in settings.detectors.items():
         for key in _PARAMETERS.get(detector.use, ()):
             if detector.parameters.get(key):
                 yield f"detectors.{name}.{key}"
+    if settings.features.rules:
+        yield "features.rules"
     for key in ("cooldown", "per_day_max"):
         if getattr(settings.trigger, key):
             yield f"trigger.{key}"

@@ -57,6 +57,11 @@ class Derived:
         """The label of an event has become known at `ts`."""
         self.computing.on_label(event.x, event.y, ts)
 
+    def shown(self, event: AcceptedEvent) -> AcceptedEvent:
+        """The event with the features that most models see."""
+        view = self.views.of(None)
+        return event if view is None else event._replace(x=view(event.x))
+
     def seen_by(self, model: Any, kinds: Mapping[str, str]) -> Seen:
         """What a model sees, where events bring features of these kinds."""
         hidden, memory = self.views.hidden_from(model), self.computing.memory

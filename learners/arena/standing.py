@@ -285,7 +285,9 @@ class StandingPlaces:
         return [name for name, faults in self.faults.items() if faults > FAULTS_MAX and name in self.places]
 
     def _vacant(self, event: AcceptedEvent, event_number: int) -> Iterator[Refill]:
-        if not self.words and any(type(value) is str for value in event.x.values()):
+        view = self.task.view_of(None)
+        seen = event.x if view is None else view(event.x)
+        if not self.words and any(type(value) is str for value in seen.values()):
             self.words = True  # from now on, what computes with numbers gets words encoded
             self._set_places()
         for name in self.places:

@@ -184,3 +184,21 @@ def test_features_tell_what_amounts_alone_do_not() -> None:
     told = straight(log_of_payments(1500), computing(**ALONE))
     scores = [loop.owner.lane.scores.values()["accuracy"] for loop in (plain, told)]
     assert scores[1] > scores[0] + 0.03, scores
+
+
+def test_signals_are_shown_neither_keys_nor_labels() -> None:
+    """Each key would be a category of its own, and a label that drifts is no drift of inputs."""
+    settings = computing(labels={"late": True}, **{**ALONE, "detectors": {"inputs": {"use": "inputs"}}})
+    lane = Lane(settings, Notes(), watch=Watch(settings))
+    for n in range(3000):
+        lane.on_event(payment(n, float(n % 9)))
+        lane.on_label(label(f"e{n}", n % 2 == 0, ts=60.0 * n))
+    assert {each.feature for each in lane.watch.features()} == {"amount", "paid_1h", "events_1h", "risk"}
+
+
+def test_strings_that_no_member_sees_need_no_encoding() -> None:
+    """A portfolio of plain models is enough where the keys are the only words."""
+    loop = straight(log_of_payments(60), computing(shadows={"portfolio": "cheap"}, **ALONE))
+    lane = loop.owner.lane
+    assert not lane.standing.words
+    assert {"persist", "linear-memory"} <= {member.name for member in lane.shadows.members}
