@@ -48,18 +48,7 @@ class Announcer:
             positions: the next offset by topic and partition, as in `ModelUpdate`.
             by: who asked for it.
         """
-        data = artifact.pack(
-            promotion.model,
-            state=promotion.data,
-            task=self.settings.task,
-            positive=self.settings.positive,
-            features=seen.features,
-            canary=promotion.canary,
-            trusted=self.settings.model.trusted,
-            hidden=seen.hidden,
-            derived=seen.derived,
-            computing=seen.computing,
-        )
+        data = self._packed(promotion, seen)
         return ModelUpdate(
             model=self.settings.name,
             scope=self.scope,
@@ -90,6 +79,20 @@ class Announcer:
             river=river.__version__,
             python=platform.python_version(),
             numpy=numpy.__version__,
+        )
+
+    def _packed(self, promotion: Promotion, seen: Seen) -> bytes:
+        return artifact.pack(
+            promotion.model,
+            state=promotion.data,
+            task=self.settings.task,
+            positive=self.settings.positive,
+            features=seen.features,
+            canary=promotion.canary,
+            trusted=self.settings.model.trusted,
+            hidden=seen.hidden,
+            derived=seen.derived,
+            computing=seen.computing,
         )
 
     def _publish(self, data: bytes, version: int) -> ArtifactPointer:
