@@ -120,8 +120,6 @@ class LaneParts:
         """Times what members do, while it is there."""
         self._watches_events = watch.sees_events
         self._begin_joining(scope)
-        self.derived = derived_of(settings)
-        """Features that are computed here; None where there are none."""
         self.block: list[Delayed] = []
         """With `publish.blocks`: what is to be learned at the next announcement."""
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
@@ -146,6 +144,8 @@ class LaneParts:
         """How many have been told; where `labels.examples` are told, lineage counts in them."""
         self.to_tell: list[Learned] | None = [] if labels.tells_examples else None
         self._examples_on = scope.number or 0
+        self.derived = derived_of(self.settings)
+        """Features that are computed here; None where there are none."""
 
     def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:
         place = self.standing.of_first
