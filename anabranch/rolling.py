@@ -91,7 +91,7 @@ class _Totals(_OfEvents):
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.of = rules[0].of
-        self.sums = Sums(over_s=rules[0].over_s)
+        self.sums = Sums(over_s=rules[0].over_s, adds=bool(self.of))
         self.fresh = self.sums.fresh
         self.names = [(rule.what, rule.name) for rule in rules]
 
@@ -124,7 +124,7 @@ class _Different(_OfEvents):
         self.fresh = self.values.fresh
 
     def read(self, state: Any, ts: float, into: dict[str, Any]) -> None:
-        into |= dict.fromkeys(self.names, self.values.read(state, ts))
+        _put(into, self.names, self.values.read(state, ts))
 
     def on_event(self, state: Any, x: X, ts: float, into: dict[str, Any]) -> None:
         self.read(state, ts, into)
@@ -143,7 +143,7 @@ class _Since(_OfEvents):
     def read(self, state: Any, ts: float, into: dict[str, Any]) -> None:
         since = self.latest.read(state, ts)
         if since is not None:
-            into |= dict.fromkeys(self.names, since)
+            _put(into, self.names, since)
 
     def on_event(self, state: Any, x: X, ts: float, into: dict[str, Any]) -> None:
         self.read(state, ts, into)
@@ -161,7 +161,7 @@ class _Level(_OfEvents):
     def read(self, state: Any, ts: float, into: dict[str, Any]) -> None:
         mean = self.mean.read(state)
         if mean is not None:
-            into |= dict.fromkeys(self.names, mean)
+            _put(into, self.names, mean)
 
     def on_event(self, state: Any, x: X, ts: float, into: dict[str, Any]) -> None:
         self.read(state, ts, into)
@@ -180,7 +180,7 @@ class _Rate:
     def read(self, state: Any, ts: float, into: dict[str, Any]) -> None:
         count, positives = self.labels.read(state, ts)
         if count:
-            into |= dict.fromkeys(self.names, positives / count)
+            _put(into, self.names, positives / count)
 
     def on_event(self, state: Any, x: X, ts: float, into: dict[str, Any]) -> None:
         self.read(state, ts, into)
@@ -203,6 +203,11 @@ def entity(value: Any) -> Any:
     if type(value) is str and len(value) > _LONG:
         return blake2b(value.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     return value
+
+
+def _put(into: dict[str, Any], names: list[str], value: Any) -> None:
+    for name in names:
+        into[name] = value
 
 
 def _number(value: Any) -> float | None:

@@ -29,10 +29,12 @@ class Sums:
 
     Args:
         over_s: length of the window in seconds of event time.
+        adds: otherwise only the count is asked for, and the sum is said to be 0.
     """
 
-    def __init__(self, *, over_s: float) -> None:
+    def __init__(self, *, over_s: float, adds: bool = True) -> None:
         self.width_s = over_s / BUCKETS
+        self.adds = adds
 
     def fresh(self) -> list[Any]:
         """Of an entity that was never seen: the buckets' numbers, their counts and their sums."""
@@ -46,7 +48,7 @@ class Sums:
         now = int(ts // self.width_s)
         first = bisect_right(numbers, now - BUCKETS)
         if not first and numbers[-1] <= now:
-            return sum(counts), fsum(sums)
+            return sum(counts), fsum(sums) if self.adds else 0.0
         last = bisect_right(numbers, now)
         return sum(counts[first:last]), fsum(sums[first:last])
 
@@ -67,7 +69,7 @@ class Sums:
             if numbers[0] <= now - BUCKETS:
                 gone = bisect_right(numbers, now - BUCKETS)
                 del numbers[:gone], counts[:gone], sums[:gone]
-            before = sum(counts), fsum(sums)
+            before = sum(counts), fsum(sums) if self.adds else 0.0
             if numbers and now == numbers[-1]:
                 counts[-1] += 1
                 sums[-1] += value
