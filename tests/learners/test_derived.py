@@ -9,6 +9,7 @@ from river import base, linear_model, naive_bayes
 
 from anabranch import statetree
 from anabranch.events import AcceptedEvent, Prediction
+from anabranch.memory import LabelMemory
 from anabranch.messages import Example, Transition, decode
 from anabranch.remembering import LastLabel
 from config.settings import Settings
@@ -17,7 +18,10 @@ from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from detectors.watch import Watch
 from evaluation.simulation.world import MemoryLog
+from learners.arena.standing import remembering
 from learners.lane import Lane
+from learners.models.catalogue import build
+from learners.models.tasks import Task
 from learners.retraining import Job, Plan, retrain
 from support.computed import FEATURES, LINEAR, MEMORY, log_of_payments
 from support.lanes import label
@@ -202,3 +206,28 @@ def test_strings_that_no_member_sees_need_no_encoding() -> None:
     lane = loop.owner.lane
     assert not lane.standing.words
     assert {"persist", "linear-memory"} <= {member.name for member in lane.shadows.members}
+
+
+LABELS_OF: dict[str, tuple[Any, ...]] = {
+    "binary": (True, False),
+    "multiclass": ("sun", "rain", "snow"),
+    "regression": (3.5, -1.0, 12.0),
+}
+
+
+@pytest.mark.parametrize("words", [False, True])
+@pytest.mark.parametrize("task", LABELS_OF)
+def test_members_that_know_labels_learn_and_answer(task: str, words: bool) -> None:
+    """Of every task, with words among the features and without; from the first event on, which knows none."""
+    settings, labels = settings_of(task=task, model={"factory": "a:b"}, memory={"labels": 2}), LABELS_OF[task]
+    judge, memory = Task(settings, wants_proba=False), LabelMemory(2, by="", keys_max=1)
+    for member in remembering(task, words=words):
+        model = build(settings.model.model_copy(update={"steps": member.steps, "factory": None}), seed=1)
+        judge.check(model)
+        predict, learn = judge.predictor(model), judge.learner(model)
+        for n in range(60):
+            x = {"a": float(n % 5), **({"word": "ab"[n % 2]} if words else {}), **memory.look({})}
+            answer, y = predict(x), labels[n % len(labels)]
+            assert not answer.unusable or n < len(labels), (member.name, n, answer)
+            learn(x, y)
+            memory.on_label({}, y)
