@@ -216,7 +216,11 @@ def _number(value: Any) -> float | None:
 
 
 class Table:
-    """All that is kept by one feature: tracks, and their states by entity, least recently seen first."""
+    """All that is kept by one feature: tracks, and their states by entity, least recently seen first.
+
+    Whoever was not seen since the last checkpoint is kept as it was written there: in a fifth of the memory, and the
+    next checkpoint takes no longer for it.
+    """
 
     def __init__(self, by: str, rules: Sequence[Rule], *, keys_max: int) -> None:
         self.by = by
@@ -226,7 +230,7 @@ class Table:
         self.spelt = [" ".join(key) for key in several]
         """What each track counts, whatever the features are called that come of it."""
         self.counts_labels = any(isinstance(track, _Rate) for track in self.tracks)
-        self.entities: OrderedDict[Any, list[Any]] = OrderedDict()
+        self.entities: OrderedDict[Any, list[Any] | bytes] = OrderedDict()
 
     def fresh(self) -> list[Any]:
         """Of an entity that was never seen."""
@@ -235,13 +239,49 @@ class Table:
     def of(self, key: Any) -> list[Any]:
         """The states of an entity, which from now on is the one seen most recently."""
         states = self.entities.get(key)
+        if type(states) is list:
+            self.entities.move_to_end(key)
+            return states
         if states is None:
             if len(self.entities) >= self.keys_max:
                 self.entities.popitem(last=False)
-            states = self.entities[key] = self.fresh()
+            opened = self.fresh()
         else:
             self.entities.move_to_end(key)
+            opened = _opened(states)
+        self.entities[key] = opened
+        return opened
+
+    def look(self, key: Any) -> list[Any]:
+        """The states of an entity, which are not to be changed."""
+        states = self.entities.get(key)
+        return self.fresh() if states is None else _opened(states)
+
+    def state(self) -> list[Any]:
+        """What a checkpoint keeps."""
+        entities = self.entities
+        for key in [key for key, states in entities.items() if type(states) is list]:
+            entities[key] = msgpack.packb(entities[key])
+        return [self.by, self.spelt, list(entities.items())]
+
+    def restore(self, spelt: list[str], entities: list[Any]) -> None:
+        """Go on from a checkpoint; what was counted under other rules begins anew."""
+        kept = entities[-self.keys_max :]
+        if spelt != self.spelt:
+            places = [spelt.index(each) if each in spelt else None for each in self.spelt]
+            kept = [(key, self._moved(_opened(states), places)) for key, states in kept]
+        self.entities = OrderedDict(kept)
+
+    def _moved(self, states: list[Any], places: Sequence[int | None]) -> list[Any]:
+        fresh = zip(self.fresh(), places, strict=True)
+        return [begun if place is None else states[place] for begun, place in fresh]
+
+
+def _opened(states: list[Any] | bytes) -> list[Any]:
+    if type(states) is list:
         return states
+    opened: list[Any] = msgpack.unpackb(states, strict_map_key=False)
+    return opened
 
 
 def _alike(rules: Sequence[Rule]) -> dict[tuple[str, str, str], list[Rule]]:
@@ -286,8 +326,7 @@ class RollingFeatures:
             value = x.get(table.by)
             if value is None:
                 continue
-            states = table.entities.get(entity(value)) or table.fresh()
-            for track, state in zip(table.tracks, states, strict=True):
+            for track, state in zip(table.tracks, table.look(entity(value)), strict=True):
                 track.read(state, ts, features)
         return features
 
@@ -303,22 +342,11 @@ class RollingFeatures:
 
     def state(self) -> bytes:
         """What a checkpoint keeps: entities, least recently seen first, with what is counted of each."""
-        kept: bytes = msgpack.packb([(table.by, table.spelt, list(table.entities.items())) for table in self.tables])
+        kept: bytes = msgpack.packb([table.state() for table in self.tables])
         return kept
 
     def restore(self, state: bytes) -> None:
         """Go on from a checkpoint; what was counted under other rules begins anew."""
-        kept = {by: (spelt, entities) for by, spelt, entities in msgpack.unpackb(state, strict_map_key=False)}
+        kept = {by: (spelt, entities) for by, spelt, entities in msgpack.unpackb(state)}
         for table in self.tables:
-            spelt, entities = kept.get(table.by, ([], []))
-            places = [spelt.index(each) if each in spelt else None for each in table.spelt]
-            table.entities = OrderedDict(
-                (
-                    key,
-                    [
-                        track.fresh() if place is None else states[place]
-                        for track, place in zip(table.tracks, places, strict=True)
-                    ],
-                )
-                for key, states in entities[-table.keys_max :]
-            )
+            table.restore(*kept.get(table.by, ([], [])))
