@@ -218,7 +218,7 @@ def _number(value: Any) -> float | None:
 class Table:
     """All that is kept by one feature: tracks, and their states by entity, least recently seen first.
 
-    Whoever was not seen since the last checkpoint is kept as it was written there: in a fifth of the memory, and the
+    Whoever was not seen since the last checkpoint is kept as it was written there: in a seventh of the memory, and the
     next checkpoint takes no longer for it.
     """
 
