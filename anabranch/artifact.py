@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from river import base, compose
 
 from anabranch import statetree
+from anabranch.computing import SharedComputing
 from anabranch.errors import ArtifactError
 
 CHUNK_BYTES = 512 * 1024
@@ -32,6 +33,12 @@ class Artifact(NamedTuple):
     """Rows, and what the model at the learner predicted for them."""
     kinds: dict[str, str] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
     """Of the features, by name: number, string, boolean; empty in artifacts of before."""
+    hidden: frozenset[str] = frozenset()
+    """Features of what is learned that this model does not see."""
+    derived: dict[str, str] = {}  # noqa: RUF012  # likewise
+    """Of the features, those that the learner computes, with what they are in words: whoever asks brings them."""
+    computing: SharedComputing | None = None
+    """What they are computed of, if that is not too much."""
 
 
 def pack(
@@ -43,12 +50,18 @@ def pack(
     features: Iterable[str] | Mapping[str, str],
     canary: Iterable[Mapping[str, object]],
     trusted: tuple[str, ...] = (),
+    hidden: Iterable[str] = (),
+    derived: Mapping[str, str] | None = None,
+    computing: bytes = b"",
 ) -> bytes:
     """The model as bytes.
 
     Args:
         state: the model's own bytes (`statetree.encode`), if they are known already.
         features: their names, or their kinds by name.
+        hidden: features of what is learned that the model does not see.
+        derived: those that the learner computes itself, in words.
+        computing: what they are computed of (`Computing.packed`).
 
     Raises:
         StateTreeError: the model holds something that cannot be restored faithfully.
@@ -59,6 +72,13 @@ def pack(
     # Followers take the keys of a table for names, those of earlier releases too.
     named = dict(sorted(features.items())) if isinstance(features, Mapping) else sorted(features)
     table = {"model": state, "task": task, "positive": positive, "features": named, "canary": rows}
+    # Only where there is something of it: other artifacts have the bytes that they had before.
+    if hidden := sorted(hidden):
+        table["hidden"] = hidden
+    if derived:
+        table["derived"] = dict(derived)
+    if computing:
+        table["computing"] = computing
     return statetree.encode(table, trusted=trusted)
 
 
@@ -96,7 +116,19 @@ def _of(table: Any, trusted: tuple[str, ...]) -> Artifact:
             model = statetree.decode(model, trusted=trusted) if isinstance(model, bytes) else model
             if not callable(getattr(type(model), "predict_one", None)):
                 raise ArtifactError(f"it holds a {type(model).__name__}, which cannot predict", check="decode")
-            return Artifact(model, task, positive, frozenset(features), tuple(canary), _kinds(features))
+            hidden, derived = _texts(table.get("hidden", [])), _words(table.get("derived", {}))
+            computing = table.get("computing")
+            return Artifact(
+                model,
+                task,
+                positive,
+                frozenset(features),
+                tuple(canary),
+                _kinds(features),
+                hidden,
+                derived,
+                None if computing is None else SharedComputing.unpacked(computing),
+            )
         case _:
             raise ArtifactError(
                 f"its bytes hold no model with its features and at most {CANARY_MAX} canary rows", check="decode"
@@ -106,6 +138,20 @@ def _of(table: Any, trusted: tuple[str, ...]) -> Artifact:
 def _kinds(features: list[str] | dict[str, str]) -> dict[str, str]:
     """By name; artifacts of before have the names alone."""
     return features if isinstance(features, dict) else {}
+
+
+def _texts(found: Any) -> frozenset[str]:
+    """Names that a stranger may have written."""
+    if type(found) is not list or not all(type(each) is str for each in found):
+        raise ArtifactError("what its model does not see is no list of names", check="decode")
+    return frozenset(found)
+
+
+def _words(found: Any) -> dict[str, str]:
+    """Words by name that a stranger may have written."""
+    if type(found) is not dict or not all(type(each) is str for each in (*found, *found.values())):
+        raise ArtifactError("what is computed of its features is no table of words by name", check="decode")
+    return found
 
 
 def _see_that_it_answers(model: Any, x: dict[str, object], expected: Any, number: int) -> None:

@@ -35,6 +35,7 @@ from anabranch.kafka.artifacts import fetch
 from anabranch.kafka.tail import LIVE_S, LiveModel
 from anabranch.kafka.updates import Acks, Updates
 from anabranch.messages import ModelUpdate
+from anabranch.rolling import KEY
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.follower")
@@ -62,6 +63,12 @@ class Champion(NamedTuple):
         """As `Follower.predict_proba_one`."""
         proba: dict[Any, float] = self.artifact.model.predict_proba_one(self.known(x))
         return proba
+
+    def with_computed(self, x: dict[str, Any], *, ts: float | None = None, key: str | None = None) -> dict[str, Any]:
+        """As `Follower.with_computed`."""
+        computing, asked = self.artifact.computing, x if key is None else {**x, KEY: key}
+        found = {} if computing is None else computing.look(asked, time.time() if ts is None else ts)
+        return {**found, **x}
 
     def known(self, x: dict[str, Any]) -> dict[str, Any]:
         """The features of `x` that the model has learned with and that are not missing."""
@@ -203,6 +210,21 @@ class Follower:
     def canary(self) -> Champion | None:
         """The new champion that is being rolled out, if one is."""
         return self._canary
+
+    def with_computed(self, x: dict[str, Any], *, ts: float | None = None, key: str | None = None) -> dict[str, Any]:
+        """The features `x` with those that the learner computes of events before ([features] and [memory]).
+
+        They are as of the announcement; with `learn_along`, as of what the learner has told since. What `x` brings
+        itself stays as it is. Where what they are computed of did not come with the model, `x` is what comes back.
+
+        Args:
+            ts: when the event happens, epoch seconds; None: now.
+            key: the Kafka key of the event, where features go by it.
+
+        Raises:
+            NoChampionYet, ModelTooOld, ModelRetired: as `champion`.
+        """
+        return self.champion.with_computed(x, ts=ts, key=key)
 
     @property
     def champion(self) -> Champion:
@@ -367,7 +389,7 @@ class Follower:
         """Learn what the learner has learned, and predict with that from now on."""
         champion, learned = self._champion, live.learned(timeout_s=LIVE_S)
         if champion is not None and learned is not None:
-            artifact = champion.artifact._replace(model=learned)
+            artifact = champion.artifact._replace(model=learned, computing=live.along.computing)
             self._champion = Champion(champion.update, artifact, live.along.event_number, time.time())
 
     def _consider(self, update: ModelUpdate) -> None:

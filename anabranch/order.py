@@ -7,14 +7,17 @@ ends in the newest message is the order in which the model has learned.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
 
 from anabranch import statetree
 from anabranch.artifact import Artifact
-from anabranch.messages import BOM, LearnedOrder, ModelUpdate
+from anabranch.computing import SharedComputing
+from anabranch.messages import BOM, ExamplesTold, LearnedOrder, ModelUpdate, TopicRange
+from anabranch.rolling import KEY
+from anabranch.values import epoch_s
 
 OF_WHOM = {"checkpoint", "began"}
 """Keys that tell who says it, and not what: they do not go into the id."""
@@ -139,10 +142,16 @@ class LearningAlong:
         self.at, self.event_number = "", 0
         self.differed = 0
         self._order = OrderReader()
-        self._records: dict[Place, bytes] = {}
+        self.computing: SharedComputing | None = None
+        """What features are computed of, where copies bring it: events are counted in it as they are told."""
+        self._records: dict[Place, tuple[bytes, bytes | None]] = {}
+        """Values and keys."""
         self._asked: dict[str, dict[str, Any]] = {}
         self._copy, self._copied_at, self._copied_events = b"", "", 0
+        self._copied_computing = b""
         self._label_of: Callable[[Any], Any] = _whole
+        self._hidden: frozenset[str] = frozenset()
+        """Features of what is learned that the model does not see."""
 
     @property
     def told(self) -> int:
@@ -157,6 +166,8 @@ class LearningAlong:
         self._copy = self._bytes(artifact.model)
         self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
         self._label_of = label_reader(artifact.task, artifact.positive)
+        self._hidden = artifact.hidden
+        self._copied_computing = b"" if artifact.computing is None else artifact.computing.packed()
         self._go_back()
         self.advance()
         # Only a refresh is the same champion; whoever comes to serve otherwise is another model.
@@ -170,6 +181,8 @@ class LearningAlong:
     def _go_back(self) -> None:
         self.model = statetree.decode(self._copy, trusted=self.trusted)
         self.at, self.event_number = self._copied_at, self._copied_events
+        kept = self._copied_computing
+        self.computing = SharedComputing.unpacked(kept) if kept else None
 
     def _forget(self, until: str) -> None:
         """What came before a copy is in the copy."""
@@ -188,12 +201,12 @@ class LearningAlong:
         """A message of the order has come."""
         self._order.add(message)
 
-    def hear(self, place: Place, value: bytes, *, is_example: bool = False) -> None:
-        """A record of the events has come, or an example."""
+    def hear(self, place: Place, value: bytes, *, key: bytes | None = None, is_example: bool = False) -> None:
+        """A record of the events has come, with its key, or an example."""
         if is_example:
             told = orjson.loads(value)
             place = _example(told["number"], _Teller(told["epoch"], told["checkpoint"], told["began"]))
-        self._records[place] = value
+        self._records[place] = value, key
         if len(self._records) > RECORDS_MAX:
             # It stays as it is until the next copy.
             self._records, self.at, self._copied_at = {}, NOWHERE, NOWHERE
@@ -207,10 +220,13 @@ class LearningAlong:
         for message in self._chain():
             if message.examples is not None:
                 starts[message.examples.topic, message.examples.partition] = None
-                continue
-            for run in message.runs:
+            for run in self._runs(message):
                 starts.setdefault((run.topic, run.partition), run.start)
         return starts
+
+    def _runs(self, message: LearnedOrder) -> tuple[TopicRange, ...]:
+        """Records that are to be read: where examples are told, only if something is computed of events."""
+        return message.runs if message.examples is None or self.computing is not None else ()
 
     def _chain(self) -> list[LearnedOrder]:
         """What comes after the place that it has reached; after the copy, if what it has learned counts no more."""
@@ -226,39 +242,64 @@ class LearningAlong:
             return 0
         learned = 0
         for message in self._chain():
-            places = _places(message)
-            if not all(place in self._records for place in places):
+            counted = [*_places(self._runs(message))]
+            places = counted if message.examples is None else _examples(message, message.examples)
+            if not all(place in self._records for place in (*counted, *places)):
                 break
-            learned += sum(self._learn(self._records[place]) for place in places)
+            if self.computing is not None:
+                for place in counted:
+                    self._count(self.computing, *self._records[place])
+            learned += sum(self._learn(self._records[place][0]) for place in places)
             self.at, self.event_number = message.id, message.event_number
         return learned
 
     def _learn(self, value: bytes) -> bool:
         event = orjson.loads(value.removeprefix(BOM))
         if "number" in event:  # an example holds what was learned as it was learned
-            self.model.learn_one(event["features"], event["label"])
+            told, hidden = event["features"], self._hidden
+            x = {name: each for name, each in told.items() if name not in hidden} if hidden else told
+            self.model.learn_one(x, event["label"])
+            if self.computing is not None and not event["corrects"]:
+                self.computing.on_label(told, event["label"], event["label_ts"])
             return True
         x = {name: each for name, each in event["features"].items() if each is not None}
         if event.get("label") is None:
-            self._asked[event["id"]] = x
-            if len(self._asked) > ASKED_MAX:
-                del self._asked[next(iter(self._asked))]
+            self._ask(event["id"], x)
             return False
         # The features of when it was asked are what is learned.
         self.model.learn_one(self._asked.pop(event["id"], x), self._label_of(event["label"]))
         return True
+
+    def _count(self, computing: SharedComputing, value: bytes, key: bytes | None) -> None:
+        """A record that the learner has taken, which may be a label; an event that comes again with one counts once."""
+        event = orjson.loads(value.removeprefix(BOM))
+        if "features" not in event:
+            return
+        if event.get("label") is None:
+            self._ask(event["id"], {})
+        elif self._asked.pop(event["id"], None) is not None:
+            return
+        x = {name: each for name, each in event["features"].items() if each is not None}
+        ts = epoch_s(event["ts"]) if isinstance(event["ts"], str) else float(event["ts"])
+        if ts is not None:
+            computing.on_event(x if key is None else {**x, KEY: key.decode("utf-8", "replace")}, ts)
+
+    def _ask(self, event_id: str, x: dict[str, Any]) -> None:
+        self._asked[event_id] = x
+        if len(self._asked) > ASKED_MAX:
+            del self._asked[next(iter(self._asked))]
 
     def snapshot(self) -> Any:
         """The model as it is now, which learns no more: for those who predict meanwhile."""
         return statetree.decode(self._bytes(self.model), trusted=self.trusted)
 
 
-def _places(message: LearnedOrder) -> list[Place]:
-    """What was learned, in order: records of the events, or examples."""
-    told = message.examples
-    if told is not None:
-        return [_example(number, message) for number in range(told.start, told.end)]
-    return [(run.topic, run.partition, offset) for run in message.runs for offset in range(run.start, run.end)]
+def _places(runs: Iterable[TopicRange]) -> Iterator[Place]:
+    return ((run.topic, run.partition, offset) for run in runs for offset in range(run.start, run.end))
+
+
+def _examples(message: LearnedOrder, told: ExamplesTold) -> list[Place]:
+    return [_example(number, message) for number in range(told.start, told.end)]
 
 
 def _whole(label: Any) -> Any:

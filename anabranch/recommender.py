@@ -9,6 +9,7 @@ from typing import Any
 
 from river import base, naive_bayes, stats
 
+from anabranch.memory import LAST, sees_labels, without_labels
 from anabranch.values import SUM_LEAST, SUM_MOST
 
 Shares = Mapping[Any, float]
@@ -101,10 +102,19 @@ class Blend(base.Classifier):
     def _multiclass(self) -> bool:
         return all(getattr(model, "_multiclass", False) for model in self.models)
 
+    @property
+    def sees_labels(self) -> bool:
+        """Whether one of the models is made to know the last labels; the others do not see them."""
+        return any(sees_labels(model) for model in self.models)
+
     def predict_proba_one(self, x: dict[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """Probabilities by label; none if no model answers."""
-        asked = zip(self.weights, self.models, strict=True)
-        return mixed(((weight, _answered(model, x)) for weight, model in asked), clip=self.clip)
+        seen = [x] * len(self.models)
+        if LAST in x:
+            bare = without_labels(x)
+            seen = [x if sees_labels(model) else bare for model in self.models]
+        asked = zip(self.weights, self.models, seen, strict=True)
+        return mixed(((weight, _answered(model, each)) for weight, model, each in asked), clip=self.clip)
 
     def learn_one(self, x: dict[Any, Any], y: Any) -> None:
         """It does not: what its models weigh depends on what they answered before, which is not in it.

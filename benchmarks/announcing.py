@@ -20,6 +20,7 @@ from consumers.announcer import Announcer, update_key
 from consumers.kafka.sink import KafkaSink
 from consumers.kafka.topics import create
 from consumers.timing import SystemClock
+from learners.derived import Seen
 from learners.emitted import Promotion
 
 AIMS_S = {"small": 0.2, "many weights": 2.0, "many trees": 0.2}
@@ -27,7 +28,7 @@ WEIGHTS_BYTES, TREES_BYTES = 20_000_000, 2_000_000
 """Trees are many small objects: packing and unpacking takes some ten times as long a byte, so a tenth tells enough."""
 
 FEATURES = ("a", "b", "c")
-ABOUT: dict[str, Any] = {"features": dict.fromkeys(FEATURES, "number"), "positions": {}, "order": ""}
+ABOUT: dict[str, Any] = {"seen": Seen(dict.fromkeys(FEATURES, "number")), "positions": {}, "order": ""}
 
 
 class Arrival(NamedTuple):

@@ -91,6 +91,7 @@ def _one(
     files = data.files(settings, paths, **reading)
     before = None if warm_up is None else data.files(settings, [warm_up], **reading)
     event_time.warn_of_times(settings, files)
+    trial.warn_of_keys(settings, files)
     trial.warn_of_strings(settings, files)
     settings, values = data.late_or_not(settings, files, **late)
     trace = Trace(window=min(settings.scores.window, 500))

@@ -45,6 +45,7 @@ def compared(
     for _, settings in several:
         files = data.files(settings, paths, **reading)
         event_time.warn_of_times(settings, files)
+        trial.warn_of_keys(settings, files)
         trial.warn_of_strings(settings, files)
     return list(_results(several, paths, reading=reading, late=late, warm_up=warm_up, note=note))
 

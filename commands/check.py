@@ -53,6 +53,9 @@ def check(
             trial.refuse_what_cannot_learn(settings, given)
     metrics = ", ".join(lane.scores.names)
     print(f"{config}: good. {settings.name}: {settings.task}, loss {lane.task.loss_name}, scores {metrics}")
+    if settings.computed.any:
+        made, hidden = (", ".join(each) or "nothing" for each in (settings.computed.names, settings.computed.hidden))
+        print(f"computed: {made}; hidden from models: {hidden}")
     if broker:
         _ask(settings)
     print(f"detectors: {', '.join(settings.detectors) or 'off'}; model: {lane.champion.model}")

@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
 from config.alerts import AlertRule, AlertsSettings, Silence, Sink
+from config.features import FeatureRule, FeaturesSettings, MemorySettings
 from config.learning import (
     ArenaSettings,
     Augment,
@@ -54,6 +55,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[topics]": Topics,
     "[guard]": GuardSettings,
     "[labels]": LabelsSettings,
+    "[features]": FeaturesSettings,
+    "[[features.rules]]": FeatureRule,
+    "[memory]": MemorySettings,
     "[scores]": ScoresSettings,
     "[detectors.NAME]": Detector,
     '[detectors.NAME] with use = "inputs", "predictions" or "labels"': DistributionSettings,

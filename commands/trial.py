@@ -7,12 +7,14 @@ from typing import Any
 
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent
+from anabranch.rolling import KEY
 from commands.data import records, warn
 from config.learning import ModelSpec
 from config.settings import Settings
 from consumers.guard import Guard, learnable
 from consumers.poison import about_strings
 from evaluation.files import Files
+from learners.derived import Alone
 from learners.models import catalogue
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
@@ -43,7 +45,10 @@ def _faults(settings: Settings, files: Files) -> list[tuple[str, bool]]:
     """What the models raise, as sentences, and whether strings are to blame."""
     guard = Guard(settings)
     checked = (learnable(guard, guard.check(record)) for record in islice(records(files), EVENTS))
-    events = [each for each in checked if each is not None]
+    events, alone = list[AcceptedEvent](), Alone(settings)
+    for event in filter(None, checked):
+        events.append(alone.asked(event))
+        alone.learned(events[-1])
     found = (_fault(settings, name, spec, events, guard) for name, spec in _models(settings))
     return [fault for fault in found if fault is not None]
 
@@ -64,11 +69,12 @@ def _fault(
 ) -> tuple[str, bool] | None:
     """What it raises, as a sentence; None if it learns."""
     model: Any = catalogue.build(spec, seed=settings.seed)
-    predict = Task(settings, wants_proba=wants_proba(metrics_of(settings))).predictor(model)
+    task = Task(settings, wants_proba=wants_proba(metrics_of(settings)))
+    predict, learn = task.predictor(model), task.learner(model)
     for event in events:
         try:
             predict(event.x)
-            model.learn_one(event.x, event.y)
+            learn(event.x, event.y)
         except BaseException as error:
             if not is_fault(error):
                 raise
@@ -95,12 +101,23 @@ def warn_of_times(settings: Settings, files: Files) -> None:
         )
 
 
+def warn_of_keys(settings: Settings, files: Files) -> None:
+    """Say what goes by the Kafka key, which the rows of a file do not have."""
+    if settings.computed.by_key:
+        warn(
+            f"{files.name}: the rows of a file have no Kafka key, so what goes by `{KEY}` is not computed here: name a "
+            "column instead (features.rules.by, memory.key)"
+        )
+
+
 def keys_of(settings: Settings) -> Iterator[str]:
     """The keys that are set and go by event time."""
     for name, detector in settings.detectors.items():
         for key in _PARAMETERS.get(detector.use, ()):
             if detector.parameters.get(key):
                 yield f"detectors.{name}.{key}"
+    if settings.features.rules:
+        yield "features.rules"
     for key in ("cooldown", "per_day_max"):
         if getattr(settings.trigger, key):
             yield f"trigger.{key}"

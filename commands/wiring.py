@@ -41,8 +41,10 @@ from consumers.timing import SystemClock
 from detectors.watch import Watch
 from evaluation.files import Files
 from evaluation.history import blaming
+from learners.derived import Alone
 from learners.lane import Lane
 from learners.models import catalogue
+from learners.models.tasks import Task
 
 log = structlog.get_logger()
 
@@ -110,12 +112,15 @@ def _warmed_up(settings: Settings, files: Files) -> tuple[base.Estimator, Traine
     """A fresh model that has learned a file, through the same guard as everything."""
     model = catalogue.build(settings.model, seed=settings.seed)
     guard = Guard(settings)
+    learn, alone = Task(settings, wants_proba=False).learner(model), Alone(settings)
     learned = 0
     for record in data.records(files):
         event = learnable(guard, guard.check(record))
         if event is not None:
+            event = alone.asked(event)
             with blaming(guard, event):
-                model.learn_one(event.x, event.y)  # type: ignore[attr-defined]  # the lane refuses what cannot learn
+                learn(event.x, event.y)
+            alone.learned(event)
             learned += 1
     return model, TrainedOn(events=learned, note=f"warmed up on {files.name}, {guard.refused} rows refused")
 

@@ -76,7 +76,9 @@ class LabelsSettings(Section):
     early: Seconds = Field(7 * 86_400.0, description="how long a label waits for its event, in event time")
     early_max: int = Field(100_000, ge=0, description="labels that wait for their event")
     examples: bool | None = Field(
-        None, description="whether what was learned is told on `topics.examples`; None = where labels are late"
+        None,
+        description="whether what was learned is told on `topics.examples`; None = where labels are late, or "
+        "features are computed",
     )
 
     @property

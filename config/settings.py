@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.alerts import AlertsSettings
+from config.features import Computed, FeaturesSettings, MemorySettings
 from config.learning import (
     ArenaSettings,
     ConstraintsSettings,
@@ -70,6 +71,8 @@ class Settings(BaseSettings):
     guard: GuardSettings = GuardSettings()
     pending_max: int = Field(1_000_000, ge=1, description="events that wait for their label, at most")
     labels: LabelsSettings = LabelsSettings()
+    features: FeaturesSettings = FeaturesSettings()
+    memory: MemorySettings = MemorySettings()
     serve: Literal["auto", "champion", "blend"] = Field(
         "auto",
         description="what answers: the champion; a blend of it and the standing shadows, weighted by how they answered "
@@ -109,6 +112,33 @@ class Settings(BaseSettings):
     def measured_as(self) -> str:
         """The task whose metrics fit: a recommender is measured as a regressor is."""
         return "regression" if self.numeric else self.task
+
+    @property
+    def computed(self) -> Computed:
+        """The features that the lane computes itself, and what models do not see."""
+        return Computed(self.features, self.memory)
+
+    @model_validator(mode="after")
+    def _what_is_computed_is_told(self) -> "Settings":
+        """Retraining and followers cannot compute it again of a part of the log: they read what was learned."""
+        if not self.computed.any:
+            return self
+        if self.task == "reco" and (self.memory.labels or {self.model.user, self.model.item} & set(self.features.drop)):
+            raise ValueError(
+                'task = "reco" sees its user and its item, and no earlier labels: see [memory], [features]'
+            )
+        rates = [rule.name for rule in self.features.rules if rule.what == "positive_rate"]
+        if rates and self.task != "binary":
+            raise ValueError(
+                f'`features.rules`: {rates[0]!r} is a positive_rate, for task = "binary", not "{self.task}"'
+            )
+        if self.labels.examples is False:
+            raise ValueError(
+                "`labels.examples = false` does not go with [features] and [memory]: retraining reads what was learned "
+                "with the features of then; leave it out"
+            )
+        object.__setattr__(self, "labels", self.labels.model_copy(update={"examples": True}))
+        return self
 
     @model_validator(mode="after")
     def _only_classes_are_rare(self) -> "Settings":

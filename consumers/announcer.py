@@ -15,6 +15,7 @@ from anabranch.messages import ArtifactPointer, ModelUpdate
 from anabranch.scope import Scope
 from config.settings import Settings
 from consumers.ports import Clock, Sink
+from learners.derived import Seen
 from learners.emitted import Promotion
 
 
@@ -35,7 +36,7 @@ class Announcer:
         *,
         epoch: int,
         seq: int,
-        features: Mapping[str, str],
+        seen: Seen,
         positions: Mapping[str, int],
         order: str,
         by: str = "",
@@ -43,19 +44,11 @@ class Announcer:
         """Publish the bytes of the promoted model and wait; the update to announce once the checkpoint is safe.
 
         Args:
-            features: kinds by name.
+            seen: what the promoted model sees of events.
             positions: the next offset by topic and partition, as in `ModelUpdate`.
             by: who asked for it.
         """
-        data = artifact.pack(
-            promotion.model,
-            state=promotion.data,
-            task=self.settings.task,
-            positive=self.settings.positive,
-            features=features,
-            canary=promotion.canary,
-            trusted=self.settings.model.trusted,
-        )
+        data = self._packed(promotion, seen)
         return ModelUpdate(
             model=self.settings.name,
             scope=self.scope,
@@ -88,6 +81,20 @@ class Announcer:
             river=river.__version__,
             python=platform.python_version(),
             numpy=numpy.__version__,
+        )
+
+    def _packed(self, promotion: Promotion, seen: Seen) -> bytes:
+        return artifact.pack(
+            promotion.model,
+            state=promotion.data,
+            task=self.settings.task,
+            positive=self.settings.positive,
+            features=seen.features,
+            canary=promotion.canary,
+            trusted=self.settings.model.trusted,
+            hidden=seen.hidden,
+            derived=seen.derived,
+            computing=seen.computing,
         )
 
     def _publish(self, data: bytes, version: int) -> ArtifactPointer:

@@ -14,11 +14,11 @@ from learners.labels.recent_ids import RecentIds
 
 State = dict[str, Any]
 
-LAYOUT = 8
+LAYOUT = 9
 """Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
 member; 4 knows the copy that followers have; 5 the order that was told; 6 what announcements have cost, and what
 brought each member; 7 joins labels of a topic of their own, knows how late they come, the blend, and whether
-the model is retired; 8 what is observed for people.
+the model is retired; 8 what is observed for people; 9 what features are computed of.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -39,7 +39,16 @@ def migrated(state: State, *, topic: str) -> State:
             f"it is of layout {layout}, written by a newer Anabranch; this one reads up to {LAYOUT}: start that "
             "release again, or learn the log again with this one: `anabranch rebuild CONFIG`"
         )
-    steps: tuple[Callable[[State, str], State], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh, _eighth)
+    steps: tuple[Callable[[State, str], State], ...] = (
+        _second,
+        _third,
+        _fourth,
+        _fifth,
+        _sixth,
+        _seventh,
+        _eighth,
+        _ninth,
+    )
     for step in steps[layout - 1 :]:
         state = step(state, topic)
     return {**state, "layout": LAYOUT}
@@ -215,3 +224,8 @@ def _with_blend(lane: State) -> State:
 def _eighth(state: State, _topic: str) -> State:
     """What reports tell of time, features and detectors begins here."""
     return {**state, "lane": {**state["lane"], "observed": {}}}
+
+
+def _ninth(state: State, _topic: str) -> State:
+    """No features were computed."""
+    return {**state, "lane": {**state["lane"], "derived": None}}

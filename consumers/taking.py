@@ -282,7 +282,7 @@ class Taking(Telling):
                 promotion,
                 epoch=self.epoch,
                 seq=self.seq + 1,
-                features=self.guard.kinds,
+                seen=self.lane.seen_by(promotion.model, self.guard.kinds),
                 positions=self._by_name(),
                 # In blocks the champion learns nothing until it is announced again; without examples, its order is not
                 # all that a follower needs where labels are late.

@@ -27,7 +27,7 @@ import numpy as np
 from river import base, linear_model, naive_bayes, preprocessing
 
 from anabranch import statetree
-from anabranch.errors import LearnError
+from anabranch.errors import ConfigError, LearnError
 from anabranch.events import AcceptedEvent
 from anabranch.messages import DriftSignal
 from anabranch.values import unboxed
@@ -135,6 +135,10 @@ class _Adaptive(base.Estimator):
 
     def _settings(self, y: Any) -> Settings:
         sections = dict(self.sections or {})
+        if computed := [name for name in ("features", "memory") if name in sections]:
+            raise ConfigError(
+                f"[{computed[0]}] is of events with a time and a key, which a River estimator is not given"
+            )
         settings: Settings = build(
             {
                 **sections,

@@ -9,6 +9,7 @@ from anabranch.events import AcceptedEvent, Prediction, Record
 from config.settings import Settings
 from consumers.guard import Guard, Told, learnable
 from consumers.poison import about_strings
+from learners.derived import Alone
 from learners.models import catalogue
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
@@ -56,14 +57,16 @@ def history(settings: Settings, records: Iterable[Record]) -> History:
             if isinstance(told, Told) and told.label.id in waiting and not told.label.blocked:
                 event, answer = waiting.pop(told.label.id)
                 pupil.guard.told_taken(told)
-                pupil.learn(event._replace(y=told.label.y), answer)
+                pupil.learn(event._replace(y=told.label.y), answer, ts=told.label.ts)
             continue
         checked = pupil.guard.check(record)
         event_now = learnable(pupil.guard, checked)
         if event_now is not None:
+            event_now = pupil.alone.asked(event_now)
             pupil.learn(event_now, pupil.answer(event_now))
         elif labels and isinstance(checked, AcceptedEvent):
-            waiting[checked.id] = checked, pupil.answer(checked)
+            asked = pupil.alone.asked(checked)
+            waiting[checked.id] = asked, pupil.answer(asked)
     return pupil.history(warm_up=settings.publish.warm_up_events)
 
 
@@ -75,6 +78,7 @@ class _Pupil:
         self.task = Task(settings, wants_proba=wants_proba(metrics_of(settings)))
         self.task.check(self.model)
         self.predict, self.guard = self.task.predictor(self.model), Guard(settings)
+        self.learn_one, self.alone = self.task.learner(self.model), Alone(settings)
         self.losses: list[float] = []
         self.wrongs: list[float] = []
 
@@ -83,10 +87,11 @@ class _Pupil:
         with blaming(self.guard, event):
             return self.predict(event.x)
 
-    def learn(self, event: AcceptedEvent, answer: Prediction) -> None:
-        """Learn a label, and note what the answer cost that was given before."""
+    def learn(self, event: AcceptedEvent, answer: Prediction, *, ts: float | None = None) -> None:
+        """Learn a label, which became known at `ts`, and note what the answer cost that was given before."""
         with blaming(self.guard, event):
-            self.model.learn_one(event.x, event.y)
+            self.learn_one(event.x, event.y)
+        self.alone.learned(event, ts)
         self.losses.append(self.task.loss(event.y, answer))
         self.wrongs.append(float(answer.value != event.y))
         if self.task.kind == "regression":

@@ -116,7 +116,7 @@ class LaneSwapEvaluation:
     def _displaced(self, member: Member) -> None:
         """A copy of it runs on: the member itself may come back, or leave."""
         model = statetree.decode(statetree.encode(member.model, trusted=self.trusted), trusted=self.trusted)
-        self.hindsight.swapped(predict=self.task.predictor(model), learn=model.learn_one)
+        self.hindsight.swapped(predict=self.task.predictor(model), learn=self.task.learner(model))
 
 
 def loss_of(task: Task) -> Loss:

@@ -54,6 +54,8 @@ class Lane(LaneParts):
         self.lateness.asked += 1
         if self._is_clocked:
             self.join.saw(event.ts)
+        if self.derived is not None:
+            event = self.derived.on_event(event)
         try:
             answer = champion.predict(event.x) if self.timed is None else self.timed.predict(champion, event.x)
         except BaseException as error:
@@ -72,7 +74,7 @@ class Lane(LaneParts):
         if self.asked is not None:
             self.asked(event, answer)
         if not self.lateness.asked % LOOK_EVERY_NTH:
-            self.watch.look(event.x)
+            self.watch.look(self._shown(event).x)
         go_on = self._watched if self._watches_events else self._go_on
         emitted = go_on(event, answer, answers)
         return emitted if alert is None else Emitted([alert]).and_then(emitted)
@@ -99,9 +101,13 @@ class Lane(LaneParts):
     def _watched(self, event: AcceptedEvent, answer: Prediction, answers: dict[str, Prediction]) -> Emitted:
         """The same, with signals that need no label."""
         number = self.events + (event.y is not None)
-        findings = self.watch.on_event(event, answer, event_number=number, withheld=self._withheld)
+        findings = self.watch.on_event(self._shown(event), answer, event_number=number, withheld=self._withheld)
         emitted = self._go_on(event, answer, answers)
         return emitted if findings is None else emitted.and_then(self._drifted(event, findings))
+
+    def _shown(self, event: AcceptedEvent) -> AcceptedEvent:
+        """What signals are shown of an event: no keys, and no labels of before."""
+        return event if self.derived is None else self.derived.shown(event)
 
     def _go_on(self, event: AcceptedEvent, answer: Prediction, answers: dict[str, Prediction]) -> Emitted:
         """Learn the event, or keep it until its label comes."""
@@ -315,6 +321,8 @@ class Lane(LaneParts):
             lesson = self._tell(event, ts, ending) if learns else None
         elif whole and learns:
             self.lineage.append(event.partition, event.offset)
+        if self.derived is not None and learns:
+            self.derived.on_label(event, event.ts if ts is None else ts)
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         self.scores.update(event.y, served)

@@ -20,6 +20,7 @@ from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import Succession
 from learners.blend import Blend
+from learners.derived import Seen, derived_of
 from learners.emitted import Learned
 from learners.labels import LabelJoin
 from learners.labels.pending import refers_to as segments_of
@@ -143,6 +144,8 @@ class LaneParts:
         """How many have been told; where `labels.examples` are told, lineage counts in them."""
         self.to_tell: list[Learned] | None = [] if labels.tells_examples else None
         self._examples_on = scope.number or 0
+        self.derived = derived_of(self.settings)
+        """Features that are computed here; None where there are none."""
 
     def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:
         place = self.standing.of_first
@@ -175,11 +178,18 @@ class LaneParts:
     def version(self, version: int) -> None:
         self.succession.version = version
 
+    def seen_by(self, model: Any, kinds: Mapping[str, str]) -> Seen:
+        """What a model sees, where events bring features of these kinds."""
+        return Seen(kinds) if self.derived is None else self.derived.seen_by(model, kinds)
+
     # ── for checkpoints ─────────────────────────────────────────────────────────────────────────────────────────
 
     def learning_state(self) -> dict[str, Any]:
         """What the learning state hash is taken of: models, contests, detectors, scores; no places in the log."""
-        return placeless(self._learned())
+        learned = self._learned()
+        if self.derived is None:
+            del learned["derived"]  # where nothing is computed, the hash is what it was before there was this
+        return placeless(learned)
 
     def _learned(self) -> dict[str, Any]:
         return {
@@ -196,6 +206,7 @@ class LaneParts:
             "scale": self.task.scale.state(),
             "lateness": self.lateness.state(),
             "blend": self.blend.state(),
+            "derived": None if self.derived is None else self.derived.state(),
         }
 
     @property
@@ -274,6 +285,8 @@ class LaneParts:
         self.task.fence.restore(state["labels"])
         self.unusable_band = state["unusable_band"]
         self.observed.restore(state["observed"])
+        if self.derived is not None:
+            self.derived.restore(state["derived"])
 
 
 def refers_to(state: Mapping[str, Any]) -> list[str]:

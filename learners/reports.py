@@ -1,6 +1,7 @@
 """What a lane emits, as messages whose ids a restart repeats: signals, steps of a lifecycle, alerts, reports."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from anabranch.events import AcceptedEvent, Findings, Fired
 from anabranch.messages import (
@@ -8,20 +9,12 @@ from anabranch.messages import (
     AlertKind,
     Decision,
     DecisionAnswer,
-    DetectorReport,
     DriftSignal,
-    FeatureReport,
-    GroupReport,
-    LabelBalanceReport,
-    LabelsReport,
     Level,
     LogRange,
     ModelReport,
-    PublishedReport,
     Retrain,
     RetrainAnswer,
-    RolloutReport,
-    TimeWindow,
     Transition,
 )
 from anabranch.scope import Scope
@@ -142,21 +135,15 @@ class Reports:
         members: Iterable[Member],
         wins_at: float,
         window: int,
-        published: PublishedReport | None,
-        pending: int,
-        labels: LabelsReport | None,
-        jobs: int,
-        notes: tuple[str, ...],
         weights: Mapping[str, float],
-        lag: float | None,
-        detectors: tuple[DetectorReport, ...],
-        windows: tuple[TimeWindow, ...],
-        features: tuple[FeatureReport, ...],
-        groups: tuple[GroupReport, ...],
-        rollout: RolloutReport | None,
-        balance: LabelBalanceReport | None,
+        **told: Any,
     ) -> ModelReport:
-        """How the learner does; `weights` are those in the blend, by member."""
+        """How the learner does.
+
+        Args:
+            weights: those in the blend, by member.
+            told: what others report, by its key in `ModelReport`.
+        """
         return ModelReport(
             id=self._id(event, what),
             model=self.model,
@@ -173,18 +160,7 @@ class Reports:
                 )
                 for member in members
             ),
-            published=published,
-            pending=pending,
-            labels=labels,
-            jobs=jobs,
             unusable=dict(scores.unusable),
             unscored=dict(scores.raised),
-            lag=lag,
-            rollout=rollout,
-            notes=notes,
-            detectors=detectors,
-            windows=windows,
-            features=features,
-            groups=groups,
-            balance=balance,
+            **told,
         )

@@ -277,6 +277,7 @@ def _described(served: Served) -> dict[str, Any]:
         **_about(served, answerer),
         "task": artifact.task,
         "features": sorted(artifact.features),
+        **({"computed": artifact.derived} if artifact.derived else {}),
         "reason": answerer.champion.update.reason,
         **({} if canary is None else {"canary": {"version": canary.version, "share": canary.champion.update.share}}),
     }

@@ -221,7 +221,7 @@ class LiveModel:
     def _hear(self, message: Message) -> None:
         topic, value = message.topic() or "", bytes(message.value() or b"")
         if topic != self.topic:
-            self._hear_record((topic, message.partition() or 0, message.offset() or 0), value)
+            self._hear_record((topic, message.partition() or 0, message.offset() or 0), value, key=message.key())
             return
         try:
             if self.keys is not None:
@@ -239,9 +239,9 @@ class LiveModel:
             if order.examples is not None:
                 self.examples = order.examples.topic
 
-    def _hear_record(self, place: tuple[str, int, int], value: bytes) -> None:
+    def _hear_record(self, place: tuple[str, int, int], value: bytes, *, key: bytes | str | None) -> None:
         if place[0] != self.examples:
-            self.along.hear(place, value)
+            self.along.hear(place, value, key=key.encode() if isinstance(key, str) else key)
             return
         # Other models' are on the topic, too.
         told = orjson.loads(value)

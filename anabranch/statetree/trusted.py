@@ -64,6 +64,7 @@ _BY_HASH = "places values by Python's hash(), which differs between processes"
 # Our own models, and our own detector, which lies in checkpoints beside River's.
 _OURS: Final = frozenset(
     {"anabranch.recommender:Blend", "anabranch.recommender:Recommender", "detectors.sr:SRDetector"}
+    | {f"anabranch.remembering:{name}" for name in ("Differences", "Labels", "LastLabel", "LastValue")}
 )
 
 # ── A set that iterates in the same order in every process, whatever PYTHONHASHSEED is ──────────────────────────────

@@ -12,6 +12,7 @@ import orjson
 
 from anabranch.events import AcceptedEvent, AcceptedLabel, Record
 from anabranch.messages import DeadLetter
+from anabranch.rolling import KEY
 from anabranch.values import KINDS, NUMBER_MAX
 from config.settings import Settings
 from consumers.guard import labels, lookalikes
@@ -65,6 +66,8 @@ class Guard:
         self._event_max_bytes = self.limits.event_max_bytes
         self._string_max = self.limits.string_max
         self._time = Plausible(behind_max=self.limits.ts_behind_max, ahead_max=self.limits.ts_ahead_max).time
+        computed = settings.computed
+        self._by_key, self._computed = computed.by_key, frozenset((*computed.names, KEY) if computed.any else ())
         self.kinds: dict[str, str] = {}
         self._plain_shapes: set[tuple[Any, ...]] = set()
         self.ids = RecentIds(settings.guard.dedup_window)
@@ -214,6 +217,8 @@ class Guard:
         x, new_kinds = self._features(features)
         if self._needed:
             self._see_needed(x)
+        if self._by_key and record.key is not None:
+            x = {**x, KEY: record.key.decode("utf-8", "replace")}
         label = table.get("label")
         y = None if label is None else self._label(label)
         return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset), new_kinds, label
@@ -289,6 +294,8 @@ class Guard:
         self._plain_shapes.add(shape)
 
     def _new_kind(self, name: str, kind: str, new: dict[str, str]) -> None:
+        if name in self._computed:  # such a name is always new: no event with it was ever accepted
+            raise Refused("schema", f"feature {name!r} is computed by the learner ([features], [memory]): rename one")
         seen = self.kinds.get(name)
         if seen is not None:
             raise Refused("type", f"feature {name!r} is a {kind}; it was a {seen} before")

@@ -11,6 +11,7 @@ from config.settings import Settings
 from consumers.examples import counted
 from consumers.guard import Guard
 from consumers.ports import LogReader
+from learners.derived import views_of
 from learners.models.fence import is_fault
 from learners.retraining import Job, JobResult, longest, retrain
 from learners.retraining.lineage import count
@@ -77,7 +78,14 @@ def carried_out(job: Job, reader: LogReader, settings: Settings) -> JobResult:
         raised: dict[str, str] = {}
         try:
             events = replayed(reader, left, settings)
-            trained = retrain(left, events, settings.model, augment=settings.retrain.augment, failures=raised)
+            trained = retrain(
+                left,
+                events,
+                settings.model,
+                augment=settings.retrain.augment,
+                failures=raised,
+                views=views_of(settings),
+            )
         except LogTruncated as error:
             span = count(longest(left))
             # Plans of one length begin with the same record, so what is gone for one is gone for all of them.

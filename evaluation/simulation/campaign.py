@@ -76,6 +76,9 @@ MODELS = (
     "linear, rolled out",
     "linear of partitions, rolled out",
     "linear, late, rolled out",
+    "linear, computed",
+    "bayes, late, computed",
+    "linear of partitions, late, computed",
 )
 """The quick ones oftener; some of them with a model for each partition."""
 
@@ -110,6 +113,26 @@ _LATE: dict[str, dict[str, Any]] = {
 _ROLLED_OUT: dict[str, Any] = {"kind": "canary", "step_labels": 15, "tolerance": 0.1}
 
 
+_COMPUTED: dict[str, Any] = {
+    "features": {
+        "keys_max": 3,
+        "drop": ["b"],
+        "rules": [
+            {"name": "events", "what": "count", "by": "@key", "over": "30m"},
+            {"name": "level", "what": "ewma", "of": "a", "by": "@key", "over": "10m"},
+            {"name": "others", "what": "distinct", "of": "b", "by": "@key", "over": "1h"},
+            {"name": "since", "what": "since_last", "by": "@key"},
+            {"name": "risk", "what": "positive_rate", "by": "@key", "over": "20m"},
+        ],
+    },
+    "memory": {"labels": 2, "key": "@key", "keys_max": 3},
+    "shadows": {
+        "standing": [{"name": "persist", "steps": [{"use": "memory.LastLabel"}]}],
+    },
+}
+"""Features that are computed, of fewer entities than there are keys."""
+
+
 def shipped(name: str) -> Scenario:
     """One of `MODELS`, with poison in its events."""
     named, *how = name.split(", ")
@@ -121,9 +144,11 @@ def shipped(name: str) -> Scenario:
     scope = "partition" if of_partitions else "global"
     publish = {**_SMALL["publish"], "bytes_per_s": _BYTES_PER_S.get(factory, 1_000_000)}
     slug = name.replace("_", "-").replace(",", "").replace(" ", "-")
-    more: dict[str, Any] = {"labels": _LATE[factory] if "late" in how else {}}
-    if "rolled out" in how:
-        more["rollout"] = _ROLLED_OUT
+    more: dict[str, Any] = {
+        "labels": _LATE[factory] if "late" in how else {},
+        **({"rollout": _ROLLED_OUT} if "rolled out" in how else {}),
+        **(_COMPUTED if "computed" in how else {}),
+    }
     settings = build({**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, **more})
     scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
     return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself

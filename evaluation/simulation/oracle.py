@@ -82,7 +82,7 @@ class Oracle:
 
     def findings(self, owner: Owner, past: Past) -> Iterator[str]:
         """What is wrong, in words."""
-        if self.settings.labels.late:
+        if self.settings.labels.tells_examples:
             yield from self._findings_late(owner, past)
             return
         runs = owner.lane.lineage.last(owner.lane.events)
@@ -103,7 +103,7 @@ class Oracle:
         yield from self._told(places, past.inputs, rebuilt if straight.promotions else "")
 
     def _findings_late(self, owner: Owner, past: Past) -> Iterator[str]:
-        """The same where labels come late: what counts is the order that was told, on both topics."""
+        """The same where labels come late, or features are computed: what counts is the order that was told."""
         every = (decode(LearnedOrder, value) for value in self.log.values(self._topic("learned")))
         orders = OrderReader(each for each in every if each.scope == self.scope).chain(until=owner.order.last)
         yield from _in_order(orders)

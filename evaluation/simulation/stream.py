@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+from zlib import crc32
 
 import orjson
 
@@ -24,6 +25,7 @@ BAD = (
 """Records that every guard refuses."""
 
 PARTITIONS_MAX = 3
+KEYS = 5
 TS = 1.6e9
 
 Stamped = tuple[float, bytes]
@@ -139,7 +141,8 @@ class Late:
 
 def _append(log: MemoryLog, topic: str, event: Stamped, rng: Random) -> None:
     timestamp_s, value = event
-    log.append(topic, value, partition=rng.randrange(log.partitions), timestamp_s=timestamp_s)
+    key = b"k%d" % (crc32(value) % KEYS)  # without a draw, so that seeds mean what they meant without keys
+    log.append(topic, value, key=key, partition=rng.randrange(log.partitions), timestamp_s=timestamp_s)
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,8 @@ class HardConstraints:
 
     def _unusable(self, member: Member, canary: Iterable[dict[str, object]], event_number: int) -> str:
         """What its answers lack: lately, and to the rows that followers will check it by."""
-        answers = [self._fenced(answered) for answered in artifact.predictions(member.model, canary)]
+        rows = self.task.rows(member.model, canary)
+        answers = [self._fenced(answered) for answered in artifact.predictions(member.model, rows)]
         if not self.settings.finite:
             return ""
         share = member.unusable.share(event_number=event_number, window=self.settings.window)

@@ -243,7 +243,7 @@ class Member:
         self.model = model
         serves = self.kind == "champion" and not task.blends
         self.predict = task.predictor(model) if serves else task.shadow_predictor(model)
-        self.learn = model.learn_one
+        self.learn = task.learner(model)
         self.trained_on = trained_on
 
     def change_sides(self, *, task: Task, since: int) -> None:

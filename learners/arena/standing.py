@@ -115,6 +115,28 @@ def _numbers(*, words: bool) -> list[StandingSettings]:
     ]
 
 
+def remembering(task: str, *, words: bool) -> list[StandingSettings]:
+    """Those that know the last labels, beside a portfolio: nothing changes, or what changes is learned."""
+    labels: Table = {"use": "memory.Labels"}
+    if task != "regression":
+        linear = "SoftmaxRegression" if task == "multiclass" else "LogisticRegression"
+        return [
+            StandingSettings(name="persist", steps=({"use": "memory.LastLabel"},)),
+            StandingSettings(
+                name="linear-memory", steps=(labels, *_scaled(words=words), _linear(linear, _SGD | {"lr": 0.05}))
+            ),
+        ]
+    number = _of_scaled_target(_linear("LinearRegression", _adam(0.05)))
+    change: Table = {"use": "compose.Pipeline", "steps": [labels, *_scaled(words=words), number]}
+    tree: Table = {"use": "tree.HoeffdingTreeRegressor", "leaf_prediction": "mean"}
+    return [
+        StandingSettings(name="persist", steps=({"use": "memory.LastValue"},)),
+        StandingSettings(name="linear-memory", steps=(labels, *_scaled(words=words), number)),
+        StandingSettings(name="difference-tree", steps=({"use": "memory.Differences", "regressor": tree},)),
+        StandingSettings(name="difference-linear", steps=({"use": "memory.Differences", "regressor": change},)),
+    ]
+
+
 def _recommenders() -> list[StandingSettings]:
     """Biases alone, and factors at two rates. (A forest knows nothing of users and items.)"""
     biases: Table = {"use": "reco.Baseline", "optimizer": {"use": "optim.SGD", "lr": 0.05}}
@@ -240,6 +262,8 @@ class StandingPlaces:
     def _set_places(self) -> None:
         shadows = self.settings.shadows
         chosen = members(shadows.portfolio, task=self.settings.task, words=self.words) if shadows.portfolio else []
+        if shadows.portfolio and self.settings.memory.labels:
+            chosen += remembering(self.settings.task, words=self.words)
         self.places = {each.name: each for each in [*chosen, *shadows.standing]}
         if self.of_first == FIRST:
             self.places[FIRST] = StandingSettings(name=FIRST, steps=())
@@ -272,7 +296,9 @@ class StandingPlaces:
         return [name for name, faults in self.faults.items() if faults > FAULTS_MAX and name in self.places]
 
     def _vacant(self, event: AcceptedEvent, event_number: int) -> Iterator[Refill]:
-        if not self.words and any(type(value) is str for value in event.x.values()):
+        view = self.task.view_of(None)
+        seen = event.x if view is None else view(event.x)
+        if not self.words and any(type(value) is str for value in seen.values()):
             self.words = True  # from now on, what computes with numbers gets words encoded
             self._set_places()
         for name in self.places:

@@ -331,7 +331,7 @@ class Succession:
             trained_on=champion.trained_on,
             reason=reason,
             scores=context.scores,
-            canary=context.canary,
+            canary=tuple(self.shadows.constraints.task.rows(champion.model, context.canary)),
             parent=parent,
             trigger=champion.trigger,
             share=self.rollout.share if kind == "canary" else None,

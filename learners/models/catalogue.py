@@ -20,6 +20,7 @@ from river import base, compose, reco
 from anabranch import statetree
 from anabranch.errors import ModelSpecError, did_you_mean
 from anabranch.recommender import Recommender
+from anabranch.remembering import Differences, Labels, LastLabel, LastValue
 from config.learning import ModelSpec
 from learners.models.training import seeded, unseeded
 
@@ -62,6 +63,9 @@ _ROOMS_OF_RIVER = frozenset(
         "utils",
     }
 )
+
+_OURS: Mapping[str, type] = {f"memory.{kind.__name__}": kind for kind in (Labels, LastLabel, LastValue, Differences)}
+"""Models that know the last labels, and the step that shows these to others."""
 
 _ONLY_RIVERS = (
     "only River's classes go by `use`; for others write a function without arguments that returns a River model, in a "
@@ -130,7 +134,7 @@ def _instance(table: Mapping[str, Any], *, seed: int, where: str) -> Any:
     """What a table with `use` describes."""
     if not isinstance(table.get("use"), str):
         raise ModelSpecError(f'{where}: no `use`; write for example use = "linear_model.LogisticRegression"')
-    kind = _river_class(table["use"], where=where)
+    kind = _OURS.get(table["use"]) or _river_class(table["use"], where=where)
     known = inspect.signature(kind).parameters
     parameters = {
         name: _value(value, seed=seed, where=f"{where}.{name}") for name, value in table.items() if name != "use"

@@ -4,7 +4,7 @@ An *answer* is what a member predicted: a label with its probabilities, or a num
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from river import active, base, naive_bayes
@@ -12,8 +12,10 @@ from river import active, base, naive_bayes
 from anabranch.artifact import derives_label, gives_probabilities, last_step
 from anabranch.errors import ModelSpecError
 from anabranch.events import Prediction
+from anabranch.memory import View
 from anabranch.recommender import bayes_shares
 from config.settings import Settings
+from learners.derived import views_of
 from learners.models.fence import Fence, Predictor
 
 LOG_LOSS_CAP = math.log(100)
@@ -105,6 +107,7 @@ class Task:
         self.kind = "regression" if settings.numeric else settings.task
         self.loss_name = settings.arena.loss or ("absolute" if self.kind == "regression" else "zero-one")
         self.scale = RunningScale()
+        self.views = views_of(settings)
         self.fence = Fence(self.kind, labels_max=settings.guard.classes_max, label_max=settings.guard.string_max)
         self.wants_proba = wants_proba or self.loss_name in ("brier", "log")
         self.blends = settings.serve == "blend"
@@ -153,12 +156,33 @@ class Task:
                 '{use = "multiclass.OneVsRestClassifier", classifier = {use = …}}'
             )
 
+    def view_of(self, model: Any) -> View | None:
+        """What leaves of an event's features what the model sees; None: it sees all of them."""
+        return None if self.views is None else self.views.of(model)
+
+    def rows(self, model: Any, rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+        """Of several events' features what the model sees."""
+        view = self.view_of(model)
+        return [*rows] if view is None else [view(x) for x in rows]
+
+    def learner(self, model: Any) -> Callable[[Any, Any], None]:
+        """A function that teaches `model` what it sees."""
+        view, learn = self.view_of(model), model.learn_one
+        return learn if view is None else lambda x, y: learn(view(x), y)
+
     def predictor(self, model: Any) -> Predictor:
         """A function that asks `model` through the fence, with no more predictions than the task needs.
 
         Raises:
             ModelSpecError: a loss, a metric or a signal needs probabilities, and the model gives none.
         """
+        return self._seeing(model, self._predictor(model))
+
+    def _seeing(self, model: Any, predict: Predictor) -> Predictor:
+        view = self.view_of(model)
+        return predict if view is None else lambda x: predict(view(x))
+
+    def _predictor(self, model: Any) -> Predictor:
         if not (self.wants_proba or (self.blends and gives_probabilities(model))):
             return self.fence.predictor(model.predict_one)
         if not gives_probabilities(model):
@@ -175,7 +199,10 @@ class Task:
         It differs from River's own in the last digit, which a follower must never see and a loss may. (A published
         blend sums as it is done here.)
         """
-        predict = self.predictor(model)
+        return self._seeing(model, self._shadow_predictor(model))
+
+    def _shadow_predictor(self, model: Any) -> Predictor:
+        predict = self._predictor(model)
         # By exact type: a subclass may compute its probabilities in another way.
         if type(model) is not naive_bayes.GaussianNB:
             return predict

@@ -11,6 +11,7 @@ from river import base
 
 from anabranch import statetree
 from anabranch.events import AcceptedEvent
+from anabranch.memory import View, Views
 from anabranch.messages import LogRange, TrainedOn
 from config.learning import Augment, ModelSpec
 from learners.models.catalogue import build
@@ -201,6 +202,7 @@ def retrain(
     *,
     augment: Augment | None = None,
     failures: dict[str, str] | None = None,
+    views: Views | None = None,
 ) -> tuple[base.Estimator, ...]:
     """Models that learned `events`, those of the longest plan, each from where its own plan begins.
 
@@ -209,18 +211,20 @@ def retrain(
     Args:
         failures: is given what a plan's model raised, by the plan's name, and the others are trained to the end;
             without it, what one raises goes on.
+        views: what models see of the events; None: everything.
     """
     wanted = count(longest(job))
     starts = [wanted - count(plan.runs) for plan in job.plans]
     models = tuple(_begun(plan, spec, seed=job.seed) for plan in job.plans)
+    seen = [None if views is None else views.of(model) for model in models]
     repeats = Repeats(augment or Augment(), seed=job.seed)
     for n, event in enumerate(events):
         again = repeats.of(event)
-        for plan, start, model in zip(job.plans, starts, models, strict=True):
+        for plan, start, model, view in zip(job.plans, starts, models, seen, strict=True):
             if n < start or (failures and plan.name in failures):
                 continue
             try:
-                _learn(model, event, again)
+                _learn(model, event, again, view)
             except BaseException as error:
                 if failures is None or not is_fault(error):
                     raise
@@ -228,10 +232,9 @@ def retrain(
     return models
 
 
-def _learn(model: Any, event: AcceptedEvent, again: Iterable[dict[str, object]]) -> None:
-    model.learn_one(event.x, event.y)
-    for x in again:
-        model.learn_one(x, event.y)
+def _learn(model: Any, event: AcceptedEvent, again: Iterable[dict[str, object]], view: View | None) -> None:
+    for x in (event.x, *again):
+        model.learn_one(x if view is None else view(x), event.y)
 
 
 def _begun(plan: Plan, spec: ModelSpec, *, seed: int) -> Any:

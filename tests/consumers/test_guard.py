@@ -556,3 +556,39 @@ def test_refused_records_leave_no_trace(places: list[tuple[int, bytes | None]]) 
     for place, bad in places:
         values.insert(place, bad)
     assert learned(values) == learned(list(GOOD))
+
+
+# ── features that the learner computes ──────────────────────────────────────────────────────────────────────────────
+
+COMPUTED: dict[str, Any] = {
+    "name": "m",
+    "task": "binary",
+    "model": {"factory": "a:b"},
+    "features": {"rules": [{"name": "paid_7d", "what": "sum", "of": "a", "by": "@key", "over": "7d"}]},
+    "memory": {"labels": 1},
+}
+
+
+@pytest.mark.parametrize("name", ["paid_7d", "@label_1", "@key"])
+def test_an_event_may_not_bring_what_the_learner_computes(name: str) -> None:
+    """Nobody could tell which of both a model has learned."""
+    guard = Guard(build(COMPUTED))
+    letter = guard.check(record(event(features={"a": 1.0, name: 2.0})))
+    assert isinstance(letter, DeadLetter)
+    assert letter.stage == "schema"
+    assert f"feature '{name}' is computed by the learner" in letter.reason
+
+
+def test_the_key_comes_with_the_event_where_a_rule_goes_by_it() -> None:
+    """It is no feature of events: another model's guard does not know of it."""
+    value = event(features={"a": 1.0})
+    keyed = [record(value)._replace(key=key) for key in (b"c1", b"\xff", None)]
+    found = [Guard(build(COMPUTED)).check(each) for each in keyed]
+    assert [each.x for each in found if isinstance(each, AcceptedEvent)] == [
+        {"a": 1.0, "@key": "c1"},
+        {"a": 1.0, "@key": "\ufffd"},
+        {"a": 1.0},
+    ]
+    plain = Guard(settings_of()).check(keyed[0])
+    assert isinstance(plain, AcceptedEvent)
+    assert plain.x == {"a": 1.0}

@@ -70,6 +70,8 @@ def test_a_backtest_without_times_says_what_goes_by_them(tmp_path: Path, hourly:
         ({"detectors": {"a": {"use": "schedule", "every": "6h"}}}, ["detectors.a.every"]),
         ({"detectors": {"a": {"use": "threshold", "metric": "MAE", "window_time": "6h"}}}, ["detectors.a.window_time"]),
         ({"trigger": {"cooldown": "1h"}}, ["trigger.cooldown"]),
+        ({"features": {"rules": [{"name": "n", "what": "since_last", "by": "who"}]}}, ["features.rules"]),
+        ({"memory": {"labels": 3}}, []),
         ({}, []),
     ],
 )
@@ -77,6 +79,15 @@ def test_what_goes_by_event_time(more: dict[str, object], keys: list[str]) -> No
     """And nothing that goes by events."""
     settings = build({"name": "m", "task": "regression", "model": {"factory": "a:b"}, **more})
     assert list(event_time.keys_of(settings)) == keys
+
+
+def test_a_backtest_says_what_goes_by_the_key_that_its_rows_lack(tmp_path: Path, hourly: Path) -> None:
+    """It would be computed on Kafka, and silently be missing here."""
+    config = tmp_path / "m.toml"
+    config.write_text(CONFIG + '[memory]\nlabels = 1\nkey = "@key"\n')
+    done = anabranch("backtest", config, "--data", hourly, "--ts", "when", "--json")
+    assert json.loads(done.stdout)["events"] == 240
+    assert "rows of a file have no Kafka key, so what goes by `@key` is not computed here" in done.stderr
 
 
 def test_a_rows_timestamp_is_its_event_time(hourly: Path) -> None:

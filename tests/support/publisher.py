@@ -14,6 +14,7 @@ from config.loading import build
 from consumers.announcer import Announcer, update_key
 from consumers.kafka.sink import KafkaSink
 from consumers.timing import SystemClock
+from learners.derived import Seen
 from learners.emitted import Promotion
 
 UPDATE = ModelUpdate(
@@ -52,7 +53,7 @@ class Publisher:
             scores={}, canary=({"a": 1.0},),
         )  # fmt: skip
         update = self.announcer.prepare(
-            promotion, epoch=1, seq=version, features={"a": "number"}, positions={}, order=""
+            promotion, epoch=1, seq=version, seen=Seen({"a": "number"}), positions={}, order=""
         )
         update = update.model_copy(update=changes)
         self.say(update)
