@@ -111,7 +111,7 @@ class MemoryFollower(Follower):
         return retired
 
     def _announced(
-        self, data: bytes, *, version: int, kind: UpdateKind, share: float | None, river_version: str
+        self, data: bytes, *, version: int, kind: UpdateKind, river_version: str, share: float | None = None
     ) -> ModelUpdate:
         now_s = time.time()
         pointer = ArtifactPointer(
