@@ -53,6 +53,7 @@ def seen(told: "list[ModelAck]", announced: "list[ModelUpdate]", *, now_ts: floa
     """
     from anabranch.candidates import order
 
+    announced = [each for each in announced if each.kind != "canary"]  # what followers tell is what most keys have
     places = [order(each) for each in announced]
     last = {each.follower: each for each in told}
     rows = [_row(each, places, now_ts) for _, each in sorted(last.items()) if not _is_gone(each, now_ts)]

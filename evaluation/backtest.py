@@ -290,7 +290,7 @@ class Backtest:
                 "bytes": sum(each.pointer.size_bytes for each in updates),
             },
             "signals": [_signal(said) for said in signals],
-            "swaps": [_swap(said) for said in updates if said.kind in ("swap", "rollback")],
+            "swaps": [_swap(said) for said in updates if _is_swap(said)],
             "dead_letters": guard.refused,
             "refusals": [each.result() for each in self.refusals.values()],
             "duplicates": guard.duplicates,
@@ -306,6 +306,11 @@ class Backtest:
 def _signal(said: DriftSignal) -> dict[str, Any]:
     named = {"offset": said.offset, "detector": said.detector, "kind": said.kind, "triggered": said.triggered}
     return {**named, "moved": [each.feature for each in said.moved]} if said.moved else named
+
+
+def _is_swap(update: ModelUpdate) -> bool:
+    """Whether another model answers, for all keys or for a share of them."""
+    return update.kind in ("swap", "rollback") or (update.kind == "canary" and update.displaced_version is not None)
 
 
 def _swap(update: ModelUpdate) -> dict[str, Any]:

@@ -201,6 +201,11 @@ def _beside(several: deque[Point], place: int) -> list[Point]:
     return [several[at] for at in (place - 1, place) if 0 <= at < len(several)]
 
 
+def is_step(update: ModelUpdate) -> bool:
+    """Whether it takes a rollout further; between two steps the same share is announced as it has become."""
+    return update.kind == "canary" and update.displaced_version is not None
+
+
 class ModelPicture:
     """One model, or that of one partition, as its messages tell.
 
@@ -232,10 +237,20 @@ class ModelPicture:
 
     @property
     def newest(self) -> ModelUpdate | None:
-        """The update that counts: the highest by (epoch, seq)."""
+        """The update that counts for all keys: the highest by (epoch, seq)."""
+        return self._highest(is_canary=False)
+
+    @property
+    def canary(self) -> ModelUpdate | None:
+        """A new champion that is being rolled out beside it."""
+        found, newest = self._highest(is_canary=True), self.newest
+        is_over = found is None or (newest is not None and (newest.epoch, newest.seq) > (found.epoch, found.seq))
+        return None if is_over else found
+
+    def _highest(self, *, is_canary: bool) -> ModelUpdate | None:
         several = (each.message for each in self.updates)
         return max(
-            (each for each in several if isinstance(each, ModelUpdate)),
+            (each for each in several if isinstance(each, ModelUpdate) and (each.kind == "canary") is is_canary),
             key=lambda each: (each.epoch, each.seq),
             default=None,
         )

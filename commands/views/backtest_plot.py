@@ -16,7 +16,11 @@ from evaluation.swaps import Curve, Trace
 BLACK, GREY, BLUE, GREEN = ("#000000", "#999999", "#0072B2", "#009E73")
 VERMILION, PURPLE, ORANGE = ("#D55E00", "#CC79A7", "#E69F00")
 KINDS = {"recruit": BLUE, "standing": GREEN, "displaced": ORANGE}
-LINES: dict[str, tuple[str, Literal["-", "--"]]] = {"swap": (VERMILION, "-"), "rollback": (PURPLE, "--")}
+LINES: dict[str, tuple[str, Literal["-", "--", ":"]]] = {
+    "swap": (VERMILION, "-"),
+    "rollback": (PURPLE, "--"),
+    "canary": (VERMILION, ":"),
+}
 NAMED_MAX = 12
 """With more swaps than this, their versions are not written above them."""
 WINNERS_MAX = 6

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from anabranch.messages import Alert, DriftSignal, ModelUpdate, Transition
 from operations.alerts.finding import Asked, Finding, against, duration
-from operations.picture import ModelPicture, Record
+from operations.picture import ModelPicture, Record, is_step
 
 
 def drift(model: ModelPicture, asked: Asked) -> Finding | None:
@@ -74,6 +74,21 @@ def probation(model: ModelPicture, asked: Asked) -> Finding | None:
     value = max(0.0, model.counts.learned.grew_s - oldest.at_s)
     member = oldest.message.member if isinstance(oldest.message, Transition) else ""
     return against(asked.rule, value, f"{member} has been on probation for {duration(value)}", since_s=oldest.at_s)
+
+
+def rollout(model: ModelPicture, asked: Asked) -> Finding | None:
+    """How long a rollout has not come further, as long as events are learned; one that waits for a person, too."""
+    report = model.report
+    if report is None or report.rollout is None or model.counts.learned.grew_s is None:
+        return None
+    steps = [each for each in model.updates if isinstance(each.message, ModelUpdate) and is_step(each.message)]
+    if not steps:
+        return None
+    since_s = max(each.at_s for each in steps)
+    value = max(0.0, model.counts.learned.grew_s - since_s)
+    told = report.rollout
+    said = f"version {report.version} has {told.share:g} % of the keys for {duration(value)}; missing: {told.missing}"
+    return against(asked.rule, value, said, since_s=since_s)
 
 
 def model_age(model: ModelPicture, asked: Asked) -> Finding | None:

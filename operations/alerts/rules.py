@@ -76,6 +76,11 @@ KINDS: dict[RuleKind, Kind] = {
     "probation": Kind(
         changes.probation, "s", "Too few events come to end it: lower arena.probation_events, or wait for more."
     ),
+    "rollout": Kind(
+        changes.rollout,
+        "s",
+        "See what it waits for; `anabranch models approve` or `withdraw` decides it.",
+    ),
     "coverage": Kind(
         intake.coverage, "share", "Scores rest on the few events that have a label. See whether labels are lost."
     ),

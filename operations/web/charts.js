@@ -10,7 +10,7 @@ window.anabranchCounters = counters;
 export const hasCharts = () => Boolean(window.uPlot);
 
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3], [12, 4], [4, 2]];
-export const MARKS = { signal: "▽", trigger: "▼", swap: "◆", rollback: "◁", first: "◇", rebuild: "□", retired: "▬", reinstated: "○" };
+export const MARKS = { signal: "▽", trigger: "▼", swap: "◆", canary: "◈", rollback: "◁", first: "◇", rebuild: "□", retired: "▬", reinstated: "○" };
 const GAP_S = [30, 150]; // of the newest quarter of an hour; of what is older, which is one point in two minutes
 const TABLE_MAX = 200;
 const HEIGHT = 190;

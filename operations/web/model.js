@@ -87,6 +87,7 @@ function facts({ row, report, versions }) {
     h("dl.facts", {},
       fact("Version", newest ? `${newest.version} (${newest.kind})` : "none yet"),
       fact("Announced", newest ? moment(newest.announced_ts) : "–"),
+      report?.rollout ? fact("Rollout", `${number(report.rollout.share)} % of the keys have the new champion, the others version ${report.rollout.beside}. Missing for more: ${report.rollout.missing}`) : null,
       fact("Error now", number(row.error.now)),
       fact("An hour ago", number(row.error.hour)),
       fact("A day ago", number(row.error.day)),
@@ -103,7 +104,7 @@ function facts({ row, report, versions }) {
   ];
 }
 
-const KINDS = { signal: "signal", trigger: "trigger", swap: "swap", rollback: "rollback", first: "first version", rebuild: "rebuild", retired: "retired", reinstated: "reinstated" };
+const KINDS = { signal: "signal", trigger: "trigger", swap: "swap", canary: "rollout", rollback: "rollback", first: "first version", rebuild: "rebuild", retired: "retired", reinstated: "reinstated" };
 
 function happened({ marks, steps, alerts }, key) {
   const rows = [

@@ -23,7 +23,7 @@ function list(found, key) {
   return table("Newest first", [["version", "number"], "kind", "announced", "member", ["learned on from", "number"], ["replaced", "number"], "trained on", "verdict", "scores then", "error since", "scores since", "followers", "why"],
     found.map((each) => [
       h("a", { href: `#/swap/${path(key)}/${each.version}`, "data-key": `v-${each.version}-${each.seq}` }, number(each.version)),
-      each.kind, moment(each.announced_ts), each.member, number(each.parent), number(each.displaced_version),
+      each.share == null ? each.kind : `${each.kind}, ${number(each.share)} %`, moment(each.announced_ts), each.member, number(each.parent), number(each.displaced_version),
       each.trained_on.events ? `${plural(each.trained_on.events, "event")}${each.trained_on.note ? `; ${each.trained_on.note}` : ""}` : each.trained_on.note || "–",
       each.verdict ? `gain ${number(each.verdict.gain, 3)} on ${plural(each.verdict.events, "event")}, evidence ${number(each.verdict.evidence, 3)}` : "–",
       pairs(each.scores), number(each.since.loss), pairs(each.since.metrics),
@@ -51,7 +51,7 @@ function lineage(found, key) {
   const dots = shown.map((each, n) => {
     const [x, y] = places.get(each.version);
     return s("a", { href: `#/swap/${path(key)}/${each.version}`, "aria-label": `version ${each.version}, ${each.kind}, ${each.member}` },
-      each.kind === "swap" || each.kind === "rollback" ? s("path", { d: `M${x} ${y - 11}l11 11-11 11-11-11z`, class: "node changed" }) : s("circle", { cx: x, cy: y, r: "8", class: n === 0 ? "node newest" : "node" }),
+      ["swap", "rollback"].includes(each.kind) || (each.kind === "canary" && each.displaced_version != null) ? s("path", { d: `M${x} ${y - 11}l11 11-11 11-11-11z`, class: "node changed" }) : s("circle", { cx: x, cy: y, r: "8", class: n === 0 ? "node newest" : "node" }),
       s("text", { x, y: y + 25, "text-anchor": "middle" }, `${each.version}`),
       s("text", { x, y: y + 38, "text-anchor": "middle", class: "member" }, each.member.slice(0, 10)));
   });

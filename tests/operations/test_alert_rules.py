@@ -16,6 +16,7 @@ from anabranch.messages import (
     LabelsReport,
     MemberReport,
     Message,
+    RolloutReport,
 )
 from config.alerts import default_rules
 from config.loading import build, load
@@ -251,6 +252,27 @@ def test_followers_that_are_silent_or_behind_are_named() -> None:
     assert silent.said == "1 followers say nothing: a"
     assert behind.said == "1 followers do not serve version 2: b; one says: it was made by River 9"
     assert fires([(NOW_S - 60, update(3, at_s=NOW_S - 60)), *told], "followers-behind") is None
+
+
+def test_a_rollout_that_comes_no_further() -> None:
+    """It is told what is missing; what is announced of it between two steps is none."""
+    rollout = RolloutReport(
+        kind="canary", share=5.0, beside=1, labels=3, evidence=0.0, gain=0.0, missing="labels: 3 of 500 have come"
+    )
+    canary = {"kind": "canary", "share": 5.0, "beside": 1}
+    began = (NOW_S - 25 * HOUR_S, update(2, at_s=NOW_S - 25 * HOUR_S, displaced_version=1, **canary))
+    again = (NOW_S - HOUR_S, update(3, at_s=NOW_S - HOUR_S, **canary))
+    learning = reports((NOW_S - 60, 5000), (NOW_S - 5, 5100), rollout=rollout)
+    assert fires([began, again, *learning], "rollout-stuck") is True
+    told = found(heard(began, again, *learning), "rollout-stuck")
+    assert told is not None
+    assert told.said.endswith("missing: labels: 3 of 500 have come")
+    step = (NOW_S - HOUR_S, update(3, at_s=NOW_S - HOUR_S, displaced_version=1, **canary))
+    assert fires([began, step, *learning], "rollout-stuck") is False
+    assert fires([began, *reports((NOW_S - 60, 5000), (NOW_S - 5, 5100))], "rollout-stuck") is None
+    # Most keys have the version before: followers that serve it are not behind.
+    first, serving = (NOW_S - 900, update(1, at_s=NOW_S - 900)), (NOW_S - 5, ack("a", 1, ts=NOW_S - 5))
+    assert fires([first, again, serving], "followers-behind") is False
 
 
 def test_a_probation_without_end() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch.messages import Message, ModelUpdate
+from anabranch.messages import Message, ModelUpdate, RolloutReport
 from benchmarks.told_models import DRIFT_EVERY_S, WINS_S, Told, ToldModel
 from operations import snapshot, stories
 from operations.columns import columns, thinned
@@ -87,7 +87,39 @@ def test_a_retired_model_is_said_to_be() -> None:
     assert model.hear(Record(BEGAN_S + 60, "updates", 0, 77, retired))
     assert health(model, BEGAN_S + 61) == ("retired", 4, "out of service: wrong prices")
     offered = {each["name"]: each["why_not"] for each in snapshot.parts(model, 0.0, ["actions"])["actions"]["listed"]}
-    assert offered == {"retrain": "", "retire": "it is retired already", "reinstate": ""}
+    nothing = "nothing is being rolled out"
+    assert offered == {
+        "retrain": "",
+        "retire": "it is retired already",
+        "reinstate": "",
+        "approve": nothing,
+        "withdraw": nothing,
+    }
+
+
+def test_a_rollout_offers_a_persons_word_and_is_no_news_for_all() -> None:
+    """The preview says who has what; the version for all keys is the one before, until it is decided."""
+    model = pictured(seconds=60.0)
+    newest, report = model.newest, model.report
+    assert newest is not None
+    assert report is not None
+    told = {"kind": "canary", "share": 25.0, "beside": newest.version, "displaced_version": newest.version}
+    canary = newest.model_copy(update={**told, "seq": newest.seq + 1, "version": newest.version + 1})
+    assert model.hear(Record(BEGAN_S + 60, "updates", 0, 77, canary))
+    rollout = RolloutReport(
+        kind="canary", share=25.0, beside=newest.version, labels=3, evidence=0.1, gain=0.0, missing="labels: 3 of 500"
+    )
+    later = report.model_copy(update={"id": "m/later", "rollout": rollout})
+    assert model.hear(Record(BEGAN_S + 61, "reports", 0, 78, later))
+    assert (model.newest, model.canary) == (newest, canary)
+    found = snapshot.parts(model, 0.0, ["actions", "marks"])
+    offered = {each["name"]: each for each in found["actions"]["listed"]}
+    assert (offered["approve"]["why_not"], offered["withdraw"]["why_not"]) == ("", "")
+    assert "instead of 25 % of them" in offered["approve"]["preview"]
+    assert found["marks"][-1]["label"] == f"version {canary.version} for 25 % of the keys"
+    back = newest.model_copy(update={"kind": "rollback", "seq": newest.seq + 2, "version": newest.version + 2})
+    assert model.hear(Record(BEGAN_S + 62, "updates", 0, 79, back))
+    assert (model.newest, model.canary) == (back, None)
 
 
 def test_a_series_has_holes_where_it_was_not_there(model: ModelPicture) -> None:
