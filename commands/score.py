@@ -22,7 +22,9 @@ def score(
     predictions: Annotated[
         bool, typer.Option("--predictions", help="also answer each event of the events topic, on model-predictions")
     ] = False,
-    partition: Annotated[int | None, typer.Option(help='the partition of the model, with scope = "partition"')] = None,
+    partition: Annotated[
+        int | None, typer.Option(help='with scope = "partition": serve the model of this one alone; default: all')
+    ] = None,
 ) -> None:
     """Answer requests over HTTP by the newest announced models: Open Inference Protocol, /api/predict, /metrics, /docs.
 
@@ -37,7 +39,8 @@ def score(
     given = {"host": host, "port": port, "learn_along": learn_along or None, "predictions": predictions or None}
     overrides = {name: value for name, value in given.items() if value is not None}
     several = server.loaded(configs, overrides)
-    scope, first = wiring.scope_of(several[0], partition), several[0].score
+    is_of_all = several[0].scope == "partition" and partition is None
+    scope, first = None if is_of_all else wiring.scope_of(several[0], partition), several[0].score
     _say(first.host, first.port, names=", ".join(map(str, configs)), is_open=not first.tokens)
     with tempfile.TemporaryDirectory(prefix="anabranch-score-") as folder:
         if workers > 1:

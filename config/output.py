@@ -79,6 +79,11 @@ class Score(Section):
         None, description="an older model answers nothing; let `publish.refresh_interval` be shorter"
     )
     min_version: int = Field(0, ge=0, description="a version before it answers nothing")
+    partitioner: Literal["crc32", "murmur2"] = Field(
+        "crc32",
+        description='with scope = "partition": how producers choose the partition of a key; confluent-kafka and '
+        "librdkafka do it by crc32, the Java client by murmur2",
+    )
     learn_along: bool = Field(
         False, description="learn along with the learner, and answer by the model that it has now"
     )

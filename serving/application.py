@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from anabranch.scope import GLOBAL
 from config.output import Score
 from serving import binary, pages, protocol, rows
 from serving.metrics import Metrics
@@ -112,7 +113,7 @@ class _Scorer:
             rows.table_of(await self._body(request)), rows_max=self.score.rows_max, string_max=served.string_max
         )
         # One for the whole request: meanwhile another may come. A batch has no id of its own.
-        answerer = served.now(_key(request, None if is_batch else asked[0].id))
+        answerer = served.now(_key(request, served, None if is_batch else asked[0].id))
         answers = await self._answers(served, answerer, asked)
         told = [_told(answerer, row, answer) for row, answer in zip(asked, answers, strict=True)]
         about = {"model": served.name, **_about(served, answerer)}
@@ -167,11 +168,14 @@ class _Scorer:
         self.metrics.predictions_counted(served.name).inc(len(answers))
         return answers
 
-    def _version(self, served: Served, request: Request, *, key: Any = None) -> Answerer:
-        """The model for the request's key, if the request names no version."""
-        choice, wanted = served.choice(), request.path_params.get("version")
+    def _version(self, served: Served, request: Request, *, key: Any) -> Answerer:
+        """The model for the request's key, if the request names no version; `ANY`: one as good as another."""
+        wanted = request.path_params.get("version")
+        if wanted is None and key is not ANY:
+            return served.now(_key(request, served, key))
+        choice = served.choice(_key(request, served, key))
         if wanted is None:
-            return choice.of(_key(request, key))
+            return choice.champion
         in_use = [each for each in choice if each is not None]
         for answerer in in_use:
             if wanted == str(answerer.version):
@@ -184,9 +188,9 @@ class _Scorer:
     async def listed(self, request: Request) -> Response:
         """The models, with what is in use of each."""
         found = []
-        for name, each in self.models.by_name.items():
+        for name, each in self.models.parts.items():
             why = each.why_not_ready()
-            found.append({"model": name, "ready": False, "reason": why} if why else _described(each))
+            found.append({"model": name, "ready": False, "reason": why} if why else _described(name, each))
         return _json({"models": found})
 
     async def server(self, request: Request) -> Response:
@@ -196,7 +200,7 @@ class _Scorer:
     async def metadata(self, request: Request) -> Response:
         """The protocol's metadata of a model."""
         served = self.models.named(request.path_params["model"])
-        return _json(protocol.metadata(self._version(served, request), name=served.name))
+        return _json(protocol.metadata(self._version(served, request, key=ANY), name=served.name))
 
     async def live(self, request: Request) -> Response:
         """The protocol's health."""
@@ -212,7 +216,7 @@ class _Scorer:
         served = self.models.named(request.path_params["model"])
         why = served.why_not_ready()
         if not why:
-            self._version(served, request)
+            self._version(served, request, key=ANY)
         return _json({"name": served.name, "ready": not why}, status=503 if why else 200)
 
     # ── about the process ───────────────────────────────────────────────────────────────────────────────────────
@@ -249,8 +253,12 @@ KEY = "Anabranch-Key"
 """The header that says whom or what a request is about: while a new champion is rolled out, some keys have that."""
 
 
-def _key(request: Request, id_: Any) -> str | None:
-    key = request.headers.get(KEY, id_)
+ANY = object()
+"""In place of a key: what is asked is not about one."""
+
+
+def _key(request: Request, served: Served, id_: Any) -> str | None:
+    key = request.headers.get(KEY, id_ if served.takes_ids else None)
     return key if isinstance(key, str) and key else None
 
 
@@ -259,6 +267,7 @@ def _about(served: Served, answerer: Answerer) -> dict[str, Any]:
     update = champion.update
     behind = served.follower.behind
     return {
+        **({} if update.scope == GLOBAL else {"scope": str(update.scope)}),
         "version": update.version,
         "epoch": update.epoch,
         "seq": update.seq,
@@ -268,11 +277,11 @@ def _about(served: Served, answerer: Answerer) -> dict[str, Any]:
     }
 
 
-def _described(served: Served) -> dict[str, Any]:
+def _described(name: str, served: Served) -> dict[str, Any]:
     answerer, canary = served.choice()
     artifact = answerer.champion.artifact
     return {
-        "model": served.name,
+        "model": name,
         "ready": True,
         **_about(served, answerer),
         "task": artifact.task,

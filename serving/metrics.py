@@ -101,7 +101,7 @@ class _ModelsCollector(Collector):
             "anabranch_canary_share_percent", "of the keys that a new champion answers for; 0: none", labels=["model"]
         )
         ready = GaugeMetricFamily("anabranch_ready", "1: the model answers", labels=["model"])
-        for name, each in self.models.by_name.items():
+        for name, each in self.models.parts.items():
             champion = each.follower.in_use
             ready.add_metric([name], float(not each.why_not_ready()))
             version.add_metric([name], champion.update.version if champion else 0)

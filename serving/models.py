@@ -106,6 +106,16 @@ class Served:
         self.string_max = string_max
         self._choice: Choice | None = None
 
+    @property
+    def takes_ids(self) -> bool:
+        """Whether an event's id stands for its key, where there is none."""
+        return True
+
+    @property
+    def parts(self) -> dict[str, "Served"]:
+        """What is followed under this name, each by its own for people."""
+        return {self.name: self}
+
     def now(self, key: str | bytes | None = None) -> Answerer:
         """The model that is in use now, for a key or in general.
 
@@ -114,8 +124,8 @@ class Served:
         """
         return self.choice().of(key)
 
-    def choice(self) -> Choice:
-        """The models in use now, for many keys.
+    def choice(self, key: str | bytes | None = None) -> Choice:
+        """The models in use now, for many keys. Where each partition has its own, those for the key's.
 
         Raises:
             Refusal: 503; there is none, or it is too old.
@@ -170,10 +180,12 @@ class Models:
 
     def __init__(self, served: list[Served], *, beside: Sequence[Beside] = ()) -> None:
         self.by_name = {each.name: each for each in served}
-        self.beside = [*(each.warm_up for each in served if each.warm_up is not None), *beside]
+        self.parts = {name: part for each in served for name, part in each.parts.items()}
+        """What is followed, by its name for people."""
+        self.beside = [*(each.warm_up for each in self.parts.values() if each.warm_up is not None), *beside]
 
     def __enter__(self) -> "Models":
-        for each in self.by_name.values():
+        for each in self.parts.values():
             each.follower.__enter__()
         for other in self.beside:
             other.start()
@@ -182,7 +194,7 @@ class Models:
     def __exit__(self, *about: object) -> None:
         for other in self.beside:
             other.stop()
-        for each in self.by_name.values():
+        for each in self.parts.values():
             each.follower.__exit__(None, None, None)
 
     def named(self, name: str | None) -> Served:

@@ -17,13 +17,15 @@ from starlette.applications import Starlette
 
 from anabranch.errors import AnabranchError, ConfigError
 from anabranch.follower import Follower
-from anabranch.scope import GLOBAL, Scope
+from anabranch.kafka import partitions
+from anabranch.scope import GLOBAL, Scope, of_partition
 from config import loading
 from config.output import Score
 from config.settings import Settings
 from serving.application import application
 from serving.metrics import SHARED_FOLDER
 from serving.models import Models, Served
+from serving.partitions import ServedByPartition, see
 from serving.stream import AnsweredEvents
 from serving.warm_up import WarmUp
 from serving.workers import Workers
@@ -67,8 +69,17 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
     return Served(follower, warm_up=warm_up, string_max=settings.guard.string_max)
 
 
-def models_of(several: Sequence[Settings], *, scope: Scope = GLOBAL) -> Models:
+def _of_all_partitions(settings: Settings) -> Served:
+    numbers = partitions(settings.kafka, settings.topics.name("events"))
+    parts = [served(settings, scope=of_partition(each)) for each in numbers]
+    return ServedByPartition(parts, partitioner=settings.score.partitioner)
+
+
+def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> Models:
     """The models of several configurations.
+
+    Args:
+        scope: None: with scope = "partition", the models of all partitions, each for the keys that lie on it.
 
     Raises:
         ConfigError: two have one name, or cannot be served as they are configured.
@@ -80,11 +91,11 @@ def models_of(several: Sequence[Settings], *, scope: Scope = GLOBAL) -> Models:
     for each in several:
         if each.scope != several[0].scope:
             raise ConfigError("models of one and of all partitions cannot be served by one process: start two")
-        if each.score.predictions and not scope.is_global:
+        if each.score.predictions and each.scope != "global":
             raise ConfigError(
                 f'{each.name}: predictions on a topic are for scope = "global": here each partition has its own model'
             )
-    models = [served(each, scope=scope) for each in several]
+    models = [_of_all_partitions(each) if scope is None else served(each, scope=scope) for each in several]
     pairs = zip(several, models, strict=True)
     beside = [AnsweredEvents(settings, each) for settings, each in pairs if settings.score.predictions]
     return Models(models, beside=beside)
@@ -103,17 +114,25 @@ def loaded(configs: Sequence[Path], overrides: Mapping[str, object]) -> list[Set
 
 
 def run(
-    configs: Sequence[Path], several: Sequence[Settings], *, overrides: Mapping[str, object], workers: int, scope: Scope
+    configs: Sequence[Path],
+    several: Sequence[Settings],
+    *,
+    overrides: Mapping[str, object],
+    workers: int,
+    scope: Scope | None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; what is in flight then is answered.
 
     Args:
         several: what `loaded` made of the files and the overrides.
+        scope: as in `models_of`.
 
     Raises:
         ConfigError: the models cannot be served so. It is raised here, since nobody would hear it of a worker.
     """
     score = several[0].score
+    for each in several if scope is None else ():
+        see(each.kafka, each.topics.name("events"), partitioner=each.score.partitioner)
     app: Starlette | str = application(models_of(several, scope=scope), score)
     if workers > 1:
         # Each worker makes its own.
@@ -158,6 +177,6 @@ def handed_on() -> Starlette:
     """The application, in whichever process this is."""
     given = orjson.loads(os.environ[HANDED_ON])
     several = loaded([Path(each) for each in given["configs"]], given["overrides"])
-    models = models_of(several, scope=Scope(given["scope"]))
+    models = models_of(several, scope=None if given["scope"] is None else Scope(given["scope"]))
     folder = os.environ.get(SHARED_FOLDER)
     return application(models, several[0].score, workers=Workers(Path(folder), models) if folder else None)

@@ -137,3 +137,32 @@ def test_each_event_is_answered_once_whatever_happens_to_its_scorers(project: Ca
     assert set(counted.values()) == {1}
     assert {each.version for each in told()} <= {each.version for each in announced(here)}
     assert all(each.prediction in (True, False) and not each.failure for each in told())
+
+
+def test_each_key_is_answered_by_the_model_of_its_partition(project: Callable[..., Project]) -> None:
+    """Keys as a producer distributes them; under another partitioner nothing begins, and the one that fits is named."""
+    here = project(partitions=3, sections=f'scope = "partition"\n{SCALED_LINEAR}[publish]\nwarm_up_events = 100\n')
+    producer = Producer(here.kafka)
+    lies_on: dict[str, int] = {}
+
+    def delivered(_: Any, message: Any) -> None:
+        lies_on[message.key().decode()] = message.partition()
+
+    for n, row in enumerate(sea(1500)):
+        producer.produce(f"{here.prefix}events", row, f"customer-{n % 40}", on_delivery=delivered)
+        producer.poll(0)
+    assert not producer.flush(20)
+    here.run("learn", here.config, "--until-end")
+    scorer = Scorer(free_port(), [])
+    process = here.start("score", here.config, "--port", scorer.port)
+    try:
+        until(lambda: scorer.answers() and scorer.ask("/readyz").status == 200)
+        found = {key: scorer.ask("/api/predict", SEA, Anabranch_Key=key).body["scope"] for key in lies_on}
+    finally:
+        process.terminate()
+        code, said = ended(process)
+    assert code == 0, said
+    assert found == {key: f"p{number}" for key, number in lies_on.items()}
+    here.config.write_text(here.config.read_text() + '[score]\npartitioner = "murmur2"\n')
+    code, said = ended(here.start("score", here.config, "--port", 0))
+    assert (code, 'set score.partitioner = "crc32"' in said) == (2, True), said

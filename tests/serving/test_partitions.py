@@ -1,0 +1,128 @@
+"""Models of one partition each, served together: a key has the model of the partition on which its events lie."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from river import dummy
+
+from anabranch.errors import ConfigError
+from anabranch.testing import MemoryFollower
+from config.output import Score
+from serving.application import application
+from serving.models import Models, Served
+from serving.partitions import HASHES, Partitioner, ServedByPartition, murmur2, partition_of, see
+from serving.server import in_a_thread
+from support.scorers import Scorer
+
+PARTITIONS = 4
+NAMES: dict[Partitioner, str] = {"crc32": "consistent", "murmur2": "murmur2"}
+"""How librdkafka calls them."""
+
+JAVA = {
+    b"21": -973932308,
+    b"foobar": -790332482,
+    b"a-little-bit-long-string": -985981536,
+    b"a-little-bit-longer-string": -1486304829,
+    b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    b"abc": 479470107,
+}
+"""What the Java client's hash makes of them."""
+
+
+def produced(embedded: Any, topic: str, partitioner: Partitioner, keys: list[bytes]) -> dict[bytes, int]:
+    """Where a producer has put them."""
+    found: dict[bytes, int] = {}
+    producer = Producer({"bootstrap.servers": embedded.bootstrap, "partitioner": NAMES[partitioner]})
+    for key in keys:
+        producer.produce(topic, b"{}", key, on_delivery=lambda _, each: found.update({each.key(): each.partition()}))
+    assert not producer.flush(20)
+    return found
+
+
+def test_the_java_clients_hash() -> None:
+    assert {key: murmur2(key) for key in JAVA} == {key: value & 0x7FFFFFFF for key, value in JAVA.items()}
+
+
+@pytest.mark.parametrize("partitioner", list(HASHES))
+def test_keys_lie_where_a_producer_puts_them(embedded: Any, partitioner: Partitioner) -> None:
+    """Of every length, text and bytes."""
+    keys = [f"customer-{'é' * (n % 5)}{n}".encode() for n in range(200)] + [bytes([n, 255, n]) for n in range(50)]
+    embedded.create_topic(f"put-{partitioner}")
+    found = produced(embedded, f"put-{partitioner}", partitioner, keys)
+    assert found == {key: partition_of(key, count=PARTITIONS, partitioner=partitioner) for key in keys}
+    assert set(found.values()) == set(range(PARTITIONS))
+
+
+def test_producers_that_use_another_one_are_noticed(embedded: Any) -> None:
+    """Before anybody is answered by another customer's model; and the one that fits is named."""
+    kafka = {"bootstrap.servers": embedded.bootstrap}
+    keys = [b"customer-%d" % n for n in range(100)]
+    for name in HASHES:
+        embedded.create_topic(f"see-{name}")
+        produced(embedded, f"see-{name}", name, keys)
+        see(kafka, f"see-{name}", partitioner=name)
+    with pytest.raises(
+        ConfigError, match=r'are not on the partition that crc32 says.*set score\.partitioner = "murmur2"'
+    ):
+        see(kafka, "see-murmur2", partitioner="crc32")
+    produced(embedded, "see-murmur2", "crc32", keys)
+    with pytest.raises(ConfigError, match="no other that is known here fits: say --partition"):
+        see(kafka, "see-murmur2", partitioner="murmur2")
+
+
+def always(answer: float) -> dummy.PriorClassifier:
+    """A model that answers True with this probability."""
+    model = dummy.PriorClassifier()
+    for n in range(10):
+        model.learn_one({}, n < 10 * answer)
+    return model
+
+
+@pytest.fixture
+def followers() -> list[MemoryFollower]:
+    """Of three partitions; the last has no model yet."""
+    found = [MemoryFollower("fraud", scope=f"p{number}") for number in range(3)]
+    for number, each in enumerate(found[:2]):
+        each.publish(always(0.2 + 0.5 * number), features=["a"])
+    return found
+
+
+@pytest.fixture
+def scorer(followers: list[MemoryFollower]) -> Iterator[Scorer]:
+    served = ServedByPartition([Served(each) for each in followers], partitioner="crc32")
+    with in_a_thread(application(Models([served]), Score())) as port:
+        yield Scorer(port, followers)
+
+
+def key_on(number: int) -> str:
+    return next(f"k{n}" for n in range(99) if partition_of(f"k{n}", count=3, partitioner="crc32") == number)
+
+
+def test_a_key_has_the_model_of_its_partition(scorer: Scorer) -> None:
+    """An id is no key; without one nobody can tell, and the reply says what to send."""
+    event = {"id": key_on(1), "features": {"a": 1.0}}
+    for number, share in ((0, 0.2), (1, 0.7)):
+        reply = scorer.ask("/api/predict", event, Anabranch_Key=key_on(number))
+        assert reply.body["scope"] == f"p{number}"
+        assert reply.body["probabilities"]["true"] == pytest.approx(share)
+    assert scorer.ask("/api/predict", event, Anabranch_Key=key_on(2)).status == 503
+    reply = scorer.ask("/api/predict", event)
+    assert (reply.status, reply.body["field"]) == (422, "Anabranch-Key")
+    tensor = {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]}
+    assert scorer.ask("/v2/models/fraud/infer", {"id": key_on(1), "inputs": [tensor]}).status == 422
+    reply = scorer.ask("/v2/models/fraud/infer", {"inputs": [tensor]}, Anabranch_Key=key_on(1))
+    assert reply.body["model_version"] == "1"
+
+
+def test_each_partition_is_told_of(scorer: Scorer, followers: list[MemoryFollower]) -> None:
+    """One that cannot answer is named, and nothing is ready without it."""
+    assert [each["ready"] for each in scorer.ask("/api/models").body["models"]] == [True, True, False]
+    reply = scorer.ask("/readyz")
+    assert reply.status == 503
+    assert reply.body["reasons"]["fraud"].startswith("fraud/p2: no champion")
+    followers[2].publish(always(0.5), features=["a"])
+    assert scorer.ask("/readyz").status == 200
+    assert scorer.ask("/v2/models/fraud").body["name"] == "fraud"
+    assert 'anabranch_model_version{model="fraud/p1"} 1.0' in str(scorer.ask("/metrics").body)
