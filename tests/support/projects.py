@@ -1,6 +1,7 @@
 """A model's project on a real Kafka: its configuration in a folder, and the command line on it."""
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from anabranch import follow
+from anabranch.follower import Champion
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.tail import Tail
 from anabranch.messages import ModelUpdate
@@ -103,3 +106,25 @@ def checkpointed(here: Project) -> dict[str, Any]:
     entry = newest(None, store)
     assert entry is not None
     return contents_of(settings, store, sha=entry.sha).state["lane"]  # type: ignore[no-any-return]  # an object
+
+
+def learned_along(here: Project, data: Path, *words: object, events: int) -> Champion:
+    """What a follower that learns along has in the end, after a learner that was killed and went on."""
+    here.run("produce", "--data", data, *words, "--limit", 1000)
+    learner = here.start("learn", here.config)
+    try:
+        with follow(here.name, kafka=here.kafka, topic=here.updates, learn_along=True) as model:
+            model.wait(timeout_s=60)
+            learner.send_signal(signal.SIGKILL)
+            ended(learner)
+            learner = here.start("learn", here.config)
+            here.run("produce", "--data", data, *words)  # the first thousand are duplicates
+            until_s = time.monotonic() + 90
+            while model.champion.event_number < events and time.monotonic() < until_s:
+                time.sleep(0.1)
+            learner.terminate()
+            assert ended(learner)[0] == 0
+            time.sleep(1)  # what it announced at last
+            return model.champion
+    finally:
+        learner.kill()

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch import follow, statetree
+from anabranch import statetree
 from anabranch.messages import DeadLetter, DriftSignal, Example, LearnedOrder, Message, decode
 from anabranch.order import OrderReader
 from anabranch.scope import GLOBAL
@@ -25,7 +25,17 @@ from consumers.kafka.reader import KafkaLogReader
 from detectors.watch import Watch
 from evaluation.replay import Replay
 from learners.lane import Lane
-from support.projects import GAUSSIAN, SCALED_LINEAR, Project, announced, checkpointed, ended, sea, values_on
+from support.projects import (
+    GAUSSIAN,
+    SCALED_LINEAR,
+    Project,
+    announced,
+    checkpointed,
+    ended,
+    learned_along,
+    sea,
+    values_on,
+)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -90,24 +100,7 @@ def test_a_follower_learns_along_from_the_examples(project: Callable[..., Projec
     """Labels a minute late, two partitions, a learner that is killed: the learner's very model."""
     here = project(partitions=2, sections=SCALED_LINEAR + "[labels]\nlate = true\n")
     data, words = hours(6000, tmp_path / "events.jsonl"), ("--config", here.config, "--labels-after", "1m")
-    here.run("produce", "--data", data, *words, "--limit", 1000)
-    learner = here.start("learn", here.config)
-    try:
-        with follow(here.name, kafka=here.kafka, topic=here.updates, learn_along=True) as model:
-            model.wait(timeout_s=60)
-            learner.send_signal(signal.SIGKILL)
-            ended(learner)
-            learner = here.start("learn", here.config)
-            here.run("produce", "--data", data, *words)  # the first thousand are duplicates
-            until_s = time.monotonic() + 90
-            while model.champion.event_number < 6000 and time.monotonic() < until_s:
-                time.sleep(0.1)
-            learner.terminate()
-            assert ended(learner)[0] == 0
-            time.sleep(1)  # what it announced at last
-            served = model.champion
-    finally:
-        learner.kill()
+    served = learned_along(here, data, *words, events=6000)
     assert served.event_number == 6000
     lane = checkpointed(here)
     assert lane["events"] == 6000
