@@ -125,8 +125,9 @@ class Story:
 
     def seconds_to_follower(self, update: ModelUpdate) -> float | None:
         """From the announcement to the follower's first prediction with it."""
-        used_ts = self.first_used.get(update.version)
-        return None if used_ts is None else used_ts - update.announced_ts
+        # A follower that is busy passes over a version after which another has come already.
+        used_ts = [ts for version, ts in self.first_used.items() if version >= update.version]
+        return min(used_ts) - update.announced_ts if used_ts else None
 
     def window(self, change: Change) -> range:
         """The offsets from a planted change to the next."""
