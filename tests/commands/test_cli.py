@@ -163,6 +163,8 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "RetrainAnswer",
         "Retire",
         "RetireAnswer",
+        "Decision",
+        "DecisionAnswer",
         "LearnedOrder",
         "ModelAck",
         "ModelPrediction",
