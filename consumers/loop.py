@@ -63,6 +63,8 @@ class LearningLoop:
         self.owner_of: dict[tuple[str, int], Owner] = {}
         """By partition."""
         self.leaving = False
+        self.has_restored = False
+        """Whether it has gone on from a checkpoint: broker and store have been there."""
         self.was_well = False
         """Whether it has written a checkpoint: all was there that it needs."""
         self.started = set(started)
@@ -173,6 +175,7 @@ class LearningLoop:
         scope = GLOBAL if self.is_global else of_partition(partitions[0].number)
         owner = self._owner(scope)
         positions = owner.assign(partitions, committed, how=PLAIN if scope in self.started else self.how)
+        self.has_restored |= bool(owner.sha)
         self.owners[scope] = owner
         self.owner_of |= dict.fromkeys(positions, owner)
         return positions

@@ -54,7 +54,7 @@ def supervise(make: Make, *, until_end: bool) -> LearningLoop:
         except (KafkaUnavailable, StoreUnavailable) as error:
             if stopping.is_set() and _can_leave(loop, error):
                 return loop
-            if not loop.started:
+            if not (loop.started or loop.has_restored):
                 raise  # it has never run
             following = waiting.for_next(make, loop, reason=error)
         if following is None:
