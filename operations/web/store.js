@@ -119,7 +119,10 @@ export function connect() {
     const delta = JSON.parse(event.data);
     const isPastThere = store.feed?.share < 1 && delta.feed.share === 1;
     Object.assign(store, { feed: delta.feed, heardAt: Date.now() / 1000 });
-    if (isPastThere && loaded && view.at == null) load(); // what was filled in is told to nobody point by point
+    if (isPastThere && loaded && view.at == null) {
+      loaded = false; // what comes meanwhile waits, and is applied to what was loaded
+      load(); // what was filled in is told to nobody point by point
+    }
     if (view.at != null) return tell(new Set(["feed"]));
     view.skew = delta.now_s - Date.now() / 1000;
     if (!loaded) {
