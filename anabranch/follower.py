@@ -363,7 +363,7 @@ class Follower:
             # Without a wait after a candidate was tried: if it was refused, the next one is there already.
             waits = update is None and (self._live is None or self._champion is None)
             for each in updates.poll(0.1 if waits else 0.0):
-                (self._canaries if each.kind == "canary" else self._candidates).add(each)
+                self._line_of(each).add(each)
             # Not before the topic was read to its end, or a start would load every version that there ever was.
             update = self._newest() if updates.caught_up else None
             if update is not None:
@@ -377,6 +377,10 @@ class Follower:
                 champion = self._champion
                 heeded = self._retired if champion is None else champion.update
                 self._acks.tell(heeded, taken_s=self._taken_s, refusals=self._refusals)
+
+    def _line_of(self, update: ModelUpdate) -> Candidates:
+        """A canary displaces no champion, and is displaced by each that comes after it."""
+        return self._canaries if update.kind == "canary" else self._candidates
 
     def _newest(self) -> ModelUpdate | None:
         """What is to be tried next: a champion, and only then what is beside it."""
@@ -447,8 +451,7 @@ class Follower:
 
     def _refuse(self, update: ModelUpdate, error: BaseException, *, for_good: bool) -> None:
         # What is tried again and again is one refusal.
-        candidates = self._canaries if update.kind == "canary" else self._candidates
-        count = self._refusals.add if candidates.refuse(update, for_good=for_good) else self._refusals.tell
+        count = self._refusals.add if self._line_of(update).refuse(update, for_good=for_good) else self._refusals.tell
         if count(error, what=f"version {update.version}"):  # of a hundred of another River, the first
             kept = "the one before it is tried" if self._champion is None else "the model in use stays"
             log.warning("%s: the update is not taken, %s: %s", self.model, kept, self.last_refusal)

@@ -282,6 +282,11 @@ class ModelUpdate(Message):
         return self
 
     @property
+    def is_step(self) -> bool:
+        """Whether it takes a rollout further; between two steps the same share is announced as it has become."""
+        return self.kind == "canary" and self.displaced_version is not None
+
+    @property
     def pointer(self) -> ArtifactPointer:
         """Where its model lies; one of kind `retired` has none."""
         assert self.artifact is not None, "whoever wants a model asks for the kind first"

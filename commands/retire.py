@@ -1,8 +1,11 @@
 """`anabranch retire` and `anabranch reinstate`: ask a running learner to take its model out of service, and back."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from anabranch.messages import Decision, Retire
 
 MODEL = Annotated[str, typer.Argument(help="the model's name, or its TOML file")]
 REASON = Annotated[str, typer.Option(help="the reason; followers give it to whoever asks for a prediction")]
@@ -16,32 +19,43 @@ def retire(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, boo
 
     It survives restarts and rebuilds. The answer is published on `model-answers`.
     """
-    _ask(model, "retire", why=reason, by=by, topic=topic, bootstrap=bootstrap)
+    from anabranch.messages import Retire
+
+    ask(Retire, model, "retire", why=reason, by=by, topic=topic, bootstrap=bootstrap)
 
 
 def reinstate(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, bootstrap: BOOTSTRAP = None) -> None:
     """Put a retired model back into service: what its learner has learned by now is announced at once."""
-    _ask(model, "reinstate", why=reason, by=by, topic=topic, bootstrap=bootstrap)
+    from anabranch.messages import Retire
+
+    ask(Retire, model, "reinstate", why=reason, by=by, topic=topic, bootstrap=bootstrap)
 
 
-def _ask(
+def ask(
+    kind: "type[Retire] | type[Decision]",
     model: str,
-    step: Literal["retire", "reinstate"],
+    step: str,
     *,
+    of: str = "",
     why: str,
     by: str | None,
     topic: str | None,
     bootstrap: str | None,
 ) -> None:
+    """Request a step of a model's learner, and say where the answer will be.
+
+    Args:
+        of: what of the model it is about, for people.
+    """
     import getpass
     import time
     import uuid
 
-    from anabranch.messages import Retire
     from commands.retrain import send
 
-    def request(name: str) -> Retire:
-        return Retire(id=uuid.uuid4().hex, model=name, ts=time.time(), step=step, why=why, by=by or getpass.getuser())
+    def request(name: str) -> "Retire | Decision":
+        told = {"id": uuid.uuid4().hex, "model": name, "ts": time.time(), "why": why, "by": by or getpass.getuser()}
+        return kind.model_validate({**told, "step": step})
 
     asked, where, answers = send(model, request, topic=topic, bootstrap=bootstrap)
-    print(f"requested to {step} {asked.model}: {asked.id} on {where}; the answer will be on {answers}")
+    print(f"requested to {step} {of}{asked.model}: {asked.id} on {where}; the answer will be on {answers}")

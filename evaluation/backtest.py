@@ -310,7 +310,7 @@ def _signal(said: DriftSignal) -> dict[str, Any]:
 
 def _is_swap(update: ModelUpdate) -> bool:
     """Whether another model answers, for all keys or for a share of them."""
-    return update.kind in ("swap", "rollback") or (update.kind == "canary" and update.displaced_version is not None)
+    return update.kind in ("swap", "rollback") or update.is_step
 
 
 def _swap(update: ModelUpdate) -> dict[str, Any]:

@@ -54,19 +54,18 @@ class _Shares:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.count = 0
 
     def add(self, y: Any) -> None:
         self.counts[as_key(y)] += 1
-
-    @property
-    def count(self) -> int:
-        return self.counts.total()
+        self.count += 1
 
     def state(self) -> dict[str, int]:
         return dict(self.counts)
 
     def restore(self, state: dict[str, int]) -> None:
         self.counts = Counter(state)
+        self.count = self.counts.total()
 
 
 class _Numbers:

@@ -235,21 +235,23 @@ class Lane(LaneParts):
 
     def decided(self, asked: Decision) -> Emitted:
         """Somebody's word on a rollout: the answer, and what goes live by it."""
-        succession, at = self.succession, self.newest
-        promotion: Promotion | None = None
-        withheld = "nothing is being rolled out"
-        if at is not None and succession.rollout.under_way:
-            by = f"by {asked.by or 'somebody'}: {asked.why}"
-            if asked.step == "approve":
-                promotion = succession.complete(self._context(at), reason=f"approved {by}")
-                withheld = "" if promotion else "the champion cannot be announced: see model-lifecycle"
-            else:
-                promotion, withheld = succession.withdraw(self._context(at), reason=f"withdrawn {by}")
-                if promotion is not None:
-                    self.watch.start_over()
-            promotion = promotion and promotion._replace(by=asked.by)
+        at = self.newest
+        promotion, withheld = None, "nothing is being rolled out"
+        if at is not None and self.succession.rollout.under_way:
+            promotion, withheld = self._carried_out(asked, self._context(at))
         answer = self.reports.decision(asked, event_number=self.events, version=self.version, withheld=withheld)
         return Emitted([answer, *(self._transitions(at) if at is not None else [])], promotion=promotion)
+
+    def _carried_out(self, asked: Decision, context: DecisionContext) -> tuple[Promotion | None, str]:
+        """What goes live by somebody's word; or why nothing does."""
+        by = f"by {asked.by or 'somebody'}: {asked.why}"
+        if asked.step == "approve":
+            promotion = self.succession.complete(context, reason=f"approved {by}")
+            withheld = "" if promotion else "the champion cannot be announced: see model-lifecycle"
+        else:
+            promotion, withheld = self.succession.withdraw(context, reason=f"withdrawn {by}")
+            self._begun_with(promotion)
+        return promotion and promotion._replace(by=asked.by), withheld
 
     def measured(self, *, stride: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
@@ -454,7 +456,10 @@ class Lane(LaneParts):
     def _contest(self, event: AcceptedEvent) -> Promotion | None:
         """A shadow has evidence enough: the swap, if nothing holds it back."""
         self.arena.ahead = False
-        promotion = self.succession.contest(self._context(event))
+        return self._begun_with(self.succession.contest(self._context(event)))
+
+    def _begun_with(self, promotion: Promotion | None) -> Promotion | None:
+        """What is compared with when the champion began is compared anew, if another one answers now."""
         if promotion is not None:
             self.watch.start_over()
             self.observed.start_over()
@@ -469,11 +474,7 @@ class Lane(LaneParts):
 
     def _turn(self, event: AcceptedEvent) -> Promotion | None:
         """Let the blend answer, or the champion again, if it is time."""
-        promotion = self.blend.turn(self._context(event))
-        if promotion is not None:
-            self.watch.start_over()
-            self.observed.start_over()
-        return promotion
+        return self._begun_with(self.blend.turn(self._context(event)))
 
     def _context(self, event: AcceptedEvent) -> DecisionContext:
         late = self.lateness.is_late

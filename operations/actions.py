@@ -56,20 +56,14 @@ def _retrain(asked: Asked) -> Retrain:
     return Retrain(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, reason=asked.why, by=asked.by)
 
 
-def _retire(asked: Asked) -> Retire:
-    return Retire(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, step="retire", why=asked.why, by=asked.by)
+def _stepping(kind: type[Retire | Decision], step: str) -> Callable[[Asked], Message]:
+    """What makes a request for a step."""
 
+    def request(asked: Asked) -> Message:
+        table = {"id": uuid.uuid4().hex, "model": asked.model, "ts": asked.ts, "why": asked.why, "by": asked.by}
+        return kind.model_validate({**table, "step": step})
 
-def _reinstate(asked: Asked) -> Retire:
-    return Retire(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, step="reinstate", why=asked.why, by=asked.by)
-
-
-def _approve(asked: Asked) -> Decision:
-    return Decision(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, step="approve", why=asked.why, by=asked.by)
-
-
-def _withdraw(asked: Asked) -> Decision:
-    return Decision(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, step="withdraw", why=asked.why, by=asked.by)
+    return request
 
 
 def _rollout(model: ModelPicture) -> RolloutReport | None:
@@ -143,7 +137,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "retire",
         "Retire",
-        _retire,
+        _stepping(Retire, "retire"),
         _preview_retire,
         lambda model: "it is retired already" if _is_retired(model) else "",
         "anabranch retire CONFIG --reason …",
@@ -152,7 +146,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "reinstate",
         "Reinstate",
-        _reinstate,
+        _stepping(Retire, "reinstate"),
         _preview_reinstate,
         lambda model: "" if _is_retired(model) else "it is not retired",
         "anabranch reinstate CONFIG --reason …",
@@ -161,7 +155,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "approve",
         "Approve the rollout",
-        _approve,
+        _stepping(Decision, "approve"),
         _preview_approve,
         _not_rolled_out,
         "anabranch models approve CONFIG --reason …",
@@ -169,7 +163,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "withdraw",
         "Withdraw the rollout",
-        _withdraw,
+        _stepping(Decision, "withdraw"),
         _preview_withdraw,
         _not_rolled_out,
         "anabranch models withdraw CONFIG --reason …",

@@ -201,11 +201,6 @@ def _beside(several: deque[Point], place: int) -> list[Point]:
     return [several[at] for at in (place - 1, place) if 0 <= at < len(several)]
 
 
-def is_step(update: ModelUpdate) -> bool:
-    """Whether it takes a rollout further; between two steps the same share is announced as it has become."""
-    return update.kind == "canary" and update.displaced_version is not None
-
-
 class ModelPicture:
     """One model, or that of one partition, as its messages tell.
 

@@ -8,7 +8,7 @@ from anabranch.messages import DeadLetter, DriftSignal, ModelUpdate
 from operations import actions, stories
 from operations.columns import columns, rounded, thinned
 from operations.health import health, is_alert
-from operations.picture import ModelPicture, Picture, Point, Record, Window, is_step
+from operations.picture import ModelPicture, Picture, Point, Record, Window
 
 HOUR_S, DAY_S = 3_600.0, 86_400.0
 SPARK_MAX = 40
@@ -144,7 +144,7 @@ def _marks(model: ModelPicture, now_s: float) -> list[dict[str, Any]]:
             kind = "trigger" if message.triggered else "signal"
             label = f"{message.detector} ({message.kind})"
             found.append({"t": record.at_s, "kind": kind, "label": label, "event": message.event_number})
-        elif isinstance(message, ModelUpdate) and (message.kind in MARKED or is_step(message)):
+        elif isinstance(message, ModelUpdate) and (message.kind in MARKED or message.is_step):
             share = "" if message.share is None else f" for {message.share:g} % of the keys"
             label = f"version {message.version}{share}"
             found.append(

@@ -13,7 +13,7 @@ from anabranch.messages import (
     Transition,
 )
 from operations.columns import columns, rounded
-from operations.picture import ModelPicture, Point, Record, is_step
+from operations.picture import ModelPicture, Point, Record
 
 EFFECT_S = 600.0
 """So long before a swap and after it the errors are compared."""
@@ -41,7 +41,7 @@ def versions(model: ModelPicture, now_s: float) -> list[dict[str, Any]]:
 def _listed(model: ModelPicture) -> list[tuple[Record, ModelUpdate]]:
     """The newest, and before them what is no mere refresh."""
     found = sorted(_updates(model), key=lambda each: (each[1].epoch, each[1].seq), reverse=True)
-    rest = [each for each in found[NEWEST_MAX:] if each[1].kind not in ("refresh", "canary") or is_step(each[1])]
+    rest = [each for each in found[NEWEST_MAX:] if each[1].kind not in ("refresh", "canary") or each[1].is_step]
     return found[:NEWEST_MAX] + rest
 
 

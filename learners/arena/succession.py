@@ -211,9 +211,8 @@ class Succession:
         """Nothing is rolled out any more; the displaced champion's probation begins now."""
         if not self.rollout.under_way:
             return
-        for member in self.shadows.members:
-            if member.name == self.rollout.displaced:
-                member.since = event_number
+        if (displaced := self.displaced) is not None:
+            displaced.since = event_number
         self.rollout.end()
         self.shadows.keeps, self.due = "", event_number + self._probation_events
         self.shadows.count()
@@ -239,7 +238,6 @@ class Succession:
         if not data:
             return None
         rollout, beside = self.rollout, self.rollout.beside
-        verdict = None
         if not (completes or rollout.is_at_last_step):
             rollout.go_on()
             reason = f"{reason}: {rollout.share:g} % from now on"
@@ -249,7 +247,7 @@ class Succession:
             kind = "swap"
         self.lifecycle.stay(self.champion.name, reason=reason, noted=True)
         promotion = self.publish(kind, context, data=data, reason=reason)
-        return promotion._replace(verdict=verdict, displaced_version=beside)
+        return promotion._replace(displaced_version=beside)
 
     def withdraw(self, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
         """The displaced champion comes back; or why it cannot."""

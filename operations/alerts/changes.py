@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from anabranch.messages import Alert, DriftSignal, ModelUpdate, Transition
 from operations.alerts.finding import Asked, Finding, against, duration
-from operations.picture import ModelPicture, Record, is_step
+from operations.picture import ModelPicture, Record
 
 
 def drift(model: ModelPicture, asked: Asked) -> Finding | None:
@@ -81,7 +81,7 @@ def rollout(model: ModelPicture, asked: Asked) -> Finding | None:
     report = model.report
     if report is None or report.rollout is None or model.counts.learned.grew_s is None:
         return None
-    steps = [each for each in model.updates if isinstance(each.message, ModelUpdate) and is_step(each.message)]
+    steps = [each for each in model.updates if isinstance(each.message, ModelUpdate) and each.message.is_step]
     if not steps:
         return None
     since_s = max(each.at_s for each in steps)

@@ -129,6 +129,7 @@ def test_a_person_may_take_it_back() -> None:
     assert promotions(others) == [("rollback", None)]
     assert others[0].restores == 1
     assert lane.champion.name == "first"
+    assert lane.observed.balance.reference.count == 0  # as after any other change of who answers
 
 
 def test_a_word_on_nothing_changes_nothing() -> None:
