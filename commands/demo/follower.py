@@ -20,6 +20,7 @@ from anabranch.events import Partition
 from anabranch.follower import Follower
 from anabranch.kafka import at, consumer, partitions, producer, reader
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelReport, ModelUpdate, decode
+from commands.demo.stream import EXAMPLE
 from config import loading
 from config.settings import Settings
 from consumers.kafka.sink import KafkaSink
@@ -37,18 +38,30 @@ class Scorer:
 
     def __init__(self, model: Follower) -> None:
         self.model = model
+        self.features = EXAMPLE
+        """Of the last good event."""
         self.used: set[int] = set()
         self.scored = 0
         self.said_at_s = 0.0
 
     def score(self, value: bytes | None) -> None:
         """Score one record, if there is a model yet and the record is a good event."""
-        version, features = self.model.version, features_of(value)
-        if version is None or features is None:
+        features = features_of(value)
+        if features is None or self.model.version is None:
             return
-        self.model.predict_proba_one(features)
+        self.features = features
+        self._predict()
         self.scored += 1
-        if version not in self.used:
+
+    def try_new_version(self) -> None:
+        """Score the last event again by a version that has not been used: where the learner is behind, none comes."""
+        if self.model.version not in {None, *self.used}:
+            self._predict()
+
+    def _predict(self) -> None:
+        version = self.model.version
+        self.model.predict_proba_one(self.features)
+        if version is not None and version not in self.used:
             self.used.add(version)
             _say(version=version, first_prediction_ts=time.time())
 
@@ -91,6 +104,7 @@ def main(config: Path) -> None:
             for message in events.consume(BATCH_MAX, timeout=0.05):
                 if message.error() is None:
                     scorer.score(message.value())
+            scorer.try_new_version()
             scorer.say()
     events.close()
 
