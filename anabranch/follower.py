@@ -68,7 +68,7 @@ class Champion(NamedTuple):
         """As `Follower.with_computed`."""
         computing, asked = self.artifact.computing, x if key is None else {**x, KEY: key}
         found = {} if computing is None else computing.look(asked, time.time() if ts is None else ts)
-        return {**found, **x}
+        return {**x, **{name: value for name, value in found.items() if x.get(name) is None}}
 
     def known(self, x: dict[str, Any]) -> dict[str, Any]:
         """The features of `x` that the model has learned with and that are not missing."""
@@ -215,7 +215,8 @@ class Follower:
         """The features `x` with those that the learner computes of events before ([features] and [memory]).
 
         They are as of the announcement; with `learn_along`, as of what the learner has told since. What `x` brings
-        itself stays as it is. Where what they are computed of did not come with the model, `x` is what comes back.
+        itself stays as it is, but for None. Where what they are computed of did not come with the model, `x` is what
+        comes back.
 
         Args:
             ts: when the event happens, epoch seconds; None: now.

@@ -22,6 +22,7 @@ import numpy
 import river
 
 from anabranch import artifact
+from anabranch.computing import Computing
 from anabranch.errors import ArtifactError
 from anabranch.follower import Follower
 from anabranch.messages import ArtifactPointer, ModelUpdate, UpdateKind
@@ -62,6 +63,7 @@ class MemoryFollower(Follower):
         canary: Iterable[Mapping[str, object]] = (),
         kind: UpdateKind = "swap",
         share: float | None = None,
+        computing: Computing | None = None,
         river_version: str = river.__version__,
     ) -> ModelUpdate:
         """Announce a model as the next version.
@@ -72,6 +74,7 @@ class MemoryFollower(Follower):
                 model is asked, as those the learner never saw.
             canary: rows to which the copy must answer as the model does.
             share: with kind "canary": percent of the keys that it answers for, beside the champion.
+            computing: what its features are computed of, which goes out with it.
             river_version: another one is refused, as at a service that lags behind.
 
         Raises:
@@ -79,7 +82,13 @@ class MemoryFollower(Follower):
         """
         version = len(self._packed) + 1
         data = artifact.pack(
-            model, task=task, positive=positive, features=features, canary=canary, trusted=self.trusted
+            model,
+            task=task,
+            positive=positive,
+            features=features,
+            canary=canary,
+            trusted=self.trusted,
+            computing=b"" if computing is None else computing.packed(),
         )
         self._packed[version] = data
         update = self._announced(data, version=version, kind=kind, share=share, river_version=river_version)

@@ -39,6 +39,9 @@ def worst_probabilities(y: Any) -> dict[Any, float]:
 
 # ── Moments as people and databases write them: RFC 3339, and the usual spellings of its zones ──────────────────────
 
+EARLIEST_S, LATEST_S = -62_135_596_800.0, 253_402_300_800.0
+"""The years 1 to 9999 in epoch seconds: what a date can say."""
+
 # What Python reads and RFC 3339 does not know (weeks, no dashes, +02:80) would not be an Event for others.
 _INSTANT = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)"

@@ -84,6 +84,11 @@ class Score(Section):
         description='with scope = "partition": how producers choose the partition of a key; confluent-kafka and '
         "librdkafka do it by crc32, the Java client by murmur2",
     )
+    compute: bool = Field(
+        True,
+        description="compute what a request lacks of [features] and [memory], if what they are computed of came with "
+        "the model; as of its announcement, or with learn_along as of now",
+    )
     learn_along: bool = Field(
         False, description="learn along with the learner, and answer by the model that it has now"
     )

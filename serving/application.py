@@ -114,8 +114,10 @@ class _Scorer:
         )
         # One for the whole request: meanwhile another may come. A batch has no id of its own.
         answerer = served.now(_key(request, served, None if is_batch else asked[0].id))
-        answers = await self._answers(served, answerer, asked)
-        told = [_told(answerer, row, answer) for row, answer in zip(asked, answers, strict=True)]
+        computed = _computed(served, answerer, asked, request)
+        whole = [row.with_computed(found) for row, found in zip(asked, computed, strict=True)]
+        answers = await self._answers(served, answerer, whole)
+        told = [_told(answerer, *each) for each in zip(whole, answers, computed, strict=True)]
         about = {"model": served.name, **_about(served, answerer)}
         return _json({**about, "predictions": told} if is_batch else {**about, **told[0]})
 
@@ -126,7 +128,9 @@ class _Scorer:
         asked = protocol.rows_of(table, rows_max=self.score.rows_max, string_max=served.string_max)
         answerer = self._version(served, request, key=table.get("id"))
         wanted = protocol.see_outputs(table, answerer)
-        answers = await self._answers(served, answerer, asked)
+        computed = _computed(served, answerer, asked, request)
+        whole = [row.with_computed(found) for row, found in zip(asked, computed, strict=True)]
+        answers = await self._answers(served, answerer, whole)
         told = protocol.response(answerer, answers, name=served.name, id_=table.get("id"), wanted=wanted)
         outputs = told["outputs"]
         as_bytes = binary.wanted(table, [each["name"] for each in outputs])
@@ -262,6 +266,12 @@ def _key(request: Request, served: Served, id_: Any) -> str | None:
     return key if isinstance(key, str) and key else None
 
 
+def _computed(served: Served, answerer: Answerer, asked: Sequence[rows.Row], request: Request) -> list[dict[str, Any]]:
+    """What each event lacks of the features that the learner computes. An id stands for no key here."""
+    key = request.headers.get(KEY) or None
+    return [served.computed(answerer, row, key=key) for row in asked]
+
+
 def _about(served: Served, answerer: Answerer) -> dict[str, Any]:
     champion = answerer.champion
     update = champion.update
@@ -292,11 +302,13 @@ def _described(name: str, served: Served) -> dict[str, Any]:
     }
 
 
-def _told(answerer: Answerer, row: rows.Row, answer: Answer) -> dict[str, Any]:
+def _told(answerer: Answerer, row: rows.Row, answer: Answer, computed: dict[str, Any]) -> dict[str, Any]:
     told: dict[str, Any] = {} if row.id is None else {"id": row.id}
     told["prediction"] = answer.value
     if answer.proba is not None:
         told["probabilities"] = answer.proba
+    if computed:
+        told["computed"] = computed
     missing, unknown = answerer.missing(row.x), answerer.unknown(row.x)
     if missing:
         told["missing"] = missing

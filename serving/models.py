@@ -10,7 +10,7 @@ from anabranch.errors import AnabranchError, NoChampionYet
 from anabranch.follower import Champion, Follower
 from anabranch.values import KINDS
 from serving.refusal import Refusal
-from serving.rows import STRING_MAX
+from serving.rows import STRING_MAX, Row
 from serving.warm_up import WarmUp
 
 
@@ -29,6 +29,7 @@ class Answerer:
         self.version = champion.update.version
         model = champion.artifact.model
         self.features = champion.artifact.features
+        self.hidden = champion.artifact.hidden
         self.kinds = champion.artifact.kinds
         self.labels_of = champion.predict_one
         self.proba_of = champion.predict_proba_one if gives_probabilities(model) else None
@@ -61,13 +62,26 @@ class Answerer:
                 given = f"a {KINDS[type(value)]}; the model has learned it as a {kind}"
                 raise Refusal(422, given, field=f"features.{name}"[:200])
 
+    def computed(self, x: dict[str, Any], *, ts: float | None, key: str | None) -> dict[str, Any]:
+        """What the event lacks of the features that the learner computes itself: those that the model sees.
+
+        Args:
+            ts: when the event happens, epoch seconds; None: now.
+            key: its Kafka key, where features go by that.
+        """
+        if self.champion.artifact.computing is None:
+            return {}
+        found = self.champion.with_computed(x, ts=ts, key=key)
+        lacked = {name for name in self.features if x.get(name) is None}
+        return {name: value for name, value in found.items() if name in lacked and value is not None}
+
     def missing(self, x: Mapping[str, Any]) -> list[str]:
         """The features that the model has learned with and the event lacks."""
         return sorted(each for each in self.features if x.get(each) is None)
 
     def unknown(self, x: Mapping[str, Any]) -> list[str]:
-        """The event's features that the model has never seen: they are left out."""
-        return sorted(each for each in x if each not in self.features)
+        """The event's features that nothing was learned of: they are left out."""
+        return sorted(each for each in x if each not in self.features and each not in self.hidden)
 
 
 class Choice(NamedTuple):
@@ -97,13 +111,22 @@ class Served:
         follower: of its champions.
         warm_up: how far its learner is before the first; None where nobody can tell.
         string_max: characters of a string feature, as its learner takes them.
+        computes: whether features are computed that an event lacks.
     """
 
-    def __init__(self, follower: Follower, *, warm_up: WarmUp | None = None, string_max: int = STRING_MAX) -> None:
+    def __init__(
+        self,
+        follower: Follower,
+        *,
+        warm_up: WarmUp | None = None,
+        string_max: int = STRING_MAX,
+        computes: bool = True,
+    ) -> None:
         self.name = follower.model
         self.follower = follower
         self.warm_up = warm_up
         self.string_max = string_max
+        self.computes = computes
         self._choice: Choice | None = None
 
     @property
@@ -138,6 +161,10 @@ class Served:
         if choice is None or choice.champion.champion is not champion or _of(choice.canary) is not canary:
             choice = self._choice = Choice(Answerer(champion), None if canary is None else Answerer(canary))
         return choice
+
+    def computed(self, answerer: Answerer, row: Row, *, key: str | None) -> dict[str, Any]:
+        """As `Answerer.computed`, if this is wanted."""
+        return answerer.computed(row.x, ts=row.ts, key=key) if self.computes else {}
 
     def why_not_ready(self) -> str:
         """Why it cannot answer; empty if it can."""

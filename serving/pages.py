@@ -12,7 +12,7 @@ _EVENT = {
     "additionalProperties": False,
     "properties": {
         "id": {"type": "string", "description": "comes back with the answer"},
-        "ts": {"description": "as on the events topic; not used"},
+        "ts": {"description": "when it happens: features that are computed are those of then; without it, of now"},
         "features": {
             "type": "object",
             "additionalProperties": {"type": ["number", "string", "boolean", "null"]},
@@ -33,6 +33,11 @@ _PREDICTION = {
         "behind": {"type": "integer", "description": "events that the learner is ahead, where it learns along"},
         "prediction": {"description": "the label (binary: true for the positive class), or the number"},
         "probabilities": {"type": "object", "additionalProperties": {"type": "number"}},
+        "computed": {
+            "type": "object",
+            "additionalProperties": {"type": "number"},
+            "description": "features that the event lacked, and that were computed of earlier events and labels",
+        },
         "missing": {"type": "array", "items": {"type": "string"}},
         "unknown": {"type": "array", "items": {"type": "string"}},
     },

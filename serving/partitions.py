@@ -118,7 +118,7 @@ class ServedByPartition(Served):
     """
 
     def __init__(self, parts: Sequence[Served], *, partitioner: Partitioner) -> None:
-        super().__init__(parts[0].follower, string_max=parts[0].string_max)
+        super().__init__(parts[0].follower, string_max=parts[0].string_max, computes=parts[0].computes)
         self._parts = tuple(parts)
         self.partitioner: Partitioner = partitioner
 

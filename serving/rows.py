@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from anabranch.values import KINDS, NUMBER_MAX
+from anabranch.values import EARLIEST_S, KINDS, LATEST_S, NUMBER_MAX, epoch_s
 from serving.refusal import Refusal
 
 STRING_MAX = 1_024
@@ -14,10 +14,16 @@ FEATURES_MAX = 10_000
 
 
 class Row(NamedTuple):
-    """One event that is asked: its id, if it has one, and its features."""
+    """One event that is asked: its id, if it has one, its features, and when it happens."""
 
     id: str | None
     x: dict[str, Any]
+    ts: float | None = None
+    """Epoch seconds; None: now."""
+
+    def with_computed(self, found: dict[str, Any]) -> "Row":
+        """The event with features that were computed."""
+        return self._replace(x={**self.x, **found}) if found else self
 
 
 def table_of(body: bytes) -> Any:
@@ -36,7 +42,7 @@ def rows_of(table: Any, *, rows_max: int, string_max: int = STRING_MAX) -> tuple
     """The events in the body of `/api/predict`, and whether they came as a batch.
 
     >>> rows_of({"features": {"amount": 12.5}}, rows_max=10)
-    ([Row(id=None, x={'amount': 12.5})], False)
+    ([Row(id=None, x={'amount': 12.5}, ts=None)], False)
     >>> rows_of([{"id": "a", "features": {"amount": [1]}}], rows_max=10)
     Traceback (most recent call last):
     serving.refusal.Refusal: [0].features.amount: a list; a feature is a number, a string, true, false or null
@@ -72,7 +78,23 @@ def _row(table: Any, *, where: str, string_max: int) -> Row:
     id_ = table.get("id")
     if id_ is not None and not isinstance(id_, str):
         raise Refusal(422, f"{_named(id_)}; an id is a string", field=f"{at}id")
-    return Row(id_, features_of(table.get("features"), where=f"{at}features", string_max=string_max))
+    x = features_of(table.get("features"), where=f"{at}features", string_max=string_max)
+    return Row(id_, x, time_of(table.get("ts"), field=f"{at}ts"))
+
+
+def time_of(ts: Any, *, field: str) -> float | None:
+    """Epoch seconds of an event's `ts`, None where it has none.
+
+    Raises:
+        Refusal: 422; it is no moment, or one that no date can say.
+    """
+    if ts is None:
+        return None
+    time_s = epoch_s(ts) if isinstance(ts, str) else ts
+    if isinstance(time_s, int | float) and not isinstance(time_s, bool) and EARLIEST_S <= time_s < LATEST_S:
+        return time_s
+    given = f"{ts!r:.40}" if isinstance(ts, str | int | float) else _named(ts)
+    raise Refusal(422, f"{given}; a time is RFC 3339 with its zone, or epoch seconds", field=field)
 
 
 def features_of(features: Any, *, where: str, string_max: int = STRING_MAX) -> dict[str, Any]:

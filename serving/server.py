@@ -66,7 +66,7 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         acks=topics.name("acks"),
     )
     warm_up = WarmUp(follower, wanted=settings.publish.warm_up_events)
-    return Served(follower, warm_up=warm_up, string_max=settings.guard.string_max)
+    return Served(follower, warm_up=warm_up, string_max=settings.guard.string_max, computes=score.compute)
 
 
 def _of_all_partitions(settings: Settings) -> Served:

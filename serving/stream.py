@@ -22,7 +22,7 @@ from anabranch.values import as_key, plain
 from config.settings import Settings
 from serving.models import Answer, Choice, Served
 from serving.refusal import Refusal
-from serving.rows import Row, features_of, table_of
+from serving.rows import Row, features_of, table_of, time_of
 
 log = structlog.get_logger()
 
@@ -152,7 +152,8 @@ class AnsweredEvents:
         try:
             # Without its label: what is answered must not depend on it.
             x = features_of(table.get("features"), where="features", string_max=self.served.string_max)
-            row = Row(table["id"], x)
+            row = Row(table["id"], x, time_of(table.get("ts"), field="ts"))
+            row = row.with_computed(self.served.computed(answerer, row, key=_text(message.key())))
             answer, failure = answerer.answer(row.x), ""
         except Refusal as refusal:
             row, answer, failure = Row(table["id"], {}), Answer(None, None), refusal.text
@@ -176,6 +177,11 @@ class AnsweredEvents:
             unknown=() if failure else tuple(answerer.unknown(row.x)),
             failure=failure,
         )
+
+
+def _text(key: str | bytes | None) -> str | None:
+    """A record's key as the learner takes it for a feature."""
+    return key.decode("utf-8", errors="replace") if isinstance(key, bytes) else key
 
 
 def _uncounted(model: str, answered: int, skipped: int, lag: int) -> None:

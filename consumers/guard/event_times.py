@@ -5,11 +5,8 @@ from typing import Any
 
 import orjson
 
-from anabranch.values import epoch_s
+from anabranch.values import EARLIEST_S, LATEST_S, epoch_s
 from consumers.guard.labels import Refused, named
-
-EARLIEST_S, LATEST_S = -62_135_596_800.0, 253_402_300_800.0
-"""The years 1 to 9999: what a date can say."""
 
 _UNITS = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 
