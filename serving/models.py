@@ -195,6 +195,9 @@ class Beside(Protocol):
     def stop(self) -> None:
         """End."""
 
+    def why_not_ready(self) -> dict[str, str]:
+        """What does not go on yet, by the model's name; empty if all does."""
+
 
 class Models:
     """All models of a process, by name; a context manager that follows them.
@@ -240,5 +243,6 @@ class Models:
         return self.by_name[name]
 
     def why_not_ready(self) -> dict[str, str]:
-        """Of each model that cannot answer, why."""
-        return {name: why for name, each in self.by_name.items() if (why := each.why_not_ready())}
+        """Of each model that cannot answer, or does not yet answer its topic, why."""
+        found = {name: why for each in self.beside for name, why in each.why_not_ready().items()}
+        return found | {name: why for name, each in self.by_name.items() if (why := each.why_not_ready())}

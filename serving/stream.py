@@ -51,6 +51,8 @@ class AnsweredEvents:
         self.predictions = settings.topics.name("predictions")
         self.counted = _uncounted
         """Is told what became of records: how many were answered, and skipped, and how many are still to be."""
+        self.has_begun = False
+        """Whether it has had a place in the group, whatever partitions came with it."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"predictions-{served.name}", daemon=True)
 
@@ -62,6 +64,11 @@ class AnsweredEvents:
         """End after the transaction at hand."""
         self._stopping.set()
         self._thread.join()
+
+    def why_not_ready(self) -> dict[str, str]:
+        """Before it has begun, events that come may be answered by nobody."""
+        waits = f"no place yet in the group {GROUP}{self.served.name}, which answers events"
+        return {} if self.has_begun else {self.served.name: waits}
 
     def _run(self) -> None:
         said = ""
@@ -91,9 +98,11 @@ class AnsweredEvents:
         writer.init_transactions(TRANSACTION_S)
         with closing(consumer(_sharing(self.settings))) as reader:
             gained: list[TopicPartition] = []
+            has_place = False
 
             def on_assign(reader: Consumer, assigned: list[TopicPartition]) -> None:
-                positions = self._positions(reader, assigned)
+                nonlocal has_place
+                positions, has_place = self._positions(reader, assigned), True
                 reader.assign(positions)
                 gained.extend(positions)
 
@@ -105,6 +114,7 @@ class AnsweredEvents:
                     # beginning along.
                     _move_on(writer, reader, gained)
                     gained.clear()
+                self.has_begun = self.has_begun or has_place
                 answered = self._transact(writer, reader, messages) if messages else 0
                 self.counted(self.served.name, answered, len(messages) - answered, _lag(reader))
         self.counted(self.served.name, 0, 0, 0)  # what it has left is others' to answer

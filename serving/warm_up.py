@@ -38,6 +38,10 @@ class WarmUp:
         """End the thread, at some time."""
         self._stopping.set()
 
+    def why_not_ready(self) -> dict[str, str]:
+        """Nobody has to wait for the count itself."""
+        return {}
+
     def _run(self) -> None:
         def waits() -> bool:
             return self.follower.in_use is None and not self._stopping.is_set()

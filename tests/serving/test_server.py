@@ -6,8 +6,12 @@ import pytest
 
 from anabranch.errors import ConfigError
 from anabranch.scope import GLOBAL, of_partition
+from anabranch.testing import MemoryFollower
+from serving.models import Models, Served
 from serving.server import loaded, models_of
+from serving.stream import AnsweredEvents
 from support.command_line import config_in
+from support.scorers import FEATURES, linear
 
 TABLE = 'name = "{name}"\ntask = "binary"\n{top}[model]\nsteps = [{{ use = "naive_bayes.GaussianNB" }}]\n'
 
@@ -32,6 +36,17 @@ def test_two_files_of_one_model_are_refused(tmp_path: Path) -> None:
     one = config(tmp_path, "a")
     with pytest.raises(ConfigError, match="two configurations are of model 'a'"):
         models_of(loaded([one, one], {}))
+
+
+def test_who_answers_events_is_ready_once_it_has_begun(tmp_path: Path) -> None:
+    """What is published before the scorers have a place in their group may be answered by nobody."""
+    [settings] = loaded([config(tmp_path, "a")], {"predictions": True})
+    follower = MemoryFollower("a")
+    served = Served(follower)
+    models = Models([served], beside=[AnsweredEvents(settings, served)])
+    assert models.why_not_ready() == {"a": "no champion of 'a' yet"}
+    follower.publish(linear(), features=FEATURES)
+    assert models.why_not_ready() == {"a": "no place yet in the group anabranch-score-a, which answers events"}
 
 
 def test_models_of_partitions_answer_no_topic(tmp_path: Path) -> None:

@@ -89,7 +89,8 @@ def test_a_person_follows_a_model_and_takes_it_out_of_service(project: Callable[
     assert "fired at event" in story
     assert "times what a win needs" in story
     assert "ana" in audited
-    assert [each.kind for each in announced(here)][-2:] == ["retired", "reinstated"]
+    # The champion that is back may be announced anew before its learner ends.
+    assert [each.kind for each in announced(here) if each.kind != "refresh"][-2:] == ["retired", "reinstated"]
 
 
 def test_brokers_go_away_and_come_back(local_kafka: LocalKafka, chrome: Any) -> None:
