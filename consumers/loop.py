@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from anabranch.errors import LearnError
-from anabranch.events import Partition
+from anabranch.events import Partition, Record
 from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.intake import Read
@@ -112,6 +112,9 @@ class LearningLoop:
         try:
             while not self.stopping.is_set() and not (until_end and self.ports.source.at_end()):
                 self._turn()
+            self._begin()
+            while until_end and any(owner.was_restored for owner in self.owners.values()):
+                self._learn([])  # no turn may have followed
             self._end_rebuild()  # here too: the log may have held nothing more
             for owner in self.owners.values():
                 owner.checkpoint()
@@ -131,16 +134,7 @@ class LearningLoop:
         # After the poll, within which partitions are gained, and before a record is taken: an event that the champion
         # raises on needs a checkpoint to go back to.
         self._begin()
-        try:
-            for record in records:
-                if self.stopping.is_set():  # a thousand records of a slow model take their time
-                    break
-                self.owner_of[record.topic, record.partition].take(record)
-        except LearnError as error:
-            error.topic = record.topic
-            self.owner_of[record.topic, record.partition].leave_out(error)
-            # The owner is restored by now: what was fetched and not taken belongs to positions that no longer count.
-            self.ports.source.rewind(self._positions())
+        self._learn(records)
         for owner in self.owners.values():
             owner.tell_order()
             # Between two batches, and followed by a checkpoint: no crash may make an input enter once more, elsewhere.
@@ -150,6 +144,23 @@ class LearningLoop:
             owner.report_if_due()
             owner.checkpoint_if_due()
         self.was_well = self.was_well or any(owner.written for owner in self.owners.values())
+
+    def _learn(self, records: Sequence[Record]) -> None:
+        """What a crash has cut short, then the records; an event that the champion raises on is left out."""
+        topic = ""
+        try:
+            for owner in self.owners.values():
+                owner.settle()
+            for record in records:
+                if self.stopping.is_set():  # a thousand records of a slow model take their time
+                    break
+                owner, topic = self.owner_of[record.topic, record.partition], record.topic
+                owner.take(record)
+        except LearnError as error:
+            error.topic = topic
+            owner.leave_out(error)
+            # The owner is restored by now: what was fetched and not taken belongs to positions that no longer count.
+            self.ports.source.rewind(self._positions())
 
     def _begin(self) -> None:
         """A first checkpoint records where the very first start began, and is what a poison event goes back to."""

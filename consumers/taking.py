@@ -79,11 +79,8 @@ class Taking(Telling):
             self._take(record)
 
     def _take(self, record: Record) -> None:
-        self.trace = ()  # what is due is of other records
         if self.was_restored:
-            self.was_restored = False
-            if self.lane.join.pending:
-                self._end_due()  # what a crash has cut short
+            self.settle()
         self.trace = record.headers
         self.positions[Partition(record.topic, record.partition)] = record.offset + 1
         if self.poison.places and record in self.poison:
@@ -100,6 +97,17 @@ class Taking(Telling):
             self._end_due()
         if self.lane.join.early:
             self._give_up_orphans()
+
+    def settle(self) -> None:
+        """End what was due at the restored checkpoint, which may lie in the middle of that: no record need come.
+
+        Raises:
+            LearnError: the champion raised; `leave_out` undoes it.
+        """
+        if self.was_restored:
+            self.was_restored, self.trace = False, ()  # what is due is of other records
+            if self.lane.join.pending:
+                self._end_due()
 
     def _take_event(self, record: Record) -> None:
         checked = self.guard.check(record)

@@ -114,6 +114,8 @@ class Oracle:
         except Exception as error:  # whatever it is, the run cannot be told again
             yield f"the told order cannot be learned again: {type(error).__name__}: {error}"
             return
+        if owner.rebuilding:
+            straight.promotions = []  # announced to nobody: the log held too little for the rebuild's warm-up
         yield from self._same(straight, owner)
         yield from self._same_join(straight, owner)
         begun = self._begun() if past.rebuilt_from is not None else {}

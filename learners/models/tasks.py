@@ -173,17 +173,19 @@ class Task:
     def predictor(self, model: Any) -> Predictor:
         """A function that asks `model` through the fence, with no more predictions than the task needs.
 
+        What a blend needs is not asked: whether there is one changes, and this function is kept.
+
         Raises:
             ModelSpecError: a loss, a metric or a signal needs probabilities, and the model gives none.
         """
-        return self._seeing(model, self._predictor(model))
+        return self._seeing(model, self._predictor(model, with_proba=self.wants_proba))
 
     def _seeing(self, model: Any, predict: Predictor) -> Predictor:
         view = self.view_of(model)
         return predict if view is None else lambda x: predict(view(x))
 
-    def _predictor(self, model: Any) -> Predictor:
-        if not (self.wants_proba or (self.blends and gives_probabilities(model))):
+    def _predictor(self, model: Any, *, with_proba: bool) -> Predictor:
+        if not with_proba:
             return self.fence.predictor(model.predict_one)
         if not gives_probabilities(model):
             raise ModelSpecError(
@@ -196,13 +198,15 @@ class Task:
     def shadow_predictor(self, model: Any) -> Predictor:
         """As `predictor`, for a model that is not served itself: naive Bayes without SciPy's general, slow sum.
 
+        It is asked for what a blend needs, too, where there is one at this moment.
+
         It differs from River's own in the last digit, which a follower must never see and a loss may. (A published
         blend sums as it is done here.)
         """
         return self._seeing(model, self._shadow_predictor(model))
 
     def _shadow_predictor(self, model: Any) -> Predictor:
-        predict = self._predictor(model)
+        predict = self._predictor(model, with_proba=self.wants_proba or (self.blends and gives_probabilities(model)))
         # By exact type: a subclass may compute its probabilities in another way.
         if type(model) is not naive_bayes.GaussianNB:
             return predict

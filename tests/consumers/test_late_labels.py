@@ -12,7 +12,7 @@ from config.settings import Settings
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.backtest import Backtest
-from evaluation.simulation.world import FrozenClock, MemoryLog
+from evaluation.simulation.world import Crash, FrozenClock, MemoryLog
 from support.loops import first_of, log_of, settings_of, straight_hash, through_crashes
 from support.loops import loop_on as on
 from support.streams import rows
@@ -138,3 +138,24 @@ def test_what_raises_on_a_late_label_is_named_by_the_labels_record() -> None:
     loop.run(until_end=True)
     assert [(each.stage, each.offset) for each in letters(log)] == [("learn", 9)]
     assert loop.owner.lane.events == 5
+
+
+def test_what_a_crash_has_cut_short_ends_though_no_record_comes(dying: Any) -> None:
+    """The last record makes a hundred events due, the first announcement a checkpoint among them, and it dies there."""
+    settings = settings_of(labels={"late": True, "horizon": "1m", "default": False})
+    events = [{**each, "label": None} for each in rows(100)]
+    events.append({**events[0], "id": "last", "ts": 1.6e9 + 3600})
+    cut_short = 0
+    for after in range(4, 400):
+        log, store = log_of(map(orjson.dumps, events)), MemoryStore()
+        dies = on(log, store, settings)
+        dying(dies, store, after=after)
+        try:
+            dies.run(until_end=True)
+            break
+        except Crash:
+            goes_on = on(log, store, settings)
+            goes_on.run(until_end=True)
+            cut_short += any(0 < each.lane.events < 100 for each in dies.owners.values())
+        assert (goes_on.owner.lane.events, len(goes_on.owner.lane.join)) == (100, 1)
+    assert cut_short > 10

@@ -327,6 +327,20 @@ def test_a_lane_goes_on_with_its_blend() -> None:
         assert statetree.digest(twin.learning_state()) == statetree.digest(straight.learning_state())
 
 
+def test_what_waits_was_answered_alike_whenever_a_lane_went_on() -> None:
+    """The copy that followers have is asked for the same, whether it went out before there was a blend or after."""
+    straight, lane = blending(), blending()
+    for each in (straight, lane):
+        run(each, 100, lag=0)  # prompt at first, so that a copy has gone out before there is a blend
+        run(each, 250, first=100)
+    assert not straight.blend.serves
+    twin = twin_of(lane)
+    assert straight.blend.judges
+    for each in (straight, twin):
+        run(each, 40, first=350)
+    assert list(twin.join.pending.waiting()) == list(straight.join.pending.waiting())
+
+
 def outline(said: list[Any]) -> list[Any]:
     """What was said, to be compared."""
     return [(each.kind, each.version, each.data) if isinstance(each, Promotion) else each for each in said]
