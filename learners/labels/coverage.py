@@ -11,7 +11,9 @@ from anabranch.messages import Coverage, CoverageAt
 
 AGES_S = (1.0, 10.0, 60.0, 600.0, 3600.0, 21_600.0, *(86_400.0 * days for days in (1, 3, 7, 14, 30, 60, 90, 180)))
 SLOTS_MAX = 64
-"""So many spans of time events are told apart by; when there are more, each two become one."""
+"""So many spans of time events are told apart by; when there are more, neighbours become one, of twice the length."""
+WIDTH_MAX_S = 2 * AGES_S[-1] / SLOTS_MAX
+"""Longer spans need not be told apart by: so many of them cover twice the oldest age."""
 
 MATURE = 0.95
 """Events are old enough when so large a share of the labels that come at all has come."""
@@ -92,8 +94,8 @@ class Counts:
     def _make_room(self) -> None:
         """Twice as long spans while there are too many; those of long ago become the oldest one."""
         while len(self.slots) > SLOTS_MAX:
-            newest = next(reversed(self.slots))
-            if newest - next(iter(self.slots)) < 4 * SLOTS_MAX and self.width_s < AGES_S[-1]:
+            # However far apart they lie: where events come every ten seconds, nine of ten spans of a second are empty.
+            if self.width_s < WIDTH_MAX_S:
                 self._widen()
             else:
                 oldest, after = list(self.slots)[:2]
