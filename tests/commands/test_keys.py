@@ -115,7 +115,6 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 def test_a_learner_whose_key_cannot_be_used_does_not_begin(tmp_path: Path, embedded: Any) -> None:
     """Nothing is consumed and nothing is written; the key of the configuration is named, also from the environment."""
     path = config(tmp_path, publish=f'key = "{tmp_path}/none.key"', bootstrap=embedded.bootstrap)
-    anabranch("topics", "create", path)
     done = anabranch("learn", path, "--until-end")
     assert done.returncode == 2
     assert "`publish.key`" in done.stderr
@@ -129,7 +128,6 @@ def test_a_learner_signs_and_a_follower_sees_it(tmp_path: Path, embedded: Any, m
     other = anabranch("keys", "new", tmp_path / "other.key").stdout.strip()
     monkeypatch.setenv("ANABRANCH__PUBLISH__KEY", str(tmp_path / "m.key"))
     path = config(tmp_path, publish="warm_up_events = 20", bootstrap=embedded.bootstrap)
-    anabranch("topics", "create", path)
     events = tmp_path / "events.csv"
     events.write_text("a,target\n" + "".join(f"{n % 7},{n % 7 > 3}\n" for n in range(60)))
     assert anabranch("produce", "--config", path, "--data", events).returncode == 0
