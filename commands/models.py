@@ -1,12 +1,17 @@
-"""`anabranch models`: a person's word on a champion that is being rolled out."""
+"""`anabranch models`: what the log tells of models and their versions, and a person's word on a rollout."""
 
 from typing import Annotated
 
 import typer
 
+from commands import versions
 from commands.retire import BOOTSTRAP, BY, MODEL, TOPIC, ask
 
-app = typer.Typer(no_args_is_help=True, help="Models: approve or withdraw a new champion that is being rolled out.")
+app = typer.Typer(no_args_is_help=True, help="Models and their versions, as the log tells them; and rollouts.")
+app.command("list")(versions.listing)
+app.command("show")(versions.show)
+app.command("diff")(versions.diff)
+app.command("compare")(versions.compare)
 
 OF = "the rollout of "
 

@@ -1,7 +1,6 @@
 """What several verbs need to put together: the settings, the first champion, the loop on Kafka."""
 
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -45,13 +44,12 @@ from learners.derived import Alone
 from learners.lane import Lane
 from learners.models import catalogue
 from learners.models.tasks import Task
+from operations.registry import Reference
 
 log = structlog.get_logger()
 
 NOT_USED = 3
 """Exit code: it ran to the end, but more than a tenth of the input could not be used."""
-
-_PUBLISHED = re.compile(r"models:/(?P<name>[a-z0-9._-]+)(?:/(?P<version>\d+)|@champion)")
 
 
 def settings_at(config: Path) -> Settings:
@@ -127,15 +125,15 @@ def _warmed_up(settings: Settings, files: Files) -> tuple[base.Estimator, Traine
 
 def _from_published(settings: Settings, published: str) -> tuple[base.Estimator, TrainedOn]:
     """The model of a version on `model-updates`, signed as `score.trusted_keys` asks where it is set."""
-    named = _PUBLISHED.fullmatch(published)
-    if named is None:
-        raise ConfigError(f"{published!r} names no published model; write models:/name/7 or models:/name@champion")
+    named = Reference.read(published)
+    if named.alias not in ("", "champion"):
+        raise ConfigError(f"{published}: only a champion can be gone on with; write models:/{named.model}@champion")
     topic = settings.topics.name("updates")
     trusted = settings.score.trusted_keys
     keys = None if trusted is None else TrustedKeys(trusted)
-    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=named["name"], keys=keys)
+    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=named.model, keys=keys)
     champions = [each for each in known if each.kind != "retired"]
-    wanted = [each for each in champions if named["version"] is None or each.version == int(named["version"])]
+    wanted = [each for each in champions if named.version in (None, each.version)]
     if not wanted:
         versions = ", ".join(str(each.version) for each in champions) or "none"
         signed = "" if keys is None else " that one of score.trusted_keys has signed"

@@ -128,7 +128,15 @@ def announced(kafka: Kafka, *, topic: str) -> set[tuple[str, str]]:
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
-    found = set()
+    return {(update.model, update.scope) for _, update in records(kafka, topic=topic)}
+
+
+def records(kafka: Kafka, *, topic: str) -> Iterator[tuple[Message, ModelUpdate]]:
+    """The updates of all models that are on a topic now, each with its record; whoever has signed them.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
     with Tail(kafka, [topic]) as tail:
         for message in tail.until_caught_up():
             try:
@@ -136,8 +144,7 @@ def announced(kafka: Kafka, *, topic: str) -> set[tuple[str, str]]:
             except (ArtifactError, UnreadableMessage):
                 continue
             if update is not None:
-                found.add((update.model, update.scope))
-    return found
+                yield message, update
 
 
 def _read(message: Message, keys: TrustedKeys | None = None) -> ModelUpdate | None:
