@@ -192,6 +192,14 @@ class Popularity(base.Regressor):
         ranked = [Ranked(self.names[slots[place]], float(scores[place]), cold) for place in best]
         return ranked + [Ranked(each, 0.0, "item") for each in strangers[: max(0, n - len(ranked))]]
 
+    def choices(
+        self, x: dict[Any, Any], *, candidates: Iterable[Any] | None = None, exclude: Iterable[Any] = ()
+    ) -> list[str]:
+        """The names of all items that `rank` chooses from: the known ones first, each once."""
+        left_out = {text(each) for each in exclude} | self._history(text(x.get(self.user))).keys()
+        slots, strangers = self._candidates(candidates, left_out)
+        return [*(self.names[slot] for slot in slots), *strangers]
+
     def _candidates(self, candidates: Iterable[Any] | None, left_out: set[Any]) -> tuple[Slots, list[str]]:
         """The slots of those that are known, and the names of those that are not; each once."""
         if candidates is None:
