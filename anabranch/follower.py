@@ -12,7 +12,7 @@ It needs the topics `model-updates` and `model-artifacts` and nothing else of th
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -35,6 +35,7 @@ from anabranch.kafka.artifacts import fetch
 from anabranch.kafka.tail import LIVE_S, LiveModel
 from anabranch.kafka.updates import Acks, Updates
 from anabranch.messages import ModelUpdate
+from anabranch.ranking import Popularity, Ranked
 from anabranch.rolling import KEY
 from anabranch.signatures import TrustedKeys
 
@@ -63,6 +64,27 @@ class Champion(NamedTuple):
         """As `Follower.predict_proba_one`."""
         proba: dict[Any, float] = self.artifact.model.predict_proba_one(self.known(x))
         return proba
+
+    @property
+    def ranker(self) -> Popularity:
+        """The model, if it is one that ranks.
+
+        Raises:
+            NotImplementedError: it is not.
+        """
+        model = self.artifact.model
+        if isinstance(model, Popularity):
+            return model
+        raise NotImplementedError(
+            f"{self.update.model!r} predicts ({self.artifact.task}) and does not rank: ask it by predict_one, or give "
+            'its learner task = "rank"'
+        )
+
+    def rank(
+        self, x: dict[str, Any], *, candidates: Iterable[Any] | None = None, exclude: Iterable[Any] = (), n: int = 10
+    ) -> list[Ranked]:
+        """As `Follower.rank`."""
+        return self.ranker.rank(self.known(x), candidates=candidates, exclude=exclude, n=n)
 
     def with_computed(self, x: dict[str, Any], *, ts: float | None = None, key: str | None = None) -> dict[str, Any]:
         """As `Follower.with_computed`."""
@@ -191,6 +213,34 @@ class Follower:
             NotImplementedError: the model has no probabilities.
         """
         return self.champion_for(key).predict_proba_one(x)
+
+    def rank(
+        self,
+        x: dict[str, Any],
+        *,
+        candidates: Iterable[Any] | None = None,
+        exclude: Iterable[Any] = (),
+        n: int = 10,
+        key: str | bytes | None = None,
+    ) -> list[Ranked]:
+        """The `n` best items for a user or a context, best first, by a champion of task "rank".
+
+        Each comes with its score, and why the model itself did not rank it: "user" (unknown: a fallback did), "item"
+        (unknown, so it comes last), "model" (nothing was taken yet), or "".
+
+        Args:
+            x: features as of an event: the user if known, and the context.
+            candidates: the items to choose from; None: all that are known.
+            exclude: items that are not wanted, beside those that the user has taken or refused.
+            key: whom it is about: see `champion_for`.
+
+        Raises:
+            NoChampionYet: no model has come so far.
+            ModelTooOld: it is older than `max_age` or `min_version` allow.
+            ModelRetired: it was taken out of service.
+            NotImplementedError: the model does not rank.
+        """
+        return self.champion_for(key).rank(x, candidates=candidates, exclude=exclude, n=n)
 
     def champion_for(self, key: str | bytes | None) -> Champion:
         """The model in use for a key: while a new champion is being rolled out (`canary`), it is that for some of them.

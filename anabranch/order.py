@@ -308,7 +308,7 @@ def _whole(label: Any) -> Any:
 
 def label_reader(task: str, positive: str | None) -> Callable[[Any], Any]:
     """How a task reads labels that its learner has accepted."""
-    if task in ("regression", "reco"):
+    if task in ("regression", "reco", "rank"):
         return float
     if task == "multiclass":
         return _whole

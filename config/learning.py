@@ -190,8 +190,9 @@ class ShadowsSettings(Section):
 class ArenaSettings(Section):
     """How shadows are compared with the champion, and when one wins."""
 
-    loss: Literal["zero-one", "brier", "log", "absolute", "squared"] | None = Field(
-        None, description="what members are compared by; without it zero-one for labels, absolute for numbers"
+    loss: Literal["zero-one", "brier", "log", "absolute", "squared", "ndcg"] | None = Field(
+        None,
+        description="what members are compared by; usually zero-one for labels, absolute for numbers, ndcg for ranks",
     )
     min_gain: float = Field(0.0, ge=0, lt=1, description="a smaller gain in mean loss is not worth a swap")
     false_swap_every: float = Field(10_000.0, gt=1, description="events to a false swap between equals, on average")

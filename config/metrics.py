@@ -20,6 +20,7 @@ from typing import Any
 from river import metrics
 
 from anabranch.errors import ConfigError, did_you_mean
+from config import ranking
 
 
 class Tally:
@@ -159,7 +160,13 @@ def _neither_zero(tally: Tally, metric: Any) -> bool:
     return tally.nonzero or tally.nonzero_answer
 
 
+def _taken(tally: Tally, metric: Any) -> bool:
+    """An item that was taken."""
+    return tally.high > 0
+
+
 _NEEDS = {
+    **dict.fromkeys(ranking.OURS, _taken),
     "Recall": _positive,
     "F1": _positive,
     "FBeta": _positive,
@@ -205,6 +212,7 @@ _KINDS = {
     "binary": (metrics.base.BinaryMetric, metrics.base.MultiClassMetric),
     "multiclass": (metrics.base.MultiClassMetric,),
     "regression": (metrics.base.RegressionMetric,),
+    "rank": tuple(ranking.OURS.values()),
 }
 
 
@@ -228,12 +236,13 @@ def metric_of(wanted: str | dict[str, Any], *, task: str) -> metrics.base.Metric
 
 
 def _class(name: str, *, task: str) -> type[metrics.base.Metric]:
-    """The class in river.metrics with this name, in any case."""
-    known = {each.lower(): each for each in metrics.__all__ if inspect.isclass(getattr(metrics, each, None))}
+    """The class in river.metrics, or of ours, with this name, in any case."""
+    everything: dict[str, Any] = {each: getattr(metrics, each, None) for each in metrics.__all__} | ranking.OURS
+    known = {each.lower(): each for each, kind in everything.items() if inspect.isclass(kind)}
     if name.lower() not in known:
         nearest = did_you_mean(name.lower(), known, show="{}")
         raise ConfigError("; ".join(filter(None, [f"no metric {name!r} in river.metrics", nearest])))
-    kind: type[metrics.base.Metric] = getattr(metrics, known[name.lower()])
+    kind: type[metrics.base.Metric] = everything[known[name.lower()]]
     if not issubclass(kind, _KINDS[task]):
         raise ConfigError(f"the metric {kind.__name__} does not fit task = {task!r}")
     return kind

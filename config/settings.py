@@ -23,7 +23,7 @@ from config.learning import (
 from config.output import Checkpoint, Dashboard, MetricsSettings, Publish, Score
 from config.records import GuardSettings, LabelsSettings, Topics
 
-Task = Literal["binary", "multiclass", "regression", "reco"]
+Task = Literal["binary", "multiclass", "regression", "reco", "rank"]
 
 _OURS = {
     "enable.auto.commit": "commits go with checkpoints",
@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     )
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="of the model")
-    task: Task = Field(description="what is predicted: one of two classes, of several, a number, or a rating")
+    task: Task = Field(description="what is predicted: one of two classes, of several, a number, a rating, or a rank")
     positive: str | None = Field(None, description="the positive class of string labels (binary)")
     seed: int = Field(1, description="of everything random: models that take a seed and were given none, detectors")
     scope: Literal["global", "partition"] = Field(
@@ -105,13 +105,13 @@ class Settings(BaseSettings):
 
     @property
     def numeric(self) -> bool:
-        """Whether labels are numbers: what a recommender predicts is one, too."""
-        return self.task in ("regression", "reco")
+        """Whether labels are numbers: what a recommender predicts is one, too, and so is what a take weighs."""
+        return self.task in ("regression", "reco", "rank")
 
     @property
     def measured_as(self) -> str:
         """The task whose metrics fit: a recommender is measured as a regressor is."""
-        return "regression" if self.numeric else self.task
+        return "regression" if self.numeric and self.task != "rank" else self.task
 
     @property
     def computed(self) -> Computed:
@@ -123,9 +123,10 @@ class Settings(BaseSettings):
         """Retraining and followers cannot compute it again of a part of the log: they read what was learned."""
         if not self.computed.any:
             return self
-        if self.task == "reco" and (self.memory.labels or {self.model.user, self.model.item} & set(self.features.drop)):
+        names = {self.model.user, self.model.item}
+        if self.task in ("reco", "rank") and (self.memory.labels or names & set(self.features.drop)):
             raise ValueError(
-                'task = "reco" sees its user and its item, and no earlier labels: see [memory], [features]'
+                f'task = "{self.task}" sees its user and its item, and no earlier labels: see [memory], [features]'
             )
         rates = [rule.name for rule in self.features.rules if rule.what == "positive_rate"]
         if rates and self.task != "binary":

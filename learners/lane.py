@@ -325,10 +325,7 @@ class Lane(LaneParts):
             self.lineage.append(event.partition, event.offset)
         if self.derived is not None and learns:
             self.derived.on_label(event, event.ts if ts is None else ts)
-        if self._is_multiclass:
-            self.task.fence.learned(event.y)
-        self.scores.update(event.y, served)
-        self.observed.labelled(event, event.ts if ts is None else ts, event_number=self.events)
+        self._score(event, served, event.ts if ts is None else ts)
         lateness, window = self.lateness, float(self._window)
         if lateness.lag or ASKED in answers:  # with prompt labels the mean stays 0
             lateness.note(answers, labels=self.events)
@@ -357,10 +354,23 @@ class Lane(LaneParts):
             self.observer(event, served, answers, self)
         return emitted
 
+    def _score(self, event: AcceptedEvent, served: Prediction, ts: float) -> None:
+        """What was served is scored; of rankers, only what was taken says anything."""
+        if self._is_multiclass:
+            self.task.fence.learned(event.y)
+        if not self._is_ranking or self.task.judges(event.y):
+            self.scores.update(event.y, served)
+            self.observed.labelled(event, ts, event_number=self.events)
+
     def _judge(
         self, champion: Member, event: AcceptedEvent, answers: dict[str, Prediction], window: float
     ) -> tuple[float | None, Prediction | None, float | None]:
-        """The champion's loss; and of what serves, it or a blend, the answer and its loss. None: it was not asked."""
+        """The champion's loss; and of what serves, it or a blend, the answer and its loss. None: it was not asked.
+
+        What was shown and not taken is judged by the positions of what was taken, and by no loss of its own.
+        """
+        if self._is_ranking and not self.task.judges(event.y):
+            return None, None, None
         own = answers.get(champion.name)  # none, if the champion entered after the question
         loss = None
         if own is not None:

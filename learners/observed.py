@@ -33,7 +33,7 @@ class Observed:
         self.windows = TimeWindows(settings.measured_as, scores)
         self.importance = Importance()
         self.balance = LabelBalance(numeric=settings.numeric)
-        self._ranks = task.kind == "reco"  # whose user and item are names, and no features
+        self._ranks = task.kind in ("reco", "rank")  # whose user and item are names, and no features
 
     def labelled(self, event: AcceptedEvent, ts: float, *, event_number: int) -> None:
         """An event was scored, whose label became known then."""

@@ -133,6 +133,7 @@ class LaneParts:
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._is_regression = self.task.kind == "regression"
         self._is_multiclass = self.task.kind == "multiclass"
+        self._is_ranking = self.task.kind == "rank"
         self._window, self._blocks = settings.scores.window, settings.publish.blocks
         self._report_events = settings.publish.report_events
 

@@ -20,6 +20,7 @@ DEFAULTS = {
     "binary": ("Accuracy", "F1", "LogLoss"),
     "multiclass": ("Accuracy", "MacroF1", "CohenKappa"),
     "regression": ("MAE", "RMSE", "R2"),
+    "rank": ("HitRate", "NDCG", "MRR", "ColdShare"),
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from anabranch.events import Prediction
 from anabranch.messages import CalibrationBin, TimeWindow
 from anabranch.values import worst
+from config.ranking import K, gain
 from learners.scores import Scores
 
 Span = Literal["minute", "hour", "day"]
@@ -246,6 +247,32 @@ class NumbersTally(_Tally):
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
+class PositionsTally(_Tally):
+    """Of rankers: what the positions of items are worth that were taken."""
+
+    sums = ("hits", "gain", "reciprocal", "cold")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hits = self.cold = 0
+        self.gain, self.reciprocal = 0.0, 0.0
+
+    def add(self, y: Any, value: Any, proba: dict[Any, float] | None) -> None:
+        """One take, and the position that was given."""
+        del y, proba
+        self.events += 1
+        position = 0.0 if value is None else value
+        self.hits += 1.0 <= abs(position) <= K
+        self.gain += gain(position)
+        self.reciprocal += 1.0 / abs(position) if position else 0.0
+        self.cold += position <= 0.0
+
+    def scores(self) -> dict[str, float]:
+        """The metrics of `config.ranking`, each at its usual length of a list."""
+        several = {"hitrate": self.hits, "ndcg": self.gain, "mrr": self.reciprocal, "coldshare": self.cold}
+        return {name: each / self.events for name, each in several.items()} if self.events else {}
+
+
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
@@ -258,6 +285,7 @@ TALLIES: dict[str, Callable[[], Any]] = {
     "binary": BinaryTally,
     "multiclass": ClassesTally,
     "regression": NumbersTally,
+    "rank": PositionsTally,
 }
 
 
@@ -268,13 +296,13 @@ class TimeWindows:
     its window has ended counts in the one that is open then.
 
     Args:
-        task: "binary", "multiclass" or "regression".
+        task: "binary", "multiclass", "regression" or "rank".
         scores: which keep the last answers.
     """
 
     def __init__(self, task: str, scores: Scores) -> None:
         self.fresh = TALLIES[task]
-        self.is_numeric = task == "regression"
+        self.is_numeric = task in ("regression", "rank")
         self.scores = scores
         self.batch_max = max(1, (scores.recent.maxlen or 1) - WITNESSES)
         self.starts: dict[Span, float] = {}

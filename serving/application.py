@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from anabranch.scope import GLOBAL
 from config.output import Score
-from serving import binary, pages, protocol, rows
+from serving import binary, pages, protocol, ranking, rows
 from serving.metrics import Metrics
 from serving.models import Answer, Answerer, Models, Served
 from serving.refusal import Refusal
@@ -89,6 +89,8 @@ class _Scorer:
         return [
             Route("/api/predict", self.predict, methods=["POST"]),
             Route("/api/models/{model}/predict", self.predict, methods=["POST"]),
+            Route("/api/rank", self.rank, methods=["POST"]),
+            Route("/api/models/{model}/rank", self.rank, methods=["POST"]),
             Route("/api/models", self.listed),
             Route("/v2", self.server),
             Route("/v2/health/live", self.live),
@@ -120,6 +122,16 @@ class _Scorer:
         told = [_told(answerer, *each) for each in zip(whole, answers, computed, strict=True)]
         about = {"model": served.name, **_about(served, answerer)}
         return _json({**about, "predictions": told} if is_batch else {**about, **told[0]})
+
+    async def rank(self, request: Request) -> Response:
+        """`/api/rank`: the best items for one user or context."""
+        served = self.models.named(request.path_params.get("model"))
+        asked = ranking.asked_of(rows.table_of(await self._body(request)), string_max=served.string_max)
+        answerer = served.now(_key(request, served, asked.id if asked.user is None else str(asked.user)))
+        told = ranking.ranked(answerer, asked)
+        self.metrics.predictions_counted(served.name).inc()
+        id_ = {} if asked.id is None else {"id": asked.id}
+        return _json({**id_, "model": served.name, **_about(served, answerer), **told})
 
     async def infer(self, request: Request) -> Response:
         """The Open Inference Protocol."""

@@ -42,7 +42,7 @@ class Answerer:
         Raises:
             Refusal: 422 if the model raises on them, 500 if its answer is no number.
         """
-        self._see_kinds(x)
+        self.see_kinds(x)
         try:
             proba = None if self.proba_of is None else self.proba_of(x)
             value = _likeliest(proba) if self.derives and proba is not None else self.labels_of(x)
@@ -54,7 +54,7 @@ class Answerer:
             raise Refusal(500, f"version {self.version} answers {value!r}, which is no usable number")
         return Answer(value, proba)
 
-    def _see_kinds(self, x: dict[str, Any]) -> None:
+    def see_kinds(self, x: dict[str, Any]) -> None:
         """As at the learner: a text in a number's place is somebody's mistake, whatever the model would make of it."""
         for name, kind in self.kinds.items():
             value = x.get(name)

@@ -6,7 +6,7 @@ from typing import Any
 
 VERSION = metadata.version("anabranch")
 
-_EVENT = {
+_EVENT: dict[str, Any] = {
     "type": "object",
     "required": ["features"],
     "additionalProperties": False,
@@ -20,7 +20,7 @@ _EVENT = {
         },
     },
 }
-_PREDICTION = {
+_PREDICTION: dict[str, Any] = {
     "type": "object",
     "properties": {
         "id": {"type": "string"},
@@ -42,12 +42,54 @@ _PREDICTION = {
         "unknown": {"type": "array", "items": {"type": "string"}},
     },
 }
+_ITEM = {"type": ["string", "number"]}
+_RANKING_ASKED = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "id": {"type": "string", "description": "of the request; comes back with the answer"},
+        "user": {"type": ["string", "number"], "description": "whom it is for, if known"},
+        "features": {**_EVENT["properties"]["features"], "description": "the context"},
+        "candidates": {"type": "array", "items": _ITEM, "description": "to choose from; without it, all known items"},
+        "exclude": {"type": "array", "items": _ITEM, "description": "not wanted, beside what the user has taken"},
+        "n": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 10},
+        "ts": {"description": "not used"},
+    },
+}
+_RANKING = {
+    "type": "object",
+    "properties": {
+        **{name: _PREDICTION["properties"][name] for name in ("id", "model", "version", "events", "age_s")},
+        "items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "item": {"type": "string"},
+                    "score": {"type": "number"},
+                    "cold": {"enum": ["user", "item", "model"], "description": "why the model did not rank it itself"},
+                },
+            },
+        },
+        "shown": {"type": "string", "description": "the list as the feature `shown` of its feedback events"},
+    },
+}
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}, "field": {"type": "string"}}}
+
+_SCHEMAS: dict[str, Any] = {
+    "Event": _EVENT,
+    "Prediction": _PREDICTION,
+    "RankingAsked": _RANKING_ASKED,
+    "Ranking": _RANKING,
+    "Error": _ERROR,
+}
 
 # By path and method: what it is for.
 _PATHS: dict[tuple[str, str], str] = {
     ("post", "/api/predict"): "answer one event, or a list of events, by one version of the model",
     ("post", "/api/models/{model}/predict"): "the same, where several models are served",
+    ("post", "/api/rank"): "the best items for one user or context, best first",
+    ("post", "/api/models/{model}/rank"): "the same, where several models are served",
     ("get", "/api/models"): "the models, and which version of each is in use",
     ("get", "/healthz"): "the process is alive",
     ("get", "/readyz"): "every model answers; if not, why",
@@ -80,7 +122,7 @@ def openapi(models: list[str]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Anabranch: scoring", "version": VERSION},
         "paths": paths,
-        "components": {"schemas": {"Event": _EVENT, "Prediction": _PREDICTION, "Error": _ERROR}},
+        "components": {"schemas": _SCHEMAS},
     }
 
 
@@ -91,9 +133,11 @@ def _operation(method: str, path: str, summary: str, models: list[str]) -> dict[
         operation["parameters"] = [{"name": "model", "in": "path", "required": True, "schema": schema}]
     if path.startswith("/api") and method == "post":
         event = {"$ref": "#/components/schemas/Event"}
-        body = {"oneOf": [event, {"type": "array", "items": event}]}
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        body: dict[str, Any] = {"oneOf": [event, {"type": "array", "items": event}]}
         answer = {"$ref": "#/components/schemas/Prediction"}
+        if path.endswith("/rank"):
+            body, answer = {"$ref": "#/components/schemas/RankingAsked"}, {"$ref": "#/components/schemas/Ranking"}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
         operation["responses"]["200"]["content"] = {"application/json": {"schema": answer}}
     if method == "post":
         error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}

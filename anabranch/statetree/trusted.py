@@ -61,10 +61,13 @@ _FORBIDDEN_ROOMS: Final = frozenset(
 
 _BY_HASH = "places values by Python's hash(), which differs between processes"
 
-# Our own models, and our own detector, which lies in checkpoints beside River's.
+# Our own models, and our own detector and metrics, which lie in checkpoints beside River's.
 _OURS: Final = frozenset(
     {"anabranch.recommender:Blend", "anabranch.recommender:Recommender", "detectors.sr:SRDetector"}
     | {f"anabranch.remembering:{name}" for name in ("Differences", "Labels", "LastLabel", "LastValue")}
+    | {"anabranch.ranking:CoOccurrence", "anabranch.ranking:Popularity"}
+    | {f"anabranch.ranking_models:{name}" for name in ("Factors", "PairwiseLinear", "Pointwise")}
+    | {f"config.ranking:{name}" for name in ("ColdShare", "HitRate", "MRR", "NDCG")}
 )
 
 # ── A set that iterates in the same order in every process, whatever PYTHONHASHSEED is ──────────────────────────────

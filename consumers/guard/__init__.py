@@ -60,7 +60,9 @@ class Guard:
         self.model = settings.name
         self.limits = settings.guard
         self.read_label = labels.reader(settings)
-        self._needed = {"user": settings.model.user, "item": settings.model.item} if settings.task == "reco" else {}
+        named = {"user": settings.model.user, "item": settings.model.item}
+        # What somebody unknown has taken teaches what is popular.
+        self._needed = {"reco": named, "rank": {"item": named["item"]}}.get(settings.task, {})
         self.labels = Labels(settings)
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._event_max_bytes = self.limits.event_max_bytes

@@ -141,7 +141,7 @@ class HardConstraints:
         fence = self.task.fence
         if isinstance(answered, dict):
             return fence.probabilities(answered)
-        return fence.number(answered) if self.task.kind == "regression" else fence.label(answered)
+        return fence.number(answered) if fence.kind == "regression" else fence.label(answered)
 
     def _encoded(self, member: Member, measured: dict[str, float]) -> Examined:
         data = statetree.encode(member.model, trusted=self.trusted)

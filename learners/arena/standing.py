@@ -60,6 +60,8 @@ def members(portfolio: Portfolio, *, task: str, words: bool) -> list[StandingSet
     """
     if task == "reco":
         return _recommenders()
+    if task == "rank":
+        return _rankers()
     is_first = portfolio.startswith("cheap-1")
     several = _numbers(words=words) if task == "regression" else _labels(task, words=words, is_first=is_first)
     if portfolio.endswith("+forest"):
@@ -148,6 +150,21 @@ def _recommenders() -> list[StandingSettings]:
         ],
         StandingSettings(name="biases-reset", steps=(biases,), reset_on_alarm=True),
     ]
+
+
+BASELINE = StandingSettings(name="popularity", steps=({"use": "ranking.Popularity"},))
+"""It stands in each race of rankers: one that is no better than it has learned nothing of anybody."""
+
+
+def _rankers() -> list[StandingSettings]:
+    """What is taken lately, with what, by whom; and which of the items shown together."""
+    several: dict[str, Table] = {
+        "popularity-lately": {"use": "ranking.Popularity", "fading": 0.9995},
+        "co-occurrence": {"use": "ranking.CoOccurrence"},
+        "factors": {"use": "ranking.Factors"},
+        "pairwise": {"use": "ranking.PairwiseLinear"},
+    }
+    return [StandingSettings(name=name, steps=(step,)) for name, step in several.items()]
 
 
 def _factors(rate: float) -> Table:
@@ -248,7 +265,8 @@ class StandingPlaces:
         self.faults: dict[str, int] = {}
         self.alarms: dict[str, Alarm] = {}
         self.words = False
-        self.any = settings.shadows.portfolio is not None or bool(settings.shadows.standing)
+        ranks = settings.task == "rank"
+        self.any = ranks or settings.shadows.portfolio is not None or bool(settings.shadows.standing)
         self.of_first = ""
         """The place that the first champion holds: that of a standing shadow with the same model, or one of its own."""
         self._set_places()
@@ -264,6 +282,8 @@ class StandingPlaces:
         chosen = members(shadows.portfolio, task=self.settings.task, words=self.words) if shadows.portfolio else []
         if shadows.portfolio and self.settings.memory.labels:
             chosen += remembering(self.settings.task, words=self.words)
+        if self.settings.task == "rank":
+            chosen = [BASELINE, *chosen]
         self.places = {each.name: each for each in [*chosen, *shadows.standing]}
         if self.of_first == FIRST:
             self.places[FIRST] = StandingSettings(name=FIRST, steps=())

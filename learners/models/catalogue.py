@@ -19,6 +19,8 @@ from river import base, compose, reco
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError, did_you_mean
+from anabranch.ranking import CoOccurrence, Popularity
+from anabranch.ranking_models import Factors, PairwiseLinear, Pointwise
 from anabranch.recommender import Recommender
 from anabranch.remembering import Differences, Labels, LastLabel, LastValue
 from config.learning import ModelSpec
@@ -64,8 +66,11 @@ _ROOMS_OF_RIVER = frozenset(
     }
 )
 
-_OURS: Mapping[str, type] = {f"memory.{kind.__name__}": kind for kind in (Labels, LastLabel, LastValue, Differences)}
-"""Models that know the last labels, and the step that shows these to others."""
+_OURS: Mapping[str, type] = {
+    **{f"memory.{kind.__name__}": kind for kind in (Labels, LastLabel, LastValue, Differences)},
+    **{f"ranking.{kind.__name__}": kind for kind in (Popularity, CoOccurrence, Factors, PairwiseLinear, Pointwise)},
+}
+"""Models that know the last labels, the step that shows these to others, and rankers."""
 
 _ONLY_RIVERS = (
     "only River's classes go by `use`; for others write a function without arguments that returns a River model, in a "
@@ -88,6 +93,8 @@ def build(spec: ModelSpec, *, seed: int) -> base.Estimator:
     model = _from_factory(spec.factory) if spec.factory else _from_steps(spec.steps or (), seed=seed)
     if isinstance(model, reco.base.Ranker):
         model = Recommender(model, user=spec.user, item=spec.item)
+    if isinstance(model, Popularity):
+        model.call(user=spec.user, item=spec.item)
     if spec.factory and any(unseeded(model)):
         model = _seeded(model, spec, seed=seed)
     # As a restored one would be: sets inside it (Select's keys) then have an order that does not hang on the process.

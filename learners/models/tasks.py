@@ -13,7 +13,9 @@ from anabranch.artifact import derives_label, gives_probabilities, last_step
 from anabranch.errors import ModelSpecError
 from anabranch.events import Prediction
 from anabranch.memory import View
+from anabranch.ranking import Popularity
 from anabranch.recommender import bayes_shares
+from config.ranking import gain
 from config.settings import Settings
 from learners.derived import views_of
 from learners.models.fence import Fence, Predictor
@@ -43,6 +45,17 @@ def log(y: Any, answer: Prediction) -> float:
     """The negative logarithm of the true label's probability, capped at 1 % and scaled to [0, 1]."""
     right = (answer.proba or {}).get(y, 0.0)
     return min(-math.log(right), LOG_LOSS_CAP) / LOG_LOSS_CAP if right > 0 else 1.0
+
+
+def ndcg(y: Any, answer: Prediction) -> float:
+    """1 less NDCG@10 of the item that was taken, at the position that it was given; no answer is the last place."""
+    return 1.0 if answer.value is None else 1.0 - gain(answer.value)
+
+
+_USUAL = {"regression": "absolute", "rank": "ndcg"}
+"""The loss that members are compared by, where the configuration names none and labels are no classes."""
+_FITS = {"absolute": ("regression",), "squared": ("regression",), "ndcg": ("rank",)}
+"""Tasks by loss; the others are for classes."""
 
 
 class RunningScale:
@@ -104,11 +117,15 @@ class Task:
 
     def __init__(self, settings: Settings, *, wants_proba: bool) -> None:
         self.name = settings.task
-        self.kind = "regression" if settings.numeric else settings.task
-        self.loss_name = settings.arena.loss or ("absolute" if self.kind == "regression" else "zero-one")
+        self.kind = settings.measured_as
+        self.loss_name = settings.arena.loss or _USUAL.get(self.kind, "zero-one")
         self.scale = RunningScale()
         self.views = views_of(settings)
-        self.fence = Fence(self.kind, labels_max=settings.guard.classes_max, label_max=settings.guard.string_max)
+        self.fence = Fence(
+            "regression" if settings.numeric else self.kind,
+            labels_max=settings.guard.classes_max,
+            label_max=settings.guard.string_max,
+        )
         self.wants_proba = wants_proba or self.loss_name in ("brier", "log")
         self.blends = settings.serve == "blend"
         """Whether members are asked for a blend: for probabilities, if they have some."""
@@ -118,13 +135,18 @@ class Task:
             "log": log,
             "absolute": self._absolute,
             "squared": self._squared,
+            "ndcg": ndcg,
         }[self.loss_name]
-        if (self.loss_name in ("absolute", "squared")) != (self.kind == "regression"):
+        if self.kind not in _FITS.get(self.loss_name, ("binary", "multiclass")):
             raise ModelSpecError(f"arena.loss = {self.loss_name!r} does not fit task = {self.kind!r}")
 
     def error(self, y: Any, answer: Prediction) -> float:
         """What a detector on a member's own error is fed: 0 or 1 for a label, the bounded loss for a number."""
-        return self.loss(y, answer) if self.kind == "regression" else zero_one(y, answer)
+        return self.loss(y, answer) if self.kind in _USUAL else zero_one(y, answer)
+
+    def judges(self, y: Any) -> bool:
+        """Whether answers are judged on a label: rankers only on what was taken."""
+        return self.kind != "rank" or y > 0
 
     def _absolute(self, y: float, answer: Prediction) -> float:
         return 1.0 if answer.value is None else self.scale.bounded(answer.value - y)
@@ -144,6 +166,13 @@ class Task:
             ModelSpecError: saying what the model is.
         """
         last = last_step(model)
+        if self.kind == "rank":
+            if not isinstance(model, Popularity):
+                raise ModelSpecError(
+                    f'task = "rank" needs a ranker, which {type(last).__name__} is not: write {{use = '
+                    '"ranking.CoOccurrence"}, or {use = "ranking.Pointwise", model = {use = …}} around a model of River'
+                )
+            return
         wanted = base.Regressor if self.kind == "regression" else base.Classifier
         if not isinstance(last, wanted) or isinstance(last, _ANSWERS_OTHERWISE):
             raise ModelSpecError(

@@ -67,7 +67,7 @@ def test_all_faults_are_reported_at_once() -> None:
     """Nobody has to run it four times to hear of four mistakes."""
     said = faults(task="ternary", nam="x", guard={"string_max": 0}, checkpoint={"every": "10 parsecs"}, _x=1)
     assert said == [
-        "x.toml: task must be 'binary', 'multiclass', 'regression' or 'reco', not 'ternary'",
+        "x.toml: task must be 'binary', 'multiclass', 'regression', 'reco' or 'rank', not 'ternary'",
         "x.toml: guard.string_max must be 1 or more, not 0",
         "x.toml: checkpoint.every: '10 parsecs' is not a duration; write for example 500ms, 10s, 10m, 2h or 7d",
         "x.toml: unknown key `nam`; did you mean `name`?",
