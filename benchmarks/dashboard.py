@@ -2,6 +2,7 @@
 
     python -m benchmarks.dashboard [--models 50] [--hours 24] [--seconds 20] [--pages 5]
     python -m benchmarks.dashboard --learner 2 --seconds 60      what it takes from a learner beside it, in turns
+    python -m benchmarks.dashboard --models 6 --pictures docs    the pictures in docs/DASHBOARD.md, taken again
 
 The dashboard is a process of its own, as users start it; its CPU and memory are those that the system counts for it.
 The models' reports come every five seconds, as learners tell them. Chromium draws a chart a model, all in sight at once
@@ -72,6 +73,17 @@ PANNED = """
   requestAnimationFrame(pan);
 })
 """
+SEVERAL, MODEL = "", "model-00/global"
+PICTURES = {
+    "overview-light": (SEVERAL, "light", 1280, 520),
+    "overview-dark": (SEVERAL, "dark", 1280, 520),
+    "model-light": (f"model/{MODEL}?span=3600", "light", 1400, 1150),
+    "model-dark": (f"model/{MODEL}?span=3600", "dark", 1400, 1150),
+    "versions-dark": (f"versions/{MODEL}", "dark", 1280, 760),
+    "swap-light": (f"swap/{MODEL}/3", "light", 1280, 1000),
+    "phone-light": (f"data/{MODEL}", "light", 390, 900),
+}
+"""By name: the screen, the colours, and the window."""
 PAINT = "() => performance.getEntriesByType('paint').find((each) => each.name === 'first-contentful-paint').startTime"
 
 
@@ -225,6 +237,22 @@ def measured(port: int, process: subprocess.Popen[bytes], *, seconds: float, pag
     return found | {"rss_mb_at_the_end": cost.rss_mb()}
 
 
+def take_pictures(port: int, folder: Path) -> None:
+    """The screens that the documentation shows."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # as above
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", headless=True, args=list(ARGUMENTS))
+        for name, (screen, scheme, width, height) in PICTURES.items():
+            context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{port}/#/{screen}")
+            page.wait_for_timeout(4000)  # all is drawn, and some reports have come
+            page.screenshot(path=folder / f"dashboard-{name}.png")
+            context.close()
+        browser.close()
+
+
 def _timed(port: int, path: str) -> float:
     began_s = time.perf_counter()
     fetched(port, path)
@@ -267,6 +295,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--pages", type=int, default=5)
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="take the documentation's pictures instead")
     parser.add_argument("--learner", type=int, default=0, metavar="TURNS", help="a learner's CPU beside it instead")
     options = parser.parse_args()
     if options.learner:
@@ -280,6 +309,9 @@ def main() -> None:
         print(f"{options.models} models, {options.hours:g} h: {telling.past():,} messages", flush=True)
         with started(Path(folder), kafka.bootstrap) as (process, port, took_s), telling.going_on():
             print(f"read after {took_s:.1f} s, with {Cost(process.pid).cpu_s():.1f} s of CPU", flush=True)
+            if options.pictures:
+                take_pictures(port, options.pictures)
+                return
             found = measured(port, process, seconds=options.seconds, pages=options.pages)
     for name, value in found.items():
         print(f"{name:40} {value if isinstance(value, dict) else f'{value:,.1f}'}")
