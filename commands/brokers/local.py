@@ -184,6 +184,11 @@ class LocalKafka:
         return f"127.0.0.1:{self._port}"
 
     @property
+    def pid(self) -> int:
+        """Of the broker's process, 0 while it is not running."""
+        return 0 if self._broker is None else self._broker.pid
+
+    @property
     def log_file(self) -> Path:
         """What the broker prints: warnings and errors."""
         return self.data_dir / "broker.log"

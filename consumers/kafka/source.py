@@ -28,6 +28,7 @@ log = structlog.get_logger()
 COMMITS_MAX = 10
 COMMIT_S = 45.0
 COMMIT_AGAIN_S = 0.2
+CLOSE_S = 1.0
 SILENT_S = 2.5
 """After so long without a place in the group somebody wants to know why."""
 SAID_EVERY_S = 15.0
@@ -65,6 +66,8 @@ class KafkaSource:
         # Labels and their events are merged, too, whoever owns them.
         self.backlog = KafkaBacklog(self.consumer, merges=self.is_global or bool(self.labels))
         self.rebalanced = False
+        self.has_given_up = False
+        """Whether a commit is still on its way, for all that is known."""
         self.waits_since_s = self.said_s = 0.0
 
     # ── ownership ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -291,16 +294,44 @@ class KafkaSource:
         raise self.group.gone("no broker answers, so nothing can be committed")
 
     def _commit(self, positions: Positions, metadata: str) -> KafkaError | None:
-        try:
-            done = self.consumer.commit(offsets=at(positions, metadata), asynchronous=False)
-        except KafkaException as error:
-            refused: KafkaError = error.args[0]
-            return refused
-        return next((each.error for each in done or [] if each.error is not None), None)
+        attempt = _Commit(self.consumer, at(positions, metadata))
+        attempt.start()
+        patience = Deadline(COMMIT_S, stopping=self.stopping)
+        while attempt.is_alive() and (wait_s := patience.left_s(SLICE_S)):
+            attempt.join(wait_s)
+        if attempt.is_alive():
+            self.has_given_up = True
+            raise self.group.gone("no coordinator answers, and whether the commit has arrived is unknown")
+        return attempt.refused
 
     def close(self) -> None:
         """Leave. A static member keeps its place in the group: when it comes back it finds it."""
-        self.consumer.close()
+        if not self.has_given_up:
+            self.consumer.close()
+            return
+        # It would wait for the commit that was given up. Whoever is in the group next has the broker refuse that one.
+        closing = threading.Thread(target=self.consumer.close, name="close", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
+
+
+class _Commit(threading.Thread):
+    """A commit that can be given up: librdkafka asks without end where a broker shuts down just then."""
+
+    def __init__(self, consumer: Consumer, offsets: list[TopicPartition]) -> None:
+        super().__init__(name="commit", daemon=True)
+        self.consumer = consumer
+        self.offsets = offsets
+        self.refused: KafkaError | None = None
+
+    def run(self) -> None:
+        """Commit, and keep what the broker says against it."""
+        try:
+            done = self.consumer.commit(offsets=self.offsets, asynchronous=False)
+        except KafkaException as error:
+            self.refused = error.args[0]
+        else:
+            self.refused = next((each.error for each in done or [] if each.error is not None), None)
 
 
 def labels_partitions(settings: Settings) -> list[Partition]:

@@ -1,12 +1,13 @@
 """The end of a learner: what a signal does to a real process on a real Kafka, and what its supervisors are told."""
 
 import json
+import os
 import shlex
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,19 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from anabranch.errors import LearningFrozen, OwnershipLost
+from anabranch.errors import LearningFrozen, OwnershipLost, SessionExpired
+from anabranch.events import Partition
 from anabranch.kafka import updates as kafka_updates
 from commands import wiring
 from commands.brokers.local import LocalKafka
 from commands.main import app, exit_code
+from config import loading
+from consumers.kafka.source import KafkaSource
+from consumers.ports import Committed, Positions
 from support import command_line
 from support.checkout import ROOT
 from support.command_line import start
+from support.waiting import until
 
 STOP_S = 10.0
 
@@ -200,3 +206,42 @@ def test_a_signal_ends_the_learner_soon_while_the_broker_is_away(tmp_path: Path,
     anabranch("learn", path, "--until-end")
     state = json.loads(anabranch("state", path, "--json"))
     assert state["events"] == sum(next(iter(state["positions"].values())).values())
+
+
+class Members:
+    """Gets all partitions from their beginning."""
+
+    def assigned(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
+        """Read from there."""
+        return dict.fromkeys(partitions, 0)
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Nothing to keep."""
+
+    def lost(self, partitions: Sequence[Partition]) -> None:
+        """Nothing to keep."""
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_a_commit_that_is_never_answered_is_given_up(
+    tmp_path: Path, local_kafka: LocalKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that shuts down just then: librdkafka would ask again without end, and leaving would wait for that."""
+    path = configured(tmp_path, bootstrap=local_kafka.bootstrap, prefix="")
+    anabranch("topics", "create", path)
+    stopping = threading.Event()
+    source = KafkaSource(loading.load(path), stopping=stopping)
+    source.start(Members())
+    until(lambda: bool(source.poll(1, timeout_s=0.1)) or bool(source.read))
+    os.kill(local_kafka.pid, signal.SIGSTOP)
+    try:
+        monkeypatch.setattr(source, "_await_broker", lambda: None)  # it was still there
+        stopping.set()
+        begun_s = time.monotonic()
+        with pytest.raises(SessionExpired, match="whether the commit has arrived is unknown"):
+            source.commit(source.read, "")
+        source.close()
+        assert time.monotonic() - begun_s < STOP_S
+    finally:
+        os.kill(local_kafka.pid, signal.SIGCONT)
