@@ -20,7 +20,7 @@ _EVENT = {
         },
     },
 }
-_PREDICTION = {
+_PREDICTION: dict[str, Any] = {
     "type": "object",
     "properties": {
         "id": {"type": "string"},
@@ -42,12 +42,43 @@ _PREDICTION = {
         "unknown": {"type": "array", "items": {"type": "string"}},
     },
 }
+_EXPLANATION = {
+    "type": "object",
+    "properties": {
+        **{name: _PREDICTION["properties"][name] for name in ("id", "model", "version", "epoch", "seq", "events")},
+        "prediction": {"description": "what is explained: the label, or the number"},
+        "about": {"description": "the label whose log-odds or probability is divided up; not there for a number"},
+        "against": {"description": "in log-odds, the label that it is weighed against"},
+        "unit": {"enum": ["log-odds", "margin", "probability", "number"]},
+        "base": {"type": "number", "description": "on average over the events that came with the model"},
+        "value": {"type": "number", "description": "of this event: the base and all contributions"},
+        "method": {"enum": ["exact", "tree and sampled", "sampled"]},
+        "rows": {"type": "integer", "description": "events that it is compared with"},
+        "contributions": {
+            "type": "array",
+            "description": "the largest first",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "feature": {"type": "string"},
+                    "value": {"description": "of the event; null: it is missing"},
+                    "amount": {"type": "number"},
+                    "error": {"type": "number", "description": "standard error, where the amount is sampled"},
+                },
+            },
+        },
+        "words": {"type": "array", "items": {"type": "string"}, "description": "the same in sentences"},
+        **{name: _PREDICTION["properties"][name] for name in ("computed", "missing", "unknown")},
+    },
+}
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}, "field": {"type": "string"}}}
 
 # By path and method: what it is for.
 _PATHS: dict[tuple[str, str], str] = {
     ("post", "/api/predict"): "answer one event, or a list of events, by one version of the model",
     ("post", "/api/models/{model}/predict"): "the same, where several models are served",
+    ("post", "/api/explain"): "why an event is answered so: what each of its features contributed",
+    ("post", "/api/models/{model}/explain"): "the same, where several models are served",
     ("get", "/api/models"): "the models, and which version of each is in use",
     ("get", "/healthz"): "the process is alive",
     ("get", "/readyz"): "every model answers; if not, why",
@@ -80,7 +111,9 @@ def openapi(models: list[str]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Anabranch: scoring", "version": VERSION},
         "paths": paths,
-        "components": {"schemas": {"Event": _EVENT, "Prediction": _PREDICTION, "Error": _ERROR}},
+        "components": {
+            "schemas": {"Event": _EVENT, "Prediction": _PREDICTION, "Explanation": _EXPLANATION, "Error": _ERROR}
+        },
     }
 
 
@@ -93,7 +126,8 @@ def _operation(method: str, path: str, summary: str, models: list[str]) -> dict[
         event = {"$ref": "#/components/schemas/Event"}
         body = {"oneOf": [event, {"type": "array", "items": event}]}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-        answer = {"$ref": "#/components/schemas/Prediction"}
+        answered = "Explanation" if path.endswith("/explain") else "Prediction"
+        answer = {"$ref": f"#/components/schemas/{answered}"}
         operation["responses"]["200"]["content"] = {"application/json": {"schema": answer}}
     if method == "post":
         error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
