@@ -39,7 +39,7 @@ def explain(
 
     from anabranch.follower import Champion
     from commands import wiring
-    from serving.explanation.words import sentences
+    from serving.explanation.words import sentences, shown
     from serving.models import Answerer
 
     if (event is None) == (id_ is None):
@@ -60,7 +60,7 @@ def explain(
         print(f"{update.model} version {update.version}{'' if row.id is None else f', event {row.id}'}")
         print("\n".join(sentences(found)))
     if draw is not None:
-        draw(png, found, title=f"{update.model} version {update.version}: {found.prediction}")
+        draw(png, found, title=f"{update.model} version {update.version}: {shown(found.prediction)}")
 
 
 def explain_swap(

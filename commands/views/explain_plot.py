@@ -5,6 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from serving.explanation import Contribution, Explanation
+from serving.explanation.words import shown
 
 # Okabe and Ito's colours: apart for every kind of colour vision, and on paper.
 BLUE, VERMILION = "#0072B2", "#D55E00"
@@ -23,17 +24,18 @@ def draw(path: Path, found: Explanation, *, title: str) -> None:
         colour = BLUE if each.amount >= 0 else VERMILION
         axes.barh(row, each.amount, left=start, color=colour, xerr=each.error or None, ecolor="#555555")
         start += each.amount
+    axes.use_sticky_edges = False  # bars would end at the picture's edge
+    axes.margins(x=0.08)
     axes.axvline(found.base, color="#999999", linestyle=":", linewidth=1)
     axes.axvline(found.value, color="#000000", linewidth=1)
     axes.set_yticks(range(len(several)), [_named(each) for each in several])
     axes.invert_yaxis()
-    about = "" if found.about is None else f" of {found.about}"
+    about = "" if found.about is None else f" of {shown(found.about)}"
     axes.set_xlabel(f"{found.unit}{about}: from {found.base:.4g} (dotted, on average) to {found.value:.4g}")
     axes.set_title(title, loc="left", fontsize=10)
     figure.savefig(path, dpi=120)
 
 
 def _named(each: Contribution) -> str:
-    value = f"{each.value:.4g}" if isinstance(each.value, float) else str(each.value)
-    shown = "missing" if each.value is None else value
-    return f"{each.feature} = {shown:.24}" if shown else each.feature
+    value = "missing" if each.value is None else shown(each.value)
+    return f"{each.feature} = {value:.24}" if value else each.feature

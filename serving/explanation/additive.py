@@ -98,8 +98,10 @@ class Additive:
         """What each feature says for a label and against another; of a regressor, for its number.
 
         Raises:
-            NotAdditive: of this event it is not the sum.
+            NotAdditive: of this event it is not the sum, or one of the labels was never learned.
         """
+        if not {label, against} <= self.start.keys():
+            raise NotAdditive(f"nothing was learned yet of {label!r}, or of {against!r}")
         parts = self._parts(x)
         amounts = {
             name: _between(parts.get(name, {}), label, against) - _between(self.means.get(name, {}), label, against)

@@ -21,7 +21,7 @@ Names = frozenset[str]
 Constant = Callable[[Any], float]
 """What a leaf says of all events alike: the share of a label, or the mean."""
 
-VOTES_MAX = 600
+VOTES_MAX = 1_000
 """So many answers of single trees, or some more, are asked for where leaves compute: it is to take 20 ms at most."""
 PAIRS_LEAST = 2
 """Of one pair of orders no error can be told."""
@@ -70,8 +70,9 @@ class Trees:
             return Shares(base, amounts, {})
         # What is left is what leaves compute of an event (naive Bayes, a linear model), and how votes are counted.
         pairs = max(PAIRS_LEAST, VOTES_MAX // (2 * max(1, len(self.voters) * len(amounts))))
-        few = background[:: -(-len(background) // pairs)]
-        rest = sampled(lambda z: value(z) - self._said(z, constant), x, few, rounds=max(1, pairs // len(few)))
+        count, rows = min(pairs, len(background)), len(background)
+        few = [background[number * rows // count] for number in range(count)]
+        rest = sampled(lambda z: value(z) - self._said(z, constant), x, few, rounds=max(1, pairs // count))
         both = {name: amounts[name] + rest.amounts.get(name, 0.0) for name in amounts}
         return Shares(base + rest.base, both, rest.errors)
 

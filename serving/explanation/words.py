@@ -27,13 +27,14 @@ def sentences(found: Explanation) -> list[str]:
     it = "them" if found.unit == "log-odds" else "it"
     most, others = found.contributions[:TOLD], found.contributions[TOLD:]
     told = [
-        f"The answer is {_shown(found.prediction)}: {_subject(found)}.",
+        f"The answer is {shown(found.prediction)}: {_subject(found)}.",
         f"{_background(found)} {'they are' if it == 'them' else 'it is'} {_amount(found, found.base)} on average.",
         *(_sentence(each, it) for each in most if each.amount),
     ]
     if others:
         rest = sum(each.amount for each in others)
-        told.append(f"The {len(others)} other features change {it} by {rest:+.4f} together.")
+        who = f"The other feature, {others[0].feature}, changes" if len(others) == 1 else f"{len(others)} others change"
+        told.append(f"{who} {it} by {rest:+.4f}{'' if len(others) == 1 else ' together'}.")
     if any(each.error for each in most):
         told.append("± is the standard error: these amounts are estimated on samples.")
     if found.missing:
@@ -46,8 +47,8 @@ def sentences(found: Explanation) -> list[str]:
 def _subject(found: Explanation) -> str:
     if found.unit == "number":
         return "what follows explains this number"
-    against = "" if found.against is None else f" against {_shown(found.against)}"
-    return f"{found.unit} {_amount(found, found.value)} for {_shown(found.about)}{against}"
+    against = "" if found.against is None else f" against {shown(found.against)}"
+    return f"{found.unit} {_amount(found, found.value)} for {shown(found.about)}{against}"
 
 
 def _background(found: Explanation) -> str:
@@ -64,12 +65,13 @@ def _amount(found: Explanation, value: float) -> str:
 
 
 def _sentence(each: Contribution, it: str) -> str:
-    named = f"{each.feature}, which is missing," if each.value is None else f"{each.feature} = {_shown(each.value)}"
+    named = f"{each.feature}, which is missing," if each.value is None else f"{each.feature} = {shown(each.value)}"
     error = f" ± {each.error:.4f}" if each.error else ""
     return f"{named} {'raises' if each.amount > 0 else 'lowers'} {it} by {abs(each.amount):.4f}{error}."
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A label, or a feature's value."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -6,9 +6,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from river import compose, forest, linear_model, naive_bayes, preprocessing, rules, tree
+from river import (
+    compose,
+    ensemble,
+    forest,
+    linear_model,
+    multiclass,
+    naive_bayes,
+    neighbors,
+    optim,
+    preprocessing,
+    reco,
+    rules,
+    tree,
+)
 
 from anabranch.errors import ExplanationError
+from anabranch.recommender import Blend, Recommender
 from anabranch.testing import MemoryFollower
 from config.learning import ModelSpec, Portfolio
 from learners.arena.standing import members, remembering
@@ -49,6 +63,83 @@ def test_contributions_add_up_for_every_model_of_the_portfolio(
         assert {each.feature for each in found.contributions} == set(x)
         assert found.value == pytest.approx(answered(follower, x, found), rel=1e-6, abs=1e-6)
         assert found.value == pytest.approx(found.base + sum(each.amount for each in found.contributions))
+
+
+OTHERS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "softmax": ("multiclass", lambda: one_hot(linear_model.SoftmaxRegression())),
+    "bernoulli": ("binary", lambda: one_hot(naive_bayes.BernoulliNB())),
+    "bagging": ("binary", lambda: ensemble.BaggingClassifier(one_hot(linear_model.LogisticRegression()), 3, seed=1)),
+    "one against the rest": (
+        "multiclass",
+        lambda: one_hot(multiclass.OneVsRestClassifier(linear_model.PAClassifier())),
+    ),
+    "neighbours": (
+        "regression",
+        lambda: compose.SelectType(float) | neighbors.KNNRegressor(engine=neighbors.LazySearch()),
+    ),
+    "median forest": ("regression", lambda: forest.ARFRegressor(3, leaf_prediction="mean", seed=1)),
+    "tree behind a scaler": (
+        "regression",
+        lambda: compose.SelectType(float) | preprocessing.StandardScaler() | tree.HoeffdingTreeRegressor(),
+    ),
+    "eager tree": ("binary", lambda: tree.ExtremelyFastDecisionTreeClassifier(grace_period=50)),
+    "logarithmic link": (
+        "regression",
+        lambda: (
+            compose.SelectType(float)
+            | preprocessing.StandardScaler()
+            | linear_model.LinearRegression(optim.SGD(0.001), loss=optim.losses.Poisson())
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_contributions_add_up_for_models_of_all_kinds(name: str) -> None:
+    """However they are found."""
+    task, make = OTHERS[name]
+    taught = rows(task, events=300)
+    explained, follower = explainer(make(), task, taught, canary=3)
+    found = explained.explain(taught[-1][0])
+    assert found.value == pytest.approx(answered(follower, taught[-1][0], found), rel=1e-6, abs=1e-6)
+
+
+def test_a_blend_and_a_recommender_add_up() -> None:
+    """What answers where labels come late, and what is asked by user and item."""
+    taught = rows("binary", words=False)
+    members = [naive_bayes.GaussianNB(), tree.HoeffdingTreeClassifier()]
+    for each in members:
+        for x, y in taught:
+            each.learn_one(x, y)
+    explained, follower = explainer(
+        Blend(members, [0.25, 0.75]), "binary", [(taught[0][0], None)], canary=1, learns=False
+    )
+    found = explained.explain(taught[-1][0])
+    assert (found.method, found.unit) == ("sampled", "probability")
+    assert found.value == pytest.approx(follower.predict_proba_one(taught[-1][0])[True])
+
+    stars = [({"user": f"u{n % 5}", "item": f"i{n % 3}"}, float(n % 5)) for n in range(60)]
+    explained, follower = explainer(Recommender(reco.Baseline(optim.SGD(0.1))), "reco", stars)
+    found = explained.explain({"user": "u4", "item": "i1"})
+    assert found.value == pytest.approx(follower.predict_one({"user": "u4", "item": "i1"}))
+    assert found.contributions[0].feature == "user"
+
+
+def test_a_margin_is_what_is_compared_with_nought() -> None:
+    """Where a loss makes no probabilities of it."""
+    taught = rows("binary")
+    explained, _ = explainer(one_hot(linear_model.LogisticRegression(loss=optim.losses.Hinge())), "binary", taught)
+    for x, _y in taught[-5:]:
+        found = explained.explain(x)
+        assert (found.unit, found.value > 0) == ("margin", found.prediction)
+
+
+def test_a_class_that_was_never_learned_has_no_odds() -> None:
+    """The probability is explained instead."""
+    taught = [(x, False) for x, _ in rows("binary", words=False)]
+    explained, _ = explainer(naive_bayes.GaussianNB(), "binary", taught)
+    found = explained.explain(taught[-1][0])
+    assert (found.unit, found.value, found.prediction) == ("probability", 0.0, False)
 
 
 def counted_out(value: Callable[[dict[str, Any]], float], x: dict[str, Any], background: Any) -> dict[str, float]:

@@ -35,10 +35,12 @@ def numbers(task: str, *, events: int = 600) -> list[Row]:
     return [(x, y if task != "regression" else (y - 5.0) / 3.0) for x, y in around]
 
 
-def explainer(model: Any, task: str, taught: list[Row], *, canary: int = 6) -> tuple[Explainer, MemoryFollower]:
+def explainer(
+    model: Any, task: str, taught: list[Row], *, canary: int = 6, learns: bool = True
+) -> tuple[Explainer, MemoryFollower]:
     """The model after it has learned, published, and explained as a follower has it."""
     model = statetree.decode(statetree.encode(model))  # as catalogue.build does: sets have a lasting order
-    for x, y in taught:
+    for x, y in taught if learns else ():
         model.learn_one(dict(x), y)
     follower = MemoryFollower("m")
     features = {name: "number" if isinstance(each, float) else "string" for name, each in taught[0][0].items()}
