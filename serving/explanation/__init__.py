@@ -146,8 +146,11 @@ class Explainer:
         unit = "number" if about is None else "probability"
         value = self._value_of(about)
         if self.trees is not None:
-            shares = self.trees.shares(value, x, self.background, about)
-            return shares, unit, "tree and sampled" if shares.errors else "exact"
+            try:
+                shares = self.trees.shares(value, x, self.background, about)
+                return shares, unit, "tree and sampled" if shares.errors else "exact"
+            except NotAdditive:  # transformers before the trees mix features
+                pass
         rounds = -(-PAIRS_MIN // len(self.background))
         return sampled(value, x, self.background, rounds=rounds), unit, "sampled"
 

@@ -5,19 +5,21 @@ way, a split tells nothing between them; where they part, each side is followed,
 features had to be the event's and which the row's (interventional TreeSHAP: Lundberg et al., 2020).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import comb
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import comb, isclose
 from typing import Any, NamedTuple
 
-from river import forest
+from river import compose, forest
 from river.tree.hoeffding_tree import HoeffdingTree
 from river.tree.nodes.branch import DTBranch
 from river.tree.nodes.htc_nodes import LeafMajorityClass, LeafNaiveBayes, LeafNaiveBayesAdaptive
 from river.tree.nodes.htr_nodes import LeafMean, LeafModel
 
-from serving.explanation.sampling import Event, Shares, Value, names_of, sampled
+from serving.explanation.additive import NotAdditive
+from serving.explanation.sampling import ABSENT, Event, Shares, Value, names_of, sampled
 
 Names = frozenset[str]
+Through = Callable[[Event], Event]
 Constant = Callable[[Any], float]
 """What a leaf says of all events alike: the share of a label, or the mean."""
 
@@ -40,9 +42,11 @@ class Trees:
     Args:
         voters: with weights by which their answers are added up.
         is_sum: whether the model's answer is that sum. (A median is none.)
+        through: what transformers before them make of an event.
     """
 
-    def __init__(self, voters: Sequence[Voter], *, is_sum: bool) -> None:
+    def __init__(self, voters: Sequence[Voter], *, is_sum: bool, through: Through | None = None) -> None:
+        self.is_sum, self.through = is_sum, through
         self.voters = [voter for voter in voters if voter.root is not None]
         leaves = (leaf for voter in self.voters for leaf in voter.root.iter_leaves())
         self.is_constant = is_sum and all(map(_is_constant, leaves)) and not self._has_alternates()
@@ -58,30 +62,70 @@ class Trees:
         Args:
             value: the model's own answer.
             label: whose probability it is; None: a regressor's number.
+
+        Raises:
+            NotAdditive: transformers make features of several at once, or the model answers otherwise than its trees.
         """
-        constant = _constant_of(label)
+        constant, origins = _constant_of(label), self._origins([x, *background])
+        seen, rows = self._seen(x), [self._seen(row) for row in background]
         amounts = dict.fromkeys(names_of(x, background), 0.0)
         for voter in self.voters:
-            for row in background:
-                for name, part in _parts(_reached(voter.root, x, row), constant):
-                    amounts[name] += voter.weight * part / len(background)
+            for row in rows:
+                for name, part in _parts(_reached(voter.root, seen, row, origins), constant):
+                    amounts[name] += voter.weight * part / len(rows)
         base = sum(self._said(row, constant) for row in background) / len(background)
         if self.is_constant:
+            if not isclose(value(dict(x)), base + sum(amounts.values()), rel_tol=1e-9, abs_tol=1e-9):
+                raise NotAdditive("the model answers otherwise than its trees")
             return Shares(base, amounts, {})
-        # What is left is what leaves compute of an event (naive Bayes, a linear model), and how votes are counted.
-        pairs = max(PAIRS_LEAST, VOTES_MAX // (2 * max(1, len(self.voters) * len(amounts))))
-        count, rows = min(pairs, len(background)), len(background)
-        few = [background[number * rows // count] for number in range(count)]
-        rest = sampled(lambda z: value(z) - self._said(z, constant), x, few, rounds=max(1, pairs // count))
+        rest = self._rest(lambda z: value(z) - self._said(z, constant), x, background)
         both = {name: amounts[name] + rest.amounts.get(name, 0.0) for name in amounts}
         return Shares(base + rest.base, both, rest.errors)
 
+    def _rest(self, value: Value, x: Event, background: Sequence[Event]) -> Shares:
+        """What leaves compute of an event (naive Bayes, a linear model), and how votes are counted: sampled."""
+        votes = 2 * max(1, len(self.voters) * len(names_of(x, background)))
+        pairs = max(PAIRS_LEAST, VOTES_MAX // votes)
+        count = min(pairs, len(background))
+        few = [background[number * len(background) // count] for number in range(count)]
+        return sampled(value, x, few, rounds=pairs // count)
+
     def _said(self, x: Event, constant: Constant) -> float:
-        return sum(voter.weight * constant(_leaf(voter.root, x)) for voter in self.voters)
+        seen = self._seen(x)
+        return sum(voter.weight * constant(_leaf(voter.root, seen)) for voter in self.voters)
+
+    def _seen(self, x: Event) -> Event:
+        """What the trees see of an event."""
+        return x if self.through is None else self.through(dict(x))
+
+    def _origins(self, events: Sequence[Event]) -> dict[str, str]:
+        """By what transformers make of a feature, that feature; empty where there are none."""
+        if self.through is None:
+            return {}
+        origins: dict[str, str] = {}
+        try:
+            nothing = self.through({})
+            for x in events:
+                whole = dict(nothing)
+                for name, value in x.items():
+                    made = self.through({name: value}).items()
+                    # A one-hot encoder brings zeros of all words that it knows, whatever it is asked.
+                    own = {each: found for each, found in made if nothing.get(each, ABSENT) != found}
+                    if any(origins.setdefault(each, name) != name for each in own):
+                        raise NotAdditive("two features are made into one")
+                    whole |= own
+                if whole != self.through(dict(x)):
+                    raise NotAdditive("what transformers make of a feature depends on others")
+        except Exception as error:  # a transformer may raise anything on an event that lacks a feature
+            raise NotAdditive(f"{type(error).__name__}: {error}") from error
+        return origins
 
 
 def trees_of(model: Any) -> Trees | None:
     """A model's trees; None if it is none, or none of those that are known here."""
+    if isinstance(model, compose.Pipeline):
+        found = trees_of(model._last_step)
+        return found and Trees(found.voters, is_sum=found.is_sum, through=lambda x: dict(model._transform_one(x)[0]))
     if isinstance(model, forest.ARFClassifier) and len(model):
         return Trees(_voters(model, _shares_of_votes(model)), is_sum=True)
     if isinstance(model, forest.ARFRegressor) and len(model):
@@ -169,14 +213,15 @@ def _parts(reached: Iterable[tuple[Any, Names, Names]], constant: Constant) -> I
             yield name, -said / (q * ways)
 
 
-def _reached(root: Any, x: Event, row: Event) -> Iterator[tuple[Any, Names, Names]]:
+def _reached(root: Any, x: Event, row: Event, origins: Mapping[str, str]) -> Iterator[tuple[Any, Names, Names]]:
     """The leaves that mixtures reach, with the features that must be the event's, and those that must be the row's."""
     # Trees may be deeper than calls can be: a feature that only grows makes a chain of one.
     stack: list[tuple[Any, Names, Names]] = [(root, frozenset(), frozenset())]
     while stack:
         node, ours, theirs = stack.pop()
         while isinstance(node, DTBranch):
-            name, here, there = _feature(node), _child(node, x), _child(node, row)
+            here, there, split = _child(node, x), _child(node, row), _feature(node)
+            name = origins.get(split, split)
             if here is there or name in ours:
                 node = here
             elif name in theirs:

@@ -82,6 +82,12 @@ OTHERS: dict[str, tuple[str, Callable[[], Any]]] = {
         "regression",
         lambda: compose.SelectType(float) | preprocessing.StandardScaler() | tree.HoeffdingTreeRegressor(),
     ),
+    "tree of mixed features": (
+        "regression",
+        lambda: (
+            compose.SelectType(float) | preprocessing.Normalizer() | tree.HoeffdingTreeRegressor(leaf_prediction="mean")
+        ),
+    ),
     "eager tree": ("binary", lambda: tree.ExtremelyFastDecisionTreeClassifier(grace_period=50)),
     "logarithmic link": (
         "regression",
@@ -182,6 +188,10 @@ EXACT = {
     "mean forest": (
         "regression",
         lambda: forest.ARFRegressor(4, grace_period=50, leaf_prediction="mean", aggregation_method="mean", seed=1),
+    ),
+    "tree behind an encoder": (
+        "binary",
+        lambda: one_hot(tree.HoeffdingTreeClassifier(grace_period=50, delta=0.1, tau=0.3, leaf_prediction="mc")),
     ),
     "several classes": ("multiclass", lambda: tree.HoeffdingTreeClassifier(grace_period=50, leaf_prediction="mc")),
 }
