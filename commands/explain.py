@@ -1,5 +1,6 @@
 """`anabranch explain`: why a published model answers so for an event. `anabranch explain-swap`: why it took over."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -141,10 +142,12 @@ def _found(settings: "Settings", id_: str) -> "tuple[Row, str | None]":
     from serving.refusal import Refusal
 
     topic, found = settings.topics.name("events"), None
+    # Most events are others, and reading them costs time; JSON may write what is no plain word in several ways.
+    within = id_.encode() if re.fullmatch(r"[A-Za-z0-9_.:-]+", id_) else b""
     with Tail(settings.kafka, [topic]) as tail:
         for message in tail.until_caught_up():
             value = bytes(message.value() or b"")
-            if id_.encode() not in value:  # most are of others, and reading them costs time
+            if within not in value:
                 continue
             try:
                 row = _row(value)
