@@ -41,7 +41,7 @@ class Trees:
 
     Args:
         voters: with weights by which their answers are added up.
-        is_sum: whether the model's answer is that sum. (A median is none.)
+        is_sum: whether the model's answer is that sum, if leaves say the same of all events. (A median is none.)
         through: what transformers before them make of an event.
     """
 
@@ -131,7 +131,8 @@ def trees_of(model: Any) -> Trees | None:
     if isinstance(model, forest.ARFRegressor) and len(model):
         return Trees(_voters(model, _weights(model)), is_sum=model.aggregation_method != model._MEDIAN)
     if isinstance(model, HoeffdingTree) and not hasattr(model, "targets"):
-        return Trees([Voter(model._root, 1.0)], is_sum=True)
+        # Leaves of an adaptive tree do not show by their class how they answer; the tree knows.
+        return Trees([Voter(model._root, 1.0)], is_sum=model.leaf_prediction != "nb")
     return None
 
 

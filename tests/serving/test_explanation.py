@@ -88,6 +88,7 @@ OTHERS: dict[str, tuple[str, Callable[[], Any]]] = {
             compose.SelectType(float) | preprocessing.Normalizer() | tree.HoeffdingTreeRegressor(leaf_prediction="mean")
         ),
     ),
+    "adaptive tree": ("binary", lambda: tree.HoeffdingAdaptiveTreeClassifier(50, leaf_prediction="nb", seed=1)),
     "eager tree": ("binary", lambda: tree.ExtremelyFastDecisionTreeClassifier(grace_period=50)),
     "logarithmic link": (
         "regression",
