@@ -19,6 +19,7 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── ArtifactError        a published model cannot be used; the follower keeps the one it has
     │   ├── ArtifactMissing  its bytes are not where they were announced; they may come yet
     │   └── SignatureError   none of the keys that are trusted has signed its update
+    ├── ExplanationError     an answer cannot be explained (serving/explanation)
     ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
     ├── UnreadableMessage    bytes that are not the message they should be (anabranch/messages.py)
     ├── NoChampionYet        a follower was asked before the first model came
@@ -141,6 +142,10 @@ class SignatureError(ArtifactError):
     def __init__(self, fault: str, *, key: str = "") -> None:
         super().__init__(f"{fault}: key {key}" if key else fault)
         self.fault = fault
+
+
+class ExplanationError(AnabranchError):
+    """A model's answer to an event cannot be explained."""
 
 
 class NoChampionYet(AnabranchError):

@@ -123,11 +123,24 @@ def _warmed_up(settings: Settings, files: Files) -> tuple[base.Estimator, Traine
     return model, TrainedOn(events=learned, note=f"warmed up on {files.name}, {guard.refused} rows refused")
 
 
-def _from_published(settings: Settings, published: str) -> tuple[base.Estimator, TrainedOn]:
-    """The model of a version on `model-updates`, signed as `score.trusted_keys` asks where it is set."""
+def _from_published(settings: Settings, name: str) -> tuple[base.Estimator, TrainedOn]:
+    update, unpacked = published(settings, name)
+    return unpacked.model, TrainedOn(events=update.event_number, note=f"models:/{update.model}/{update.version}")
+
+
+def published(settings: Settings, published: str) -> tuple[ModelUpdate, artifact.Artifact]:
+    """A version on `model-updates`, signed as `score.trusted_keys` asks where it is set, and its model.
+
+    Args:
+        published: models:/name/7, or models:/name@champion.
+
+    Raises:
+        ConfigError: there is none of that name; says which versions there are.
+        ArtifactError: its bytes are gone, or not what was announced.
+    """
     named = Reference.read(published)
     if named.alias not in ("", "champion"):
-        raise ConfigError(f"{published}: only a champion can be gone on with; write models:/{named.model}@champion")
+        raise ConfigError(f"{published}: only a champion can be taken here; write models:/{named.model}@champion")
     topic = settings.topics.name("updates")
     trusted = settings.score.trusted_keys
     keys = None if trusted is None else TrustedKeys(trusted)
@@ -142,8 +155,7 @@ def _from_published(settings: Settings, published: str) -> tuple[base.Estimator,
     # and of a version that was announced twice the later announcement.
     update = wanted[-1]
     packed = kafka_artifacts.fetch(settings.kafka, update)
-    unpacked = artifact.unpack(packed, sha256=update.pointer.sha256, trusted=settings.model.trusted)
-    return unpacked.model, TrainedOn(events=update.event_number, note=f"models:/{update.model}/{update.version}")
+    return update, artifact.unpack(packed, sha256=update.pointer.sha256, trusted=settings.model.trusted)
 
 
 def scope_of(settings: Settings, partition: int | None) -> Scope:

@@ -107,8 +107,14 @@ def swap(model: ModelPicture, version: int) -> dict[str, Any] | None:
         "columns": columns(points),
         "effect": {"before": mean_loss(before), "after": mean_loss(after), "seconds": EFFECT_S},
         "next": min((each.version for _, each in _updates(model) if _is_after(each, update)), default=None),
-        "words": _words(update, trigger, steps, mean_loss(before), mean_loss(after)),
+        "words": _words(update, trigger, steps, mean_loss(before), mean_loss(after))
+        + _who_has_it(_followers_of_version(model, version)),
     }
+
+
+def _followers_of_version(model: ModelPicture, version: int) -> list[str]:
+    """Who serves it now; a version may have been announced several times."""
+    return sorted(each.follower for each in model.acks.values() if not each.left and each.version == version)
 
 
 def _is_after(each: ModelUpdate, update: ModelUpdate) -> bool:
@@ -139,6 +145,11 @@ def _words(
         ("What has changed", _what_changed(update, before, after)),
     ]
     return [{"heading": heading, "text": text} for heading, text in told if text]
+
+
+def _who_has_it(followers: Sequence[str]) -> list[dict[str, str]]:
+    """Nothing, where no follower has told that it serves the version."""
+    return [{"heading": "Who serves it", "text": f"{', '.join(followers)}."}] if followers else []
 
 
 def _what_fired(update: ModelUpdate, trigger: Record | None) -> str:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from anabranch.scope import GLOBAL
 from config.output import Score
 from serving import binary, pages, protocol, ranking, rows
+from serving.explanation.words import sentences
 from serving.metrics import Metrics
 from serving.models import Answer, Answerer, Models, Served
 from serving.refusal import Refusal
@@ -91,6 +92,8 @@ class _Scorer:
             Route("/api/models/{model}/predict", self.predict, methods=["POST"]),
             Route("/api/rank", self.rank, methods=["POST"]),
             Route("/api/models/{model}/rank", self.rank, methods=["POST"]),
+            Route("/api/explain", self.explain, methods=["POST"]),
+            Route("/api/models/{model}/explain", self.explain, methods=["POST"]),
             Route("/api/models", self.listed),
             Route("/v2", self.server),
             Route("/v2/health/live", self.live),
@@ -110,12 +113,7 @@ class _Scorer:
 
     async def predict(self, request: Request) -> Response:
         """`/api/predict`: one event, or a list of events."""
-        served = self.models.named(request.path_params.get("model"))
-        asked, is_batch = rows.rows_of(
-            rows.table_of(await self._body(request)), rows_max=self.score.rows_max, string_max=served.string_max
-        )
-        # One for the whole request: meanwhile another may come. A batch has no id of its own.
-        answerer = served.now(_key(request, served, None if is_batch else asked[0].id))
+        served, answerer, asked, is_batch = await self._events(request)
         computed = _computed(served, answerer, asked, request)
         whole = [row.with_computed(found) for row, found in zip(asked, computed, strict=True)]
         answers = await self._answers(served, answerer, whole)
@@ -132,6 +130,28 @@ class _Scorer:
         self.metrics.predictions_counted(served.name).inc()
         id_ = {} if asked.id is None else {"id": asked.id}
         return _json({**id_, "model": served.name, **_about(served, answerer), **told})
+
+    async def explain(self, request: Request) -> Response:
+        """`/api/explain`: why one event, or each of a list of events, is answered as it is."""
+        served, answerer, asked, is_batch = await self._events(request)
+        found = []
+        for row, computed in zip(asked, _computed(served, answerer, asked, request), strict=True):
+            told: dict[str, Any] = {} if row.id is None else {"id": row.id}
+            explained = answerer.explained(row.with_computed(computed).x)
+            told |= {**explained.as_json(), "words": sentences(explained)}
+            found.append({**told, **({"computed": computed} if computed else {})})
+            await asyncio.sleep(0)  # a forest takes some 20 ms, and others wait
+        about = {"model": served.name, **_about(served, answerer)}
+        return _json({**about, "explanations": found} if is_batch else {**about, **found[0]})
+
+    async def _events(self, request: Request) -> tuple[Served, Answerer, list[rows.Row], bool]:
+        """Which model is asked, by which version it answers, of which events, and whether they came as a batch."""
+        served = self.models.named(request.path_params.get("model"))
+        asked, is_batch = rows.rows_of(
+            rows.table_of(await self._body(request)), rows_max=self.score.rows_max, string_max=served.string_max
+        )
+        # One for the whole request: meanwhile another may come. A batch has no id of its own.
+        return served, served.now(_key(request, served, None if is_batch else asked[0].id)), asked, is_batch
 
     async def infer(self, request: Request) -> Response:
         """The Open Inference Protocol."""

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from anabranch.artifact import derives_label, gives_probabilities
 from anabranch.candidates import answers_for
-from anabranch.errors import AnabranchError, NoChampionYet
+from anabranch.errors import AnabranchError, ExplanationError, NoChampionYet
 from anabranch.follower import Champion, Follower
 from anabranch.values import KINDS
+from serving.explanation import Explainer, Explanation
 from serving.refusal import Refusal
 from serving.rows import STRING_MAX, Row
 from serving.warm_up import WarmUp
@@ -53,6 +55,23 @@ class Answerer:
         if not all(map(_is_finite, (value, *(proba or {}).values()))):
             raise Refusal(500, f"version {self.version} answers {value!r}, which is no usable number")
         return Answer(value, proba)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Made when the first answer is to be explained: what it knows of the background serves all of them."""
+        return Explainer(self.champion)
+
+    def explained(self, x: dict[str, Any]) -> Explanation:
+        """Why it answers an event's features as it does.
+
+        Raises:
+            Refusal: 422 if the model raises on them, or on mixtures of them and its background.
+        """
+        self.see_kinds(x)
+        try:
+            return self.explainer.explain(x)
+        except ExplanationError as error:
+            raise Refusal(422, str(error), field="features") from error
 
     def see_kinds(self, x: dict[str, Any]) -> None:
         """As at the learner: a text in a number's place is somebody's mistake, whatever the model would make of it."""

@@ -74,6 +74,35 @@ _RANKING = {
         "shown": {"type": "string", "description": "the list as the feature `shown` of its feedback events"},
     },
 }
+_EXPLANATION = {
+    "type": "object",
+    "properties": {
+        **{name: _PREDICTION["properties"][name] for name in ("id", "model", "version", "epoch", "seq", "events")},
+        "prediction": {"description": "what is explained: the label, or the number"},
+        "about": {"description": "the label whose log-odds or probability is divided up; not there for a number"},
+        "against": {"description": "in log-odds, the label that it is weighed against"},
+        "unit": {"enum": ["log-odds", "margin", "probability", "number"]},
+        "base": {"type": "number", "description": "on average over the events that came with the model"},
+        "value": {"type": "number", "description": "of this event: the base and all contributions"},
+        "method": {"enum": ["exact", "tree and sampled", "sampled"]},
+        "rows": {"type": "integer", "description": "events that it is compared with"},
+        "contributions": {
+            "type": "array",
+            "description": "the largest first",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "feature": {"type": "string"},
+                    "value": {"description": "of the event; null: it is missing"},
+                    "amount": {"type": "number"},
+                    "error": {"type": "number", "description": "standard error, where the amount is sampled"},
+                },
+            },
+        },
+        "words": {"type": "array", "items": {"type": "string"}, "description": "the same in sentences"},
+        **{name: _PREDICTION["properties"][name] for name in ("computed", "missing", "unknown")},
+    },
+}
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}, "field": {"type": "string"}}}
 
 _SCHEMAS: dict[str, Any] = {
@@ -81,6 +110,7 @@ _SCHEMAS: dict[str, Any] = {
     "Prediction": _PREDICTION,
     "RankingAsked": _RANKING_ASKED,
     "Ranking": _RANKING,
+    "Explanation": _EXPLANATION,
     "Error": _ERROR,
 }
 
@@ -90,6 +120,8 @@ _PATHS: dict[tuple[str, str], str] = {
     ("post", "/api/models/{model}/predict"): "the same, where several models are served",
     ("post", "/api/rank"): "the best items for one user or context, best first",
     ("post", "/api/models/{model}/rank"): "the same, where several models are served",
+    ("post", "/api/explain"): "why an event is answered so: what each of its features contributed",
+    ("post", "/api/models/{model}/explain"): "the same, where several models are served",
     ("get", "/api/models"): "the models, and which version of each is in use",
     ("get", "/healthz"): "the process is alive",
     ("get", "/readyz"): "every model answers; if not, why",
@@ -135,6 +167,8 @@ def _operation(method: str, path: str, summary: str, models: list[str]) -> dict[
         event = {"$ref": "#/components/schemas/Event"}
         body: dict[str, Any] = {"oneOf": [event, {"type": "array", "items": event}]}
         answer = {"$ref": "#/components/schemas/Prediction"}
+        if path.endswith("/explain"):
+            answer = {"$ref": "#/components/schemas/Explanation"}
         if path.endswith("/rank"):
             body, answer = {"$ref": "#/components/schemas/RankingAsked"}, {"$ref": "#/components/schemas/Ranking"}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}

@@ -146,12 +146,19 @@ def test_one_page_explains_a_swap(model: ModelPicture) -> None:
     story = stories.swap(model, 2)
     assert story is not None
     told = {each["heading"]: each["text"] for each in story["words"]}
-    assert list(told) == ["What fired", "Who was recruited", "How the contest went", "What has changed"]
+    assert list(told) == [
+        "What fired",
+        "Who was recruited",
+        "How the contest went",
+        "What has changed",
+        "Who serves it",
+    ]
     assert "adwin (error) fired" in told["What fired"]
     assert "amount" in told["What fired"]
     assert "r1" in told["Who was recruited"]
     assert "2,400 events" in told["How the contest went"]
     assert "replaced version 1" in told["What has changed"]
+    assert told["Who serves it"] == "scorer-1:71."
     assert story["effect"]["after"] < story["effect"]["before"]
     times = story["columns"]["t"]
     assert times[0] >= BEGAN_S + DRIFT_EVERY_S + 60
