@@ -16,6 +16,7 @@ from commands import (
     check,
     dashboard,
     demo,
+    dlq,
     follow,
     followers,
     inspect,
@@ -72,6 +73,7 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(models.app, name="models")
+app.add_typer(dlq.app, name="dlq")
 
 
 def _version(asked: bool) -> None:

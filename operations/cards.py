@@ -6,10 +6,10 @@ tell is said to be unknown, and never guessed.
 
 import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from anabranch.messages import DriftSignal, ModelUpdate
+from operations.alerts.sinks import moment
 from operations.registry import AliasChange, Announced, Since
 
 Card = dict[str, Any]
@@ -214,11 +214,6 @@ def alias_rows(history: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         )
         for each in history
     ]
-
-
-def moment(ts: float) -> str:
-    """Epoch seconds as people read them."""
-    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def number(value: float | None) -> str:
