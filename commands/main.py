@@ -17,6 +17,7 @@ from commands import (
     dashboard,
     demo,
     dlq,
+    doctor,
     follow,
     followers,
     inspect,
@@ -57,6 +58,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "state": state.state,
     "schema": schema.schema,
     "check": check.check,
+    "doctor": doctor.doctor,
 }
 
 
