@@ -13,6 +13,7 @@ from anabranch.events import AcceptedEvent, AcceptedLabel, Partition, Record
 from anabranch.messages import (
     DeadLetter,
     Decision,
+    DecisionAnswer,
     Measured,
     ModelUpdate,
     Retire,
@@ -226,13 +227,14 @@ class Taking(Telling):
         self.runner.keep(self.lane.jobs.under_way)
 
     def _decide(self, asked: Decision) -> None:
-        """A person's word on a rollout: what goes live by it is announced with the order that leads there."""
+        """A person's word: what goes live by it is announced with the order that leads there."""
         if self.outbox:
             self.checkpoint()  # what goes live now has an outbox of its own
         emitted = self.lane.decided(asked)
-        if emitted.promotion is not None:
+        if any(isinstance(each, DecisionAnswer) and each.accepted for each in emitted.messages):
             self.order.enter(decided=asked)
         self._emit(emitted)
+        self.tell_order()  # a message has place for one decision
 
     def _tell_failures(self, result: JobResult) -> None:
         """A retraining that came to nothing, all of it or a part."""

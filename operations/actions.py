@@ -125,6 +125,22 @@ def _not_rolled_out(model: ModelPicture) -> str:
     return "" if _rollout(model) is not None else "nothing is being rolled out"
 
 
+def _is_held(model: ModelPicture, how: str) -> bool:
+    return model.report is not None and any(each.startswith(how) for each in model.report.held)
+
+
+def _hold(step: str, title: str, preview: str, *, how: str, undo: str = "", ends: bool = False) -> Action:
+    """One that begins to hold something, or ends it."""
+
+    def why_not(model: ModelPicture) -> str:
+        if _is_held(model, how) == ends:
+            return ""
+        return f"it is not {how}" if ends else f"it is {how} already"
+
+    command = f"anabranch models {step} CONFIG --reason …"
+    return Action(step, title, _stepping(Decision, step), lambda model: preview, why_not, command, undo=undo)
+
+
 ACTIONS: tuple[Action, ...] = (
     Action(
         "retrain",
@@ -168,6 +184,23 @@ ACTIONS: tuple[Action, ...] = (
         _not_rolled_out,
         "anabranch models withdraw CONFIG --reason …",
     ),
+    _hold(
+        "pin",
+        "Pin the champion",
+        "No other model takes the champion's place until it is unpinned. It goes on learning and is announced.",
+        how="pinned",
+        undo="unpin",
+    ),
+    _hold("unpin", "Unpin", "Better models may take the champion's place again.", how="pinned", undo="pin", ends=True),
+    _hold(
+        "freeze",
+        "Freeze learning",
+        "Models predict and are scored, and nothing is learned, retrained, swapped or announced until it is thawed. "
+        "What comes meanwhile is never learned.",
+        how="frozen",
+        undo="thaw",
+    ),
+    _hold("thaw", "Thaw", "Models learn again, from the next event on.", how="frozen", undo="freeze", ends=True),
 )
 """Whatever else a person shall be able to do is added here, and nowhere else."""
 

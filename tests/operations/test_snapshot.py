@@ -94,6 +94,10 @@ def test_a_retired_model_is_said_to_be() -> None:
         "reinstate": "",
         "approve": nothing,
         "withdraw": nothing,
+        "pin": "",
+        "unpin": "it is not pinned",
+        "freeze": "",
+        "thaw": "it is not frozen",
     }
 
 
