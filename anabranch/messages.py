@@ -639,7 +639,7 @@ class RetireAnswer(Message):
     by: str = Field(default="", description="who asked")
 
 
-Step = Literal["approve", "withdraw", "pin", "unpin", "freeze", "thaw"]
+Step = Literal["approve", "withdraw", "promote", "rollback", "pin", "unpin", "freeze", "thaw"]
 
 
 class Decision(Message):
@@ -651,7 +651,12 @@ class Decision(Message):
     ts: float = Field(description="when it was asked, epoch seconds")
     step: Step = Field(
         description="approve: the new champion answers for all keys; withdraw: the displaced one does, as before; "
+        "promote: a shadow takes the champion's place; rollback: a displaced champion in its probation does; "
         "pin: nothing is swapped until unpin; freeze: nothing is learned either, until thaw"
+    )
+    member: str = Field(default="", max_length=200, exclude_if=not_, description="`promote`: the shadow's name")
+    version: int | None = Field(
+        default=None, exclude_if=_is_none, description="`rollback`: the displaced version; null: the last one"
     )
     why: str = Field(min_length=1, max_length=2000)
     by: str = Field(default="", max_length=200, description="who asks")

@@ -41,6 +41,42 @@ def withdraw(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, b
 
 
 @app.command()
+def promote(
+    model: MODEL,
+    member: Annotated[str, typer.Option(help="the shadow's name, as reports and the dashboard have it")],
+    reason: REASON,
+    by: BY = None,
+    topic: TOPIC = None,
+    bootstrap: BOOTSTRAP = None,
+) -> None:
+    """Let a shadow take the champion's place without evidence; with a rollout it answers for a share of the keys first.
+
+    The displaced champion can come back by evidence for `arena.probation_events`, or by `rollback`.
+    """
+    from anabranch.messages import Decision
+
+    ask(Decision, model, "promote", why=reason, by=by, topic=topic, bootstrap=bootstrap, member=member)
+
+
+@app.command()
+def rollback(
+    model: MODEL,
+    reason: REASON,
+    version: Annotated[int | None, typer.Option(help="the displaced version; default: the last one")] = None,
+    by: BY = None,
+    topic: TOPIC = None,
+    bootstrap: BOOTSTRAP = None,
+) -> None:
+    """Let a displaced champion answer again, as it has become, while it is in its probation.
+
+    What the champion came from cannot win for `arena.probation_events`.
+    """
+    from anabranch.messages import Decision
+
+    ask(Decision, model, "rollback", why=reason, by=by, topic=topic, bootstrap=bootstrap, version=version)
+
+
+@app.command()
 def pin(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, bootstrap: BOOTSTRAP = None) -> None:
     """Let nothing take the champion's place until it is unpinned; it goes on learning, and is announced as before."""
     _hold(model, "pin", reason, by=by, topic=topic, bootstrap=bootstrap)

@@ -245,6 +245,8 @@ class Lane(LaneParts):
             withheld = "no event learned yet"
         elif asked.step in HOLDS:
             promotion, withheld = self._held(asked, self._context(at))
+        elif asked.step in ("promote", "rollback"):
+            promotion, withheld = self._put_in(asked, self._context(at))
         elif self.succession.rollout.under_way:
             promotion, withheld = self._carried_out(asked, self._context(at))
         answer = self.reports.decision(asked, event_number=self.events, version=self.version, withheld=withheld)
@@ -261,6 +263,24 @@ class Lane(LaneParts):
         else:
             promotion, withheld = self.succession.withdraw(context, reason=f"withdrawn {by}")
             self._begun_with(promotion)
+        return promotion and promotion._replace(by=asked.by), withheld
+
+    def _put_in(self, asked: Decision, context: DecisionContext) -> tuple[Promotion | None, str]:
+        """Another champion by somebody's word; or why there is none."""
+        succession, by = self.succession, f"by {asked.by or 'somebody'}: {asked.why}"
+        if succession.held:
+            return None, succession.held
+        if succession.rollout.under_way:
+            return None, f"version {succession.champion.version} is being rolled out: approve or withdraw it first"
+        if self.blend.serves:
+            return None, "a blend of the members answers, and no champion"
+        if self.published.version is None:
+            return None, "nothing is announced yet"
+        if asked.step == "promote":
+            promotion, withheld = succession.promote(asked.member, context, reason=f"promoted {by}")
+        else:
+            promotion, withheld = succession.roll_back(asked.version, context, reason=f"rolled back {by}")
+        self._begun_with(promotion)
         return promotion and promotion._replace(by=asked.by), withheld
 
     def _held(self, asked: Decision, context: DecisionContext) -> tuple[Promotion | None, str]:

@@ -125,6 +125,13 @@ def _not_rolled_out(model: ModelPicture) -> str:
     return "" if _rollout(model) is not None else "nothing is being rolled out"
 
 
+def _nobody_to_come_back(model: ModelPicture) -> str:
+    if _rollout(model) is not None:
+        return "a champion is being rolled out: approve or withdraw it"
+    members = () if model.report is None else model.report.members
+    return "" if any(each.kind == "displaced" for each in members) else "no displaced champion is in its probation"
+
+
 def _is_held(model: ModelPicture, how: str) -> bool:
     return model.report is not None and any(each.startswith(how) for each in model.report.held)
 
@@ -183,6 +190,17 @@ ACTIONS: tuple[Action, ...] = (
         _preview_withdraw,
         _not_rolled_out,
         "anabranch models withdraw CONFIG --reason …",
+    ),
+    Action(
+        "rollback",
+        "Roll back",
+        _stepping(Decision, "rollback"),
+        lambda model: (
+            "The champion that was displaced last answers again, as it has become, while it is in its probation. "
+            "What the present one came from cannot win for a while."
+        ),
+        _nobody_to_come_back,
+        "anabranch models rollback CONFIG --reason …",
     ),
     _hold(
         "pin",

@@ -275,12 +275,34 @@ class Succession:
         displaced = self.displaced
         if displaced is None:
             return None, "the displaced champion has left"
+        return self._put_in(displaced, context, reason=reason)
+
+    # ── by a person's word, without evidence ────────────────────────────────────────────────────────────────────
+
+    def promote(self, name: str, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
+        """A shadow takes the champion's place; or why it cannot."""
+        there = {member.name: member for member in self.shadows.members if member.life == "arena"}
+        if name not in there:
+            return None, f"no shadow {name!r} is in the arena; there: {', '.join(there) or 'none'}"
+        return self._put_in(there[name], context, reason=reason)
+
+    def roll_back(self, version: int | None, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
+        """A displaced champion in its probation comes back, the last one if no version is named; or why it cannot."""
+        there = {each.version: each for each in self.shadows.members if each.life == "displaced" and each.version}
+        wanted = max(there, default=None) if version is None else version
+        if wanted not in there:
+            kept = ", ".join(map(str, sorted(there))) or "none"
+            named = "no version" if version is None else f"version {version} is not"
+            return None, f"{named} in its probation as a displaced champion; there: {kept}"
+        return self._put_in(there[wanted], context, reason=reason)
+
+    def _put_in(self, member: Member, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
         examined = self.shadows.constraints.announceable(
-            displaced, context.canary, event_number=context.event_number, measured={}
+            member, context.canary, event_number=context.event_number, measured={}
         )
         if examined.fault:
-            return None, f"the displaced champion cannot be announced: {examined.fault}"
-        return self._swap(displaced, context, examined, reason=reason), ""
+            return None, f"{member.name} cannot be announced: {examined.fault}"
+        return self._swap(member, context, examined, reason=reason), ""
 
     def change_sides(
         self, stand_in: StandIn | None, context: DecisionContext, examined: Examined, *, reason: str

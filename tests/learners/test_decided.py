@@ -1,4 +1,4 @@
-"""Pinned and frozen: by a person's word nothing is swapped, or nothing is learned either."""
+"""By a person's word: pinned and frozen, where nothing is swapped or learned; another champion, without evidence."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from learners.lane import Lane
 from support.lanes import Reads, contested, digest, entrant, lane_of, shown, spoken, twin_of
 
 
-def asked(lane: Lane, step: Any) -> tuple[DecisionAnswer, list[Any]]:
+def asked(lane: Lane, step: Any, **more: Any) -> tuple[DecisionAnswer, list[Any]]:
     """Somebody's word; the answer, and what else was said."""
-    word = Decision(id=step, model="m", ts=1.0, step=step, why="audit", by="ada")
+    word = Decision(id=step, model="m", ts=1.0, step=step, why="audit", by="ada", **more)
     answer, *others = spoken(lane.decided(word))
     assert isinstance(answer, DecisionAnswer)
     return answer, others
@@ -115,3 +115,52 @@ def test_holds_are_in_the_checkpoint_and_in_reports() -> None:
     assert report is not None
     assert report.held == twin.succession.holds
     assert digest(twin) == digest(lane)
+
+
+def test_a_shadow_is_promoted_and_taken_back_by_a_persons_word() -> None:
+    """Without evidence; the update says who it was, and the displaced one comes back as it has become."""
+    lane = contested(Reads("s"))
+    first, shadow = lane.champion, lane.shadows.members[0].name
+    answer, said = asked(lane, "promote", member=shadow)
+    assert answer.accepted
+    assert [(each.kind, each.by, each.member, each.displaced_version) for each in said] == [("swap", "ada", shadow, 1)]
+    shown(lane, 20)
+    answer, said = asked(lane, "rollback")
+    assert answer.accepted
+    assert [(each.kind, each.by, each.restores) for each in said] == [("rollback", "ada", 1)]
+    assert lane.champion is first
+    assert digest(twin_of(lane)) == digest(lane)
+
+
+@pytest.mark.parametrize(
+    ("step", "more", "withheld"),
+    [
+        ("promote", {"member": "nobody"}, "no shadow 'nobody' is in the arena; there: "),
+        ("rollback", {}, "no version in its probation as a displaced champion; there: none"),
+        ("rollback", {"version": 9}, "version 9 is not in its probation as a displaced champion; there: none"),
+    ],
+)
+def test_who_is_not_there_cannot_answer(step: str, more: dict[str, Any], withheld: str) -> None:
+    """The answer says who is."""
+    lane = contested(Reads("s"))
+    before = digest(lane)
+    answer, others = asked(lane, step, **more)
+    assert (answer.accepted, others) == (False, [])
+    assert answer.withheld.startswith(withheld)
+    assert digest(lane) == before
+
+
+def test_a_pinned_champion_is_not_replaced_by_word_either() -> None:
+    """It is to be unpinned first."""
+    lane = contested(Reads("s"))
+    asked(lane, "pin")
+    answer, _ = asked(lane, "promote", member=lane.shadows.members[0].name)
+    assert answer.withheld == "it is pinned by ada: audit"
+
+
+def test_with_a_rollout_a_promoted_shadow_answers_for_a_share_first() -> None:
+    """As any other winner."""
+    lane = contested(Reads("s"), rollout={"kind": "canary", "steps": [5, 25], "step_labels": 50})
+    _, said = asked(lane, "promote", member=lane.shadows.members[0].name)
+    assert [(each.kind, each.share) for each in said] == [("canary", 5.0)]
+    assert asked(lane, "rollback")[0].withheld == "version 2 is being rolled out: approve or withdraw it first"
