@@ -88,6 +88,9 @@ def _around(settings: "Settings") -> "Iterator[Finding]":
     if away and settings.publish.key is None:
         what = "updates are not signed: whoever may write to the topics can announce a model to all who follow"
         yield warning("keys.unsigned", what, "`anabranch keys new FILE`, and set `publish.key` to it")
+    if away and settings.control.trusted_keys is None:
+        what = "requests need no signature: whoever may write to the control topic can retire, freeze or swap the model"
+        yield warning("keys.control", what, "set `control.trusted_keys`, and `control.key` where people ask")
     protocol = str(settings.kafka.get("security.protocol", "plaintext")).lower()
     if away and protocol in ("plaintext", "sasl_plaintext"):
         what = (

@@ -233,6 +233,12 @@ class Lane(LaneParts):
         self.watch.trained()
         return Emitted([answer, *self._transitions(at)], [] if job is None else [job])
 
+    def refused(self, asked: Retrain | Decision, withheld: str) -> Message:
+        """The answer to somebody who may not ask, or has asked before; it changes nothing."""
+        if isinstance(asked, Retrain):
+            return self._answer(asked, withheld=withheld)
+        return self.reports.decision(asked, event_number=self.events, version=self.version, withheld=withheld)
+
     def _answer(self, asked: Retrain, *, withheld: str = "") -> RetrainAnswer:
         window = self.recruits.ranges(asked.events)
         return self.reports.answer(asked, event_number=self.events, window=window, withheld=withheld)

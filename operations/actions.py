@@ -21,6 +21,7 @@ from anabranch.messages import (
     RolloutReport,
     encode,
 )
+from anabranch.signatures import Signer
 from operations.picture import ModelPicture
 
 SEND_S = 10.0
@@ -258,8 +259,9 @@ class Sender(Protocol):
 class KafkaSender:
     """The sender on Kafka; its one producer is made when it is needed."""
 
-    def __init__(self, kafka: Kafka) -> None:
+    def __init__(self, kafka: Kafka, *, signer: Signer | None = None) -> None:
         self.kafka = kafka
+        self.signer = signer
         self._producer: Producer | None = None
         self._lock = threading.Lock()
 
@@ -278,7 +280,12 @@ class KafkaSender:
         with self._lock:
             if self._producer is None:
                 self._producer = publisher({**producer(self.kafka), "message.timeout.ms": int(1000 * SEND_S)})
-            self._producer.produce(topic, encode(message), key, partition=CONTROL_PARTITION, on_delivery=delivered)
+            value = encode(message)
+            signed = () if self.signer is None else self.signer.headers(value)
+            headers: list[tuple[str, str | bytes | None]] = list(signed)
+            self._producer.produce(
+                topic, value, key, partition=CONTROL_PARTITION, on_delivery=delivered, headers=headers
+            )
             left = self._producer.flush(SEND_S + 1)
         if left or failures:
             raise KafkaUnavailable(f"{topic}: {failures[0] if failures else 'no broker has taken it in time'}")

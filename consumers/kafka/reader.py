@@ -254,7 +254,8 @@ class KafkaControl:
         if self.consumer is None:
             return ()
         messages = self.consumer.consume(REQUESTS_MAX, timeout=0)
-        return [record_of(message) for message in messages if message.error() is None]
+        # With all their headers: the signature is among them.
+        return [record_of(each)._replace(headers=headers_of(each)) for each in messages if each.error() is None]
 
     def close(self) -> None:
         """Leave."""

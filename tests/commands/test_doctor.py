@@ -38,8 +38,11 @@ def test_secrets_in_the_file_are_told_by_their_keys(tmp_path: Path) -> None:
     ("more", "told"),
     [
         ('kafka = {"bootstrap.servers" = "localhost:1"}', set()),
-        ('kafka = {"bootstrap.servers" = "kafka.example.com:1"}', {"keys.unsigned", "kafka.plaintext"}),
-        ('kafka = {"bootstrap.servers" = "kafka.example.com:1", "security.protocol" = "ssl"}', {"keys.unsigned"}),
+        ('kafka = {"bootstrap.servers" = "kafka.example.com:1"}', {"keys.unsigned", "keys.control", "kafka.plaintext"}),
+        (
+            'kafka = {"bootstrap.servers" = "kafka.example.com:1", "security.protocol" = "ssl"}',
+            {"keys.unsigned", "keys.control"},
+        ),
         ('publish.key = "{folder}/key"', {"keys.signing"}),
     ],
 )
