@@ -11,6 +11,7 @@ import typer
 from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
 from commands import (
     alerts,
+    audit,
     backtest,
     calibrate,
     check,
@@ -76,6 +77,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(models.app, name="models")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(audit.app, name="audit")
 
 
 def _version(asked: bool) -> None:
