@@ -509,6 +509,9 @@ class ModelReport(Message):
     rollout: RolloutReport | None = Field(
         default=None, exclude_if=_is_none, description="of a champion that does not answer for all keys yet"
     )
+    held: tuple[str, ...] = Field(
+        default=(), exclude_if=not_, description="what is held by a person's word: pinned or frozen, by whom and why"
+    )
     notes: tuple[str, ...] = ()
     detectors: tuple[DetectorReport, ...] = Field(default=(), exclude_if=not_)
     windows: tuple[TimeWindow, ...] = Field(
@@ -636,15 +639,24 @@ class RetireAnswer(Message):
     by: str = Field(default="", description="who asked")
 
 
+Step = Literal["approve", "withdraw", "promote", "rollback", "pin", "unpin", "freeze", "thaw"]
+
+
 class Decision(Message):
-    """A request: a person's word on a rollout. It is answered once, by a `DecisionAnswer`."""
+    """A request: a person's word on who answers, and on what is learned. It is answered once, by a `DecisionAnswer`."""
 
     goes_to: ClassVar[str] = "control"
     id: str = Field(min_length=1, max_length=200, description="unique; the answer bears it")
     model: str
     ts: float = Field(description="when it was asked, epoch seconds")
-    step: Literal["approve", "withdraw"] = Field(
-        description="approve: the new champion answers for all keys; withdraw: the displaced one does, as before"
+    step: Step = Field(
+        description="approve: the new champion answers for all keys; withdraw: the displaced one does, as before; "
+        "promote: a shadow takes the champion's place; rollback: a displaced champion in its probation does; "
+        "pin: nothing is swapped until unpin; freeze: nothing is learned either, until thaw"
+    )
+    member: str = Field(default="", max_length=200, exclude_if=not_, description="`promote`: the shadow's name")
+    version: int | None = Field(
+        default=None, exclude_if=_is_none, description="`rollback`: the displaced version; null: the last one"
     )
     why: str = Field(min_length=1, max_length=2000)
     by: str = Field(default="", max_length=200, description="who asks")
@@ -657,9 +669,9 @@ class DecisionAnswer(Message):
     id: str
     model: str
     request: str = Field(description="the request's id")
-    step: Literal["approve", "withdraw"]
+    step: Step
     event_number: EventNumber = Field(description="accepted events when it was answered")
-    version: int = Field(description="that answers for all keys from now on")
+    version: int = Field(description="of the last announcement, the one by this decision included")
     accepted: bool = Field(description="whether it is done")
     withheld: str = Field(default="", description="why not: nothing is being rolled out, …")
     why: str
@@ -727,7 +739,7 @@ class LearnedOrder(Message):
     # Left out where it is empty: the id, which is a digest, is then what it was before there was this key.
     reinstated: str = Field(default="", exclude_if=not_, description="then a retired champion went live again; why")
     decided: Decision | None = Field(
-        default=None, exclude_if=_is_none, description="then somebody decided on a rollout, and it was done"
+        default=None, exclude_if=_is_none, description="then somebody decided something, and it was done"
     )
 
 

@@ -39,7 +39,7 @@ from config.learning import (
     TriggerSettings,
 )
 from config.output import Checkpoint, Dashboard, MetricsSettings, Publish, Score
-from config.records import GuardSettings, LabelsSettings, Topics
+from config.records import ControlSettings, GuardSettings, LabelsSettings, Topics
 from config.sections import Section
 from config.settings import Settings
 from detectors.distribution_signals import DistributionSettings
@@ -53,6 +53,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "The top of the file": Settings,
     "[model]": ModelSpec,
     "[topics]": Topics,
+    "[control]": ControlSettings,
     "[guard]": GuardSettings,
     "[labels]": LabelsSettings,
     "[features]": FeaturesSettings,

@@ -56,6 +56,7 @@ def dashboard(
 
 def made(several: "list[Settings]", shown: "Dashboard") -> "Starlette":
     """The application, wired to Kafka."""
+    from consumers import keys
     from operations.actions import KafkaSender
     from operations.dashboard import application
     from operations.feed import Feed
@@ -64,7 +65,9 @@ def made(several: "list[Settings]", shown: "Dashboard") -> "Starlette":
 
     source = Source(several)
     feed = Feed(source, history_s=shown.history, records_max=shown.records_max)
-    return application(feed, shown, sender=KafkaSender(source.kafka), tails=Tails(source.kafka))
+    file = several[0].control.key
+    sender = KafkaSender(source.kafka, signer=None if file is None else keys.read(Path(file)))
+    return application(feed, shown, sender=sender, tails=Tails(source.kafka))
 
 
 def _say(shown: "Dashboard", several: "list[Settings]") -> None:

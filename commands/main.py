@@ -11,11 +11,14 @@ import typer
 from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
 from commands import (
     alerts,
+    audit,
     backtest,
     calibrate,
     check,
     dashboard,
     demo,
+    dlq,
+    doctor,
     explain,
     follow,
     followers,
@@ -59,6 +62,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "state": state.state,
     "schema": schema.schema,
     "check": check.check,
+    "doctor": doctor.doctor,
 }
 
 
@@ -75,6 +79,8 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(keys.app, name="keys")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(models.app, name="models")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(audit.app, name="audit")
 
 
 def _version(asked: bool) -> None:

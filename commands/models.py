@@ -1,4 +1,4 @@
-"""`anabranch models`: what the log tells of models and their versions, and a person's word on a rollout."""
+"""`anabranch models`: what the log tells of models and their versions, and a person's word on who answers."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from commands import versions
 from commands.retire import BOOTSTRAP, BY, MODEL, TOPIC, ask
 
-app = typer.Typer(no_args_is_help=True, help="Models and their versions, as the log tells them; and rollouts.")
+app = typer.Typer(no_args_is_help=True, help="Models and their versions, as the log tells them; and who answers.")
 app.command("list")(versions.listing)
 app.command("show")(versions.show)
 app.command("diff")(versions.diff)
@@ -38,3 +38,72 @@ def withdraw(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, b
     from anabranch.messages import Decision
 
     ask(Decision, model, "withdraw", of=OF, why=reason, by=by, topic=topic, bootstrap=bootstrap)
+
+
+@app.command()
+def promote(
+    model: MODEL,
+    member: Annotated[str, typer.Option(help="the shadow's name, as reports and the dashboard have it")],
+    reason: REASON,
+    by: BY = None,
+    topic: TOPIC = None,
+    bootstrap: BOOTSTRAP = None,
+) -> None:
+    """Let a shadow take the champion's place without evidence; with a rollout it answers for a share of the keys first.
+
+    The displaced champion can come back by evidence for `arena.probation_events`, or by `rollback`.
+    """
+    from anabranch.messages import Decision
+
+    ask(Decision, model, "promote", why=reason, by=by, topic=topic, bootstrap=bootstrap, member=member)
+
+
+@app.command()
+def rollback(
+    model: MODEL,
+    reason: REASON,
+    version: Annotated[int | None, typer.Option(help="the displaced version; default: the last one")] = None,
+    by: BY = None,
+    topic: TOPIC = None,
+    bootstrap: BOOTSTRAP = None,
+) -> None:
+    """Let a displaced champion answer again, as it has become, while it is in its probation.
+
+    What the champion came from cannot win for `arena.probation_events`.
+    """
+    from anabranch.messages import Decision
+
+    ask(Decision, model, "rollback", why=reason, by=by, topic=topic, bootstrap=bootstrap, version=version)
+
+
+@app.command()
+def pin(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, bootstrap: BOOTSTRAP = None) -> None:
+    """Let nothing take the champion's place until it is unpinned; it goes on learning, and is announced as before."""
+    _hold(model, "pin", reason, by=by, topic=topic, bootstrap=bootstrap)
+
+
+@app.command()
+def unpin(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, bootstrap: BOOTSTRAP = None) -> None:
+    """Let better models take the champion's place again."""
+    _hold(model, "unpin", reason, by=by, topic=topic, bootstrap=bootstrap)
+
+
+@app.command()
+def freeze(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, bootstrap: BOOTSTRAP = None) -> None:
+    """Stop all learning: models predict and are scored, and nothing is retrained, swapped or announced until thaw.
+
+    What comes meanwhile is never learned. Followers that learn along stop with the announcement that this makes.
+    """
+    _hold(model, "freeze", reason, by=by, topic=topic, bootstrap=bootstrap)
+
+
+@app.command()
+def thaw(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, bootstrap: BOOTSTRAP = None) -> None:
+    """Let models learn again, from the next event on."""
+    _hold(model, "thaw", reason, by=by, topic=topic, bootstrap=bootstrap)
+
+
+def _hold(model: str, step: str, reason: str, *, by: str | None, topic: str | None, bootstrap: str | None) -> None:
+    from anabranch.messages import Decision
+
+    ask(Decision, model, step, why=reason, by=by, topic=topic, bootstrap=bootstrap)

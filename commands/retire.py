@@ -41,11 +41,13 @@ def ask(
     by: str | None,
     topic: str | None,
     bootstrap: str | None,
+    **more: object,
 ) -> None:
     """Request a step of a model's learner, and say where the answer will be.
 
     Args:
         of: what of the model it is about, for people.
+        more: what else the request says, by its key.
     """
     import getpass
     import time
@@ -54,7 +56,14 @@ def ask(
     from commands.retrain import send
 
     def request(name: str) -> "Retire | Decision":
-        told = {"id": uuid.uuid4().hex, "model": name, "ts": time.time(), "why": why, "by": by or getpass.getuser()}
+        told = {
+            "id": uuid.uuid4().hex,
+            "model": name,
+            "ts": time.time(),
+            "why": why,
+            "by": by or getpass.getuser(),
+            **more,
+        }
         return kind.model_validate({**told, "step": step})
 
     asked, where, answers = send(model, request, topic=topic, bootstrap=bootstrap)

@@ -8,6 +8,8 @@ import typer
 
 if TYPE_CHECKING:
     from anabranch.messages import Decision, Retire, Retrain
+    from anabranch.signatures import Signer
+    from config.settings import Settings
 
 Asked = TypeVar("Asked", bound="Retire | Retrain | Decision")
 
@@ -66,10 +68,22 @@ def send(
     warning = unknown(kafka, asked.model, updates=updates)
     if warning:
         typer.echo(f"warning: {warning}", err=True)
-    sink = KafkaSink(producer(kafka))
-    sink.send(where, key=asked.model, value=encode(asked), partition=CONTROL_PARTITION)
+    sink, value = KafkaSink(producer(kafka)), encode(asked)
+    signer = _signer(settings)
+    headers = () if signer is None else signer.headers(value)
+    sink.send(where, key=asked.model, value=value, partition=CONTROL_PARTITION, headers=headers)
     sink.flush()
     return asked, where, settings.topics.name("answers") if settings else f"{prefix}model-answers"
+
+
+def _signer(settings: "Settings | None") -> "Signer | None":
+    """What signs a request: the key of the configuration, or the one that the environment names; None: nobody does."""
+    import os
+
+    from consumers import keys
+
+    file = os.environ.get("ANABRANCH_CONTROL_KEY") if settings is None else settings.control.key
+    return keys.read(Path(file)) if file else None
 
 
 def unknown(kafka: dict[str, object], model: str, *, updates: str) -> str:

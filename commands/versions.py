@@ -307,7 +307,7 @@ def _brief(update: "ModelUpdate") -> dict[str, Any]:
 
 
 def _print_models(found: list[dict[str, Any]]) -> None:
-    from operations.cards import moment
+    from operations.alerts.sinks import moment
 
     rows = [
         (
@@ -324,7 +324,8 @@ def _print_models(found: list[dict[str, Any]]) -> None:
 
 
 def _print_versions(found: dict[str, Any]) -> None:
-    from operations.cards import ALIAS_HEADS, alias_rows, moment, number, version
+    from operations.alerts.sinks import moment
+    from operations.cards import ALIAS_HEADS, alias_rows, number, version
 
     rows = [
         (

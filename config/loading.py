@@ -152,6 +152,39 @@ def _with_secrets(value: Any) -> Any:
     return _SECRET.sub(_secret, value) if isinstance(value, str) else value
 
 
+_SECRET_KEY = re.compile(r"password|secret|token|jaas", re.IGNORECASE)
+_NO_SECRET_KEY = re.compile(r"endpoint|url|max|algorithm")
+
+
+def secrets_in_file(path: Path) -> list[str]:
+    """The keys under which a secret stands in the file itself, and not as `${env:NAME}` or `${file:PATH}`.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    try:
+        table = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return [place for place, key, text in _texts(table) if _is_secret(key) and text and not _SECRET.search(text)]
+
+
+def _is_secret(key: str) -> bool:
+    return bool(_SECRET_KEY.search(key)) and not _NO_SECRET_KEY.search(key)
+
+
+def _texts(value: Any, place: str = "", key: str = "") -> Iterator[tuple[str, str, str]]:
+    """All texts, each with its place and the last key on the way to it."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{place}.{name}" if place else name, name)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _texts(inner, f"{place}[{number}]", key)
+    elif isinstance(value, str):
+        yield place, key, value
+
+
 def _secret(match: re.Match[str]) -> str:
     source, name = match[1], match[2]
     if source == "env":

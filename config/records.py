@@ -52,6 +52,21 @@ class GuardSettings(Section):
     dead_letter_max_bytes: int = Field(16_384, ge=0, description="of a refused record that are kept")
 
 
+class ControlSettings(Section):
+    """Who may ask a learner for something, as `anabranch retrain`, `retire` and `models` do: see docs/ROLLOUT.md."""
+
+    trusted_keys: tuple[str, ...] | None = Field(
+        None,
+        description="public keys (`anabranch keys show`), one of which has signed each request; others are refused, "
+        "and so is a copy of one. None = whoever may write to the topic may ask",
+    )
+    max_age: Seconds = Field(86_400.0, description="with `trusted_keys`: an older request is refused when it is heard")
+    key: str | None = Field(
+        None,
+        description="file of the private key that signs what is asked with this file, by commands and the dashboard",
+    )
+
+
 class LabelsSettings(Section):
     """Labels that come after their events, and what becomes of events whose label never comes."""
 

@@ -21,7 +21,7 @@ from config.learning import (
     default_detectors,
 )
 from config.output import Checkpoint, Dashboard, MetricsSettings, Publish, Score
-from config.records import GuardSettings, LabelsSettings, Topics
+from config.records import ControlSettings, GuardSettings, LabelsSettings, Topics
 
 Task = Literal["binary", "multiclass", "regression", "reco", "rank"]
 
@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     model: ModelSpec = Field(description="the model")
     kafka: dict[str, str | int | float | bool] = Field({}, description="passed to librdkafka as it stands")
     topics: Topics = Topics()
+    control: ControlSettings = ControlSettings()
     guard: GuardSettings = GuardSettings()
     pending_max: int = Field(1_000_000, ge=1, description="events that wait for their label, at most")
     labels: LabelsSettings = LabelsSettings()

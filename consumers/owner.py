@@ -248,6 +248,7 @@ class Owner(Taking):
             }
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.requests.start(state["control"])
+        self.requests.restore(state.get("requests", {}))
         self.order = OrderWriter(self.settings.name, self.scope)
         self.order.last, self.order.version = state["order"], state["lane"]["version"]
         self.order.examples = state["lane"]["examples"]
@@ -467,6 +468,8 @@ class Owner(Taking):
             "parent": self.sha,
             "positions": nested(self.positions),
             "control": self.requests.position,
+            # Only where there is something of it: other checkpoints have the bytes that they had before.
+            **({"requests": made} if (made := self.requests.state()) else {}),
             "log": {**self.origin._asdict(), "partitions": self.partitions},
             "labels_log": None if self.labels_origin is None else self.labels_origin._asdict(),
             "settled": settled(self.settings),

@@ -13,7 +13,9 @@ from anabranch.events import AcceptedEvent, AcceptedLabel, Partition, Record
 from anabranch.messages import (
     DeadLetter,
     Decision,
+    DecisionAnswer,
     Measured,
+    Message,
     ModelUpdate,
     Retire,
     RetireAnswer,
@@ -28,7 +30,7 @@ from consumers.guard import Guard, Repeated
 from consumers.intake import Read
 from consumers.order import returned
 from consumers.poison import Poison
-from consumers.requests import Requests
+from consumers.requests import Request, Requests
 from consumers.retirement import answer, retirement
 from consumers.telling import Ports, Telling
 from learners.emitted import NOTHING, Emitted, Promotion
@@ -50,7 +52,7 @@ class Taking(Telling):
         super().__init__(settings, scope=scope, ports=ports, listener=listener)
         self.runner = ports.runners(scope)
         self.announcer = Announcer(settings, scope=scope, sink=ports.sink, clock=ports.clock)
-        self.requests = Requests(ports.controls(), model=settings.name)
+        self.requests = Requests(ports.controls(), model=settings.name, settings=settings.control, clock=ports.clock)
         self.budget = ComputeBudget(settings, clock=ports.clock)
         self.guard = Guard(settings)
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
@@ -215,14 +217,18 @@ class Taking(Telling):
             log.info("job done", model=self.settings.name, job=result.job_id, failure=result.failure)
             self._tell_failures(result)
             self._emit(self.lane.admit(result))
-        asked = self.requests.take()
+        heard = self.requests.take()
+        for request, refusal in heard:
+            if refusal:
+                self._send(self._refused(request, refusal))
+        asked = [request for request, refusal in heard if not refusal]
         retrainings = tuple(each for each in asked if isinstance(each, Retrain))
         for each in retrainings:
             self._emit(self.lane.retrain_asked(each))
         change = self.budget.change(self.lane)
         if change is not None:
             self._emit(self.lane.measured(stride=change.stride, too_slow=change.too_slow))
-        if done or asked or change is not None:
+        if done or heard or change is not None:
             measured = None if change is None else Measured(**change._asdict())
             self.order.enter(returned=tuple(map(returned, done)), requests=retrainings, measured=measured)
             for request in asked:
@@ -233,14 +239,22 @@ class Taking(Telling):
             self.checkpoint()
         self.runner.keep(self.lane.jobs.under_way)
 
+    def _refused(self, request: Request, why: str) -> Message:
+        """The answer to a request that is not carried out."""
+        if isinstance(request, Retire):
+            number, version = self.lane.events, self.lane.version
+            return answer(request, scope=self.scope, event_number=number, version=version, withheld=why)
+        return self.lane.refused(request, why)
+
     def _decide(self, asked: Decision) -> None:
-        """A person's word on a rollout: what goes live by it is announced with the order that leads there."""
+        """A person's word: what goes live by it is announced with the order that leads there."""
         if self.outbox:
             self.checkpoint()  # what goes live now has an outbox of its own
         emitted = self.lane.decided(asked)
-        if emitted.promotion is not None:
+        if any(isinstance(each, DecisionAnswer) and each.accepted for each in emitted.messages):
             self.order.enter(decided=asked)
         self._emit(emitted)
+        self.tell_order()  # a message has place for one decision
 
     def _tell_failures(self, result: JobResult) -> None:
         """A retraining that came to nothing, all of it or a part."""

@@ -34,6 +34,8 @@ from learners.retraining import JobResult
 
 UNUSABLE_BANDS, UNUSABLE_MIN = (0.01, 0.1, 0.5), 10
 """Shares of a champion's answers that cannot be used from which on it is an alert, if they are so many at least."""
+HOLDS = {"pin": ("pinned", True), "unpin": ("pinned", False), "freeze": ("frozen", True), "thaw": ("frozen", False)}
+"""By the step that is asked for, what it is about, and whether it begins."""
 _NOWHERE = AcceptedEvent("", {}, None, 0.0, 0, 0)
 
 
@@ -196,6 +198,8 @@ class Lane(LaneParts):
 
     def _learn_again(self, event: AcceptedEvent, ts: float) -> Emitted:
         """A correction: every member learns the event once more, and is not scored."""
+        if self.succession.frozen:
+            return NOTHING
         lesson = event if self.to_tell is None else self._tell(event, ts, "labelled", corrects=True)
         if self.jobs.under_way:
             self.notes += self.recruits.remember(lesson)
@@ -220,7 +224,7 @@ class Lane(LaneParts):
 
     def retrain_asked(self, asked: Retrain) -> Emitted:
         """Somebody asked for a retraining: the answer, and the job if there is one to begin."""
-        at, withheld = self.newest, self.recruits.withheld(self.events)
+        at, withheld = self.newest, self._no_retraining(self.events)
         if at is None or withheld:
             return Emitted([self._answer(asked, withheld=withheld)])
         self.notes.append(f"retraining asked for by {asked.by or 'somebody'}: {asked.reason}")
@@ -229,15 +233,27 @@ class Lane(LaneParts):
         self.watch.trained()
         return Emitted([answer, *self._transitions(at)], [] if job is None else [job])
 
+    def refused(self, asked: Retrain | Decision, withheld: str) -> Message:
+        """The answer to somebody who may not ask, or has asked before; it changes nothing."""
+        if isinstance(asked, Retrain):
+            return self._answer(asked, withheld=withheld)
+        return self.reports.decision(asked, event_number=self.events, version=self.version, withheld=withheld)
+
     def _answer(self, asked: Retrain, *, withheld: str = "") -> RetrainAnswer:
         window = self.recruits.ranges(asked.events)
         return self.reports.answer(asked, event_number=self.events, window=window, withheld=withheld)
 
     def decided(self, asked: Decision) -> Emitted:
-        """Somebody's word on a rollout: the answer, and what goes live by it."""
+        """Somebody's word on who answers and what is learned: the answer, and what goes live by it."""
         at = self.newest
         promotion, withheld = None, "nothing is being rolled out"
-        if at is not None and self.succession.rollout.under_way:
+        if at is None:
+            withheld = "no event learned yet"
+        elif asked.step in HOLDS:
+            promotion, withheld = self._held(asked, self._context(at))
+        elif asked.step in ("promote", "rollback"):
+            promotion, withheld = self._put_in(asked, self._context(at))
+        elif self.succession.rollout.under_way:
             promotion, withheld = self._carried_out(asked, self._context(at))
         answer = self.reports.decision(asked, event_number=self.events, version=self.version, withheld=withheld)
         return Emitted([answer, *(self._transitions(at) if at is not None else [])], promotion=promotion)
@@ -245,6 +261,8 @@ class Lane(LaneParts):
     def _carried_out(self, asked: Decision, context: DecisionContext) -> tuple[Promotion | None, str]:
         """What goes live by somebody's word; or why nothing does."""
         by = f"by {asked.by or 'somebody'}: {asked.why}"
+        if self.succession.held:
+            return None, self.succession.held
         if asked.step == "approve":
             promotion = self.succession.complete(context, reason=f"approved {by}")
             withheld = "" if promotion else "the champion cannot be announced: see model-lifecycle"
@@ -252,6 +270,41 @@ class Lane(LaneParts):
             promotion, withheld = self.succession.withdraw(context, reason=f"withdrawn {by}")
             self._begun_with(promotion)
         return promotion and promotion._replace(by=asked.by), withheld
+
+    def _put_in(self, asked: Decision, context: DecisionContext) -> tuple[Promotion | None, str]:
+        """Another champion by somebody's word; or why there is none."""
+        succession, by = self.succession, f"by {asked.by or 'somebody'}: {asked.why}"
+        if succession.held:
+            return None, succession.held
+        if succession.rollout.under_way:
+            return None, f"version {succession.champion.version} is being rolled out: approve or withdraw it first"
+        if self.blend.serves:
+            return None, "a blend of the members answers, and no champion"
+        if self.published.version is None:
+            return None, "nothing is announced yet"
+        if asked.step == "promote":
+            promotion, withheld = succession.promote(asked.member, context, reason=f"promoted {by}")
+        else:
+            promotion, withheld = succession.roll_back(asked.version, context, reason=f"rolled back {by}")
+        self._begun_with(promotion)
+        return promotion and promotion._replace(by=asked.by), withheld
+
+    def _held(self, asked: Decision, context: DecisionContext) -> tuple[Promotion | None, str]:
+        """Pin or freeze the champion, or end that; or why nothing comes of it."""
+        hold, begins = HOLDS[asked.step]
+        before, by = getattr(self.succession, hold), f"by {asked.by or 'somebody'}: {asked.why}"
+        if begins and before:
+            return None, f"it is {hold} already {before}"
+        if not begins and not before:
+            return None, f"it is not {hold}"
+        setattr(self.succession, hold, by if begins else "")
+        reason = f"{hold if begins else f'no longer {hold}'} {by}"
+        self.lifecycle.stay(self.champion.name, reason=reason, noted=True)
+        if hold == "pinned" or self.published.version is None:
+            return None, ""
+        # Who learns along stops with this announcement, and goes on with the one by which it ends.
+        promotion = self.succession.publish_as_it_is(context)
+        return promotion and promotion._replace(reason=reason, by=asked.by), ""
 
     def measured(self, *, stride: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
@@ -318,7 +371,9 @@ class Lane(LaneParts):
             ending: how the event ends.
         """
         self.events += 1
-        lesson: AcceptedEvent | None = event
+        frozen = bool(self.succession.frozen)
+        learns = learns and not frozen
+        lesson: AcceptedEvent | None = None if frozen else event
         if self.to_tell is not None:
             lesson = self._tell(event, ts, ending) if learns else None
         elif whole and learns:
@@ -345,7 +400,7 @@ class Lane(LaneParts):
         self.canary.append(event.x)
         if self.shadows.members:
             self.arena.judge(event, loss, answers, timed=self.timed, window=window, learns=learns)
-        if self.standing.any:
+        if self.standing.any and not frozen:
             self.arena.tend(lesson or event, answers, champion=champion, event_number=self.events)
         if self._is_regression:
             self._rescale(event, served)
@@ -415,18 +470,19 @@ class Lane(LaneParts):
     ) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
+        may_change = not (succession.pinned or succession.frozen)
         if self.jobs.under_way and lesson is not None:
             self.notes += self.recruits.remember(lesson)
         findings = self.watch.update(loss, event_number=number, seen=event, answer=own, withheld=self._withheld)
         emitted = NOTHING if findings is None else self._drifted(event, findings)
         promotion = self._contest(event) if self.arena.ahead and not self.blend.serves else None
-        if promotion is None and succession.rollout.under_way:
+        if promotion is None and may_change and succession.rollout.under_way:
             promotion = self._roll_out(event)
-        if promotion is None and self.blend.turns(number):
+        if promotion is None and may_change and self.blend.turns(number):
             promotion = self._turn(event)
         if number >= self.shadows.due or number >= succession.due:
             succession.times_up(number)
-        if self.block and self.published.is_due(event, number):
+        if self.block and not succession.frozen and self.published.is_due(event, number):
             self._learn_block()
         if promotion is None and succession.publication_due(event, number):
             promotion = succession.publish_as_it_is(self._context(event))
@@ -458,10 +514,14 @@ class Lane(LaneParts):
 
     def _withheld(self, event_number: int) -> str:
         """Why no retraining can begin on the event with this number, though the signals add up to one."""
-        withheld = self.recruits.withheld(event_number)
+        withheld = self._no_retraining(event_number)
         if withheld:
             self.notes.append(f"trigger at event {event_number} passed over: {withheld}")
         return withheld
+
+    def _no_retraining(self, event_number: int) -> str:
+        frozen = self.succession.frozen
+        return f"learning is frozen {frozen}" if frozen else self.recruits.withheld(event_number)
 
     def _contest(self, event: AcceptedEvent) -> Promotion | None:
         """A shadow has evidence enough: the swap, if nothing holds it back."""
@@ -538,6 +598,7 @@ class Lane(LaneParts):
             weights=self.blend.shares(),
             lag=self.lateness.lag if self.lateness.is_late else None,
             rollout=self.succession.rollout.report(),
+            held=self.succession.holds,
         )
 
     def labels_report(self) -> LabelsReport | None:

@@ -21,6 +21,7 @@ from anabranch.messages import (
     RolloutReport,
     encode,
 )
+from anabranch.signatures import Signer
 from operations.picture import ModelPicture
 
 SEND_S = 10.0
@@ -125,6 +126,29 @@ def _not_rolled_out(model: ModelPicture) -> str:
     return "" if _rollout(model) is not None else "nothing is being rolled out"
 
 
+def _nobody_to_come_back(model: ModelPicture) -> str:
+    if _rollout(model) is not None:
+        return "a champion is being rolled out: approve or withdraw it"
+    members = () if model.report is None else model.report.members
+    return "" if any(each.kind == "displaced" for each in members) else "no displaced champion is in its probation"
+
+
+def _is_held(model: ModelPicture, how: str) -> bool:
+    return model.report is not None and any(each.startswith(how) for each in model.report.held)
+
+
+def _hold(step: str, title: str, preview: str, *, how: str, undo: str = "", ends: bool = False) -> Action:
+    """One that begins to hold something, or ends it."""
+
+    def why_not(model: ModelPicture) -> str:
+        if _is_held(model, how) == ends:
+            return ""
+        return f"it is not {how}" if ends else f"it is {how} already"
+
+    command = f"anabranch models {step} CONFIG --reason …"
+    return Action(step, title, _stepping(Decision, step), lambda model: preview, why_not, command, undo=undo)
+
+
 ACTIONS: tuple[Action, ...] = (
     Action(
         "retrain",
@@ -168,6 +192,34 @@ ACTIONS: tuple[Action, ...] = (
         _not_rolled_out,
         "anabranch models withdraw CONFIG --reason …",
     ),
+    Action(
+        "rollback",
+        "Roll back",
+        _stepping(Decision, "rollback"),
+        lambda model: (
+            "The champion that was displaced last answers again, as it has become, while it is in its probation. "
+            "What the present one came from cannot win for a while."
+        ),
+        _nobody_to_come_back,
+        "anabranch models rollback CONFIG --reason …",
+    ),
+    _hold(
+        "pin",
+        "Pin the champion",
+        "No other model takes the champion's place until it is unpinned. It goes on learning and is announced.",
+        how="pinned",
+        undo="unpin",
+    ),
+    _hold("unpin", "Unpin", "Better models may take the champion's place again.", how="pinned", undo="pin", ends=True),
+    _hold(
+        "freeze",
+        "Freeze learning",
+        "Models predict and are scored, and nothing is learned, retrained, swapped or announced until it is thawed. "
+        "What comes meanwhile is never learned.",
+        how="frozen",
+        undo="thaw",
+    ),
+    _hold("thaw", "Thaw", "Models learn again, from the next event on.", how="frozen", undo="freeze", ends=True),
 )
 """Whatever else a person shall be able to do is added here, and nowhere else."""
 
@@ -207,8 +259,9 @@ class Sender(Protocol):
 class KafkaSender:
     """The sender on Kafka; its one producer is made when it is needed."""
 
-    def __init__(self, kafka: Kafka) -> None:
+    def __init__(self, kafka: Kafka, *, signer: Signer | None = None) -> None:
         self.kafka = kafka
+        self.signer = signer
         self._producer: Producer | None = None
         self._lock = threading.Lock()
 
@@ -227,7 +280,12 @@ class KafkaSender:
         with self._lock:
             if self._producer is None:
                 self._producer = publisher({**producer(self.kafka), "message.timeout.ms": int(1000 * SEND_S)})
-            self._producer.produce(topic, encode(message), key, partition=CONTROL_PARTITION, on_delivery=delivered)
+            value = encode(message)
+            signed = () if self.signer is None else self.signer.headers(value)
+            headers: list[tuple[str, str | bytes | None]] = list(signed)
+            self._producer.produce(
+                topic, value, key, partition=CONTROL_PARTITION, on_delivery=delivered, headers=headers
+            )
             left = self._producer.flush(SEND_S + 1)
         if left or failures:
             raise KafkaUnavailable(f"{topic}: {failures[0] if failures else 'no broker has taken it in time'}")

@@ -6,10 +6,10 @@ tell is said to be unknown, and never guessed.
 
 import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from anabranch.messages import DriftSignal, ModelUpdate
+from operations.alerts.sinks import moment
 from operations.registry import AliasChange, Announced, Since
 
 Card = dict[str, Any]
@@ -144,12 +144,13 @@ def _origin(card: Card) -> list[tuple[str, ...]]:
 def _learned(card: Card) -> list[tuple[str, ...]]:
     trained = card["trained_on"]
     note = f" ({trained['note']})" if trained["note"] else ""
-    ranges = ", ".join(f"{each['partition']}: {each['start']} to {each['end'] - 1}" for each in trained["ranges"])
+    whole = [each for each in trained["ranges"] if each["end"] > each["start"]]
+    ranges = ", ".join(f"{each['partition']}: {each['start']} to {each['end'] - 1}" for each in whole)
     positions = ", ".join(f"{place}: {offset}" for place, offset in sorted(card["positions"].items()))
     return [
         ("events learned by the learner", f"{card['announced']['event_number']:,}"),
         ("before it entered", f"{trained['events']:,} events{note}"),
-        ("ranges (partition: offsets)", ranges or "none told"),
+        ("ranges (partition: offsets)", ranges or "none"),
         ("next offsets", positions or "none told"),
         ("in the learned order after", card["order"] or "none: it learns no more, or no order is told"),
     ]
@@ -214,11 +215,6 @@ def alias_rows(history: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         )
         for each in history
     ]
-
-
-def moment(ts: float) -> str:
-    """Epoch seconds as people read them."""
-    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def number(value: float | None) -> str:

@@ -1,7 +1,9 @@
-"""Reads outside any group: ranges of the log for retraining, and the requests on `model-control`."""
+"""Reads outside any group: ranges of the log for retraining, single records, and the requests on `model-control`."""
 
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 
 import orjson
 import structlog
@@ -9,7 +11,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from anabranch.errors import KafkaUnavailable, LogTruncated
 from anabranch.events import Partition, Record
-from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, reader, trace_of
+from anabranch.kafka import QUIET, TIMEOUT_S, Kafka, at, batch, consumer, headers_of, partitions, reader, trace_of
+from anabranch.kafka.faults import with_words
 from anabranch.messages import CONTROL_PARTITION
 from config.settings import Settings
 
@@ -144,6 +147,64 @@ def _fetch(consumer: Consumer, waiting: dict[int, deque[Record]]) -> set[int]:
     return ended
 
 
+# ── Single records with all their headers, as those of dead letters ──────────────────────────────────────────────────
+
+NEAR = 500
+"""Up to so many records between two that are wanted are read, since asking anew takes as long."""
+
+
+def records_at(kafka: Kafka, places: Iterable[tuple[str, int, int]]) -> Iterator[Record | None]:
+    """The record of each place with all its headers; None where it is gone.
+
+    Args:
+        places: topic, partition and offset, in this order.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    with closing(consumer({**reader(kafka), "enable.partition.eof": True})) as client:
+        place, bounds, following = Partition("", 0), (0, 0), -1
+        for topic, partition, offset in places:
+            if (topic, partition) != place:
+                place = Partition(topic, partition)
+                bounds, following = _bounds(client, place), -1
+            if not bounds[0] <= offset < bounds[1]:
+                yield None
+                continue
+            if following < 0 or not 0 <= offset - following <= NEAR:
+                client.assign(at({place: offset}))
+            found = _at(client, offset)
+            # Where it was not there, the one after it has been read.
+            following = -1 if found is None else offset + 1
+            yield found
+
+
+def _bounds(client: Consumer, place: Partition) -> tuple[int, int]:
+    """The first and the next offset of a partition; none of a topic that is gone."""
+    try:
+        low, high = client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
+            return 0, 0
+        raise KafkaUnavailable(with_words(f"{place.topic}: {error.args[0].str()}")) from error
+    return low, high
+
+
+def _at(client: Consumer, offset: int) -> Record | None:
+    """The record at this offset; None if there is none, as in the gap that a transaction leaves."""
+    until_s = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < until_s:
+        for message in batch(client, 1, timeout_s=1.0):
+            error, found = message.error(), message.offset() or 0
+            if error is None and found >= offset:
+                return record_of(message)._replace(headers=headers_of(message)) if found == offset else None
+            if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                return None
+            if error is not None and error.code() not in QUIET and not error.retriable():
+                raise KafkaUnavailable(with_words(error.str()))
+    raise KafkaUnavailable(with_words(f"no record came for {TIMEOUT_S:.0f} s"))
+
+
 # ── The topic `model-control`: its only partition, read outside any group from the position in the checkpoint ───────
 
 REQUESTS_MAX = 100
@@ -193,7 +254,8 @@ class KafkaControl:
         if self.consumer is None:
             return ()
         messages = self.consumer.consume(REQUESTS_MAX, timeout=0)
-        return [record_of(message) for message in messages if message.error() is None]
+        # With all their headers: the signature is among them.
+        return [record_of(each)._replace(headers=headers_of(each)) for each in messages if each.error() is None]
 
     def close(self) -> None:
         """Leave."""

@@ -30,9 +30,15 @@ class KafkaSink:
         self.failure: str | None = None
 
     def send(
-        self, topic: str, *, key: str, value: bytes | None, partition: int | None = None, headers: Headers = ()
+        self,
+        topic: str,
+        *,
+        key: str | bytes | None,
+        value: bytes | None,
+        partition: int | None = None,
+        headers: Headers = (),
     ) -> None:
-        """Publish at some time; `flush` makes sure."""
+        """Publish at some time; `flush` makes sure. Others' records may have any key, or none."""
         where: dict[str, Any] = {} if partition is None else {"partition": partition}
         where |= {"headers": list(headers)} if headers else {}
         self._produce(topic, key=key, value=value, on_delivery=self._delivered, **where)

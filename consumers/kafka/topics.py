@@ -216,7 +216,7 @@ def shortcomings(settings: Settings) -> list[str]:
     there = needed(settings)
     checked = ("events", "labels", "examples", "updates", "artifacts")
     names = {which: name for which in checked if (name := settings.topics.name(which)) in there}
-    found = _configs(settings, names)
+    found = configs(settings, names)
     faults = [fault for which, config in found.items() for fault in _faults(which, names[which], config)]
     return [*faults, *_kept_too_briefly(settings, found)]
 
@@ -256,7 +256,7 @@ def _kept_too_briefly(settings: Settings, found: Mapping[str, Mapping[str, str]]
         return
     topic, wanted = settings.topics.name("examples"), settings.retrain.history_max
     every = partitions(settings.kafka, topic)
-    for partition, (start, end) in _watermarks(reader(settings.kafka), topic, every).items():
+    for partition, (start, end) in watermarks(reader(settings.kafka), topic, every).items():
         # Where nothing was dropped there are few because few were learned.
         if start and end - start < wanted:
             yield (
@@ -265,7 +265,7 @@ def _kept_too_briefly(settings: Settings, found: Mapping[str, Mapping[str, str]]
             )
 
 
-def _configs(settings: Settings, names: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def configs(settings: Settings, names: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The settings of the topics, of those that the broker tells."""
     if str(reach(settings.kafka).cluster_id).startswith("mockCluster"):
         return {}  # the embedded broker would leave the question open
@@ -313,10 +313,10 @@ def _held_back(topic: str, partition: int, readable: int, end: int, marked: set[
 
 def _ends(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, int]:
     """Where each partition ends for such a reader."""
-    return {each: end for each, (_, end) in _watermarks(configured, topic, every).items()}
+    return {each: end for each, (_, end) in watermarks(configured, topic, every).items()}
 
 
-def _watermarks(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, tuple[int, int]]:
+def watermarks(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, tuple[int, int]]:
     """The first and the next offset of each partition, for such a reader."""
     with closing(consumer(configured)) as client:
         return {each: client.get_watermark_offsets(TopicPartition(topic, each), timeout=ANSWER_S) for each in every}

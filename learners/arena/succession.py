@@ -41,6 +41,8 @@ class Succession:
         version: of the last announcement.
         stand_in: makes what is served in the champion's place: see `Blend`; None: the champion serves.
         due: accepted events at which the champion's probation is over.
+        pinned: by whom and why nothing is swapped; empty: it may be.
+        frozen: by whom and why nothing is learned, and so nothing swapped either.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Succession:
         self.lifecycle = lifecycle
         self.published = published
         self.due = NEVER
+        self.pinned = self.frozen = ""
         self.held_until = 0
         """Accepted events at which a champion that was broken is looked at again; 0: none was."""
         self.rolled_back: dict[Cause, int] = {}
@@ -74,6 +77,8 @@ class Succession:
     def publication_due(self, event: AcceptedEvent, event_number: int) -> bool:
         """Whether the champion is to be announced for the first time, or as it has become."""
         announced = self.champion.version if self.stand_in is None else self.published.version
+        if self.frozen and announced is not None:
+            return False
         if announced is None or self.held_until:
             return event_number >= max(self._warm_up_events, self.held_until)
         return self.published.is_due(event, event_number)
@@ -98,6 +103,19 @@ class Succession:
             return None
         self._settle(context.event_number)
         return self.publish(kind, context, data=data, reason=reason)
+
+    @property
+    def held(self) -> str:
+        """Why another may not answer, by a person's word; empty: it may."""
+        if self.frozen:
+            return f"learning is frozen {self.frozen}"
+        return f"it is pinned {self.pinned}" if self.pinned else ""
+
+    @property
+    def holds(self) -> tuple[str, ...]:
+        """What is held by a person's word, for people."""
+        found = {"pinned": self.pinned, "frozen": self.frozen}
+        return tuple(f"{what} {why}" for what, why in found.items() if why)
 
     def _announceable(self, context: DecisionContext) -> bytes:
         """The champion's bytes; none if it cannot be announced as it is: an alert, and another look after a warm-up."""
@@ -142,6 +160,9 @@ class Succession:
     def contest(self, context: DecisionContext) -> Promotion | None:
         """The swap to the strongest winner that nothing holds back."""
         for member in self.shadows.ahead():
+            if self.held:
+                self._hold(member, self.held, level="info")
+                continue
             # What was ahead when its answers were given may be behind by now: it has to lead on average, too.
             if context.late and member.loss_mean >= self.champion.loss_mean:
                 continue
@@ -254,12 +275,34 @@ class Succession:
         displaced = self.displaced
         if displaced is None:
             return None, "the displaced champion has left"
+        return self._put_in(displaced, context, reason=reason)
+
+    # ── by a person's word, without evidence ────────────────────────────────────────────────────────────────────
+
+    def promote(self, name: str, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
+        """A shadow takes the champion's place; or why it cannot."""
+        there = {member.name: member for member in self.shadows.members if member.life == "arena"}
+        if name not in there:
+            return None, f"no shadow {name!r} is in the arena; there: {', '.join(there) or 'none'}"
+        return self._put_in(there[name], context, reason=reason)
+
+    def roll_back(self, version: int | None, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
+        """A displaced champion in its probation comes back, the last one if no version is named; or why it cannot."""
+        there = {each.version: each for each in self.shadows.members if each.life == "displaced" and each.version}
+        wanted = max(there, default=None) if version is None else version
+        if wanted not in there:
+            kept = ", ".join(map(str, sorted(there))) or "none"
+            named = "no version" if version is None else f"version {version} is not"
+            return None, f"{named} in its probation as a displaced champion; there: {kept}"
+        return self._put_in(there[wanted], context, reason=reason)
+
+    def _put_in(self, member: Member, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
         examined = self.shadows.constraints.announceable(
-            displaced, context.canary, event_number=context.event_number, measured={}
+            member, context.canary, event_number=context.event_number, measured={}
         )
         if examined.fault:
-            return None, f"the displaced champion cannot be announced: {examined.fault}"
-        return self._swap(displaced, context, examined, reason=reason), ""
+            return None, f"{member.name} cannot be announced: {examined.fault}"
+        return self._swap(member, context, examined, reason=reason), ""
 
     def change_sides(
         self, stand_in: StandIn | None, context: DecisionContext, examined: Examined, *, reason: str
@@ -334,7 +377,7 @@ class Succession:
             trigger=champion.trigger,
             share=self.rollout.share if kind == "canary" else None,
             beside=self.rollout.beside if kind == "canary" else None,
-            learns=self.stand_in is None,
+            learns=self.stand_in is None and not self.frozen,
         )
 
     def state(self) -> dict[str, Any]:
@@ -346,6 +389,8 @@ class Succession:
             "library": self.library.state(),
             # Only where there is one: the hash of a state without is what it was before there were rollouts.
             **({"rollout": self.rollout.state()} if self.rollout.under_way else {}),
+            **({"pinned": self.pinned} if self.pinned else {}),
+            **({"frozen": self.frozen} if self.frozen else {}),
         }
 
     def restore(self, state: dict[str, Any], *, champion: dict[str, Any], version: int) -> None:
@@ -360,6 +405,7 @@ class Succession:
         self.due = state["due"]
         self.rolled_back = {Cause(what, which): at for what, which, at in state["rolled_back"]}
         self.library.restore(state["library"])
+        self.pinned, self.frozen = state.get("pinned", ""), state.get("frozen", "")
         if "rollout" in state:
             self.rollout.restore(state["rollout"])
             self.shadows.keeps = self.rollout.displaced

@@ -162,6 +162,10 @@ def test_retrain_warns_of_a_model_that_nobody_has_announced(config: Path) -> Non
         (["reinstate"], "requested to reinstate m"),
         (["models", "approve"], "requested to approve the rollout of m"),
         (["models", "withdraw"], "requested to withdraw the rollout of m"),
+        (["models", "pin"], "requested to pin m"),
+        (["models", "rollback", "--version", "3"], "requested to rollback m"),
+        (["models", "promote", "--member", "x"], "requested to promote m"),
+        (["models", "freeze"], "requested to freeze m"),
     ],
 )
 def test_what_a_person_decides_is_a_request(config: Path, words: list[str], said: str) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from anabranch.messages import Decision, DecisionAnswer, ModelUpdate, Retire, decode, encode
@@ -11,6 +12,7 @@ from evaluation.simulation.world import MemoryControl, MemoryLog
 from support import loops
 from support.loops import filled, settings_of, straight
 from support.replays import replayed
+from support.streams import rows
 
 MANUAL = settings_of(rollout="manual")
 CANARY = settings_of(rollout={"kind": "canary", "step_labels": 50})
@@ -38,6 +40,11 @@ def turned(log: MemoryLog, store: MemoryStore, settings: Any = MANUAL) -> Learni
 def ask(log: MemoryLog, step: Any, *, number: int = 1) -> None:
     asked = Decision(id=f"{step}-{number}", model="m", ts=1.6e9, step=step, why="looked at", by="ann")
     log.append("model-control", encode(asked))
+
+
+def log_values(count: int) -> list[bytes]:
+    """Events that are not in the filled log."""
+    return [orjson.dumps({**each, "id": f"more-{each['id']}"}) for each in rows(count)]
 
 
 def updates(log: MemoryLog) -> list[ModelUpdate]:
@@ -111,3 +118,27 @@ def test_the_bytes_of_what_most_keys_have_are_kept() -> None:
     }
     versions = {int(str(key).split("/")[2]) for key in kept if key}
     assert versions == {canaries[-1].beside, canaries[-2].version, canaries[-1].version}
+
+
+def test_what_is_held_survives_a_restart_and_a_replay() -> None:
+    """Two words in one batch are two; whoever replays the order comes to the same state, frozen events included."""
+    log, store = filled(), MemoryStore()
+    learned(log, store)
+    ask(log, "pin")
+    ask(log, "freeze")
+    loop = turned(log, store)
+    answers = [decode(DecisionAnswer, value) for value in log.values("model-answers")]
+    assert [(each.step, each.accepted) for each in answers] == [("pin", True), ("freeze", True)]
+    update = updates(log)[-1]
+    assert (update.by, update.order) == ("ann", "")
+    events = loop.owner.lane.events
+    for value in log_values(300):
+        log.append("events", value)
+    frozen = learned(log, store)
+    assert frozen.owner.lane.succession.holds == ("pinned by ann: looked at", "frozen by ann: looked at")
+    assert frozen.owner.lane.events == events + 300
+    assert updates(log)[-1] == update
+    ask(log, "thaw")
+    thawed = turned(log, store)
+    assert updates(log)[-1].order
+    assert replayed(log, MANUAL) == thawed.owner.learning_state_hash()

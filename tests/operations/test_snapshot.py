@@ -94,6 +94,11 @@ def test_a_retired_model_is_said_to_be() -> None:
         "reinstate": "",
         "approve": nothing,
         "withdraw": nothing,
+        "rollback": "no displaced champion is in its probation",
+        "pin": "",
+        "unpin": "it is not pinned",
+        "freeze": "",
+        "thaw": "it is not frozen",
     }
 
 
