@@ -29,6 +29,9 @@ from river import base
 Scores = NDArray[np.float64]
 Slots = NDArray[np.int64]
 
+SHOWN, PROPENSITY = "shown", "propensity"
+"""Features of an event: what was shown together, and with which probability this item was among it."""
+
 STEP_MAX = 1e30
 """What fades is not made smaller: what is new counts more instead. Beyond this, all is divided by it (float32)."""
 

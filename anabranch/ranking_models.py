@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base, reco
 
-from anabranch.ranking import CoOccurrence, Popularity, Scores, Slots, text
+from anabranch.ranking import PROPENSITY, CoOccurrence, Popularity, Scores, Slots, text
 from anabranch.recommender import Recommender
 
 _LINE = np.uint32(0x9E3779B1)
@@ -206,7 +206,7 @@ class PairwiseLinear(Popularity):
 
     def _context(self, user: str | None, x: dict[Any, Any]) -> list[tuple[int, float]]:
         """Each part of the context with its value; first the one that stands for any context."""
-        own = (self.user, self.item, self.shown)
+        own = (self.user, self.item, self.shown, PROPENSITY)
         rest = [each for each in x.items() if each[0] not in own and not each[0].startswith(self.about)]
         several = [(0, 1.0), *map(_part, rest)]
         return several if user is None else [*several, (_hash(f"user={user}"), 1.0)]
@@ -308,7 +308,8 @@ class Pointwise(Popularity):
 
     def _rows(self, x: dict[Any, Any], slots: Any) -> Iterator[dict[str, Any]]:
         """The features of the event, each time of another item; as text, since an item's name is a category."""
-        rest = {name: value for name, value in x.items() if name != self.shown and not name.startswith(self.about)}
+        own = (self.shown, PROPENSITY)
+        rest = {name: value for name, value in x.items() if name not in own and not name.startswith(self.about)}
         if (user := text(x.get(self.user))) is not None:
             rest[self.user] = user
         for slot in slots:

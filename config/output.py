@@ -84,6 +84,13 @@ class Score(Section):
         description='with scope = "partition": how producers choose the partition of a key; confluent-kafka and '
         "librdkafka do it by crc32, the Java client by murmur2",
     )
+    explore: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the rankings that are drawn at random from the candidates, so that rankers can be judged "
+        "that were never shown; each item then comes with its `propensity`",
+    )
     learn_along: bool = Field(
         False, description="learn along with the learner, and answer by the model that it has now"
     )

@@ -325,7 +325,7 @@ class Lane(LaneParts):
             self.lineage.append(event.partition, event.offset)
         if self.derived is not None and learns:
             self.derived.on_label(event, event.ts if ts is None else ts)
-        self._score(event, served, event.ts if ts is None else ts)
+        self._score(event, served, answers, event.ts if ts is None else ts)
         lateness, window = self.lateness, float(self._window)
         if lateness.lag or ASKED in answers:  # with prompt labels the mean stays 0
             lateness.note(answers, labels=self.events)
@@ -354,8 +354,12 @@ class Lane(LaneParts):
             self.observer(event, served, answers, self)
         return emitted
 
-    def _score(self, event: AcceptedEvent, served: Prediction, ts: float) -> None:
+    def _score(self, event: AcceptedEvent, served: Prediction, answers: dict[str, Prediction], ts: float) -> None:
         """What was served is scored; of rankers, only what was taken says anything."""
+        if self.ranked is not None:
+            self.ranked.on_label(event.x, event.y, answers)
+            if self.task.judges(event.y):
+                self.ranked.on_take(event.y, answers)
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         if not self._is_ranking or self.task.judges(event.y):
@@ -536,6 +540,7 @@ class Lane(LaneParts):
             jobs=len(self.jobs),
             notes=notes,
             weights=self.blend.shares(),
+            ranked=self.ranked,
             lag=self.lateness.lag if self.lateness.is_late else None,
             rollout=self.succession.rollout.report(),
         )

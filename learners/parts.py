@@ -28,6 +28,7 @@ from learners.lateness import Lateness
 from learners.models.tasks import Task
 from learners.observed import Observed
 from learners.publication import Published
+from learners.ranked import Ranked
 from learners.reports import Reports
 from learners.retraining.lineage import placeless
 from learners.retraining.recruits import Recruits
@@ -93,6 +94,7 @@ class LaneParts:
         self.constraints = HardConstraints(settings, task=self.task)
         self.shadows = Shadows(settings.arena, constraints=self.constraints, lifecycle=self.lifecycle)
         self.standing = StandingPlaces(settings, task=self.task)
+        self.ranked = Ranked(settings, standing=self.standing) if settings.task == "rank" else None
         first = self._first(champion, trained_on or TrainedOn())
         library = Library(library_max=settings.retrain.library_max, trusted=settings.model.trusted)
         self.published = Published(settings, task=self.task)
@@ -190,6 +192,8 @@ class LaneParts:
         learned = self._learned()
         if self.derived is None:
             del learned["derived"]  # where nothing is computed, the hash is what it was before there was this
+        if self.ranked is None:
+            del learned["ranked"]  # likewise
         return placeless(learned)
 
     def _learned(self) -> dict[str, Any]:
@@ -208,6 +212,7 @@ class LaneParts:
             "lateness": self.lateness.state(),
             "blend": self.blend.state(),
             "derived": None if self.derived is None else self.derived.state(),
+            "ranked": None if self.ranked is None else self.ranked.state(),
         }
 
     @property
@@ -273,6 +278,8 @@ class LaneParts:
         self.constraints.too_slow = dict(state["too_slow"])
         self.watch.restore(state["watch"])
         self.scores.restore(state["scores"])
+        if self.ranked is not None and state.get("ranked") is not None:
+            self.ranked.restore(state["ranked"])
         self.task.scale.restore(state["scale"])
         self.lineage.restore(state["lineage"])
         self.jobs.restore(state["jobs"])
