@@ -362,7 +362,7 @@ class Lane(LaneParts):
                 self.ranked.on_take(event.y, answers)
         if self._is_multiclass:
             self.task.fence.learned(event.y)
-        if not self._is_ranking or self.task.judges(event.y):
+        if self.ranked is None or self.task.judges(event.y):
             self.scores.update(event.y, served)
             self.observed.labelled(event, ts, event_number=self.events)
 
@@ -373,7 +373,7 @@ class Lane(LaneParts):
 
         What was shown and not taken is judged by the positions of what was taken, and by no loss of its own.
         """
-        if self._is_ranking and not self.task.judges(event.y):
+        if self.ranked is not None and not self.task.judges(event.y):
             return None, None, None
         own = answers.get(champion.name)  # none, if the champion entered after the question
         loss = None

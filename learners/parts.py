@@ -94,7 +94,6 @@ class LaneParts:
         self.constraints = HardConstraints(settings, task=self.task)
         self.shadows = Shadows(settings.arena, constraints=self.constraints, lifecycle=self.lifecycle)
         self.standing = StandingPlaces(settings, task=self.task)
-        self.ranked = Ranked(settings, standing=self.standing) if settings.task == "rank" else None
         first = self._first(champion, trained_on or TrainedOn())
         library = Library(library_max=settings.retrain.library_max, trusted=settings.model.trusted)
         self.published = Published(settings, task=self.task)
@@ -135,7 +134,6 @@ class LaneParts:
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._is_regression = self.task.kind == "regression"
         self._is_multiclass = self.task.kind == "multiclass"
-        self._is_ranking = self.task.kind == "rank"
         self._window, self._blocks = settings.scores.window, settings.publish.blocks
         self._report_events = settings.publish.report_events
 
@@ -149,6 +147,8 @@ class LaneParts:
         self._examples_on = scope.number or 0
         self.derived = derived_of(self.settings)
         """Features that are computed here; None where there are none."""
+        self.ranked = Ranked(self.settings, standing=self.standing) if self.task.kind == "rank" else None
+        """What is measured of rankers; None where nothing is ranked."""
 
     def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:
         place = self.standing.of_first
