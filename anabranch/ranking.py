@@ -32,8 +32,11 @@ Slots = NDArray[np.int64]
 SHOWN, PROPENSITY = "shown", "propensity"
 """Features of an event: what was shown together, and with which probability this item was among it."""
 
-STEP_MAX = 1e30
+STEP_MAX = 1e25
 """What fades is not made smaller: what is new counts more instead. Beyond this, all is divided by it (float32)."""
+
+WEIGHT_MAX = 1e3
+"""A label counts for so much at most: one event does not outweigh all others for good."""
 
 
 class Ranked(NamedTuple):
@@ -107,15 +110,15 @@ class Popularity(base.Regressor):
         item = text(x.get(self.item))
         if item is None:
             return
-        slot, user = self._heard_of(item), text(x.get(self.user))
-        self._learn(user, slot, x, float(y))
-        if y > 0:
-            self.taken[slot] += self.step * y
+        slot, user, weight = self._heard_of(item), text(x.get(self.user)), min(float(y), WEIGHT_MAX)
+        self._learn(user, slot, x, weight)
+        if weight > 0:
+            self.taken[slot] += self.step * weight
             self.step /= self.fading
             if self.step > STEP_MAX:
                 self._rescale()
-        if y and user is not None:
-            self._remember(user, item, is_taken=y > 0)
+        if weight and user is not None:
+            self._remember(user, item, is_taken=weight > 0)
 
     def _learn(self, user: str | None, slot: int, x: dict[Any, Any], weight: float) -> None:
         """What a kind of ranker learns itself, before the event is counted."""

@@ -3,6 +3,7 @@
 Each falls back on what it inherits from `anabranch.ranking` as long as it knows too little of a user.
 """
 
+import math
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -104,7 +105,7 @@ class Factors(CoOccurrence):
     def _step(self, taste: Scores, slots: Slots, truth: float, weight: float) -> None:
         """One step for each of several items, all of them at once."""
         items, rate = self.items[slots], self.lr * min(weight, 1.0)
-        errors = truth - 1.0 / (1.0 + np.exp(-(items @ taste + self.bias[slots])))
+        errors = truth - 1.0 / (1.0 + np.exp(-np.clip(items @ taste + self.bias[slots], -30.0, 30.0)))
         self.bias[slots] += rate * errors
         self.items[slots] += rate * (errors[:, None] * taste - self.l2 * items)
         taste += rate * (errors @ items - self.l2 * taste)
@@ -337,10 +338,11 @@ class Pointwise(Popularity):
 
 
 def _part(feature: tuple[str, Any]) -> tuple[int, float]:
-    """A feature as its place and what it is multiplied by: a number by itself, a word by 1."""
+    """A feature as its place and what it is multiplied by: a number by its logarithm, with its sign; a word by 1."""
     name, value = feature
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _hash(name), float(value)
+        # Nobody scales them here, and a price of thousands would outweigh everything that is 0 or 1.
+        return _hash(name), math.copysign(math.log1p(abs(value)), value)
     return _hash(f"{name}={value}"), 1.0
 
 

@@ -51,7 +51,12 @@ def log(y: Any, answer: Prediction) -> float:
 
 
 def ndcg(y: Any, answer: Prediction) -> float:
-    """1 less NDCG@10 of the item that was taken, at the position that it was given; no answer is the last place."""
+    """1 less NDCG@10 of the item that was taken, at the position that it was given; no answer is the last place.
+
+    What was not taken costs nothing: see `Task.judges`.
+    """
+    if y <= 0:
+        return 0.0
     return 1.0 if answer.value is None else 1.0 - gain(answer.value)
 
 
