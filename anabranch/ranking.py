@@ -280,9 +280,10 @@ class Popularity(base.Regressor):
 class CoOccurrence(Popularity):
     """Items are near each other that the same users have taken: what is near to a user's latest comes first.
 
-    Of each item the nearest are kept, by Space-Saving (Metwally et al., "Efficient Computation of Frequent and Top-k
-    Elements in Data Streams", 2005): a newcomer takes the place of the one that counts least, and its count. A score
-    is the sum of c_ij / (n_i^source · n_j^target) over the user's latest items i, the older ones weighing less.
+    Of each item the nearest are kept, after Misra and Gries ("Finding repeated elements", 1982): a newcomer takes from
+    the one that counts least, and its place once that has nothing left. (To give it the least's count, as Space-Saving
+    does, put what came last before what came often.) A score is the sum of c_ij / (n_i^source · n_j^target) over the
+    user's latest items i, the older ones weighing less.
 
     Args:
         neighbours_max: items that are kept near each item.
@@ -307,7 +308,7 @@ class CoOccurrence(Popularity):
         latest_max: int = 50,
         recency: float = 0.95,
         source: float = 0.5,
-        target: float = 0.25,
+        target: float = 0.1,
     ) -> None:
         super().__init__(
             user=user,
@@ -340,10 +341,11 @@ class CoOccurrence(Popularity):
     def _near_each(self, rows: Slots, slot: int, weight: float) -> None:
         """Count one item once more near each of several."""
         is_there = self.near[rows] == slot + 1
-        # Where it is not there yet, the place of the least: a free one has the count 0.
-        at = np.where(is_there.any(axis=1), is_there.argmax(axis=1), self.together[rows].argmin(axis=1))
-        self.near[rows, at] = slot + 1
-        self.together[rows, at] += weight
+        is_known = is_there.any(axis=1)
+        self.together[rows[is_known], is_there[is_known].argmax(axis=1)] += weight
+        new = rows[~is_known]
+        if len(new):
+            self._squeeze_in(new, self.together[new].argmin(axis=1), np.full(len(new), slot), weight)
 
     def _near_one(self, slot: int, others: Slots, weight: float) -> None:
         """Count several items once more near one."""
@@ -352,9 +354,15 @@ class CoOccurrence(Popularity):
         self.together[slot, is_there[is_known].argmax(axis=1)] += weight
         new = others[~is_known][: self.neighbours_max]
         if len(new):
-            at = np.argsort(self.together[slot], kind="stable")[: len(new)]
-            self.near[slot, at] = new + 1
-            self.together[slot, at] += weight
+            least = np.argsort(self.together[slot], kind="stable")[: len(new)]
+            self._squeeze_in(np.full(len(new), slot), least, new, weight)
+
+    def _squeeze_in(self, rows: Slots, at: Slots, newcomers: Slots, weight: float) -> None:
+        """Newcomers take from whoever holds those places, and the place if nothing is left; a free one has nothing."""
+        left = self.together[rows, at] - weight
+        is_over = left <= 0
+        self.together[rows, at] = np.where(is_over, weight, left)
+        self.near[rows, at] = np.where(is_over, newcomers + 1, self.near[rows, at])
 
     def _latest(self, user: str | None) -> Slots:
         """The user's latest items, the latest first."""
