@@ -313,6 +313,15 @@ class ModelAck(Message):
     left: bool = Field(default=False, description="it has ended well, and serves nothing any more")
 
 
+class OffPolicyReport(Message):
+    """What a ranker would earn if it were shown, by what others have shown with known probabilities (SNIPS)."""
+
+    events: int = Field(description="whose item it would have shown, too")
+    value: float = Field(description="the share that would be taken of what it shows")
+    low: float = Field(description="lower end of its 95 % confidence interval")
+    high: float
+
+
 class MemberReport(Message):
     """How one member of the arena does."""
 
@@ -324,6 +333,9 @@ class MemberReport(Message):
     verdict: Verdict | None = None
     weight: float | None = Field(
         default=None, exclude_if=_is_none, description="of its answer, while a blend of members is served"
+    )
+    off_policy: OffPolicyReport | None = Field(
+        default=None, exclude_if=_is_none, description="of a ranker, where events bring a `propensity`"
     )
 
 

@@ -29,8 +29,14 @@ from river import base
 Scores = NDArray[np.float64]
 Slots = NDArray[np.int64]
 
-STEP_MAX = 1e30
+SHOWN, PROPENSITY = "shown", "propensity"
+"""Features of an event: what was shown together, and with which probability this item was among it."""
+
+STEP_MAX = 1e25
 """What fades is not made smaller: what is new counts more instead. Beyond this, all is divided by it (float32)."""
+
+WEIGHT_MAX = 1e3
+"""A label counts for so much at most: one event does not outweigh all others for good."""
 
 
 class Ranked(NamedTuple):
@@ -104,15 +110,15 @@ class Popularity(base.Regressor):
         item = text(x.get(self.item))
         if item is None:
             return
-        slot, user = self._heard_of(item), text(x.get(self.user))
-        self._learn(user, slot, x, float(y))
-        if y > 0:
-            self.taken[slot] += self.step * y
+        slot, user, weight = self._heard_of(item), text(x.get(self.user)), min(float(y), WEIGHT_MAX)
+        self._learn(user, slot, x, weight)
+        if weight > 0:
+            self.taken[slot] += self.step * weight
             self.step /= self.fading
             if self.step > STEP_MAX:
                 self._rescale()
-        if y and user is not None:
-            self._remember(user, item, is_taken=y > 0)
+        if weight and user is not None:
+            self._remember(user, item, is_taken=weight > 0)
 
     def _learn(self, user: str | None, slot: int, x: dict[Any, Any], weight: float) -> None:
         """What a kind of ranker learns itself, before the event is counted."""
@@ -274,9 +280,10 @@ class Popularity(base.Regressor):
 class CoOccurrence(Popularity):
     """Items are near each other that the same users have taken: what is near to a user's latest comes first.
 
-    Of each item the nearest are kept, by Space-Saving (Metwally et al., "Efficient Computation of Frequent and Top-k
-    Elements in Data Streams", 2005): a newcomer takes the place of the one that counts least, and its count. A score
-    is the sum of c_ij / (n_i^source · n_j^target) over the user's latest items i, the older ones weighing less.
+    Of each item the nearest are kept, after Misra and Gries ("Finding repeated elements", 1982): a newcomer takes from
+    the one that counts least, and its place once that has nothing left. (To give it the least's count, as Space-Saving
+    does, put what came last before what came often.) A score is the sum of c_ij / (n_i^source · n_j^target) over the
+    user's latest items i, the older ones weighing less.
 
     Args:
         neighbours_max: items that are kept near each item.
@@ -301,7 +308,7 @@ class CoOccurrence(Popularity):
         latest_max: int = 50,
         recency: float = 0.95,
         source: float = 0.5,
-        target: float = 0.25,
+        target: float = 0.1,
     ) -> None:
         super().__init__(
             user=user,
@@ -334,10 +341,11 @@ class CoOccurrence(Popularity):
     def _near_each(self, rows: Slots, slot: int, weight: float) -> None:
         """Count one item once more near each of several."""
         is_there = self.near[rows] == slot + 1
-        # Where it is not there yet, the place of the least: a free one has the count 0.
-        at = np.where(is_there.any(axis=1), is_there.argmax(axis=1), self.together[rows].argmin(axis=1))
-        self.near[rows, at] = slot + 1
-        self.together[rows, at] += weight
+        is_known = is_there.any(axis=1)
+        self.together[rows[is_known], is_there[is_known].argmax(axis=1)] += weight
+        new = rows[~is_known]
+        if len(new):
+            self._squeeze_in(new, self.together[new].argmin(axis=1), np.full(len(new), slot), weight)
 
     def _near_one(self, slot: int, others: Slots, weight: float) -> None:
         """Count several items once more near one."""
@@ -346,9 +354,15 @@ class CoOccurrence(Popularity):
         self.together[slot, is_there[is_known].argmax(axis=1)] += weight
         new = others[~is_known][: self.neighbours_max]
         if len(new):
-            at = np.argsort(self.together[slot], kind="stable")[: len(new)]
-            self.near[slot, at] = new + 1
-            self.together[slot, at] += weight
+            least = np.argsort(self.together[slot], kind="stable")[: len(new)]
+            self._squeeze_in(np.full(len(new), slot), least, new, weight)
+
+    def _squeeze_in(self, rows: Slots, at: Slots, newcomers: Slots, weight: float) -> None:
+        """Newcomers take from whoever holds those places, and the place if nothing is left; a free one has nothing."""
+        left = self.together[rows, at] - weight
+        is_over = left <= 0
+        self.together[rows, at] = np.where(is_over, weight, left)
+        self.near[rows, at] = np.where(is_over, newcomers + 1, self.near[rows, at])
 
     def _latest(self, user: str | None) -> Slots:
         """The user's latest items, the latest first."""

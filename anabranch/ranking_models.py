@@ -3,6 +3,7 @@
 Each falls back on what it inherits from `anabranch.ranking` as long as it knows too little of a user.
 """
 
+import math
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base, reco
 
-from anabranch.ranking import CoOccurrence, Popularity, Scores, Slots, text
+from anabranch.ranking import PROPENSITY, CoOccurrence, Popularity, Scores, Slots, text
 from anabranch.recommender import Recommender
 
 _LINE = np.uint32(0x9E3779B1)
@@ -104,7 +105,7 @@ class Factors(CoOccurrence):
     def _step(self, taste: Scores, slots: Slots, truth: float, weight: float) -> None:
         """One step for each of several items, all of them at once."""
         items, rate = self.items[slots], self.lr * min(weight, 1.0)
-        errors = truth - 1.0 / (1.0 + np.exp(-(items @ taste + self.bias[slots])))
+        errors = truth - 1.0 / (1.0 + np.exp(-np.clip(items @ taste + self.bias[slots], -30.0, 30.0)))
         self.bias[slots] += rate * errors
         self.items[slots] += rate * (errors[:, None] * taste - self.l2 * items)
         taste += rate * (errors @ items - self.l2 * taste)
@@ -206,7 +207,7 @@ class PairwiseLinear(Popularity):
 
     def _context(self, user: str | None, x: dict[Any, Any]) -> list[tuple[int, float]]:
         """Each part of the context with its value; first the one that stands for any context."""
-        own = (self.user, self.item, self.shown)
+        own = (self.user, self.item, self.shown, PROPENSITY)
         rest = [each for each in x.items() if each[0] not in own and not each[0].startswith(self.about)]
         several = [(0, 1.0), *map(_part, rest)]
         return several if user is None else [*several, (_hash(f"user={user}"), 1.0)]
@@ -308,7 +309,8 @@ class Pointwise(Popularity):
 
     def _rows(self, x: dict[Any, Any], slots: Any) -> Iterator[dict[str, Any]]:
         """The features of the event, each time of another item; as text, since an item's name is a category."""
-        rest = {name: value for name, value in x.items() if name != self.shown and not name.startswith(self.about)}
+        own = (self.shown, PROPENSITY)
+        rest = {name: value for name, value in x.items() if name not in own and not name.startswith(self.about)}
         if (user := text(x.get(self.user))) is not None:
             rest[self.user] = user
         for slot in slots:
@@ -336,10 +338,11 @@ class Pointwise(Popularity):
 
 
 def _part(feature: tuple[str, Any]) -> tuple[int, float]:
-    """A feature as its place and what it is multiplied by: a number by itself, a word by 1."""
+    """A feature as its place and what it is multiplied by: a number by its logarithm, with its sign; a word by 1."""
     name, value = feature
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _hash(name), float(value)
+        # Nobody scales them here, and a price of thousands would outweigh everything that is 0 or 1.
+        return _hash(name), math.copysign(math.log1p(abs(value)), value)
     return _hash(f"{name}={value}"), 1.0
 
 

@@ -89,6 +89,13 @@ class Score(Section):
         description="compute what a request lacks of [features] and [memory], if what they are computed of came with "
         "the model; as of its announcement, or with learn_along as of now",
     )
+    explore: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the rankings that are drawn at random from the candidates, so that rankers can be judged "
+        "that were never shown; each item then comes with its `propensity`",
+    )
     learn_along: bool = Field(
         False, description="learn along with the learner, and answer by the model that it has now"
     )

@@ -30,6 +30,9 @@ def prediction(
         ts=ts,
         age_s=0.0,
         prediction=plain(answer.value),
-        probabilities={as_key(label): float(share) for label, share in (answer.proba or {}).items()},
+        # What stands there of a ranker is another position.
+        probabilities={}
+        if lane.task.kind == "rank"
+        else {as_key(label): float(share) for label, share in (answer.proba or {}).items()},
         failure=answer.unusable,
     )

@@ -283,7 +283,7 @@ class Backtest:
         return {
             "model": lane.settings.name,
             "events": lane.events,
-            "scores": lane.scores.values(),
+            "scores": lane.scores.values() if lane.ranked is None else lane.scores.values() | lane.ranked.values(),
             "followers": {
                 "scores": self.followers.values(),
                 "announced": len(updates),

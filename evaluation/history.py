@@ -92,6 +92,8 @@ class _Pupil:
         with blaming(self.guard, event):
             self.learn_one(event.x, event.y)
         self.alone.learned(event, ts)
+        if not self.task.judges(event.y):
+            return
         self.losses.append(self.task.loss(event.y, answer))
         self.wrongs.append(float(answer.value != event.y))
         if self.task.kind == "regression":

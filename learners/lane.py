@@ -380,7 +380,7 @@ class Lane(LaneParts):
             self.lineage.append(event.partition, event.offset)
         if self.derived is not None and learns:
             self.derived.on_label(event, event.ts if ts is None else ts)
-        self._score(event, served, event.ts if ts is None else ts)
+        self._score(event, served, answers, event.ts if ts is None else ts)
         lateness, window = self.lateness, float(self._window)
         if lateness.lag or ASKED in answers:  # with prompt labels the mean stays 0
             lateness.note(answers, labels=self.events)
@@ -409,11 +409,15 @@ class Lane(LaneParts):
             self.observer(event, served, answers, self)
         return emitted
 
-    def _score(self, event: AcceptedEvent, served: Prediction, ts: float) -> None:
+    def _score(self, event: AcceptedEvent, served: Prediction, answers: dict[str, Prediction], ts: float) -> None:
         """What was served is scored; of rankers, only what was taken says anything."""
+        if self.ranked is not None:
+            self.ranked.on_label(event.x, event.y, answers)
+            if self.task.judges(event.y):
+                self.ranked.on_take(event.y, answers)
         if self._is_multiclass:
             self.task.fence.learned(event.y)
-        if not self._is_ranking or self.task.judges(event.y):
+        if self.ranked is None or self.task.judges(event.y):
             self.scores.update(event.y, served)
             self.observed.labelled(event, ts, event_number=self.events)
 
@@ -424,7 +428,7 @@ class Lane(LaneParts):
 
         What was shown and not taken is judged by the positions of what was taken, and by no loss of its own.
         """
-        if self._is_ranking and not self.task.judges(event.y):
+        if self.ranked is not None and not self.task.judges(event.y):
             return None, None, None
         own = answers.get(champion.name)  # none, if the champion entered after the question
         loss = None
@@ -596,6 +600,7 @@ class Lane(LaneParts):
             jobs=len(self.jobs),
             notes=notes,
             weights=self.blend.shares(),
+            ranked=self.ranked,
             lag=self.lateness.lag if self.lateness.is_late else None,
             rollout=self.succession.rollout.report(),
             held=self.succession.holds,

@@ -28,6 +28,7 @@ from learners.lateness import Lateness
 from learners.models.tasks import Task
 from learners.observed import Observed
 from learners.publication import Published
+from learners.ranked import Ranked
 from learners.reports import Reports
 from learners.retraining.lineage import placeless
 from learners.retraining.recruits import Recruits
@@ -133,7 +134,6 @@ class LaneParts:
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._is_regression = self.task.kind == "regression"
         self._is_multiclass = self.task.kind == "multiclass"
-        self._is_ranking = self.task.kind == "rank"
         self._window, self._blocks = settings.scores.window, settings.publish.blocks
         self._report_events = settings.publish.report_events
 
@@ -147,6 +147,8 @@ class LaneParts:
         self._examples_on = scope.number or 0
         self.derived = derived_of(self.settings)
         """Features that are computed here; None where there are none."""
+        self.ranked = Ranked(self.settings, standing=self.standing) if self.task.kind == "rank" else None
+        """What is measured of rankers; None where nothing is ranked."""
 
     def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:
         place = self.standing.of_first
@@ -190,6 +192,8 @@ class LaneParts:
         learned = self._learned()
         if self.derived is None:
             del learned["derived"]  # where nothing is computed, the hash is what it was before there was this
+        if self.ranked is None:
+            del learned["ranked"]  # likewise
         return placeless(learned)
 
     def _learned(self) -> dict[str, Any]:
@@ -208,6 +212,7 @@ class LaneParts:
             "lateness": self.lateness.state(),
             "blend": self.blend.state(),
             "derived": None if self.derived is None else self.derived.state(),
+            "ranked": None if self.ranked is None else self.ranked.state(),
         }
 
     @property
@@ -273,6 +278,8 @@ class LaneParts:
         self.constraints.too_slow = dict(state["too_slow"])
         self.watch.restore(state["watch"])
         self.scores.restore(state["scores"])
+        if self.ranked is not None and state.get("ranked") is not None:
+            self.ranked.restore(state["ranked"])
         self.task.scale.restore(state["scale"])
         self.lineage.restore(state["lineage"])
         self.jobs.restore(state["jobs"])

@@ -20,6 +20,7 @@ from anabranch.messages import (
 from anabranch.scope import Scope
 from learners.arena.lifecycle import Step
 from learners.arena.members import Member
+from learners.ranked import Ranked
 from learners.scores import Scores
 
 
@@ -136,14 +137,18 @@ class Reports:
         wins_at: float,
         window: int,
         weights: Mapping[str, float],
+        ranked: Ranked | None = None,
         **told: Any,
     ) -> ModelReport:
         """How the learner does.
 
         Args:
             weights: those in the blend, by member.
+            ranked: of rankers, what is measured beside their losses.
             told: what others report, by its key in `ModelReport`.
         """
+        beside = {} if ranked is None else ranked.values()
+        beside_lately = {} if ranked is None else ranked.windowed_values()
         return ModelReport(
             id=self._id(event, what),
             model=self.model,
@@ -152,11 +157,15 @@ class Reports:
             partition=event.partition,
             offset=event.offset,
             event_ts=event.ts,
-            scores=scores.values(),
-            windowed=scores.windowed_values(),
+            scores={**scores.values(), **beside},
+            windowed={**scores.windowed_values(), **beside_lately},
             members=tuple(
                 member.report(
-                    wins_at=wins_at, event_number=event_number, window=window, weight=weights.get(member.name)
+                    wins_at=wins_at,
+                    event_number=event_number,
+                    window=window,
+                    weight=weights.get(member.name),
+                    off_policy=None if ranked is None else ranked.report(member.name),
                 )
                 for member in members
             ),

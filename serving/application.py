@@ -126,7 +126,7 @@ class _Scorer:
         served = self.models.named(request.path_params.get("model"))
         asked = ranking.asked_of(rows.table_of(await self._body(request)), string_max=served.string_max)
         answerer = served.now(_key(request, served, asked.id if asked.user is None else str(asked.user)))
-        told = ranking.ranked(answerer, asked)
+        told = ranking.ranked(answerer, asked, explore=self.score.explore)
         self.metrics.predictions_counted(served.name).inc()
         id_ = {} if asked.id is None else {"id": asked.id}
         return _json({**id_, "model": served.name, **_about(served, answerer), **told})

@@ -67,10 +67,12 @@ _RANKING = {
                 "properties": {
                     "item": {"type": "string"},
                     "score": {"type": "number"},
+                    "propensity": {"type": "number", "description": "with which it is listed (score.explore)"},
                     "cold": {"enum": ["user", "item", "model"], "description": "why the model did not rank it itself"},
                 },
             },
         },
+        "explored": {"type": "boolean", "description": "the list was drawn from the candidates (score.explore)"},
         "shown": {"type": "string", "description": "the list as the feature `shown` of its feedback events"},
     },
 }

@@ -1,9 +1,10 @@
 """Requests for a ranking: read, checked field by field, and answered."""
 
+import random
 from typing import Any, NamedTuple
 
 from anabranch.follower import Champion
-from anabranch.ranking import Popularity
+from anabranch.ranking import Popularity, Ranked
 from serving.models import Answerer
 from serving.refusal import Refusal
 from serving.rows import STRING_MAX, features_of, see_value
@@ -87,8 +88,11 @@ def ranker_of(answerer: Answerer) -> Popularity:
         raise Refusal(422, f"{answerer.champion.update.model!r} does not rank; ask /api/predict") from error
 
 
-def ranked(answerer: Answerer, asked: Asked) -> dict[str, Any]:
+def ranked(answerer: Answerer, asked: Asked, *, explore: float = 0.0) -> dict[str, Any]:
     """The items as the response tells them, and the list as its feedback names it (`shown`).
+
+    Args:
+        explore: the share of requests whose list is drawn from the candidates, each as probable as any other.
 
     Raises:
         Refusal: 422 if the model does not rank, or raises on the features.
@@ -96,18 +100,36 @@ def ranked(answerer: Answerer, asked: Asked) -> dict[str, Any]:
     champion, x = answerer.champion, _features(ranker_of(answerer), asked)
     answerer.see_kinds(x)
     try:
-        items = _listed(champion, asked, x)
+        best = champion.rank(x, candidates=asked.candidates, exclude=asked.exclude, n=asked.n)
+        told = _explored(champion, asked, x, best, explore=explore) if explore else {"items": list(map(_told, best))}
     except Exception as error:  # a model of somebody's own may raise anything, as with predictions
         raise Refusal(
             422, f"the model cannot rank for these features: {type(error).__name__}: {error}", field="features"
         ) from error
-    return {"items": items, "shown": " ".join(each["item"] for each in items)}
+    return {**told, "shown": " ".join(each["item"] for each in told["items"])}
 
 
 def _features(ranker: Popularity, asked: Asked) -> dict[str, Any]:
     return asked.x if asked.user is None else {**asked.x, ranker.user: asked.user}
 
 
-def _listed(champion: Champion, asked: Asked, x: dict[str, Any]) -> list[dict[str, Any]]:
-    best = champion.rank(x, candidates=asked.candidates, exclude=asked.exclude, n=asked.n)
-    return [{"item": item, "score": score, **({"cold": cold} if cold else {})} for item, score, cold in best]
+def _told(each: Ranked) -> dict[str, Any]:
+    return {"item": each.item, "score": each.score, **({"cold": each.cold} if each.cold else {})}
+
+
+def _explored(
+    champion: Champion, asked: Asked, x: dict[str, Any], best: list[Ranked], *, explore: float
+) -> dict[str, Any]:
+    """The best, or for a share of the requests any of the candidates; each with the probability that it is listed."""
+    choices = champion.ranker.choices(champion.known(x), candidates=asked.candidates, exclude=asked.exclude)
+    # By the request's id, so that one that is sent twice is answered alike; no learner ever reads this draw.
+    draw = random.Random(None if asked.id is None else f"{champion.update.model}/{asked.id}")
+    is_explored = draw.random() < explore
+    own, listed = {each.item for each in best}, best
+    if is_explored:
+        drawn = draw.sample(choices, min(asked.n, len(choices)))
+        # In the model's order: what is explored is which items are listed, and not where.
+        listed = champion.rank(x, candidates=drawn, n=asked.n)
+    by_chance = explore * min(1.0, asked.n / max(1, len(choices)))
+    items = [{**_told(each), "propensity": by_chance + (1 - explore) * (each.item in own)} for each in listed]
+    return {"items": items, "explored": is_explored}

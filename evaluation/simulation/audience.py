@@ -25,17 +25,26 @@ class Audience:
     Args:
         seed: of everything.
         users, items, genres: how many there are.
-        curious: the share of takes outside the user's own genres.
+        curious: how much less than their own genres, times five, users like the others.
+        bored: what taking nothing of a list weighs beside its items; one that a user likes, and sees, weighs 1.
     """
 
     def __init__(
-        self, *, seed: int, users: int = 300, items: int = 400, genres: int = 12, curious: float = 0.2
+        self,
+        *,
+        seed: int,
+        users: int = 300,
+        items: int = 400,
+        genres: int = 12,
+        curious: float = 0.2,
+        bored: float = 0.05,
     ) -> None:
         self.random = np.random.default_rng(seed)
         self.genre = self.random.integers(genres, size=items)
         self.appeal = 1.0 / (1.0 + self.random.permutation(items)) ** 0.8
         self.likes = np.array([self.random.choice(genres, size=2, replace=False) for _ in range(users)])
         self.curious = curious
+        self.bored = bored
 
     def takes(self, events: int) -> Iterator[Feedback]:
         """Takes alone, without the lists that were shown, each item once a user: as a log of likes has them."""
@@ -65,7 +74,7 @@ class Audience:
         """Which of the items the user takes, if any; what stands further down is seen more seldom."""
         seen = self.random.random(len(shown)) < 1.0 / np.log2(2.0 + np.arange(len(shown))) ** 0.5
         chances = np.where(seen, self._interest(user)[shown], 0.0) ** 2
-        chances = np.append(chances, 0.05)
+        chances = np.append(chances, self.bored)
         taken = int(self.random.choice(len(chances), p=chances / chances.sum()))
         return None if taken == len(shown) else int(shown[taken])
 

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
 from anabranch.events import Prediction
-from anabranch.messages import GroupReport, LifeState, MemberReport, TrainedOn, Verdict
+from anabranch.messages import GroupReport, LifeState, MemberReport, OffPolicyReport, TrainedOn, Verdict
 from learners.arena.evidence import Contest
 from learners.arena.lifecycle import Lifecycle
 from learners.models.tasks import Task
@@ -272,8 +272,21 @@ class Member:
             evidence=share,
         )
 
-    def report(self, *, wins_at: float, event_number: int, window: int, weight: float | None = None) -> MemberReport:
-        """How it does, for people, at the event with this number; `weight`: what it counts for in a blend."""
+    def report(
+        self,
+        *,
+        wins_at: float,
+        event_number: int,
+        window: int,
+        weight: float | None = None,
+        off_policy: OffPolicyReport | None = None,
+    ) -> MemberReport:
+        """How it does, for people, at the event with this number.
+
+        Args:
+            weight: what it counts for in a blend.
+            off_policy: what it would earn if it were shown.
+        """
         return MemberReport(
             name=self.name,
             kind=self.kind,
@@ -282,6 +295,7 @@ class Member:
             unusable=self.unusable.share(event_number=event_number, window=window),
             verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at),
             weight=weight,
+            off_policy=off_policy,
         )
 
     def state(self) -> dict[str, Any]:

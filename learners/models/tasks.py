@@ -13,7 +13,7 @@ from anabranch.artifact import derives_label, gives_probabilities, last_step
 from anabranch.errors import ModelSpecError
 from anabranch.events import Prediction
 from anabranch.memory import View
-from anabranch.ranking import Popularity
+from anabranch.ranking import PROPENSITY, SHOWN, Popularity
 from anabranch.recommender import bayes_shares
 from config.ranking import gain
 from config.settings import Settings
@@ -21,6 +21,9 @@ from learners.derived import views_of
 from learners.models.fence import Fence, Predictor
 
 LOG_LOSS_CAP = math.log(100)
+
+AMONG_ALL = "all"
+"""Under which a ranker's answer holds the item's position among all items, beside that among those shown."""
 
 _ANSWERS_OTHERWISE = (active.base.ActiveLearningClassifier, base.MultiTargetRegressor)
 """Classifiers and regressors whose answer is not one label or number."""
@@ -48,7 +51,12 @@ def log(y: Any, answer: Prediction) -> float:
 
 
 def ndcg(y: Any, answer: Prediction) -> float:
-    """1 less NDCG@10 of the item that was taken, at the position that it was given; no answer is the last place."""
+    """1 less NDCG@10 of the item that was taken, at the position that it was given; no answer is the last place.
+
+    What was not taken costs nothing: see `Task.judges`.
+    """
+    if y <= 0:
+        return 0.0
     return 1.0 if answer.value is None else 1.0 - gain(answer.value)
 
 
@@ -214,6 +222,8 @@ class Task:
         return predict if view is None else lambda x: predict(view(x))
 
     def _predictor(self, model: Any, *, with_proba: bool) -> Predictor:
+        if self.kind == "rank":
+            return self._positions(model)
         if not with_proba:
             return self.fence.predictor(model.predict_one)
         if not gives_probabilities(model):
@@ -223,6 +233,19 @@ class Task:
                 'set scores.metrics to some on labels, as in ["Accuracy", "F1"], and arena.loss to "zero-one"'
             )
         return self.fence.predictor(None if derives_label(model) else model.predict_one, model.predict_proba_one)
+
+    def _positions(self, model: Any) -> Predictor:
+        """Where an event brings its propensity, the position among all items comes beside that among those shown."""
+        position = self.fence.predictor(model.predict_one)
+
+        def positions(x: dict[str, object]) -> Prediction:
+            answer = position(x)
+            if PROPENSITY not in x or answer.value is None:
+                return answer
+            among_all = position({name: value for name, value in x.items() if name != SHOWN}) if SHOWN in x else answer
+            return answer._replace(proba=None if among_all.value is None else {AMONG_ALL: among_all.value})
+
+        return positions
 
     def shadow_predictor(self, model: Any) -> Predictor:
         """As `predictor`, for a model that is not served itself: naive Bayes without SciPy's general, slow sum.

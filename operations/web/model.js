@@ -64,6 +64,9 @@ export function model({ root, key }) {
       (columns) => columns.levels),
     card("Detectors", ["report"], (parts) => detectors(parts.report)),
     pointChart({ title: "Scores", note: "windowed", zero: false }, (columns) => columns.metrics),
+    onlyRanking(pointChart({ title: "HitRate beside popularity's", note: "of what was taken, windowed", zero: false },
+      (columns) => Object.fromEntries(Object.entries(BESIDE).filter(([, name]) => some(columns.metrics[name])).map(([title, name]) => [title, columns.metrics[name]])))),
+    onlyRanking(card("Rankers", ["report"], (parts) => rankers(parts.report))),
     pointChart({ title: "Records unread and labels due", empty: "The learner reports neither." },
       (columns) => Object.fromEntries(Object.entries({ unread: columns.unread, "labels due": columns.pending }).filter(([, values]) => some(values)))),
     pointChart({ title: "Records a second", empty: "The learner does not report it." }, (columns) => (some(columns.rate) ? { "records a second": columns.rate } : {}), { marks: false }),
@@ -159,6 +162,28 @@ function labels(report) {
       coverage.by_age.map((each) => [duration(each.age_s), number(each.asked), share(each.share), h("meter", { min: "0", max: "1", value: String(each.share), "aria-label": `labelled ${share(each.share)}` })]),
       { empty: "No age is covered yet." }),
   ];
+}
+
+const BESIDE = { "what serves": "hitrate", popularity: "popularity_hitrate" };
+
+/** A part that only a ranker has. */
+function onlyRanking(part) {
+  return {
+    ...part,
+    parts: [...part.parts, "report"],
+    draw(parts, columns) {
+      part.node.hidden = parts.report?.windowed?.popularity_hitrate == null;
+      if (!part.node.hidden) part.draw(parts, columns);
+    },
+  };
+}
+
+/** What each would earn if it were shown: known only where rankings are explored. */
+function rankers(report) {
+  const earned = ({ off_policy: found }) => (found ? `${share(found.value)} (${share(found.low)} to ${share(found.high)})` : "–");
+  return table("What each member would earn if it were shown", ["member", "is", ["mean loss", "number"], ["taken of what it shows", "number"], ["events", "number"]],
+    (report?.members ?? []).map((each) => [each.name, each.kind, number(each.loss), earned(each), each.off_policy ? number(each.off_policy.events) : "–"]),
+    { empty: "No member has been reported yet." });
 }
 
 /** What was said against what came true; on the diagonal both agree. */

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from anabranch.messages import MemberReport, OffPolicyReport
 from benchmarks.told_models import Told, ToldModel
 from commands.brokers import EmbeddedKafka
 from config.settings import Settings
 from operations.picture import KINDS
 from support.browsers import opened
-from support.dashboards import Running, dashboard, publish, settings
+from support.dashboards import Running, dashboard, publish, say, settings
+from support.told import report
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make peers")
@@ -226,3 +228,26 @@ def test_an_action_is_seen_before_it_is_sent(chrome: Any, here: Settings, runnin
         page.wait_for_selector("text=the answer comes when the learner has read it")
         kept = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])")
     assert json.loads(kept) == [{"anabranch-theme": "system"}, {}, ""]
+
+
+def test_a_ranker_is_drawn_beside_popularity_and_a_classifier_is_not(
+    chrome: Any, running: Running, embedded: EmbeddedKafka
+) -> None:
+    """And what each member would earn stands in a table."""
+    shop = settings(bootstrap=embedded.bootstrap, name="shop", prefix="ranks-")
+    for key in (*KINDS, "control", "events"):
+        embedded.create_topic(shop.topics.name(key))
+    earned = OffPolicyReport(events=120, value=0.25, low=0.2, high=0.3)
+    members = (MemberReport(name="near", kind="champion", loss=0.6, off_policy=earned),)
+    for number in (100, 200, 300):
+        windowed = {"hitrate": 0.7, "popularity_hitrate": 0.4}
+        say(shop, "reports", report(number, model="shop", windowed=windowed, members=members, id=f"shop/{number}"))
+    with dashboard(shop) as ranks, opened(chrome, at(ranks, "model/shop/global")) as watched:
+        shown(watched)
+        assert watched.page.locator("section", has_text="HitRate beside popularity's").first.is_visible()
+        row = watched.page.locator("section", has_text="would earn if it were shown").locator("tr", has_text="near")
+        assert "25.0 % (20.0 % to 30.0 %)" in row.inner_text()
+        assert watched.complaints == []
+    with opened(chrome, at(running, "model/fraud/global")) as watched:
+        shown(watched)
+        assert not watched.page.locator("section", has_text="would earn if it were shown").is_visible()

@@ -112,3 +112,23 @@ def test_it_is_in_the_description(served: Scorer) -> None:
     schema = described["paths"]["/api/rank"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema == {"$ref": "#/components/schemas/RankingAsked"}
     assert "/api/rank" in served.ask("/docs").body
+
+
+def test_a_share_of_the_lists_is_drawn_and_each_item_tells_how_probable_it_was() -> None:
+    """By the request's id: one that is sent twice is answered alike."""
+    with scorer(shop(), explore=0.5) as running:
+        asked = {"user": "zoe", "candidates": ["alien", "heat", "babe", "new"], "n": 1}
+        replies = [running.ask("/api/rank", {**asked, "id": f"r{n}"}).body for n in range(200)]
+        again = running.ask("/api/rank", {**asked, "id": "r7"}).body
+    assert again["items"] == replies[7]["items"]
+    assert 70 < sum(each["explored"] for each in replies) < 130
+    own = [each["items"][0] for each in replies if not each["explored"]]
+    assert {each["item"] for each in own} == {"alien"}
+    # One of four by chance half of the time; and the model's own choice the other half, too.
+    assert {(each["items"][0]["item"], each["items"][0]["propensity"]) for each in replies} == {
+        ("alien", 0.625),
+        ("heat", 0.125),
+        ("babe", 0.125),
+        ("new", 0.125),
+    }
+    assert 100 < sum(each["items"][0]["item"] == "alien" for each in replies) < 150

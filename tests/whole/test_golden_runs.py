@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from config.loading import build
 from config.settings import Settings
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
+from evaluation.simulation.audience import Audience
 from evaluation.simulation.world import MemoryLog
 from support.loops import first_of, ports_on
 from support.streams import three_numbers
@@ -46,6 +48,13 @@ def sea(events: int) -> Iterator[Row]:
 def flapping(events: int) -> Iterator[Row]:
     """A concept that goes away for a short time and comes back: what won in between is worse after all."""
     return three_numbers(events, seed=7, is_turned=lambda n: n // 400 % 3 == 2)
+
+
+def shopping(events: int) -> Iterator[Row]:
+    """Lists of eight items, shown to people who like two of eight genres."""
+    people = Audience(seed=3, users=60, items=100, genres=8, curious=0.1)
+    for each in islice(people.lists(events), events):
+        yield {"features": each.x, "label": each.y}
 
 
 def colours(events: int) -> Iterator[Row]:
@@ -205,6 +214,16 @@ CASES = {
             "model": {"steps": [{"use": "reco.BiasedMF"}], "user": "customer", "item": "film"},
             "scores": NUMBERS,
         },
+    ),
+    "rank": Case(
+        shopping,
+        {
+            "task": "rank",
+            "model": {"steps": [{"use": "ranking.Popularity"}]},
+            "shadows": {"portfolio": "cheap"},
+            "scores": {"window": 100},
+        },
+        events=1600,
     ),
     "partitions": Case(sea, {"model": BAYES, "scope": "partition"}, events=3000, partitions=2),
     "two-partitions": Case(sea, {"model": TREE}, partitions=2),

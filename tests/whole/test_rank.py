@@ -1,5 +1,6 @@
 """Ranking: feedback through guard, lane, arena and log; popularity stands in each race, and evidence swaps it out."""
 
+import random
 from itertools import islice
 from typing import Any
 
@@ -181,3 +182,37 @@ def test_rivers_models_rank_by_what_they_predict_of_each_candidate() -> None:
             ranker.learn_one({"who": each.x["user"], "what": each.x["item"], "shown": each.x["shown"]}, each.y)
         ranked = ranker.rank({"who": "u1"}, n=5)
         assert len({each.item for each in ranked}) == 5
+
+
+def explored(n: int, rng: random.Random, *, share: float) -> AcceptedEvent:
+    """One of four items was shown: "bad", but for a share of the time any of them; only "good" is ever taken."""
+    item = rng.choice(["bad", "good", "c", "d"]) if rng.random() < share else "bad"
+    propensity = (1 - share) * (item == "bad") + share / 4
+    x = {"user": f"u{n}", "item": item, "shown": item, "propensity": propensity}
+    return AcceptedEvent(f"e{n}", x, float(item == "good" and rng.random() < 0.8), float(n), 0, n)
+
+
+def test_a_ranker_that_was_never_shown_is_judged_by_what_was_explored() -> None:
+    """Popularity, which has learned what is taken, would show "good": four in five would take it; nearly nobody did."""
+    lane, rng = lane_of(), random.Random(1)
+    for n in range(4000):
+        lane.on_event(explored(n, rng, share=0.1))
+    report = lane.report_between(mark="now")
+    assert report is not None
+    (champion,) = [each for each in report.members if each.kind == "champion"]
+    assert champion.off_policy is not None
+    assert champion.off_policy.low < 0.8 < champion.off_policy.high
+    assert 60 < champion.off_policy.events < 140
+    assert champion.off_policy.high - champion.off_policy.low < 0.25
+
+
+def test_reports_tell_popularitys_scores_beside_what_is_served() -> None:
+    """Under names of their own, over the same takes."""
+    lane = lane_of(use="ranking.CoOccurrence")
+    for n, each in enumerate(audience().takes(600)):
+        lane.on_event(AcceptedEvent(f"e{n}", each.x, each.y, float(n), 0, n))
+    report = lane.report_between(mark="now")
+    assert report is not None
+    assert report.windowed["hitrate"] > report.windowed["popularity_hitrate"] > 0
+    assert set(report.scores) >= {"hitrate", "ndcg", "mrr", "popularity_hitrate", "popularity_ndcg", "popularity_mrr"}
+    assert all(each.off_policy is None for each in report.members)

@@ -1,0 +1,145 @@
+"""What is measured of rankers beside their losses: popularity's scores, and what each would earn if it were shown.
+
+Off-policy: the event of an item that was shown with a known probability, its `propensity`, tells of any ranker that
+would have shown it, too. Each such event weighs 1/propensity for a member that puts the item among as many as were
+shown, and nothing for others; the value is the weighted mean of what was taken, self-normalised (SNIPS: Swaminathan and
+Joachims, "The Self-Normalized Estimator for Counterfactual Learning", 2015). What an item earns is taken to be its own,
+whatever stands beside it.
+
+>>> value = OffPolicy()
+>>> for n in range(400):
+...     shows, taken = n % 4 == 0, n % 8 == 0   # it would have shown one in four; half of these were taken
+...     value.update(weight=1 / 0.25 if shows else 0.0, reward=float(taken))
+>>> [round(each, 2) for each in value.estimate()]
+[0.5, 0.4, 0.6]
+"""
+
+import math
+from typing import Any
+
+from anabranch.events import Prediction
+from anabranch.messages import OffPolicyReport
+from anabranch.ranking import PROPENSITY, SHOWN
+from config.ranking import K
+from config.settings import Settings
+from learners.arena.standing import BASELINE, StandingPlaces
+from learners.models.tasks import AMONG_ALL
+from learners.scores import Scores, metrics_of
+
+TOLD_MIN = 30
+"""Events that a member would have shown, before its value is told."""
+MEMBERS_MAX = 64
+"""Those that came last are kept: recruits come and go."""
+_NORMAL_95 = 1.959963984540054
+
+
+class OffPolicy:
+    """A self-normalised estimate of a member's value, of sums alone."""
+
+    __slots__ = ("events", "rewards", "squared_rewards", "squares", "weights")
+
+    def __init__(self) -> None:
+        self.events = 0
+        """That it would have shown."""
+        self.weights = self.rewards = self.squares = self.squared_rewards = 0.0
+
+    def update(self, *, weight: float, reward: float) -> None:
+        """Take in one event.
+
+        Args:
+            weight: 1/propensity, or 0 if the member would not have shown the item.
+            reward: 1 if it was taken, else 0.
+        """
+        if not weight:
+            return
+        self.events += 1
+        self.weights += weight
+        self.rewards += weight * reward
+        self.squares += weight * weight
+        self.squared_rewards += weight * weight * reward
+
+    def estimate(self) -> tuple[float, float, float]:
+        """The share that would be taken of what it shows, and the ends of its 95 % interval (delta method)."""
+        if not self.weights:
+            return math.nan, 0.0, 1.0
+        value = self.rewards / self.weights
+        # Σ w²(r − v)², since r² = r.
+        spread = self.squared_rewards * (1 - 2 * value) + value * value * self.squares
+        radius = _NORMAL_95 * math.sqrt(max(0.0, spread)) / self.weights
+        return value, max(0.0, value - radius), min(1.0, value + radius)
+
+
+class Ranked:
+    """What is measured of a lane's rankers.
+
+    Args:
+        settings: of the model.
+        standing: where popularity has its place.
+    """
+
+    def __init__(self, settings: Settings, *, standing: StandingPlaces) -> None:
+        self.scores = Scores(metrics_of(settings), window=settings.scores.window)
+        """Of popularity, on the takes that what is served is scored on."""
+        self.standing = standing
+        self.off_policy: dict[str, OffPolicy] = {}
+        """By member."""
+
+    def on_take(self, y: Any, answers: dict[str, Prediction]) -> None:
+        """An item was taken: where popularity had put it."""
+        baseline = self.standing.holders.get(BASELINE.name)
+        answer = None if baseline is None else answers.get(baseline.name)
+        if answer is not None:
+            self.scores.update(y, answer)
+
+    def on_label(self, x: dict[str, Any], y: Any, answers: dict[str, Prediction]) -> None:
+        """An item that was shown was taken or not."""
+        propensity = x.get(PROPENSITY)
+        if not isinstance(propensity, int | float) or not 0.0 < propensity <= 1.0:
+            return
+        listed = len(str(x[SHOWN]).split()) if SHOWN in x else K
+        for name, answer in answers.items():
+            if answer.proba is not None:
+                shows = 1.0 <= abs(answer.proba[AMONG_ALL]) <= listed
+                self._value_of(name).update(weight=1.0 / propensity if shows else 0.0, reward=float(y > 0))
+
+    def _value_of(self, name: str) -> OffPolicy:
+        found = self.off_policy.get(name)
+        if found is None:
+            if len(self.off_policy) >= MEMBERS_MAX:
+                del self.off_policy[next(iter(self.off_policy))]
+            found = self.off_policy[name] = OffPolicy()
+        return found
+
+    def report(self, name: str) -> OffPolicyReport | None:
+        """What a member would earn; None before there is enough to tell."""
+        found = self.off_policy.get(name)
+        if found is None or found.events < TOLD_MIN:
+            return None
+        value, low, high = found.estimate()
+        return OffPolicyReport(events=found.events, value=value, low=low, high=high)
+
+    def values(self) -> dict[str, float]:
+        """Popularity's running scores, by names of their own."""
+        return _named(self.scores.values())
+
+    def windowed_values(self) -> dict[str, float]:
+        """Those over the window."""
+        return _named(self.scores.windowed_values())
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        values = {name: [getattr(each, slot) for slot in OffPolicy.__slots__] for name, each in self.off_policy.items()}
+        return {"scores": self.scores.state(), "off_policy": values}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.scores.restore(state["scores"])
+        for name, values in state["off_policy"].items():
+            value = self.off_policy[name] = OffPolicy()
+            for slot, each in zip(OffPolicy.__slots__, values, strict=True):
+                setattr(value, slot, each)
+
+
+def _named(scores: dict[str, float]) -> dict[str, float]:
+    # It is never cold: it knows nobody and ranks for all.
+    return {f"{BASELINE.name}_{name}": value for name, value in scores.items() if name != "coldshare"}
