@@ -7,7 +7,7 @@
 ... except ValidationError as error:
 ...     for place, said in in_words(error.errors()):
 ...         print(".".join(place), said)
-loss must be 'zero-one', 'brier', 'log', 'absolute' or 'squared', not 'bier'
+loss must be 'zero-one', 'brier', 'log', 'absolute', 'squared' or 'ndcg', not 'bier'
 min_gain must be less than 1, not 3
 """
 
