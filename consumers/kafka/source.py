@@ -6,8 +6,8 @@ several, and each partition is gained and given up by itself.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -66,6 +66,8 @@ class KafkaSource:
         # Labels and their events are merged, too, whoever owns them.
         self.backlog = KafkaBacklog(self.consumer, merges=self.is_global or bool(self.labels))
         self.rebalanced = False
+        self.is_within_poll = False
+        """Whether this is within a callback of `poll`."""
         self.has_given_up = False
         """Whether a commit is still on its way, for all that is known."""
         self.waits_since_s = self.said_s = 0.0
@@ -76,10 +78,12 @@ class KafkaSource:
         """Join the group; `owners` is told of what comes of it from within a later `poll`."""
 
         def on_assign(consumer: Consumer, assigned: list[TopicPartition]) -> None:
-            self._gain(owners, _partitions(assigned))
+            with self._within_poll():
+                self._gain(owners, _partitions(assigned))
 
         def on_revoke(consumer: Consumer, revoked: list[TopicPartition]) -> None:
-            self._give_up(_partitions(revoked), owners.revoked)
+            with self._within_poll():
+                self._give_up(_partitions(revoked), owners.revoked)
 
         def on_lost(consumer: Consumer, lost: list[TopicPartition]) -> None:
             if self.is_global:
@@ -92,6 +96,14 @@ class KafkaSource:
         self.waits_since_s = self.said_s = time.monotonic()
         # The callbacks run within poll(), in the loop's own thread, so that they may checkpoint and restore.
         self.consumer.subscribe([self.topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost)
+
+    @contextmanager
+    def _within_poll(self) -> Iterator[None]:
+        self.is_within_poll = True
+        try:
+            yield
+        finally:
+            self.is_within_poll = False
 
     def _gain(self, owners: Owners, assigned: list[Partition]) -> None:
         self.rebalanced = True
@@ -295,6 +307,10 @@ class KafkaSource:
 
     def _commit(self, positions: Positions, metadata: str) -> KafkaError | None:
         attempt = _Commit(self.consumer, at(positions, metadata))
+        if self.is_within_poll:
+            # Within poll() librdkafka answers no other thread's commit before that has returned.
+            attempt.run()
+            return attempt.refused
         attempt.start()
         patience = Deadline(COMMIT_S, stopping=self.stopping)
         while attempt.is_alive() and (wait_s := patience.left_s(SLICE_S)):
