@@ -48,8 +48,17 @@ def reproduce(
         raise
     except AnabranchError as error:
         # Such as brokers that are away: it is not known whether it is equal, which the code of other errors would say.
-        print(f"anabranch: it cannot be reproduced: {error}", file=sys.stderr)
+        _cannot(error, json=json)
         raise typer.Exit(CANNOT) from error
+
+
+def _cannot(error: Exception, *, json: bool) -> None:
+    """What came in between: brokers that are away, a retraining whose records are gone."""
+    import orjson
+
+    print(f"anabranch: it cannot be reproduced: {error}", file=sys.stderr)
+    if json:
+        print(orjson.dumps({"outcome": "cannot", "why": str(error)}).decode())
 
 
 def _reproduce(

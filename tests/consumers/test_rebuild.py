@@ -212,6 +212,20 @@ def test_what_was_left_out_is_in_no_order_and_comes_back_with_the_next_rebuild(l
     assert run(log, store, rebuild=True).owner.lane.events == 2000
 
 
+def test_another_log_has_other_records_at_those_offsets() -> None:
+    """Where the topic was made anew nothing is left out any more."""
+    first, store = MemoryLog(topic_id="one"), MemoryStore()
+    second = MemoryLog(topic_id="two", commits=first.commits)
+    for value in sea(500):
+        first.append("events", value)
+        second.append("events", value.replace(b'"id":"', b'"id":"second-'))
+    run(first, store)
+    loop_on(first, store, rebuild=True, without=POISONED[:1]).run(until_end=True)
+    loop = loops.loop_on(second, store, SETTINGS, how=StartOptions(accept_loss=True))
+    loop.run(until_end=True)
+    assert (loop.owner.lane.events, loop.owner.left_out.ranges) == (500 - 120 + 500, [])
+
+
 @pytest.mark.parametrize(
     ("said", "found"),
     [
