@@ -138,13 +138,19 @@ def published(settings: Settings, published: str) -> tuple[ModelUpdate, artifact
         ConfigError: there is none of that name; says which versions there are.
         ArtifactError: its bytes are gone, or not what was announced.
     """
+    update, _ = version_of(settings, published)
+    packed = kafka_artifacts.fetch(settings.kafka, update)
+    return update, artifact.unpack(packed, sha256=update.pointer.sha256, trusted=settings.model.trusted)
+
+
+def version_of(settings: Settings, published: str, *, scope: Scope = GLOBAL) -> tuple[ModelUpdate, list[ModelUpdate]]:
+    """The announcement of a version, and all announcements of its model, oldest first; as for `published`."""
     named = Reference.read(published)
     if named.alias not in ("", "champion"):
         raise ConfigError(f"{published}: only a champion can be taken here; write models:/{named.model}@champion")
     topic = settings.topics.name("updates")
-    trusted = settings.score.trusted_keys
-    keys = None if trusted is None else TrustedKeys(trusted)
-    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=named.model, keys=keys)
+    keys = trusted_by(settings)
+    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=named.model, scope=scope, keys=keys)
     champions = [each for each in known if each.kind != "retired"]
     wanted = [each for each in champions if named.version in (None, each.version)]
     if not wanted:
@@ -153,9 +159,12 @@ def published(settings: Settings, published: str) -> tuple[ModelUpdate, artifact
         raise ConfigError(f"{published}: not on {topic}; versions there{signed}: {versions}")
     # They are in the order of (epoch, seq): the last one is the champion,
     # and of a version that was announced twice the later announcement.
-    update = wanted[-1]
-    packed = kafka_artifacts.fetch(settings.kafka, update)
-    return update, artifact.unpack(packed, sha256=update.pointer.sha256, trusted=settings.model.trusted)
+    return wanted[-1], known
+
+
+def trusted_by(settings: Settings) -> TrustedKeys | None:
+    """One of these must have signed what a learner tells; None: no signature is asked for."""
+    return None if settings.score.trusted_keys is None else TrustedKeys(settings.score.trusted_keys)
 
 
 def scope_of(settings: Settings, partition: int | None) -> Scope:

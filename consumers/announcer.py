@@ -48,7 +48,7 @@ class Announcer:
             positions: the next offset by topic and partition, as in `ModelUpdate`.
             by: who asked for it.
         """
-        data = self._packed(promotion, seen)
+        data = packed(promotion, seen, settings=self.settings)
         return ModelUpdate(
             model=self.settings.name,
             scope=self.scope,
@@ -81,20 +81,6 @@ class Announcer:
             river=river.__version__,
             python=platform.python_version(),
             numpy=numpy.__version__,
-        )
-
-    def _packed(self, promotion: Promotion, seen: Seen) -> bytes:
-        return artifact.pack(
-            promotion.model,
-            state=promotion.data,
-            task=self.settings.task,
-            positive=self.settings.positive,
-            features=seen.features,
-            canary=promotion.canary,
-            trusted=self.settings.model.trusted,
-            hidden=seen.hidden,
-            derived=seen.derived,
-            computing=seen.computing,
         )
 
     def _publish(self, data: bytes, version: int) -> ArtifactPointer:
@@ -130,6 +116,22 @@ class Announcer:
             self.kept.remove(each)
             for number in range(chunks):
                 self.sink.send(topic, key=f"{key}{number}", value=None, partition=partition)
+
+
+def packed(promotion: Promotion, seen: Seen, *, settings: Settings) -> bytes:
+    """The bytes by which a promoted model is announced, of the moment at which it is promoted."""
+    return artifact.pack(
+        promotion.model,
+        state=promotion.data,
+        task=settings.task,
+        positive=settings.positive,
+        features=seen.features,
+        canary=promotion.canary,
+        trusted=settings.model.trusted,
+        hidden=seen.hidden,
+        derived=seen.derived,
+        computing=seen.computing,
+    )
 
 
 def update_key(update: ModelUpdate) -> str:

@@ -153,18 +153,24 @@ def _state(settings: Settings, data: bytes, *, sha: str, scope: Scope) -> dict[s
     return state
 
 
-def rebuilt_from(positions: Mapping[int, int]) -> str:
+def rebuilt_from(positions: Mapping[int, int], *, without: str = "") -> str:
     """What a rebuild that begins at these positions is made of, and what not.
+
+    Args:
+        without: what it leaves out because somebody has said so, in words.
 
     >>> rebuilt_from({0: 0, 1: 0})
     'rebuilt from the log'
     >>> rebuilt_from({0: 300, 1: 0})
     'rebuilt from the log, where partition 0 offsets 0 to 299 are gone'
+    >>> rebuilt_from({0: 0}, without="events/0 offsets 20 to 29")
+    'rebuilt from the log, without events/0 offsets 20 to 29'
     """
     gone = [
         f"partition {partition} offsets 0 to {first - 1}" for partition, first in sorted(positions.items()) if first
     ]
-    return "rebuilt from the log" + (f", where {'; '.join(gone)} are gone" if gone else "")
+    lost = f", where {'; '.join(gone)} are gone" if gone else ""
+    return f"rebuilt from the log{lost}" + (f", without {without}" if without else "")
 
 
 # ── Looks into a checkpoint without going on from it ────────────────────────────────────────────────────────────────

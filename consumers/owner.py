@@ -16,6 +16,7 @@ from anabranch.errors import CheckpointError, ConfigError, LearnError, LearningF
 from anabranch.events import Partition
 from anabranch.messages import (
     ModelUpdate,
+    TopicRange,
     TrainedOn,
     decode,
     encode,
@@ -34,6 +35,7 @@ from consumers.order import OrderWriter, returned
 from consumers.poison import Poison
 from consumers.ports import Committed, Origin, Positions, offsets_in
 from consumers.stores.manifest import digest
+from consumers.stretches import Stretches
 from consumers.taking import Taking
 from consumers.telling import Ports
 from detectors.watch import Watch
@@ -56,12 +58,14 @@ class StartOptions:
 
     Args:
         rebuild: begin again at the log's first record, as a later epoch of what was checkpointed.
+        without: what a rebuild leaves out, and whoever goes on with it.
         accept_loss: go on where records are gone for good, or in another log; it is told and kept.
         first_only: options that count at the very first start only, as they were given; with a checkpoint they are
             refused.
     """
 
     rebuild: bool = False
+    without: tuple[TopicRange, ...] = ()
     accept_loss: bool = False
     first_only: str = ""
 
@@ -138,7 +142,7 @@ class Owner(Taking):
         if entry is None or how.rebuild:
             self.requests.start(None)
         if how.rebuild:
-            return self._rebuild(partitions, entry)
+            return self._rebuild(partitions, entry, without=how.without)
         if entry is None:
             return self._begin(partitions, added=committed is not None)
         refuse_other_scope(entry.scope, self.scope, name=self.settings.name)
@@ -209,7 +213,9 @@ class Owner(Taking):
     def _with_labels(self, partitions: Sequence[Partition]) -> list[Partition]:
         return [*partitions, *self.ports.source.labels_of(partitions)]
 
-    def _rebuild(self, partitions: Sequence[Partition], entry: CheckpointRef | None) -> Positions:
+    def _rebuild(
+        self, partitions: Sequence[Partition], entry: CheckpointRef | None, *, without: Sequence[TopicRange]
+    ) -> Positions:
         """A rebuild: nothing is restored, and all that it will announce is newer than all that was announced."""
         if entry is None:
             raise CheckpointError(
@@ -222,7 +228,9 @@ class Owner(Taking):
         self.lane.version = entry.version
         self._stay_retired(self.ports.announced(self.scope))
         self.positions = self.ports.source.first_positions("earliest", self._with_labels(partitions))
-        self.rebuilding = rebuilt_from(self._offsets())
+        mine = [each for each in without if Partition(each.topic, each.partition) in self.positions]
+        self.left_out = Stretches(mine)
+        self.rebuilding = rebuilt_from(self._offsets(), without=self.left_out.in_words)
         log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
         return self.positions
 
@@ -255,6 +263,7 @@ class Owner(Taking):
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]
+        self.left_out = Stretches.restored(state.get("left_out", ()))
         self.retired = decode(ModelUpdate, state["retired"]) if state["retired"] else None
         self.losses = list(state["losses"])
         self.outbox = [decode(ModelUpdate, each) for each in state["outbox"]]
@@ -282,6 +291,8 @@ class Owner(Taking):
         self.was_restored = True
         self.refs = tuple(blobs)
         for topic, there in found.items():
+            if there.is_other:
+                self.left_out.forget(topic)
             self._accept(there, is_events=topic == self.topic)
         self.runner.reset([each.job for each in self.lane.jobs.under_way.values()])
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
@@ -478,6 +489,7 @@ class Owner(Taking):
             "order": self.order.last,
             "poison": self.poison.state(),
             "rebuilding": self.rebuilding,
+            **({"left_out": self.left_out.state()} if self.left_out.ranges else {}),
             "retired": b"" if self.retired is None else encode(self.retired),
             "outbox": [encode(update) for update in self.outbox],
             "artifacts": list(self.announcer.kept),

@@ -32,6 +32,7 @@ from consumers.order import returned
 from consumers.poison import Poison
 from consumers.requests import Request, Requests
 from consumers.retirement import answer, retirement
+from consumers.stretches import Stretches
 from consumers.telling import Ports, Telling
 from learners.emitted import NOTHING, Emitted, Promotion
 from learners.models.fence import is_fault
@@ -56,6 +57,8 @@ class Taking(Telling):
         self.budget = ComputeBudget(settings, clock=ports.clock)
         self.guard = Guard(settings)
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
+        self.left_out = Stretches()
+        """What is passed over as if it were not there: the guard does not see it, and no dead letter says so."""
         self.outbox: list[ModelUpdate] = []
         self.was_restored = False
         """Whether no record was taken since the state was restored."""
@@ -85,6 +88,8 @@ class Taking(Telling):
             self.settle()
         self.trace = record.headers
         self.positions[Partition(record.topic, record.partition)] = record.offset + 1
+        if self.left_out.ranges and record in self.left_out:
+            return
         if self.poison.places and record in self.poison:
             self._refuse(self.guard.dead_letter(record, stage="learn", reason=self.poison.reason(record)))
             self._took("refused")

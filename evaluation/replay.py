@@ -1,7 +1,7 @@
 """Learns a log again, in the order that a learner has told: into the learner's own state, to the last bit."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from anabranch.errors import AnabranchError
@@ -20,6 +20,10 @@ class ReplayError(AnabranchError):
     """What was told cannot be learned again: the log, the settings or the program are others."""
 
 
+class JobLost(ReplayError):
+    """A retraining that brought recruits cannot be carried out any more: nothing can be said of what they became."""
+
+
 @dataclass
 class Replay:
     """A lane without a loop, a checkpoint or a crash.
@@ -29,6 +33,7 @@ class Replay:
         guard: likewise.
         log: where the records are.
         later: the logs that the learner has gone on with after it, in turn.
+        went_live: is shown every promotion at once, when the lane is as it was then.
     """
 
     lane: Lane
@@ -44,6 +49,7 @@ class Replay:
     """Ids of events that were to be learned with a default label, and on which the champion raised."""
     told: list[Learned] = field(default_factory=list)
     """The examples, where they are told."""
+    went_live: Callable[[Promotion], None] = lambda promotion: None
 
     @property
     def labels_topic(self) -> str:
@@ -58,23 +64,35 @@ class Replay:
             ReplayError: says at which record or input it went apart.
             LogTruncated: the log no longer holds what was learned.
         """
+        self.begin(orders)
+        for order in orders:
+            self.follow(order)
+        self._end_due()
+
+    def begin(self, orders: Sequence[LearnedOrder]) -> None:
+        """See that they are told from the very first one on.
+
+        Raises:
+            ReplayError: they are not.
+        """
         if orders and orders[0].follows:
             raise ReplayError(f"what was learned before {orders[0].id} is not told here: the topic no longer holds it")
         if orders:
             self.lane.version = orders[0].version  # others were announced before, by a learner that was given up
-        for order in orders:
-            for record in self._records(order):
-                self._end_due()  # all that is due after the record before
-                self.learn(record)
-            # It may have been told in the middle of them: a model that goes live is told at once.
-            self._end_due(until=order.event_number)
-            self.enter(order)
-            if self.lane.events != order.event_number:
-                raise ReplayError(
-                    f"{self.lane.events} events are learned by the end of {order.id}, and the learner had "
-                    f"{order.event_number}"
-                )
-        self._end_due()
+
+    def follow(self, order: LearnedOrder) -> None:
+        """Learn what one message tells, and no more than that; errors as in `run`."""
+        for record in self._records(order):
+            self._end_due()  # all that is due after the record before
+            self.learn(record)
+        # It may have been told in the middle of them: a model that goes live is told at once.
+        self._end_due(until=order.event_number)
+        self.enter(order)
+        if self.lane.events != order.event_number:
+            raise ReplayError(
+                f"{self.lane.events} events are learned by the end of {order.id}, and the learner had "
+                f"{order.event_number}"
+            )
 
     def _records(self, order: LearnedOrder) -> Iterator[Record]:
         """The records of the runs, each topic of which is read at one go."""
@@ -148,7 +166,7 @@ class Replay:
             self.lane.drop_unkeepable()
         self.rebuild(order.rebuilt)
         if order.reinstated:
-            self.lane.rebuilt(reason=order.reinstated, kind="reinstated")
+            self._promoted(self.lane.rebuilt(reason=order.reinstated, kind="reinstated"))
         if order.decided is not None:
             self._hear(self.lane.decided(order.decided))
 
@@ -162,8 +180,8 @@ class Replay:
     def rebuild(self, reason: str) -> None:
         """A rebuilt champion goes live, if there is a reason; what was promoted on the way was announced to nobody."""
         if reason:
-            promotion = self.lane.rebuilt(reason=reason)
-            self.promotions = [] if promotion is None else [promotion]
+            self.promotions = []
+            self._promoted(self.lane.rebuilt(reason=reason))
 
     def admit(self, back: JobReturned) -> None:
         """A job is carried out once more, and what came of it enters."""
@@ -175,14 +193,20 @@ class Replay:
         if back.failure:
             return JobResult(job.id, failure=back.failure)
         result = outcome(job, self.log, self.lane.settings)
-        if result.failure:
-            raise ReplayError(f"job {job.id} has brought recruits, and cannot be carried out now: {result.failure}")
+        lost = result.failure or "; ".join(why for plan, why in result.failures.items() if plan not in back.failures)
+        if lost:
+            raise JobLost(f"job {job.id} has brought recruits, and cannot be carried out now: {lost}")
         return _without(result, job, back.failures)
 
     def _hear(self, emitted: Emitted) -> None:
         self.messages += emitted.messages
         self.jobs |= {job.id: job for job in emitted.jobs}
-        self.promotions += [] if emitted.promotion is None else [emitted.promotion]
+        self._promoted(emitted.promotion)
+
+    def _promoted(self, promotion: Promotion | None) -> None:
+        if promotion is not None:
+            self.promotions.append(promotion)
+            self.went_live(promotion)
 
 
 def _refused(record: Record, said: str) -> ReplayError:

@@ -1,19 +1,23 @@
-"""Reads outside any group: ranges of the log for retraining, single records, and the requests on `model-control`."""
+"""Reads outside any group: ranges of the log, the learned order, single records, and requests on `model-control`."""
 
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
 import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from anabranch.errors import KafkaUnavailable, LogTruncated
+from anabranch.errors import KafkaUnavailable, LogTruncated, SignatureError
 from anabranch.events import Partition, Record
 from anabranch.kafka import QUIET, TIMEOUT_S, Kafka, at, batch, consumer, headers_of, partitions, reader, trace_of
 from anabranch.kafka.faults import with_words
-from anabranch.messages import CONTROL_PARTITION
+from anabranch.kafka.tail import Tail
+from anabranch.messages import CONTROL_PARTITION, LearnedOrder, UnreadableMessage, decode
+from anabranch.order import OrderReader
+from anabranch.scope import Scope
+from anabranch.signatures import TrustedKeys
 from config.settings import Settings
 
 
@@ -147,6 +151,28 @@ def _fetch(consumer: Consumer, waiting: dict[int, deque[Record]]) -> set[int]:
     return ended
 
 
+# ── The learned order ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def told_order(settings: Settings, scope: Scope, *, keys: TrustedKeys | None = None) -> OrderReader:
+    """All that the topic of the learned order holds of a model; with `keys`, what one of them has signed.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+    found = OrderReader()
+    with Tail(settings.kafka, [settings.topics.name("learned")]) as tail:
+        for message in tail.until_caught_up():
+            value = bytes(message.value() or b"")
+            with suppress(SignatureError, UnreadableMessage):  # other models' have other keys
+                if keys is not None:
+                    keys.verify(value, headers_of(message))
+                order = decode(LearnedOrder, value)
+                if (order.model, order.scope) == (settings.name, str(scope)):
+                    found.add(order)
+    return found
+
+
 # ── Single records with all their headers, as those of dead letters ──────────────────────────────────────────────────
 
 NEAR = 500
@@ -177,6 +203,16 @@ def records_at(kafka: Kafka, places: Iterable[tuple[str, int, int]]) -> Iterator
             # Where it was not there, the one after it has been read.
             following = -1 if found is None else offset + 1
             yield found
+
+
+def bounds(kafka: Kafka, places: Iterable[Partition]) -> dict[Partition, tuple[int, int]]:
+    """The first and the next offset of each partition; none of a topic that is gone.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    with closing(consumer(reader(kafka))) as client:
+        return {place: _bounds(client, place) for place in places}
 
 
 def _bounds(client: Consumer, place: Partition) -> tuple[int, int]:

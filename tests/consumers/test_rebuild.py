@@ -15,6 +15,8 @@ from confluent_kafka import Producer
 from anabranch import statetree
 from anabranch.errors import CheckpointError, LogTruncated
 from anabranch.kafka import updates as kafka_updates
+from anabranch.messages import LearnedOrder, TopicRange, decode
+from anabranch.order import OrderReader
 from commands import wiring
 from consumers.checkpoint import inspect
 from consumers.loop import LearningLoop
@@ -23,6 +25,7 @@ from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog
 from support import loops, streams
 from support.command_line import anabranch as carried_out
+from support.command_line import config_in
 from support.loops import copies, settings_of, updates_in
 
 SETTINGS = settings_of()
@@ -37,8 +40,10 @@ def log_of(events: int) -> MemoryLog:
     return loops.log_of(sea(events))
 
 
-def loop_on(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> LearningLoop:
-    return loops.loop_on(log, store, SETTINGS, how=StartOptions(rebuild=rebuild))
+def loop_on(
+    log: MemoryLog, store: MemoryStore, *, rebuild: bool = False, without: tuple[TopicRange, ...] = ()
+) -> LearningLoop:
+    return loops.loop_on(log, store, SETTINGS, how=StartOptions(rebuild=rebuild, without=without))
 
 
 def run(log: MemoryLog, store: MemoryStore, *, rebuild: bool = False) -> LearningLoop:
@@ -154,6 +159,97 @@ def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: 
     assert {(each.epoch, each.version) for each in updates_in(log) if each.kind == "rebuild"} == {
         (2, expected.owner.lane.version)
     }
+
+
+POISONED = (
+    TopicRange(topic="events", partition=0, start=300, end=420),
+    TopicRange(topic="events", partition=0, start=1500, end=1510),
+)
+
+
+@cache
+def rebuilt_where_they_are_no_events() -> str:
+    """The state after a rebuild of a log on which nothing that could be learned lies in their places."""
+    log, store, _ = learned_once()
+    log, store = copies(log, store)
+    events = log.records["events", 0]
+    for each in POISONED:
+        for offset in range(each.start, each.end):
+            events[offset] = events[offset]._replace(value=b"{}")
+    return run(log, store, rebuild=True).owner.learning_state_hash()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_rebuild_leaves_out_what_it_is_told_and_so_does_whoever_goes_on_with_it(
+    seed: int, learned: Learned, dying: Any
+) -> None:
+    """As if it had never come, through crashes after which `learn` is told nothing; the update says what is missing."""
+    log, store, _ = learned
+    rng, crashes, begun = random.Random(seed), 0, False
+    while True:
+        loop = loop_on(log, store, rebuild=not begun, without=() if begun else POISONED)
+        dying(loop, store, after=rng.randrange(5, 40))
+        try:
+            loop.run(until_end=True)
+            break
+        except Crash:
+            crashes += 1
+            assert log.committed is not None
+            begun = orjson.loads(log.committed.metadata)["epoch"] == 2
+    assert crashes > 1
+    assert loop.owner.learning_state_hash() == rebuilt_where_they_are_no_events()
+    (reason,) = {each.reason for each in updates_in(log) if each.kind == "rebuild"}
+    assert reason == "rebuilt from the log, without events/0 offsets 300 to 419, events/0 offsets 1500 to 1509"
+
+
+def test_what_was_left_out_is_in_no_order_and_comes_back_with_the_next_rebuild(learned: Learned) -> None:
+    """The order tells what was learned; a rebuild that is told nothing leaves nothing out."""
+    log, store, _ = learned
+    loop_on(log, store, rebuild=True, without=POISONED).run(until_end=True)
+    chain = OrderReader(decode(LearnedOrder, value) for value in log.values("model-learned")).chain()
+    assert sum(run.end - run.start for each in chain for run in each.runs) == 2000 - 130
+    assert "without events/0 offsets 300 to 419" in next(each.rebuilt for each in chain if each.rebuilt)
+    assert run(log, store, rebuild=True).owner.lane.events == 2000
+
+
+def test_another_log_has_other_records_at_those_offsets() -> None:
+    """Where the topic was made anew nothing is left out any more."""
+    first, store = MemoryLog(topic_id="one"), MemoryStore()
+    second = MemoryLog(topic_id="two", commits=first.commits)
+    for value in sea(500):
+        first.append("events", value)
+        second.append("events", value.replace(b'"id":"', b'"id":"second-'))
+    run(first, store)
+    loop_on(first, store, rebuild=True, without=POISONED[:1]).run(until_end=True)
+    loop = loops.loop_on(second, store, SETTINGS, how=StartOptions(accept_loss=True))
+    loop.run(until_end=True)
+    assert (loop.owner.lane.events, loop.owner.left_out.ranges) == (500 - 120 + 500, [])
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("events/0", "write TOPIC/PARTITION:FIRST-LAST"),
+        ("events/0:9-3", "write TOPIC/PARTITION:FIRST-LAST"),
+        ("labels/0:1-2", "labels is not learned; write events"),
+        ("events/0:1-99", "events/0:1-99: that partition holds offsets 0 to 9; name records that are there"),
+        ("events/7:1-2", "that partition holds nothing"),
+    ],
+)
+def test_a_stretch_that_is_not_there_is_refused(said: str, found: str, tmp_path: Path, embedded: Any) -> None:
+    """Before anything is rebuilt, and with what to write."""
+    config = config_in(
+        tmp_path,
+        'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
+        f'[kafka]\n"bootstrap.servers" = "{embedded.bootstrap}"\n',
+    )
+    producer = Producer({"bootstrap.servers": embedded.bootstrap})
+    for value in itertools.islice(sea(10), 10):
+        producer.produce("events", value, partition=0)
+    assert not producer.flush(10)
+    done = carried_out("rebuild", config, "--without", said)
+    assert done.returncode == 2
+    assert found in done.stderr
 
 
 def test_a_stop_does_not_announce_half_a_rebuild(learned: Learned) -> None:
