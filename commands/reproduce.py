@@ -169,7 +169,7 @@ class _Story:
             count = sum(each.end - each.start for each in mine)
             yield f"  {place.topic}/{place.number}: offsets {start:,} to {end - 1:,}, {count:,} records that were taken"
         yield f"  the learned order: {inputs.messages:,} messages, {inputs.first_message} to {inputs.last_message}"
-        yield f"  {inputs.jobs:,} retrainings, {inputs.requests:,} requests, {inputs.examples:,} examples told"
+        yield f"  retrainings: {inputs.jobs:,}; requests: {inputs.requests:,}; examples told: {inputs.examples:,}"
         if self.first is not None and self.first.events:
             yield f"  the first champion: {self.first.note or f'{self.first.events:,} events'}"
         for each in self.findings:

@@ -142,7 +142,8 @@ class Owner(Taking):
         if entry is None or how.rebuild:
             self.requests.start(None)
         if how.rebuild:
-            return self._rebuild(partitions, entry, without=how.without)
+            self.left_out = Stretches(how.without)
+            return self._rebuild(partitions, entry)
         if entry is None:
             return self._begin(partitions, added=committed is not None)
         refuse_other_scope(entry.scope, self.scope, name=self.settings.name)
@@ -213,9 +214,7 @@ class Owner(Taking):
     def _with_labels(self, partitions: Sequence[Partition]) -> list[Partition]:
         return [*partitions, *self.ports.source.labels_of(partitions)]
 
-    def _rebuild(
-        self, partitions: Sequence[Partition], entry: CheckpointRef | None, *, without: Sequence[TopicRange]
-    ) -> Positions:
+    def _rebuild(self, partitions: Sequence[Partition], entry: CheckpointRef | None) -> Positions:
         """A rebuild: nothing is restored, and all that it will announce is newer than all that was announced."""
         if entry is None:
             raise CheckpointError(
@@ -228,8 +227,7 @@ class Owner(Taking):
         self.lane.version = entry.version
         self._stay_retired(self.ports.announced(self.scope))
         self.positions = self.ports.source.first_positions("earliest", self._with_labels(partitions))
-        mine = [each for each in without if Partition(each.topic, each.partition) in self.positions]
-        self.left_out = Stretches(mine)
+        self.left_out.keep(self.positions)
         self.rebuilding = rebuilt_from(self._offsets(), without=self.left_out.in_words)
         log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
         return self.positions

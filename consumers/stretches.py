@@ -1,8 +1,8 @@
 """Stretches of the log that a rebuild leaves out, since what lies there is wrong: the checkpoint keeps them."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
-from anabranch.events import Record
+from anabranch.events import Partition, Record
 from anabranch.messages import TopicRange
 
 
@@ -31,6 +31,10 @@ class Stretches:
         return ", ".join(
             f"{each.topic}/{each.partition} offsets {each.start} to {each.end - 1}" for each in self.ranges
         )
+
+    def keep(self, partitions: Container[Partition]) -> None:
+        """The others are no business of whoever owns these."""
+        self.ranges = [each for each in self.ranges if Partition(each.topic, each.partition) in partitions]
 
     def forget(self, topic: str) -> None:
         """The topic is another log now: its offsets are other records."""
