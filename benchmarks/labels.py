@@ -163,6 +163,7 @@ def _settings(options: argparse.Namespace) -> Settings:
             "model": {"steps": MODELS[options.model]},
             "scores": {"metrics": ["Accuracy"]},
             "detectors": {},
+            "pending_max": 10**9,
             "labels": {"late": True, "memory_max": 10**9 if options.where == "memory" else 2000},
             "publish": {"refresh_level": 0, "refresh_events": 0},
             "checkpoint": {"every": 1e9, "every_events": PER_CHECKPOINT},
