@@ -232,12 +232,13 @@ def _topics(settings: "Settings") -> "Iterator[Finding]":
 def _versions(settings: "Settings") -> "Iterator[Finding]":
     import river
 
+    from anabranch.candidates import order
     from anabranch.kafka import updates
     from consumers.finding import good, warning
 
     every = updates.records(settings.kafka, topic=settings.topics.name("updates"))
     mine = [update for _, update in every if update.model == settings.name]
-    newest = max(mine, key=lambda each: (each.epoch, each.seq), default=None)
+    newest = max(mine, key=order, default=None)
     if newest is None or newest.river == river.__version__:
         yield good("versions.river", f"River {river.__version__}; nothing is announced that was made with another")
     else:

@@ -6,11 +6,12 @@ from typing import NamedTuple
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation
 
-from anabranch.kafka import TIMEOUT_S, admin, partitions, reader
+from anabranch.events import Partition
+from anabranch.kafka import TIMEOUT_S, admin, partitions
 from config.settings import Settings
 from consumers.finding import Finding, failure, good, warning
-from consumers.kafka.reader import records_at
-from consumers.kafka.topics import DAY_MS, configs, needed, watermarks
+from consumers.kafka.reader import bounds, records_at
+from consumers.kafka.topics import DAY_MS, configs, needed
 
 ENOUGH_S = 86_400.0
 """What is dropped within a day is told of."""
@@ -136,16 +137,18 @@ def _in(left_s: float) -> str:
 def _needs(settings: Settings) -> list[Need]:
     topic = settings.topics.name("events")
     every = partitions(settings.kafka, topic)
-    bounds, committed = watermarks(reader(settings.kafka), topic, every), _committed(settings, topic, every)
+    there = bounds(settings.kafka, [Partition(topic, each) for each in every])
+    committed = _committed(settings, topic, every)
     # How a recruit's history lies over the partitions is not known here: as if they were equally full.
     back = -(-settings.retrain.history_max // max(1, len(every)))
     oldest = {each: max(0, position - back) for each, position in committed.items()}
-    places = [(topic, each, max(oldest[each], bounds[each][0])) for each in sorted(oldest)]
+    low = {each: there[Partition(topic, each)][0] for each in every}
+    places = [(topic, each, max(oldest[each], low[each])) for each in sorted(oldest)]
     written = {
         partition: None if record is None else record.timestamp_s
         for (_, partition, _), record in zip(places, records_at(settings.kafka, places), strict=True)
     }
-    return [Need(each, bounds[each][0], committed[each], oldest[each], written[each]) for each in sorted(oldest)]
+    return [Need(each, low[each], committed[each], oldest[each], written[each]) for each in sorted(oldest)]
 
 
 def _committed(settings: Settings, topic: str, every: Iterable[int]) -> dict[int, int]:
@@ -191,10 +194,9 @@ def too_short(retention_ms: Mapping[str, str | None], *, days: int) -> dict[str,
 def clocks(settings: Settings, *, now_s: float) -> Iterator[Finding]:
     """Whether the newest records come from the future: clocks of producers, learners and this machine differ then."""
     names = [settings.topics.name(which) for which in ("events", "reports", "updates")]
-    places = []
-    for name in names:
-        bounds = watermarks(reader(settings.kafka), name, partitions(settings.kafka, name))
-        places += [(name, each, end - 1) for each, (low, end) in sorted(bounds.items()) if end > low]
+    every = [Partition(name, each) for name in names for each in sorted(partitions(settings.kafka, name))]
+    there = bounds(settings.kafka, every)
+    places = [(place.topic, place.number, end - 1) for place, (low, end) in there.items() if end > low]
     ahead = {
         place[0]: record.timestamp_s - now_s
         for place, record in zip(places, records_at(settings.kafka, places), strict=True)

@@ -256,7 +256,7 @@ def _kept_too_briefly(settings: Settings, found: Mapping[str, Mapping[str, str]]
         return
     topic, wanted = settings.topics.name("examples"), settings.retrain.history_max
     every = partitions(settings.kafka, topic)
-    for partition, (start, end) in watermarks(reader(settings.kafka), topic, every).items():
+    for partition, (start, end) in _watermarks(reader(settings.kafka), topic, every).items():
         # Where nothing was dropped there are few because few were learned.
         if start and end - start < wanted:
             yield (
@@ -313,10 +313,10 @@ def _held_back(topic: str, partition: int, readable: int, end: int, marked: set[
 
 def _ends(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, int]:
     """Where each partition ends for such a reader."""
-    return {each: end for each, (_, end) in watermarks(configured, topic, every).items()}
+    return {each: end for each, (_, end) in _watermarks(configured, topic, every).items()}
 
 
-def watermarks(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, tuple[int, int]]:
+def _watermarks(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, tuple[int, int]]:
     """The first and the next offset of each partition, for such a reader."""
     with closing(consumer(configured)) as client:
         return {each: client.get_watermark_offsets(TopicPartition(topic, each), timeout=ANSWER_S) for each in every}
