@@ -112,8 +112,8 @@ class LearningLoop:
         try:
             while not self.stopping.is_set() and not (until_end and self.ports.source.at_end()):
                 self._turn()
-            self._begin()
             while until_end and any(owner.was_restored for owner in self.owners.values()):
+                self._begin()
                 self._learn([])  # no turn may have followed
             self._end_rebuild()  # here too: the log may have held nothing more
             for owner in self.owners.values():
