@@ -19,17 +19,13 @@ def at(
     partition: Annotated[int | None, typer.Option(help='the partition of the model, with scope = "partition"')] = None,
 ) -> None:
     """Say which version was announced as the champion at a moment, since when, by whom and why."""
-    from anabranch.errors import ConfigError
     from anabranch.kafka import updates
-    from anabranch.values import epoch_s
     from commands import wiring
     from config import loading
     from operations.alerts.sinks import moment as told
     from operations.registry import changes
 
-    settings, at_s = loading.load(config), epoch_s(moment)
-    if at_s is None:
-        raise ConfigError(f"{moment!r} is no moment with its zone: write it as 2026-11-27T02:00:00Z")
+    settings, at_s = loading.load(config), wiring.moment_of(moment)
     scope, topic = wiring.scope_of(settings, partition), settings.topics.name("updates")
     every = changes(updates.all_updates(settings.kafka, topic=topic, model=settings.name, scope=scope))
     before = [each for each in every if each.alias == "champion" and each.ts <= at_s]

@@ -162,6 +162,7 @@ def _chosen(
 
     from anabranch.errors import ConfigError, did_you_mean
     from anabranch.messages import DeadLetter
+    from commands import wiring
     from operations import letters
 
     known = get_args(DeadLetter.model_fields["stage"].annotation)
@@ -173,23 +174,13 @@ def _chosen(
     return letters.Choice(
         stages=tuple(stage or ()),
         reason=reason,
-        since_s=_moment("since", since),
-        until_s=_moment("until", until),
+        since_s=None if since is None else wiring.moment_of(since, option="--since"),
+        until_s=None if until is None else wiring.moment_of(until, option="--until"),
         topic=topic,
         partition=partition,
         first_offset=first,
         last_offset=last,
     )
-
-
-def _moment(option: str, text: str | None) -> float | None:
-    from anabranch.errors import ConfigError
-    from anabranch.values import epoch_s
-
-    at_s = None if text is None else epoch_s(text)
-    if text is not None and at_s is None:
-        raise ConfigError(f"--{option} {text!r} is no moment with its zone: write it as 2026-11-27T02:00:00Z")
-    return at_s
 
 
 def _letters(config: Path, chosen: "Choice") -> "tuple[Settings, list[Letter]]":

@@ -198,9 +198,7 @@ class _Log:
                 "event_number": found[-1].update.event_number,
                 "announced_ts": found[-1].update.announced_ts,
             }
-            for (name, scope), found in registry.read(
-                self.kafka, topic=self.topics.name("updates"), keys=self.keys
-            ).items()
+            for (name, scope), found in self.every.items()
         ]
 
     def versions(self, text: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from anabranch.messages import Message, ModelUpdate, TrainedOn, encode
 from anabranch.scope import GLOBAL, Scope, of_partition
 from anabranch.signatures import Signer, TrustedKeys
 from anabranch.statetree import StateTreeError
+from anabranch.values import epoch_s
 from commands import data
 from commands import views as figures
 from config import loading
@@ -160,6 +161,22 @@ def version_of(settings: Settings, published: str, *, scope: Scope = GLOBAL) -> 
     # They are in the order of (epoch, seq): the last one is the champion,
     # and of a version that was announced twice the later announcement.
     return wanted[-1], known
+
+
+def moment_of(text: str, *, option: str = "") -> float:
+    """The epoch seconds of a moment on the command line.
+
+    Args:
+        option: by which it was said.
+
+    Raises:
+        ConfigError: it is none, or has no zone.
+    """
+    at_s = epoch_s(text)
+    if at_s is None:
+        said = f"{option} {text!r}" if option else repr(text)
+        raise ConfigError(f"{said} is no moment with its zone: write it as 2026-11-27T02:00:00Z")
+    return at_s
 
 
 def trusted_by(settings: Settings) -> TrustedKeys | None:

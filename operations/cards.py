@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from anabranch.messages import DriftSignal, ModelUpdate
 from operations.alerts.sinks import moment
 from operations.registry import AliasChange, Announced, Since
+from operations.stories import fired
 
 Card = dict[str, Any]
 
@@ -90,10 +91,7 @@ def _trigger(update: ModelUpdate, signal: DriftSignal | None) -> dict[str, Any]:
         return {"id": "", "words": "nothing: no retraining brought this version"}
     if signal is None:
         return {"id": update.trigger, "words": "a request, or a signal that is no longer on its topic"}
-    words = (
-        f"{signal.detector} ({signal.kind}) fired at event {signal.event_number:,}: {signal.statistic:.4g} against a "
-        f"threshold of {signal.threshold:.4g}; the change began about event {signal.change_point:,}"
-    )
+    words = f"{fired(signal)}; the change began about event {signal.change_point:,}"
     return {"id": update.trigger, "words": words}
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from anabranch.errors import ConfigError
-from anabranch.kafka import Kafka
-from anabranch.kafka.tail import Tail
-from anabranch.messages import DeadLetter, UnreadableMessage, decode
+from anabranch.kafka import Kafka, tail
+from anabranch.messages import DeadLetter
 
 _OWN = re.compile(r"'[^']*'|\"[^\"]*\"|-?\d[\d.,:e+TZ-]*")
 """What is of one record alone in a reason: what it quotes, and numbers."""
@@ -95,17 +94,10 @@ def read(kafka: Kafka, *, topic: str, model: str) -> list[Letter]:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
     found: dict[tuple[str, int, int], Letter] = {}
-    with Tail(kafka, [topic]) as tail:
-        for message in tail.until_caught_up():
-            # A learner that went on from a checkpoint tells some once more, under the same id.
-            if not bytes(message.key() or b"").startswith(f"{model}/".encode()):
-                continue
-            try:
-                told = decode(DeadLetter, bytes(message.value() or b""))
-            except UnreadableMessage:
-                continue
-            letter = Letter(told, message.timestamp()[1] / 1000, message.offset() or 0)
-            found[letter.place] = letter
+    for message, each in tail.told(kafka, topic, DeadLetter, key=f"{model}/"):
+        # A learner that went on from a checkpoint tells some once more, under the same id.
+        letter = Letter(each, message.timestamp()[1] / 1000, message.offset() or 0)
+        found[letter.place] = letter
     return [found[place] for place in sorted(found)]
 
 

@@ -15,10 +15,9 @@ from typing import NamedTuple, Self
 
 from anabranch.candidates import order
 from anabranch.errors import ConfigError, SignatureError
-from anabranch.kafka import Kafka, headers_of
-from anabranch.kafka.tail import Tail
+from anabranch.kafka import Kafka, headers_of, tail
 from anabranch.kafka.updates import records
-from anabranch.messages import ModelReport, ModelUpdate, UnreadableMessage, decode
+from anabranch.messages import ModelReport, ModelUpdate
 from anabranch.scope import GLOBAL, Scope
 from anabranch.signatures import KEY, TrustedKeys
 
@@ -193,19 +192,11 @@ def reports(kafka: Kafka, *, topic: str, model: str, scope: str = GLOBAL) -> lis
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
-    partition, found = Scope(scope).number, list[ModelReport]()
-    with Tail(kafka, [topic]) as tail:
-        for message in tail.until_caught_up():
-            # Most are of other models, and a report is long.
-            if not bytes(message.key() or b"").startswith(f"{model}/".encode()):
-                continue
-            try:
-                report = decode(ModelReport, bytes(message.value() or b""))
-            except UnreadableMessage:
-                continue
-            if report.model == model and partition in (None, report.partition):
-                found.append(report)
-    return sorted(found, key=lambda each: each.event_number)
+    partition = Scope(scope).number
+    # By their keys, since most are of other models, and a report is long.
+    every = (report for _, report in tail.told(kafka, topic, ModelReport, key=f"{model}/"))
+    mine = [each for each in every if each.model == model and partition in (None, each.partition)]
+    return sorted(mine, key=lambda each: each.event_number)
 
 
 class Since(NamedTuple):

@@ -156,16 +156,21 @@ def _what_fired(update: ModelUpdate, trigger: Record | None) -> str:
     message = None if trigger is None else trigger.message
     if isinstance(message, DriftSignal):
         moved = f" The features that moved most: {', '.join(each.feature for each in message.moved)}."
-        return (
-            f"{message.detector} ({message.kind}) fired at event {message.event_number:,}: {message.statistic:.4g} "
-            f"against a threshold of {message.threshold:.4g}. The change began about event {message.change_point:,}."
-            f"{moved if message.moved else ''}"
-        )
+        began = f"The change began about event {message.change_point:,}."
+        return f"{fired(message)}. {began}{moved if message.moved else ''}"
     if isinstance(message, RetrainAnswer):
         return f"{message.by or 'Somebody'} asked for it: {message.reason}."
     if update.trigger:
         return f"{update.trigger} (what it said is older than what is kept here)."
     return "Nothing: no retraining brought this version."
+
+
+def fired(signal: DriftSignal) -> str:
+    """Which detector it was, when, and by how much."""
+    return (
+        f"{signal.detector} ({signal.kind}) fired at event {signal.event_number:,}: {signal.statistic:.4g} against a "
+        f"threshold of {signal.threshold:.4g}"
+    )
 
 
 def _who_was_recruited(update: ModelUpdate, steps: Sequence[Record]) -> str:

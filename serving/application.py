@@ -114,8 +114,7 @@ class _Scorer:
     async def predict(self, request: Request) -> Response:
         """`/api/predict`: one event, or a list of events."""
         served, answerer, asked, is_batch = await self._events(request)
-        computed = _computed(served, answerer, asked, request)
-        whole = [row.with_computed(found) for row, found in zip(asked, computed, strict=True)]
+        whole, computed = _completed(served, answerer, asked, request)
         answers = await self._answers(served, answerer, whole)
         told = [_told(answerer, *each) for each in zip(whole, answers, computed, strict=True)]
         about = {"model": served.name, **_about(served, answerer)}
@@ -135,9 +134,9 @@ class _Scorer:
         """`/api/explain`: why one event, or each of a list of events, is answered as it is."""
         served, answerer, asked, is_batch = await self._events(request)
         found = []
-        for row, computed in zip(asked, _computed(served, answerer, asked, request), strict=True):
+        for row, computed in zip(*_completed(served, answerer, asked, request), strict=True):
             told: dict[str, Any] = {} if row.id is None else {"id": row.id}
-            explained = answerer.explained(row.with_computed(computed).x)
+            explained = answerer.explained(row.x)
             told |= {**explained.as_json(), "words": sentences(explained)}
             found.append({**told, **({"computed": computed} if computed else {})})
             await asyncio.sleep(0)  # a forest takes some 20 ms, and others wait
@@ -160,8 +159,7 @@ class _Scorer:
         asked = protocol.rows_of(table, rows_max=self.score.rows_max, string_max=served.string_max)
         answerer = self._version(served, request, key=table.get("id"))
         wanted = protocol.see_outputs(table, answerer)
-        computed = _computed(served, answerer, asked, request)
-        whole = [row.with_computed(found) for row, found in zip(asked, computed, strict=True)]
+        whole, _ = _completed(served, answerer, asked, request)
         answers = await self._answers(served, answerer, whole)
         told = protocol.response(answerer, answers, name=served.name, id_=table.get("id"), wanted=wanted)
         outputs = told["outputs"]
@@ -298,10 +296,13 @@ def _key(request: Request, served: Served, id_: Any) -> str | None:
     return key if isinstance(key, str) and key else None
 
 
-def _computed(served: Served, answerer: Answerer, asked: Sequence[rows.Row], request: Request) -> list[dict[str, Any]]:
-    """What each event lacks of the features that the learner computes. An id stands for no key here."""
-    key = request.headers.get(KEY) or None
-    return [served.computed(answerer, row, key=key) for row in asked]
+def _completed(
+    served: Served, answerer: Answerer, asked: Sequence[rows.Row], request: Request
+) -> tuple[list[rows.Row], list[dict[str, Any]]]:
+    """The events with what they lack of the features that the learner computes; and what each of them lacked."""
+    key = request.headers.get(KEY) or None  # an id stands for no key here
+    computed = [served.computed(answerer, row, key=key) for row in asked]
+    return [row.with_computed(found) for row, found in zip(asked, computed, strict=True)], computed
 
 
 def _about(served: Served, answerer: Answerer) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from anabranch.artifact import Artifact
 from anabranch.errors import KafkaUnavailable, SignatureError
 from anabranch.kafka import QUIET, SLICE_S, TIMEOUT_S, Kafka, batch, consumer, headers_of, partitions, reader
 from anabranch.kafka.faults import with_words
-from anabranch.messages import LearnedOrder, ModelUpdate, UnreadableMessage, decode
+from anabranch.messages import LearnedOrder, M, ModelUpdate, UnreadableMessage, decode
 from anabranch.order import LearningAlong
 from anabranch.signatures import TrustedKeys
 
@@ -89,6 +90,22 @@ class Tail:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.consumer.close()
+
+
+def told(kafka: Kafka, topic: str, kind: type[M], *, key: str = "") -> Iterator[tuple[Message, M]]:
+    """All messages of a kind that are on a topic now, each with its record; what cannot be read is passed over.
+
+    Args:
+        key: how their keys begin; others are not even decoded.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+    with Tail(kafka, [topic]) as tail:
+        for message in tail.until_caught_up():
+            if bytes(message.key() or b"").startswith(key.encode()):
+                with suppress(UnreadableMessage):
+                    yield message, decode(kind, bytes(message.value() or b""))
 
 
 # ── The learned order, and the events that it names ─────────────────────────────────────────────────────────────────

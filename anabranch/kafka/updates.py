@@ -13,7 +13,7 @@ from anabranch.candidates import Refusals, order
 from anabranch.errors import ArtifactError
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, Kafka, headers_of, producer, publisher
-from anabranch.kafka.tail import Tail
+from anabranch.kafka.tail import Tail, told
 from anabranch.messages import ModelAck, ModelUpdate, UnreadableMessage, decode, encode
 from anabranch.signatures import TrustedKeys
 
@@ -247,13 +247,5 @@ def acknowledged(kafka: Kafka, *, topic: str, model: str, scope: str = "global")
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
-    found = []
-    with Tail(kafka, [topic]) as tail:
-        for message in tail.until_caught_up():
-            try:
-                ack = decode(ModelAck, bytes(message.value() or b""))
-            except UnreadableMessage:
-                continue
-            if (ack.model, ack.scope) == (model, scope):
-                found.append(ack)
+    found = [ack for _, ack in told(kafka, topic, ModelAck) if (ack.model, ack.scope) == (model, scope)]
     return sorted(found, key=lambda ack: ack.ts)

@@ -3,7 +3,7 @@
 import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -138,14 +138,13 @@ def test_learning_goes_on_under_the_next_epoch(learned: Learned) -> None:
     assert len({update.version for update in updates}) == len(updates)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: Learned, dying: Any) -> None:
-    """Crashes anywhere, and `learn` after them: the state and the one announcement are those of a straight rebuild."""
-    log, store, _ = learned
-    expected = rebuilt_once()
+def interrupted(
+    log: MemoryLog, store: MemoryStore, dying: Any, *, seed: int, without: Sequence[TopicRange] = ()
+) -> LearningLoop:
+    """A rebuild through crashes; once its first checkpoint is there, it is `learn` that goes on, told nothing."""
     rng, crashes, begun = random.Random(seed), 0, False
     while True:
-        loop = loop_on(log, store, rebuild=not begun)
+        loop = loop_on(log, store, rebuild=not begun, without=() if begun else without)
         dying(loop, store, after=rng.randrange(5, 40))
         try:
             loop.run(until_end=True)
@@ -155,6 +154,15 @@ def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: 
             assert log.committed is not None
             begun = orjson.loads(log.committed.metadata)["epoch"] == 2
     assert crashes > 1
+    return loop
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interrupted_rebuild_is_gone_on_with_by_learning(seed: int, learned: Learned, dying: Any) -> None:
+    """Crashes anywhere, and `learn` after them: the state and the one announcement are those of a straight rebuild."""
+    log, store, _ = learned
+    expected = rebuilt_once()
+    loop = interrupted(log, store, dying, seed=seed)
     assert loop.owner.learning_state_hash() == expected.owner.learning_state_hash()
     assert {(each.epoch, each.version) for each in updates_in(log) if each.kind == "rebuild"} == {
         (2, expected.owner.lane.version)
@@ -185,18 +193,7 @@ def test_a_rebuild_leaves_out_what_it_is_told_and_so_does_whoever_goes_on_with_i
 ) -> None:
     """As if it had never come, through crashes after which `learn` is told nothing; the update says what is missing."""
     log, store, _ = learned
-    rng, crashes, begun = random.Random(seed), 0, False
-    while True:
-        loop = loop_on(log, store, rebuild=not begun, without=() if begun else POISONED)
-        dying(loop, store, after=rng.randrange(5, 40))
-        try:
-            loop.run(until_end=True)
-            break
-        except Crash:
-            crashes += 1
-            assert log.committed is not None
-            begun = orjson.loads(log.committed.metadata)["epoch"] == 2
-    assert crashes > 1
+    loop = interrupted(log, store, dying, seed=seed, without=POISONED)
     assert loop.owner.learning_state_hash() == rebuilt_where_they_are_no_events()
     (reason,) = {each.reason for each in updates_in(log) if each.kind == "rebuild"}
     assert reason == "rebuilt from the log, without events/0 offsets 300 to 419, events/0 offsets 1500 to 1509"
