@@ -66,7 +66,7 @@ class Lane(LaneParts):
             raise _choked(event, error, learned=self.events) from error
         answers = {champion.name: answer}
         if self.published.is_asked:
-            answers[self.published.key] = self.published.predict(event.x)
+            self.published.ask(event, answers, question=self.lateness.asked)
         if self.shadows.members:
             self.arena.predict(event, answers, event_number=self.events, timed=self.timed)
         alert = self._unusable(event, answer) if answer.unusable else None

@@ -117,6 +117,7 @@ class LaneParts:
         self.watch = watch
         self.observed = Observed(settings, task=self.task, scores=self.scores, watch=watch, published=self.published)
         self.observer = observer
+        self.published.asks_always = observer is not None
         self.timed: Timed | None = None
         """Times what members do, while it is there."""
         self._watches_events = watch.sees_events

@@ -3,7 +3,8 @@
 A follower serves a copy from when it was announced; the arena judges the champion that goes on learning. So the copy
 that went out is asked beside the champion, and the difference of their losses goes into the arena's own e-detector:
 what followers lose is measured all the time, and a publication comes when there is evidence that it helps. On a stream
-that stands still nothing is gained by announcing, and nothing is announced.
+that stands still nothing is gained by announcing, and nothing is announced; there the copy is asked on some of the
+events only. Which ones depends on what was judged before alone, so the evidence stays valid.
 
 Where publications are to be few and evenly spaced, members learn in blocks instead: between two of them every member is
 what it was at the last one, so what is judged is what is served.
@@ -37,6 +38,12 @@ TIMES_TIES = 1.5
 
 MARK = "@"
 """Before the version: no member's name begins so."""
+
+UNJUDGED = "~"
+"""After the version: an answer that somebody is to hear of, and that counts for nothing."""
+
+EVERY_NTH, AT_FIRST = 4, 500
+"""The copy is asked on one event in so many, once it was judged so often, while nothing hints that it falls behind."""
 
 
 class Published:
@@ -74,6 +81,9 @@ class Published:
         self._is_compared = bool(self._level) and not settings.publish.blocks
         self.is_asked = False
         """Whether there is a copy that predicts beside the champion."""
+        self.asks_always = False
+        """Whether somebody looks on who is to hear of its answer to every event with its label, judged or not."""
+        self._stride = 1
         self._predict: Any = None
 
     def exchange(self, data: bytes, *, version: int, event: AcceptedEvent, event_number: int) -> None:
@@ -89,6 +99,7 @@ class Published:
         """What is asked on every event, worked out once."""
         settings = self.settings
         self.key = f"{MARK}{self.version}"
+        self._pace()
         self.gap_ends = self.at_event + self._gap()
         most = settings.blocks or settings.refresh_events
         self.latest = self.at_event + most if most else NEVER
@@ -105,6 +116,13 @@ class Published:
         return LARGE_GAP if len(self.data) > LARGE_BYTES else 0
 
     # ── the copy beside the champion ────────────────────────────────────────────────────────────────────────────
+
+    def ask(self, event: AcceptedEvent, answers: dict[str, Prediction], *, question: int) -> None:
+        """Ask the copy, if it is its turn at the event with this number; its answer goes beside the members'."""
+        if question % self._stride == 0:
+            answers[self.key] = self.predict(event.x)
+        elif self.asks_always and event.y is not None:  # what waits for its label is state, whoever looks on
+            answers[self.key + UNJUDGED] = self.predict(event.x)
 
     def predict(self, x: dict[str, object]) -> Prediction:
         """What a follower answers now; a copy that raises answers nothing that could be used."""
@@ -123,6 +141,12 @@ class Published:
         self.lost += (difference - self.lost) / min(self.judged, self._window)
         if self.contest.update(difference) >= self._level:
             self.enough = self.contest.won(self._level, times_ties=TIMES_TIES)
+        self._pace()
+
+    def _pace(self) -> None:
+        """Evidence above what as many ties would have added up to is a hint."""
+        judged = self.contest.events
+        self._stride = 1 if judged < AT_FIRST or self.contest.evidence > judged else EVERY_NTH
 
     # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -220,6 +244,7 @@ class Published:
         self.lost, self.judged = state["lost"]
         self.contest.restore(state["contest"])
         self.enough = state["enough"]
+        self._pace()
         if self.version is not None:
             self._arm()
 
