@@ -14,11 +14,12 @@ from learners.labels.recent_ids import RecentIds
 
 State = dict[str, Any]
 
-LAYOUT = 9
+LAYOUT = 10
 """Of the state in a checkpoint: 1 had no number; 2 names the topic of its positions; 3 has one state for each
 member; 4 knows the copy that followers have; 5 the order that was told; 6 what announcements have cost, and what
 brought each member; 7 joins labels of a topic of their own, knows how late they come, the blend, and whether
-the model is retired; 8 what is observed for people; 9 what features are computed of.
+the model is retired; 8 what is observed for people; 9 what features are computed of; 10 how a blend's members fare
+where positives are rare.
 
 To be raised by whoever changes what is in it. Older ones are migrated by the steps below, newer ones refused.
 """
@@ -48,6 +49,7 @@ def migrated(state: State, *, topic: str) -> State:
         _seventh,
         _eighth,
         _ninth,
+        _tenth,
     )
     for step in steps[layout - 1 :]:
         state = step(state, topic)
@@ -229,3 +231,11 @@ def _eighth(state: State, _topic: str) -> State:
 def _ninth(state: State, _topic: str) -> State:
     """No features were computed."""
     return {**state, "lane": {**state["lane"], "derived": None}}
+
+
+def _tenth(state: State, _topic: str) -> State:
+    """Where positives are rare members are weighed by what they answer from now on."""
+    lane = state["lane"]
+    records = [(*record, (0, 0.0), (0, 0.0)) for record in lane["blend"]["records"]]
+    blend = {**lane["blend"], "records": records, "positives": (0, 0.0)}
+    return {**state, "lane": {**lane, "lateness": (*lane["lateness"], None), "blend": blend}}

@@ -3,6 +3,10 @@
 With labels h events late, whoever is ahead now was ahead h events ago: swaps follow what is over. A blend has nothing
 to swap. Two ways to weigh are kept: a sharp one by wrong answers, over probabilities that are nearly votes, and a soft
 one by Brier's loss; of both, the one that was wrong less often answers. All is judged on what was answered when asked.
+
+Where one of two labels is rare, whoever always says the other is seldom wrong, and Brier's loss hardly tells members
+apart. There a third way answers, by the logarithmic loss measured against that of the label's own rate. To it is added
+what needs no label: how far what a member says lately, on average, lies from that rate.
 """
 
 import math
@@ -40,8 +44,15 @@ class Way(NamedTuple):
     clip: float
 
 
-SHARP, SOFT = Way("#sharp", 100.0, 0.3), Way("#soft", 30.0, 0.0)
+SHARP, SOFT, RARE = Way("#sharp", 100.0, 0.3), Way("#soft", 30.0, 0.0), Way("#rare", 30.0, 0.0)
 WAYS = (SHARP, SOFT)
+"""Those that are told apart by wrong answers; the third answers where these say nothing."""
+
+RARE_BELOW, COMMON = 0.05, 0.25
+"""A label is rare below the first share. The second is the variance of one that is as common as the other."""
+
+SURPRISE_MIN = 1e-3
+"""The least probability of the label that came: one answer that was certain and wrong must not be all that counts."""
 
 
 class Mean:
@@ -63,10 +74,17 @@ class Mean:
 
 
 class Record(NamedTuple):
-    """How a member has answered: by wrong answers, and by Brier's loss."""
+    """How a member has answered: by wrong answers, by Brier's loss, by the logarithmic one, and what it says.
+
+    The third is of answers that were ripe alone: a model that was asked before it had learned anything is surprised by
+    every label, and would be weighed by that for as long again as labels are late. The last is its probability of a
+    positive over the latest answers, while one label is rare; those have no labels yet.
+    """
 
     wrong: Mean
     brier: Mean
+    surprise: Mean
+    said: Mean
 
 
 class Blend:
@@ -91,6 +109,7 @@ class Blend:
         self.constraints = succession.shadows.constraints
         self.lateness = lateness
         self.warm_up_events = settings.publish.warm_up_events
+        self.is_binary = task.kind == "binary"
         self.judges = task.blends
         self.serves = False
         self.retry = 0
@@ -101,6 +120,7 @@ class Blend:
         self.labels = 0
         self.records: dict[str, Record] = {}
         self.ways = {way.key: Mean() for way in WAYS}
+        self.positives = Mean()
         self.left_out: dict[str, str] = {}
         """Members that could not be announced alone, by name, and why."""
         self.member = Member(
@@ -157,17 +177,46 @@ class Blend:
     @property
     def way(self) -> Way:
         """The one that answers."""
+        if self.has_rare:
+            # Until answers are ripe, at least none is clipped: a rare label would be as likely as .3 at every event.
+            ripe = any(record.surprise.labels >= TAKES_PART_FROM for record in self.records.values())
+            return RARE if ripe else SOFT
         return SOFT if self.ways[SOFT.key].value < self.ways[SHARP.key].value else SHARP
+
+    @property
+    def has_rare(self) -> bool:
+        """Whether one of two labels is rare."""
+        share = self.positives.value
+        return self.positives.labels >= WINDOW_EVENTS and min(share, 1 - share) < RARE_BELOW
 
     def weights(self, members: list[Member], way: Way) -> list[float]:
         """What each counts for; they sum to 1."""
-        records = [self.records[member.name] for member in members]
-        losses = [record.wrong.value if way is SHARP else record.brier.value for record in records]
-        scale = min(RATE_MAX, way.rate / (1 + self.lateness.lag)) * min(self.labels, self.window)
+        losses = [self._loss_by(way, self.records[member.name]) for member in members]
         least = min(losses, default=0.0)
+        if least == math.inf:  # of these no answer was ripe; of others some were
+            losses, least = [0.0] * len(losses), 0.0
+        scale = min(RATE_MAX, way.rate / (1 + self.lateness.lag))
+        if way is RARE:
+            share, records = self.positives.value, self.records
+            ripe = max(records[member.name].surprise.labels for member in members) if members else 0
+            scale *= min(ripe, self.window) * COMMON / max(share * (1 - share), SURPRISE_MIN)
+        else:
+            scale *= min(self.labels, self.window)
         powers = [math.exp(-scale * (loss - least)) for loss in losses]
         total = sum(powers)
         return [each / total for each in powers]
+
+    def _loss_by(self, way: Way, record: Record) -> float:
+        """The mean loss that this way weighs by; infinite, if there is none yet."""
+        if way is SHARP:
+            return record.wrong.value
+        if way is SOFT:
+            return record.brier.value
+        if record.surprise.labels < TAKES_PART_FROM:
+            return math.inf
+        if record.said.labels < TAKES_PART_FROM:
+            return record.surprise.value
+        return record.surprise.value + _divergence(self.positives.value, record.said.value)
 
     def answer(self, answers: dict[str, Prediction]) -> Prediction | None:
         """What the blend answers, of the members' answers, to which both ways' are added; None: it has none yet."""
@@ -175,37 +224,50 @@ class Blend:
         if len(members) < 1 + (not self.serves):
             return None
         tables = [_table(answers.get(member.name, NOTHING)) for member in members]
-        served = NOTHING
-        for way in WAYS:
+        served, answering = NOTHING, self.way
+        if self.has_rare:
+            for member, table in zip(members, tables, strict=True):
+                self.records[member.name].said.update(table.get(True, 0.0), window=WINDOW_EVENTS)
+        for way in (*WAYS, RARE) if answering is RARE else WAYS:
             proba = recommender.mixed(zip(self.weights(members, way), tables, strict=True), clip=way.clip)
             value = max(proba, key=proba.__getitem__) if proba else None
             # Of the one that does not answer, it only matters whether it is right.
             answers[way.key] = Prediction(value)
-            if way is self.way:
+            if way is answering:
                 served = answers[way.key] = Prediction(value, proba or None)
         return served
 
-    def judge(self, event: AcceptedEvent, answers: Mapping[str, Prediction]) -> tuple[Prediction | None, float | None]:
-        """Judge members and both ways on what they answered when asked; the blend's own answer then, and its loss."""
+    def judge(
+        self, event: AcceptedEvent, answers: Mapping[str, Prediction], *, ripe: bool
+    ) -> tuple[Prediction | None, float | None]:
+        """Judge members and both ways on what they answered when asked; the blend's own answer then, and its loss.
+
+        Args:
+            ripe: whether enough had been learned when the event was asked.
+        """
         window, y, everybody = self.window, event.y, self.everybody()
         self.labels += 1
+        if self.is_binary:
+            self.positives.update(float(y is True), window=window)
         for member in everybody:
             answer = answers.get(member.name)
             if answer is not None:
-                record = self.records.setdefault(member.name, Record(Mean(), Mean()))
+                record, table = self.records.setdefault(member.name, Record(*_nothing_yet())), _table(answer)
                 record.wrong.update(zero_one(y, answer), window=window)
-                record.brier.update(brier(y, Prediction(answer.value, _table(answer))), window=window)
+                record.brier.update(brier(y, Prediction(answer.value, table)), window=window)
+                if ripe and self.is_binary:
+                    record.surprise.update(-math.log(max(table.get(y, 0.0), SURPRISE_MIN)), window=window)
         if len(self.records) > len(everybody):
             here = {member.name for member in everybody}
             self.records = {name: record for name, record in self.records.items() if name in here}
-        return self._judge_ways(event, [answers[way.key] for way in WAYS if way.key in answers])
+        return self._judge_ways(event, {way.key: answers[way.key] for way in (*WAYS, RARE) if way.key in answers})
 
-    def _judge_ways(self, event: AcceptedEvent, given: list[Prediction]) -> tuple[Prediction | None, float | None]:
+    def _judge_ways(self, event: AcceptedEvent, given: dict[str, Prediction]) -> tuple[Prediction | None, float | None]:
         if not given:
             return None, None
-        for way, answer in zip(WAYS, given, strict=True):
-            self.ways[way.key].update(zero_one(event.y, answer), window=self.window)
-        own = next((answer for answer in given if answer.proba), NOTHING)
+        for way in WAYS:
+            self.ways[way.key].update(zero_one(event.y, given[way.key]), window=self.window)
+        own = next((answer for answer in given.values() if answer.proba), NOTHING)
         member = self.member
         if member.measured is not None:
             member.measured.update(event.y, own)
@@ -299,8 +361,9 @@ class Blend:
             "serves": self.serves,
             "retry": self.retry,
             "labels": self.labels,
-            "records": [(name, each.wrong.state(), each.brier.state()) for name, each in self.records.items()],
+            "records": [(name, *(mean.state() for mean in each)) for name, each in self.records.items()],
             "ways": [(name, mean.state()) for name, mean in self.ways.items()],
+            "positives": self.positives.state(),
             "left_out": dict(self.left_out),
             "version": member.version,
             "measured": None if member.measured is None else member.measured.state(),
@@ -312,8 +375,9 @@ class Blend:
         self.judges = self.task.blends = state["judges"]
         self._forget()
         self.serves, self.retry, self.labels = state["serves"], state["retry"], state["labels"]
-        self.records = {name: Record(Mean(*wrong), Mean(*brier)) for name, wrong, brier in state["records"]}
+        self.records = {name: Record(*(Mean(*mean) for mean in means)) for name, *means in state["records"]}
         self.ways = {name: Mean(*mean) for name, mean in state["ways"]}
+        self.positives = Mean(*state["positives"])
         self.left_out = dict(state["left_out"])
         member = self.member
         member.version = state["version"]
@@ -322,6 +386,17 @@ class Blend:
         if member.groups is not None and state["groups"] is not None:
             member.groups.restore(state["groups"])
         self.succession.stand_in = self.composed if self.serves else None
+
+
+def _nothing_yet() -> list[Mean]:
+    return [Mean() for _ in Record._fields]
+
+
+def _divergence(rate: float, said: float) -> float:
+    """What the logarithmic loss is larger by, if `said` is forecast for what comes at this rate (Kullback-Leibler)."""
+    said = min(max(said, SURPRISE_MIN), 1 - SURPRISE_MIN)
+    parts = [(rate, said), (1 - rate, 1 - said)]
+    return sum(came * math.log(came / forecast) for came, forecast in parts if came > 0)
 
 
 def _table(answer: Prediction) -> dict[Any, float]:

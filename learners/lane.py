@@ -26,7 +26,7 @@ from learners.arena.succession import DecisionContext
 from learners.emitted import NOTHING, Emitted, Learned, Promotion
 from learners.labels import Resolved
 from learners.labels.pending import Waiting
-from learners.lateness import ASKED
+from learners.lateness import ASKED, RIPE_FROM
 from learners.models.fence import is_fault
 from learners.observed import LOOK_EVERY_NTH
 from learners.parts import Delayed, LaneParts
@@ -381,12 +381,12 @@ class Lane(LaneParts):
         if self.derived is not None and learns:
             self.derived.on_label(event, event.ts if ts is None else ts)
         self._score(event, served, answers, event.ts if ts is None else ts)
-        lateness, window = self.lateness, float(self._window)
+        lateness, window, ripe = self.lateness, float(self._window), self.events > RIPE_FROM
         if lateness.lag or ASKED in answers:  # with prompt labels the mean stays 0
-            lateness.note(answers, labels=self.events)
+            ripe = lateness.note(answers, labels=self.events)
             window = lateness.lead_events(window)
         champion = self.succession.champion
-        loss, seen, cost = self._judge(champion, event, answers, window)
+        loss, seen, cost = self._judge(champion, event, answers, window, ripe)
         rollout = self.succession.rollout
         if rollout.under_way and loss is not None and (other := answers.get(rollout.displaced)) is not None:
             rollout.judge(loss, self.task.loss(event.y, other))
@@ -422,7 +422,7 @@ class Lane(LaneParts):
             self.observed.labelled(event, ts, event_number=self.events)
 
     def _judge(
-        self, champion: Member, event: AcceptedEvent, answers: dict[str, Prediction], window: float
+        self, champion: Member, event: AcceptedEvent, answers: dict[str, Prediction], window: float, ripe: bool
     ) -> tuple[float | None, Prediction | None, float | None]:
         """The champion's loss; and of what serves, it or a blend, the answer and its loss. None: it was not asked.
 
@@ -437,7 +437,7 @@ class Lane(LaneParts):
             champion.note_loss(loss, window=window)
             if champion.groups is not None:
                 self.constraints.note(champion, event.x, event.y, own)
-        seen, cost = self.blend.judge(event, answers) if self.blend.judges else (own, loss)
+        seen, cost = self.blend.judge(event, answers, ripe=ripe) if self.blend.judges else (own, loss)
         if not self.blend.serves:
             seen, cost = own, loss
         # None if another version was announced since: its contest is over.

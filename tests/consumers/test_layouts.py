@@ -125,7 +125,7 @@ def test_a_checkpoint_of_layout_six_is_gone_on_from(log: MemoryLog) -> None:
         del state[name]
     found = migrated(state, topic="events")["lane"]
     restored = Lane.restored(configured(), found, blobs=loop.owner.lane.blobs, watch=Watch(configured()))
-    assert restored.lateness.state() == (0, 0.0, False)
+    assert restored.lateness.state() == (0, 0.0, False, None)
     assert (
         restored.blend.state() == Lane(configured(), restored.champion.model, watch=Watch(configured())).blend.state()
     )

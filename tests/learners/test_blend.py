@@ -1,6 +1,7 @@
 """The blend: what it answers, when it serves, what is announced of it, and that nothing of it is lost by a restart."""
 
 import math
+import random
 from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
@@ -182,6 +183,72 @@ def test_members_without_probabilities_take_part() -> None:
     run(lane, 800)
     assert set(lane.blend.shares()) >= {"first", "bayes", "linear", "labels"}
     assert sum(lane.blend.shares().values()) == pytest.approx(1.0)
+
+
+def rare(count: int) -> Iterator[tuple[AcceptedEvent, AcceptedEvent | None]]:
+    """One event of a hundred is positive: mostly where `a` is large."""
+    rng = random.Random(11)
+    behind: deque[AcceptedEvent] = deque()
+    for n in range(count):
+        x = {name: rng.gauss(0.0, 1.0) for name in "abc"}
+        y = rng.random() < (0.4 if x["a"] > 2.1 else 0.002)
+        behind.append(AcceptedEvent(f"e{n}", x, y, 1.6e9 + n, 0, n))
+        yield behind[-1]._replace(y=None), behind.popleft() if len(behind) > 1500 else None
+
+
+def test_where_positives_are_rare_who_ranks_them_counts() -> None:
+    """A model that never says the rare label is seldom wrong; it has no say, and no probability is pulled up."""
+    served: list[tuple[bool, float]] = []
+
+    def observer(event: Any, answer: Prediction, answers: dict[str, Prediction], lane: Lane) -> None:
+        if lane.events > 5500:
+            served.append((event.y, (answer.proba or {}).get(True, 0.0)))
+
+    lane = blending(
+        serve="blend",
+        model={"steps": [{"use": "dummy.PriorClassifier"}]},
+        shadows={"standing": [STANDING[0], STANDING[1]]},
+        detectors={},
+        observer=observer,
+    )
+    for asked, due in rare(9000):
+        list(taken(lane, asked, due))
+    shares = lane.blend.shares()
+    assert lane.blend.has_rare
+    assert lane.blend.way.key == "#rare"
+    assert shares["first"] < 0.01
+    mean = sum(p for _, p in served) / len(served)
+    assert mean == pytest.approx(sum(y for y, _ in served) / len(served), abs=0.005)
+    top = sorted(served, key=lambda each: -each[1])[:40]
+    assert sum(y for y, _ in top) / len(top) > 0.2
+
+
+def test_an_answer_before_anything_was_learned_says_nothing_of_rare_labels() -> None:
+    """Whoever was asked before the first labels came is not weighed by that."""
+    lane = blending(serve="blend", detectors={})
+    for n, (asked, due) in enumerate(rare(5000)):
+        list(taken(lane, asked, due))
+        if n == 2800:  # 1,301 labels came, each for an event that was asked before 1,000 were learned
+            assert {record.surprise.labels for record in lane.blend.records.values()} == {0}
+            assert lane.blend.way.key == "#soft"
+    assert lane.lateness.ripe_from == 2500
+    assert {record.surprise.labels for record in lane.blend.records.values()} == {1000}
+    assert lane.blend.way.key == "#rare"
+
+
+def test_who_says_the_rare_label_all_the_time_loses_its_say_before_any_label_comes() -> None:
+    """What members say lately is held against how rare the label is: that needs no label of these events."""
+    lane = blending(serve="blend", shadows={"standing": [STANDING[0], STANDING[1]]}, detectors={})
+    for asked, due in rare(5000):
+        list(taken(lane, asked, due))
+    before = lane.blend.shares()
+    loud = max(before, key=lambda name: before[name])
+    member = next(each for each in lane.blend.everybody() if each.name == loud)
+    member.predict = lambda x: Prediction(True, {True: 0.97, False: 0.03})  # type: ignore[method-assign]
+    for n, (asked, _) in enumerate(rare(5600)):
+        if n >= 5000:
+            lane.on_event(asked)
+    assert lane.blend.shares()[loud] < 0.01 < before[loud]
 
 
 # ── when it serves ──────────────────────────────────────────────────────────────────────────────────────────────────
