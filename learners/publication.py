@@ -42,7 +42,7 @@ MARK = "@"
 UNJUDGED = "~"
 """After the version: an answer that somebody is to hear of, and that counts for nothing."""
 
-EVERY_NTH, AT_FIRST = 4, 500
+EVERY_NTH, AT_FIRST = 4, 2000
 """The copy is asked on one event in so many, once it was judged so often, while nothing hints that it falls behind."""
 
 

@@ -87,6 +87,41 @@ def test_the_copy_is_what_went_out() -> None:
         assert lane.published.predict(event.x).value == follower.predict_one(event.x)
 
 
+def asked(lane: Lane, several: Iterator[AcceptedEvent]) -> list[bool]:
+    """Whether the copy was asked to be judged, for each event."""
+    found = []
+    for event in several:
+        before = lane.published.judged
+        list(lane.on_event(event))
+        found.append(lane.published.judged > before)
+    return found
+
+
+def test_a_copy_that_does_not_fall_behind_is_asked_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On one event in four, and on each again soon after the concept has turned: then it is announced."""
+    monkeypatch.setattr("learners.publication.AT_FIRST", 500)
+    lane = lane_of(steps=LINEAR)
+    still = asked(lane, events(2000, turns_at=2000))
+    assert sum(still[-400:]) == 100
+    version = lane.published.version
+    turned = asked(lane, events(800, turns_at=2000, first=2000))
+    assert all(turned[-100:])
+    assert version is not None
+    assert lane.published.version > version
+
+
+def test_who_looks_on_hears_the_copy_at_every_event_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not judged of it counts for nothing."""
+    monkeypatch.setattr("learners.publication.AT_FIRST", 500)
+    heard: list[bool] = []
+    lanes = [lane_of(steps=LINEAR), lane_of(steps=LINEAR, observer=lambda *seen: heard.append(bool(copied(seen[2]))))]
+    for lane in lanes:
+        promotions(lane, events(2500, turns_at=2000))
+    assert all(heard[50:])
+    assert lanes[0].published.judged == lanes[1].published.judged < 2000
+    assert statetree.digest(lanes[0].learning_state()) == statetree.digest(lanes[1].learning_state())
+
+
 def test_a_level_of_zero_asks_no_copy() -> None:
     """Then only the bounds announce, and nothing is said of what followers lose."""
     lane = lane_of(refresh_level=0, refresh_events=400)
