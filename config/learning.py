@@ -256,6 +256,33 @@ class Bound(NamedTuple):
         return measured >= self.value if self.is_least else measured <= self.value
 
 
+class FairnessSettings(Section):
+    """Groups of people or things: how each is served, and how far they lie apart.
+
+    `sensitive = ["age", "country"]` and `bands = { age = [30, 45, 60] }`: see docs/FAIRNESS.md.
+    """
+
+    sensitive: tuple[str, ...] = Field(
+        (), description="features whose values are groups; models may be kept from seeing them by `features.drop`"
+    )
+    bands: dict[str, tuple[Annotated[float, Field(allow_inf_nan=False)], ...]] = Field(
+        {}, description="by feature, where a number is cut into groups; each cut belongs to the band above it"
+    )
+    groups_max: int = Field(20, ge=2, le=100, description="groups by each feature; those that come later are `other`")
+    window: int = Field(
+        10_000, ge=100, description="labels after which counting begins again; the last full count is kept beside it"
+    )
+
+    @model_validator(mode="after")
+    def _bands_grow(self) -> "FairnessSettings":
+        if len(set(self.sensitive)) < len(self.sensitive):
+            raise ValueError("`fairness.sensitive` names a feature twice")
+        for feature, edges in self.bands.items():
+            if not edges or list(edges) != sorted(set(edges)):
+                raise ValueError(f"`fairness.bands.{feature}` has to grow, as in [30, 45, 60]")
+        return self
+
+
 class ConstraintsSettings(Section):
     """What a winner must satisfy before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
 

@@ -11,6 +11,7 @@ from config.learning import (
     ArenaSettings,
     ConstraintsSettings,
     Detector,
+    FairnessSettings,
     ModelSpec,
     RetrainSettings,
     Rollout,
@@ -88,6 +89,7 @@ class Settings(BaseSettings):
     shadows: ShadowsSettings = ShadowsSettings()
     arena: ArenaSettings = ArenaSettings()
     constraints: ConstraintsSettings = ConstraintsSettings()
+    fairness: FairnessSettings = FairnessSettings()
     rollout: Rollout = RolloutSettings()
     publish: Publish = Publish()
     checkpoint: Checkpoint = Checkpoint()
@@ -188,6 +190,19 @@ class Settings(BaseSettings):
     def _positive_rate_is_for_binary(self) -> "Settings":
         if self.constraints.group_metric == "positive-rate" and self.task != "binary":
             raise ValueError(f'`constraints.group_metric = "positive-rate"` is for task = "binary", not "{self.task}"')
+        return self
+
+    @model_validator(mode="after")
+    def _groups_are_of_what_is_scored(self) -> "Settings":
+        if self.fairness.sensitive and self.task == "rank":
+            raise ValueError(
+                '`fairness.sensitive` compares how labels are predicted, and task = "rank" puts items in order'
+            )
+        named = {*self.fairness.sensitive, self.constraints.group}
+        if unused := [feature for feature in self.fairness.bands if feature not in named]:
+            raise ValueError(
+                f"`fairness.bands.{unused[0]}` cuts a feature that is no group: name it in `fairness.sensitive`"
+            )
         return self
 
     @model_validator(mode="after")
