@@ -283,6 +283,16 @@ class FairnessSettings(Section):
         return self
 
 
+def _of_its_name(value: object) -> object:
+    return "demographic-parity" if value == "positive-rate" else value
+
+
+GroupMetric = Annotated[
+    Literal["accuracy", "demographic-parity", "equal-opportunity", "equalized-odds"], BeforeValidator(_of_its_name)
+]
+"""What it was called before there were several is read, too."""
+
+
 class ConstraintsSettings(Section):
     """What a winner must satisfy before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
 
@@ -292,11 +302,21 @@ class ConstraintsSettings(Section):
     finite: bool = Field(True, description="no NaN in its state, and finite answers to the canary rows")
     max_artifact_bytes: int | None = Field(None, ge=1, description="of its bytes")
     max_predict_us: float | None = Field(None, gt=0, description="of its measured time for a prediction, microseconds")
-    group: str | None = Field(None, description="a feature whose values are groups of people or things")
-    group_metric: Literal["accuracy", "positive-rate"] = Field("accuracy", description="what groups are compared by")
+    group: str | tuple[str, ...] | None = Field(
+        None,
+        description="a feature or several whose values are groups of people or things; `fairness.bands` cut them",
+    )
+    group_metric: GroupMetric = Field(
+        "accuracy", description="what groups are compared by: docs/FAIRNESS.md; `positive-rate` is demographic-parity"
+    )
     max_group_gap_widening: float = Field(
         0.05, ge=0, le=1, description="how much wider than the champion's its gap between groups may be"
     )
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The features whose values are groups."""
+        return (self.group,) if isinstance(self.group, str) else self.group or ()
 
     @property
     def bounds(self) -> tuple[Bound, ...]:

@@ -187,9 +187,10 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _positive_rate_is_for_binary(self) -> "Settings":
-        if self.constraints.group_metric == "positive-rate" and self.task != "binary":
-            raise ValueError(f'`constraints.group_metric = "positive-rate"` is for task = "binary", not "{self.task}"')
+    def _rates_are_for_binary(self) -> "Settings":
+        metric = self.constraints.group_metric
+        if metric != "accuracy" and self.task != "binary":
+            raise ValueError(f'`constraints.group_metric = "{metric}"` is for task = "binary", not "{self.task}"')
         return self
 
     @model_validator(mode="after")
@@ -198,10 +199,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 '`fairness.sensitive` compares how labels are predicted, and task = "rank" puts items in order'
             )
-        named = {*self.fairness.sensitive, self.constraints.group}
+        named = {*self.fairness.sensitive, *self.constraints.groups}
         if unused := [feature for feature in self.fairness.bands if feature not in named]:
             raise ValueError(
-                f"`fairness.bands.{unused[0]}` cuts a feature that is no group: name it in `fairness.sensitive`"
+                f"`fairness.bands.{unused[0]}` cuts a feature that is no group: name it in `fairness.sensitive`, "
+                "or in `constraints.group`"
             )
         return self
 

@@ -130,9 +130,11 @@ def best_evidence(report: ModelReport) -> float | None:
 
 
 def group_gap(report: ModelReport) -> float | None:
-    """Between the group that is served best and the one that is served worst; None without groups."""
-    rates = [each.rate for each in report.groups]
-    return max(rates) - min(rates) if len(rates) > 1 else None
+    """Between the group that is served best and the one that is served worst, by one feature; None without groups."""
+    rates: dict[str, list[float]] = {}
+    for each in report.groups:
+        rates.setdefault(each.feature, []).append(each.rate)
+    return max((max(each) - min(each) for each in rates.values() if len(each) > 1), default=None)
 
 
 def _levels(model: ModelPicture, now_s: float) -> Values:

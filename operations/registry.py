@@ -228,5 +228,5 @@ def since(update: ModelUpdate, told: Iterable[ModelReport]) -> Since:
         events=last.event_number - update.event_number,
         scores=dict(last.windowed),
         loss=sum(losses) / len(losses) if losses else None,
-        groups={each.group: each.rate for each in last.groups},
+        groups={f"{each.feature} {each.group}".lstrip(): each.rate for each in last.groups},
     )

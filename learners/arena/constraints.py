@@ -12,6 +12,7 @@ from anabranch.events import Prediction
 from config.learning import Bound, ConstraintsSettings
 from config.settings import Settings
 from learners.arena.members import Groups, Member
+from learners.grouping import groupings
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
 from learners.scores import Scores, metric_of, wants_proba
@@ -53,6 +54,7 @@ class HardConstraints:
         self.task = task
         self.too_slow: dict[str, float] = {}
         """Members that take longer than `max_predict_us`, by name: an input, since it is measured."""
+        self._groupings = groupings(constraints.groups, settings)
         self._metrics = {bound.key: _metric(bound, task=task.kind) for bound in constraints.bounds}
         task.wants_proba = task.wants_proba or wants_proba(self._metrics.values())
 
@@ -65,15 +67,19 @@ class HardConstraints:
 
     def start_groups(self, member: Member) -> None:
         """Measure groups, which the champion needs too."""
-        if self.settings.group is not None and member.groups is None:
-            member.groups = Groups(self.settings.group, window=self.settings.window)
+        if self._groupings and member.groups is None:
+            member.groups = Groups(self._groupings, window=self.settings.window)
 
     def note(self, member: Member, x: dict[str, object], y: Any, answer: Prediction) -> None:
         """One answer of a member whose groups are measured."""
         if member.groups is None:
             return
-        positive = self.settings.group_metric == "positive-rate"
-        member.groups.update(x, float(answer.value is True) if positive else 1.0 - self.task.error(y, answer))
+        metric = self.settings.group_metric
+        if metric == "accuracy":
+            member.groups.update(x, 1.0 - self.task.error(y, answer))
+        elif y or metric != "equal-opportunity":
+            selected = float(answer.value is True)
+            member.groups.update(x, selected, stratum=metric != "equalized-odds" or y is True)
 
     def measure(self, member: Member) -> dict[str, float]:
         """The constrained metrics of a member, over the constraints' window, by constraint."""
@@ -119,10 +125,20 @@ class HardConstraints:
         if member.groups is None or champion.groups is None:
             return ""
         last = min(len(member.groups), len(champion.groups))
-        wider = member.groups.gap(last=last) - champion.groups.gap(last=last)
-        measured["max_group_gap_widening"] = wider
+        spreads = [
+            (grouping.feature, member.groups.spread(number, last=last), champion.groups.spread(number, last=last))
+            for number, grouping in enumerate(self._groupings)
+        ]
+        feature, own, other = max(spreads, key=lambda each: each[1].gap - each[2].gap)
+        measured["max_group_gap_widening"] = wider = own.gap - other.gap
         bound = self.settings.max_group_gap_widening
-        return "" if wider <= bound else f"max_group_gap_widening is {bound:g}, measured {wider:.4g}"
+        if wider <= bound:
+            return ""
+        return (
+            f"max_group_gap_widening is {bound:g}, measured {wider:.4g}: the {self.settings.group_metric} gap by "
+            f"{feature} would be {own.gap:.3g} ({own.least} {own.lowest:.3g}, {own.most} {own.highest:.3g}); "
+            f"the champion's is {other.gap:.3g}"
+        )
 
     def _unusable(self, member: Member, canary: Iterable[dict[str, object]], event_number: int) -> str:
         """What its answers lack: lately, and to the rows that followers will check it by."""

@@ -3,7 +3,7 @@
 from collections import deque
 from itertools import takewhile
 
-from anabranch.messages import LabelBalanceReport
+from anabranch.messages import GroupReport, LabelBalanceReport
 from operations.alerts.finding import Asked, Finding, against, duration
 from operations.picture import ModelPicture, Point
 
@@ -71,10 +71,19 @@ def unusable(model: ModelPicture, asked: Asked) -> Finding | None:
 def group_gap(model: ModelPicture, asked: Asked) -> Finding | None:
     """Between the groups that are served best and worst, of those with a hundred events or more."""
     groups = [each for each in (model.report.groups if model.report else ()) if each.events >= GROUP_EVENTS]
-    if len(groups) < 2:
+    by_feature: dict[str, list[GroupReport]] = {}
+    for each in groups:
+        by_feature.setdefault(each.feature, []).append(each)
+    ends = [
+        (min(several, key=lambda each: each.rate), max(several, key=lambda each: each.rate))
+        for several in by_feature.values()
+        if len(several) > 1
+    ]
+    if not ends:
         return None
-    worst, best = min(groups, key=lambda each: each.rate), max(groups, key=lambda each: each.rate)
-    said = f"group {worst.group} is served at {worst.rate:.3g}, group {best.group} at {best.rate:.3g}"
+    worst, best = max(ends, key=lambda each: each[1].rate - each[0].rate)
+    by = f"by {worst.feature}, " if worst.feature else ""
+    said = f"{by}group {worst.group} is served at {worst.rate:.3g}, group {best.group} at {best.rate:.3g}"
     return against(asked.rule, best.rate - worst.rate, said)
 
 
