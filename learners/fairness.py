@@ -8,17 +8,17 @@ What each gap is: Hardt, Price and Srebro, "Equality of opportunity in supervise
 equal opportunity; Chouldechova, "Fair prediction with disparate impact" (2017) of predictive parity.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from anabranch.events import Prediction
-from anabranch.messages import FairnessReport, GapReport, ServedGroup
+from anabranch.messages import Criterion, FairnessReport, GapReport, ServedGroup
 from config.learning import FairnessSettings
 from config.settings import Settings
 from learners.arena.evidence import CONFIDENCE_ALPHA
 from learners.grouping import Grouping, groupings
 from learners.models.tasks import Task
-from learners.rates import Gap, Rate, gap, worst
+from learners.rates import Gap, Measured, Rate, gap, worst
 
 OTHERS = "other"
 """The groups beyond `fairness.groups_max`, taken together."""
@@ -33,12 +33,12 @@ class Tally:
         "events",
         "hits",
         "loss",
-        "measured",
         "positives",
         "right",
         "said",
         "said_of",
         "selected",
+        "usable",
     )
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Tally:
         self.said = 0.0
         # Of numbers: the bounded loss of all, and the error of those that could be used.
         self.loss = self.error = 0.0
-        self.measured = 0
+        self.usable = 0
 
     def add(self, other: "Tally") -> None:
         """Count what the other has counted, too."""
@@ -92,7 +92,7 @@ class Tally:
         """A number; the loss is bounded to [0, 1], the error is in the label's own unit."""
         self.loss += loss
         if answer.value is not None:
-            self.measured += 1
+            self.usable += 1
             self.error += abs(answer.value - y)
 
     # ── rates ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -101,9 +101,7 @@ class Tally:
         """What groups are compared by, for a task of this kind."""
         if kind == "regression":
             return {"error": Rate(self.loss, self.events)}
-        # Between -1 and 1; as a rate, between 0 and 1.
-        calibration = Rate((self.said - self.came + self.said_of) / 2, self.said_of)
-        found = {"accuracy": Rate(self.right, self.events), "calibration": calibration}
+        found = {"accuracy": Rate(self.right, self.events), "came": Rate(self.came, self.said_of)}
         if kind != "binary":
             return found
         false_alarms, negatives = self.selected - self.hits, self.events - self.positives
@@ -115,16 +113,27 @@ class Tally:
             **found,
         }
 
+    def measured(self, name: str, *, kind: str, alpha: float) -> Measured | None:
+        """A rate, or `calibration`, with its interval; None of too few events.
+
+        What was said of these events is known; unknown is how often such events come true.
+        """
+        if name != "calibration":
+            return self.rates(kind)[name].measured(alpha=alpha)
+        came = self.rates(kind)["came"].measured(alpha=alpha)
+        if came is None:
+            return None
+        said = self.said / self.said_of
+        return Measured(said - came.value, said - came.high, said - came.low)
+
     def report(self, group: str, *, kind: str) -> ServedGroup:
         """What is told of it."""
-        rates = {name: rate.value for name, rate in self.rates(kind).items() if name not in ("calibration", "error")}
-        has_said = self.said_of > 0
+        rates = {name: rate.value for name, rate in self.rates(kind).items() if name != "error"}
         return ServedGroup(
             group=group,
             events=self.events,
-            said=self.said / self.said_of if has_said else None,
-            came=self.came / self.said_of if has_said else None,
-            error=self.error / self.measured if self.measured else None,
+            said=self.said / self.said_of if self.said_of else None,
+            error=self.error / self.usable if self.usable else None,
             **rates,
         )
 
@@ -184,26 +193,27 @@ class Blocks:
         self.missing_before, self.missing = state["missing"]
 
 
-class Criterion(NamedTuple):
-    """By what groups are compared: the difference in one rate, or the larger one in several.
-
-    Args:
-        doubled: the rate in [0, 1] stands for values in [-1, 1]: differences are twice as large, and no ratio is told.
-    """
-
-    rates: tuple[str, ...]
-    doubled: bool = False
-
-
-CRITERIA: dict[str, Criterion] = {
-    "demographic-parity": Criterion(("selection_rate",)),
-    "equal-opportunity": Criterion(("tpr",)),
-    "equalized-odds": Criterion(("tpr", "fpr")),
-    "predictive-parity": Criterion(("precision",)),
-    "accuracy": Criterion(("accuracy",)),
-    "calibration": Criterion(("calibration",), doubled=True),
-    "error": Criterion(("error",)),
+CRITERIA: dict[str, tuple[Criterion, ...]] = {
+    "binary": (
+        "demographic-parity",
+        "equal-opportunity",
+        "equalized-odds",
+        "predictive-parity",
+        "accuracy",
+        "calibration",
+    ),
+    "multiclass": ("accuracy", "calibration"),
+    "regression": ("error",),
 }
+"""By what groups are compared, by the kind of task."""
+
+_RATES: dict[Criterion, tuple[str, ...]] = {
+    "demographic-parity": ("selection_rate",),
+    "equal-opportunity": ("tpr",),
+    "equalized-odds": ("tpr", "fpr"),
+    "predictive-parity": ("precision",),
+}
+"""Of which rates the larger gap counts; the others are named as their criterion."""
 
 
 class Fairness:
@@ -239,22 +249,23 @@ class Fairness:
         return tuple(self._report(each) for each in self.features)
 
     def _report(self, blocks: Blocks) -> FairnessReport:
-        groups, kind = blocks.both(), self.task.kind
+        groups = blocks.both()
+        gaps = ((criterion, self._gap(criterion, groups)) for criterion in CRITERIA[self.task.kind])
         return FairnessReport(
             feature=blocks.grouping.feature,
             missing=blocks.missing_before + blocks.missing,
-            groups=tuple(tally.report(group, kind=kind) for group, tally in groups.items()),
-            gaps=tuple(self._gaps({group: tally.rates(kind) for group, tally in groups.items()})),
+            groups=tuple(tally.report(group, kind=self.task.kind) for group, tally in groups.items()),
+            gaps=tuple(_told(criterion, found) for criterion, found in gaps if found is not None),
         )
 
-    def _gaps(self, rates: Mapping[str, Mapping[str, Rate]]) -> Iterator[GapReport]:
-        known = {name for each in rates.values() for name in each}
-        for criterion, (names, doubled) in CRITERIA.items():
-            if known.issuperset(names):
-                by_rate = ({group: each[name] for group, each in rates.items()} for name in names)
-                found = worst(gap(each, alpha=self.alpha) for each in by_rate)
-                if found is not None:
-                    yield _told(criterion, found, doubled=doubled)
+    def _gap(self, criterion: Criterion, groups: Mapping[str, Tally]) -> Gap | None:
+        """The larger one, where a criterion is about several rates."""
+        return worst(self._gap_of(rate, groups) for rate in _RATES.get(criterion, (criterion,)))
+
+    def _gap_of(self, rate: str, groups: Mapping[str, Tally]) -> Gap | None:
+        kind, alpha = self.task.kind, self.alpha
+        measured = {group: tally.measured(rate, kind=kind, alpha=alpha) for group, tally in groups.items()}
+        return gap({group: each for group, each in measured.items() if each is not None})
 
     def state(self) -> list[dict[str, Any]]:
         """What a checkpoint keeps."""
@@ -266,14 +277,14 @@ class Fairness:
             each.restore(kept)
 
 
-def _told(criterion: str, found: Gap, *, doubled: bool) -> GapReport:
-    times = 2.0 if doubled else 1.0
-    has_ratio = found.ratio is not None and not doubled
+def _told(criterion: Criterion, found: Gap) -> GapReport:
+    # What was said less what came is no rate: a share of it says nothing.
+    has_ratio = found.ratio is not None and criterion != "calibration"
     return GapReport(
         criterion=criterion,
-        difference=times * found.difference,
-        low=times * found.low,
-        high=times * found.high,
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
         most=found.most,
         least=found.least,
         ratio=found.ratio if has_ratio else None,

@@ -18,7 +18,8 @@ and Sekhon, "Time-uniform, nonparametric, nonasymptotic confidence sequences" (2
 >>> low, high = Rate(30, 100).interval(alpha=0.05)
 >>> round(low, 3), round(high, 3)
 (0.166, 0.463)
->>> found = gap({"under 30": Rate(30, 100), "30 and over": Rate(500, 1000)}, alpha=0.05 / 2)
+>>> rates = {"under 30": Rate(30, 100), "30 and over": Rate(500, 1000)}
+>>> found = gap({group: rate.measured(alpha=0.05 / 2) for group, rate in rates.items()})
 >>> found.least, found.most, round(found.difference, 3), round(found.ratio, 3)
 ('under 30', '30 and over', 0.2, 0.6)
 >>> round(found.low, 3), round(found.high, 3)
@@ -53,6 +54,10 @@ class Rate(NamedTuple):
         """The mean; None of nothing."""
         return self.total / self.events if self.events else None
 
+    def measured(self, *, alpha: float) -> "Measured | None":
+        """Its value and its interval; None of fewer than `EVENTS_MIN` events."""
+        return Measured(self.total / self.events, *self.interval(alpha=alpha)) if self.events >= EVENTS_MIN else None
+
     def interval(self, *, alpha: float) -> tuple[float, float]:
         """The interval in which the rate lies, at every event at once, with a probability of at least 1 − `alpha`."""
         if not self.events:
@@ -85,13 +90,21 @@ def _end(hits: float, misses: float, bound: float, *, inside: float, outside: fl
     return outside
 
 
+class Measured(NamedTuple):
+    """What was measured of a group: a rate, or a difference of rates, with the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class Gap(NamedTuple):
-    """How far the highest and the lowest rate of several groups lie apart.
+    """How far the highest and the lowest value of several groups lie apart.
 
     Args:
         difference: of both.
         low, high: the ends of its interval.
-        ratio: of the lowest to the highest; None where the highest is 0.
+        ratio: of the lowest to the highest; None where the highest is not above 0.
         ratio_low, ratio_high: likewise.
         most, least: the groups.
     """
@@ -106,29 +119,25 @@ class Gap(NamedTuple):
     least: str
 
 
-def gap(rates: Mapping[str, Rate], *, alpha: float) -> Gap | None:
-    """The gap between groups; None with fewer than two that have `EVENTS_MIN` events.
+def gap(groups: Mapping[str, Measured]) -> Gap | None:
+    """The gap between groups; None with fewer than two.
 
-    Args:
-        alpha: of each group's interval. The gap's holds where all of theirs do: divide the error that it may have by
-            the number of groups that there can be.
+    Its interval holds where all of theirs do: divide the error that it may have by the number of groups there can be.
     """
-    known = {name: rate for name, rate in rates.items() if rate.events >= EVENTS_MIN}
-    if len(known) < 2:
+    if len(groups) < 2:
         return None
-    values = {name: rate.total / rate.events for name, rate in known.items()}
+    values = {name: each.value for name, each in groups.items()}
     most, least = max(values, key=values.__getitem__), min(values, key=values.__getitem__)
-    ends = [rate.interval(alpha=alpha) for rate in known.values()]
     # The highest rate is at least the highest lower end, and at most the highest upper end; likewise the lowest.
-    highest = max(low for low, _ in ends), max(high for _, high in ends)
-    lowest = min(low for low, _ in ends), min(high for _, high in ends)
+    highest = max(each.low for each in groups.values()), max(each.high for each in groups.values())
+    lowest = min(each.low for each in groups.values()), min(each.high for each in groups.values())
     return Gap(
         difference=values[most] - values[least],
         low=max(0.0, highest[0] - lowest[1]),
         high=highest[1] - lowest[0],
-        ratio=values[least] / values[most] if values[most] else None,
-        ratio_low=lowest[0] / highest[1] if highest[1] else 0.0,
-        ratio_high=min(1.0, lowest[1] / highest[0]) if highest[0] else 1.0,
+        ratio=values[least] / values[most] if values[most] > 0 else None,
+        ratio_low=lowest[0] / highest[1] if highest[1] > 0 else 0.0,
+        ratio_high=min(1.0, lowest[1] / highest[0]) if highest[0] > 0 else 1.0,
         most=most,
         least=least,
     )

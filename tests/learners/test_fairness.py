@@ -68,6 +68,18 @@ def test_a_rate_that_divides_by_nothing_is_not_told() -> None:
     assert {"demographic-parity", "accuracy"} == set(gaps(report))
 
 
+def test_calibration_compares_what_was_said_with_what_came() -> None:
+    """Said of both is .5; of one group half come true, of the other a quarter. The interval is that of what came."""
+    fairness = counting()
+    for n in range(4000):
+        for group, every in (("a", 2), ("b", 4)):
+            fairness.update({"g": group}, n % every == 0, Prediction(True, {True: 0.5, False: 0.5}))
+    found = gaps(told(fairness))["calibration"]
+    assert (found.most, found.difference, found.ratio) == ("b", 0.25, None)
+    parity = gaps(told(fairness))["predictive-parity"]
+    assert (found.low, found.high) == (pytest.approx(parity.low), pytest.approx(parity.high))
+
+
 def test_an_answer_that_cannot_be_used_is_wrong_and_selects_nobody() -> None:
     fairness = counting()
     for y in (True, False):

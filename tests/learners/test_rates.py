@@ -38,7 +38,8 @@ def test_the_ends_of_all_rates_are_ends() -> None:
 
 def of(*counts: tuple[int, int], alpha: float = 0.01) -> Gap | None:
     """The gap between groups of so many successes among so many."""
-    return gap({f"g{n}": Rate(*each) for n, each in enumerate(counts)}, alpha=alpha)
+    measured = {f"g{n}": Rate(*each).measured(alpha=alpha) for n, each in enumerate(counts)}
+    return gap({name: each for name, each in measured.items() if each is not None})
 
 
 def test_a_group_of_few_makes_no_gap() -> None:
