@@ -198,7 +198,7 @@ export class Chart {
       ...this.size(),
       series,
       // Of three series the last two are the ends of an interval for the first.
-      bands: options.band ? [{ series: [3, 2], fill: color("--grid") }] : [],
+      bands: options.band ? [{ series: [3, 2], fill: `${color("--c0")}22` }] : [],
       legend: { show: false },
       cursor: { sync: { key: "time" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       select: { show: true },
