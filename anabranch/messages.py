@@ -200,6 +200,16 @@ class Verdict(Message):
     low: float = Field(description="lower end of its 95 % confidence interval, valid from where it begins")
     high: float
     evidence: float = Field(description="the e-detector's value, as a share of what a win needs")
+    gap_won: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="how much narrower than the champion's its gap between groups is, lately (`constraints.group`)",
+    )
+    lost: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="what that costs: its mean loss less the champion's, lately; for labels, accuracy lost",
+    )
 
 
 class ArtifactPointer(Message):

@@ -1,10 +1,12 @@
 """The configuration: one TOML file, validated; environment variables `ANABRANCH__SECTION__KEY` override it."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from anabranch.groups import Grouping
 from config.alerts import AlertsSettings
 from config.features import Computed, FeaturesSettings, MemorySettings
 from config.learning import (
@@ -115,6 +117,10 @@ class Settings(BaseSettings):
     def measured_as(self) -> str:
         """The task whose metrics fit: a recommender is measured as a regressor is."""
         return "regression" if self.numeric and self.task != "rank" else self.task
+
+    def groupings(self, features: Iterable[str]) -> tuple[Grouping, ...]:
+        """The groups by each of these features, in the bands that are configured."""
+        return tuple(Grouping(each, edges=self.fairness.bands.get(each, ())) for each in features)
 
     @property
     def computed(self) -> Computed:

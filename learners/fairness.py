@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from anabranch.events import Prediction
+from anabranch.groups import Grouping
 from anabranch.messages import Criterion, FairnessReport, GapReport, ServedGroup
 from config.learning import FairnessSettings
 from config.settings import Settings
 from learners.arena.evidence import CONFIDENCE_ALPHA
-from learners.grouping import Grouping, groupings
 from learners.models.tasks import Task
 from learners.rates import Gap, Measured, Rate, gap, worst
 
@@ -221,7 +221,7 @@ class Fairness:
 
     def __init__(self, settings: Settings, *, task: Task) -> None:
         self.task = task
-        self.features = [Blocks(each, settings.fairness) for each in groupings(settings.fairness.sensitive, settings)]
+        self.features = [Blocks(each, settings.fairness) for each in settings.groupings(settings.fairness.sensitive)]
         # Each gap holds where the intervals of all groups do, those of two rates for equalized odds.
         self.alpha = CONFIDENCE_ALPHA / (2 * (settings.fairness.groups_max + 1))
         self._count: Callable[[Tally, Any, Prediction], None] = {

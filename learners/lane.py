@@ -601,6 +601,7 @@ class Lane(LaneParts):
             jobs=len(self.jobs),
             notes=notes,
             weights=self.blend.shares(),
+            tradeoffs=self.shadows.tradeoffs(self.champion),
             ranked=self.ranked,
             lag=self.lateness.lag if self.lateness.is_late else None,
             rollout=self.succession.rollout.report(),

@@ -180,6 +180,8 @@ def _judged(card: Card) -> list[tuple[str, ...]]:
             ("gain in mean loss", f"{number(verdict['gain'])} (95 %: {low} to {high})"),
             ("evidence", f"{number(verdict['evidence'])} times what a win needs"),
         ]
+        if verdict.get("gap_won") is not None:
+            rows.append(("gap between groups, narrower by", number(verdict["gap_won"])))
     return [*rows, *((f"constraint {name}", number(value)) for name, value in sorted(constraints.items()))]
 
 

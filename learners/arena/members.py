@@ -6,10 +6,10 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
 from anabranch.events import Prediction
+from anabranch.groups import Grouping
 from anabranch.messages import GroupReport, LifeState, MemberReport, OffPolicyReport, TrainedOn, Verdict
 from learners.arena.evidence import Contest
 from learners.arena.lifecycle import Lifecycle
-from learners.grouping import Grouping
 from learners.models.tasks import Task
 from learners.rates import EVENTS_MIN
 from learners.scores import Scores
@@ -109,6 +109,13 @@ class Groups:
         kept = [each if len(each) > 2 else ((str(each[0]),), each[1], True) for each in state]
         # What was kept by other features says nothing of these.
         self.recent.extend(each for each in kept if len(each[0]) == len(self.groupings))
+
+
+class Tradeoff(NamedTuple):
+    """How much narrower than the champion's a shadow's gap between groups is, and its mean loss less the champion's."""
+
+    gap_won: float
+    lost: float
 
 
 class Unusable:
@@ -293,8 +300,8 @@ class Member:
         self.losses += 1
         self.loss_mean += (loss - self.loss_mean) / min(self.losses, window)
 
-    def verdict(self, *, wins_at: float) -> Verdict:
-        """What the contest says so far."""
+    def verdict(self, *, wins_at: float, tradeoff: Tradeoff | None = None) -> Verdict:
+        """What the contest says so far, and what it would do for groups."""
         low, high = self.contest.interval.ends()
         share = min(self.contest.evidence / wins_at, 1e9)
         return Verdict(
@@ -304,6 +311,8 @@ class Member:
             low=low,
             high=high,
             evidence=share,
+            gap_won=None if tradeoff is None else tradeoff.gap_won,
+            lost=None if tradeoff is None else tradeoff.lost,
         )
 
     def report(
@@ -313,12 +322,14 @@ class Member:
         event_number: int,
         window: int,
         weight: float | None = None,
+        tradeoff: Tradeoff | None = None,
         off_policy: OffPolicyReport | None = None,
     ) -> MemberReport:
         """How it does, for people, at the event with this number.
 
         Args:
             weight: what it counts for in a blend.
+            tradeoff: what it would do for groups.
             off_policy: what it would earn if it were shown.
         """
         return MemberReport(
@@ -327,7 +338,7 @@ class Member:
             loss=self.loss_mean,
             stride=self.stride,
             unusable=self.unusable.share(event_number=event_number, window=window),
-            verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at),
+            verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at, tradeoff=tradeoff),
             weight=weight,
             off_policy=off_policy,
         )

@@ -36,7 +36,7 @@ export function fairness() {
         if (!charts.has(name)) charts.set(name, chartOf(name, drawn));
         charts.get(name).set(columns.t, { gap: columns.gaps[name], "at least": columns.gaps_low[name], "at most": columns.gaps_high[name] }, parts.marks);
       }
-      show(tables, reports.flatMap((each) => [gaps(each), groups(each)]));
+      show(tables, reports.flatMap((each) => [gaps(each), groups(each)]), tradeoffs(parts.report?.members ?? []));
     },
     end() {
       for (const name of [...charts.keys()]) drop(name);
@@ -67,4 +67,11 @@ function groups(report) {
   const rows = report.groups.map((each) => [each.group, number(each.events), ...shown.map(([, key]) => (each[key] == null ? "–" : share(each[key]))), ...(hasError ? [number(each.error)] : [])]);
   const missing = report.missing ? `; ${number(report.missing)} events lack it` : "";
   return table(`Groups by ${report.feature}${missing}`, heads, rows, { empty: "Nothing was counted since the champion began." });
+}
+
+/** What a shadow would cost and win, where `constraints.group` compares groups: those that make up for them, say. */
+function tradeoffs(members) {
+  const found = members.filter((each) => each.verdict?.gap_won != null);
+  return found.length ? table("What each shadow would do for groups", ["shadow", ["gap narrower by", "number"], ["mean loss more by", "number"]],
+    found.map((each) => [each.name, number(each.verdict.gap_won, 3), number(each.verdict.lost, 3)])) : null;
 }

@@ -8,10 +8,10 @@ import pytest
 from river import base
 
 from anabranch import statetree
+from anabranch.groups import Grouping
 from anabranch.messages import Transition
 from learners.arena.members import Groups
 from learners.emitted import Promotion
-from learners.grouping import Grouping
 from learners.lane import Lane
 from support.lanes import Reads, contested, event, settings_of, twin_of
 

@@ -14,6 +14,7 @@ from config.settings import Settings
 from detectors.watch import Watch
 from learners.fairness import OTHERS, Fairness
 from learners.lane import Lane
+from learners.models import catalogue
 from learners.models.tasks import Task
 from support.lanes import QUICK, Reads, ReadsNumber, contested, digest, event, lane_of, settings_of, twin_of
 
@@ -285,3 +286,59 @@ def test_gaps_and_rates_are_fairlearns(seed: int) -> None:
     for metric, criterion in (("precision", "predictive-parity"), ("accuracy", "accuracy")):
         assert found[criterion].difference == pytest.approx(frame.difference()[metric], abs=1e-12)
         assert found[criterion].ratio == pytest.approx(frame.ratio()[metric], abs=1e-12)
+
+
+# ── mitigation in the race ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def unfair(lane: Lane, count: int, *, seed: int = 5) -> Iterator[ModelReport]:
+    """In PT three of ten labels are positive, elsewhere more than half; `a` tells something of the label."""
+    rng = random.Random(seed)
+    for n in range(lane.events, lane.events + count):
+        is_pt = rng.random() < 0.3
+        y = rng.random() < (0.3 if is_pt else 0.55)
+        x = {"land": "PT" if is_pt else "FR", "a": rng.gauss(float(y), 1), "b": float(is_pt)}
+        yield from (each for each in lane.on_event(event(n, y=y, **x)) if isinstance(each, ModelReport))
+
+
+def test_the_verdict_on_a_mitigated_shadow_tells_what_it_costs_and_wins() -> None:
+    """Both run beside the champion: they are right less often, and treat groups more alike."""
+    linear = {"use": "linear_model.LogisticRegression"}
+    seen = {"use": "compose.Select", "keys": ["a", "b", "land"]}
+    onehot = {"use": "compose.SelectType", "types": ["number"]}
+    inner = {"use": "compose.Pipeline", "steps": [onehot, linear]}
+    around = {"feature": "land", "model": inner}
+    settings = built(
+        model={"steps": [seen, onehot, linear]},
+        shadows={
+            "standing": [
+                {"name": "weighed", "steps": [seen, {"use": "fairness.Reweighing", **around}]},
+                {"name": "thresholds", "steps": [seen, {"use": "fairness.GroupThresholds", **around}]},
+            ]
+        },
+        constraints={"group": "land", "group_metric": "demographic-parity", "window": 2000},
+        arena={"min_gain": 0.1},
+        scores={"metrics": ["Accuracy"], "window": 2000},
+        detectors={},
+        publish={"report_events": 4000},
+    )
+    lane = Lane(settings, catalogue.build(settings.model, seed=1), watch=Watch(settings))
+    (report,) = unfair(lane, 4000)
+    verdicts = {each.name: each.verdict for each in report.members if each.verdict}
+    assert set(verdicts) == {"weighed", "thresholds"}
+    champion = {each.group: each.rate for each in report.groups}
+    for verdict in verdicts.values():
+        assert verdict.gap_won is not None
+        assert verdict.gap_won > 0.5 * (champion["FR"] - champion["PT"]) > 0.1
+        assert verdict.lost is not None
+        assert 0.0 < verdict.lost < 0.06
+    assert lane.champion.name == "first"
+
+
+def test_without_groups_a_verdict_is_what_it_was() -> None:
+    lane = contested(Reads("s"))
+    report = lane.report_between(mark="1")
+    assert report is not None
+    verdict = report.members[1].verdict
+    assert verdict is not None
+    assert not {"gap_won", "lost"} & set(verdict.model_dump())

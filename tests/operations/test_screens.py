@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from anabranch.messages import MemberReport, OffPolicyReport
+from anabranch.messages import MemberReport, OffPolicyReport, Verdict
 from benchmarks.told_models import Told, ToldModel
 from commands.brokers import EmbeddedKafka
 from config.settings import Settings
@@ -258,8 +258,10 @@ def test_gaps_between_groups_are_drawn_with_their_intervals(chrome: Any, embedde
     fair, plain = (settings(bootstrap=embedded.bootstrap, name=name, prefix="fair-") for name in ("fair", "plain"))
     for key in (*KINDS, "control", "events"):
         embedded.create_topic(fair.topics.name(key))
+    verdict = Verdict(events=9, gain_events=9, gain=0.0, low=-1.0, high=1.0, evidence=0.1, gap_won=0.25, lost=0.0125)
+    told = {"model": "fair", "members": (MemberReport(name="weighed", kind="standing", loss=0.3, verdict=verdict),)}
     for number in (300, 600, 1200):
-        say(fair, "reports", report(number, model="fair", id=f"fair/{number}", fairness=(fairness(number),)))
+        say(fair, "reports", report(number, id=f"fair/{number}", fairness=(fairness(number),), **told))
         say(fair, "reports", report(number, model="plain", id=f"plain/{number}"))
     with dashboard(fair, plain) as both:
         with opened(chrome, at(both, "model/fair/global")) as watched:
@@ -279,6 +281,8 @@ def test_gaps_between_groups_are_drawn_with_their_intervals(chrome: Any, embedde
             assert gap.split("\t")[1:] == ["0.3", "0 to 0.35", "–", "–", "under 30", "60 and over"]
             group = part.locator("table", has_text="Groups by age").locator("tr", has_text="60 and over").inner_text()
             assert group.split("\t")[1:5] == ["1,200", "30.0 %", "70.0 %", "15.0 %"]
+            cost = part.locator("table", has_text="would do for groups").locator("tr", has_text="weighed").inner_text()
+            assert cost.split("\t") == ["weighed", "0.25", "0.0125"]
             assert axe.Axe().run(watched.page).response["violations"] == []
             assert watched.complaints == []
         with opened(chrome, at(both, "model/plain/global")) as watched:
