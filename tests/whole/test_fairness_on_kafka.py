@@ -1,51 +1,16 @@
 """A real learner on a real Kafka: a shadow that is better on the whole and worse for the old is held back."""
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import orjson
 import pytest
 
 from anabranch.messages import GapReport, ModelReport, Transition, decode
 from config.loading import load
+from support import streams
 from support.dashboards import dashboard
 from support.projects import Project, announced, values_on
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
-
-SECTIONS = """
-[model]
-steps = [{ use = "compose.Select", keys = ["calls"] }, { use = "linear_model.LogisticRegression" }]
-
-[[shadows.standing]]
-name = "outcome"
-steps = [{ use = "compose.Select", keys = ["outcome"] }, { use = "linear_model.LogisticRegression" }]
-
-[fairness]
-sensitive = ["age"]
-bands = { age = [30, 60] }
-
-[constraints]
-group = "age"
-group_metric = "equal-opportunity"
-
-[publish]
-report_events = 500
-"""
-
-
-def calls(events: int) -> Iterator[bytes]:
-    """A bank's calls: `calls` tells something of everybody, `outcome` nearly everything, but nothing of the old."""
-    rng = random.Random(7)
-    for n in range(events):
-        y, age = rng.random() < 0.5, rng.randint(18, 85)
-        of_young = 1.0 if y != (rng.random() < 0.03) else -1.0
-        x = {
-            "age": age,
-            "calls": 1.0 if y != (rng.random() < 0.3) else -1.0,
-            "outcome": of_young if age < 60 else -1.0,
-        }
-        yield orjson.dumps({"id": f"e{n}", "ts": float(n), "features": x, "label": y})
 
 
 def gap_of(report: ModelReport) -> GapReport:
@@ -56,8 +21,8 @@ def gap_of(report: ModelReport) -> GapReport:
 
 def test_who_is_worse_for_a_group_does_not_go_live_and_everybody_is_told_why(project: Callable[..., Project]) -> None:
     """Its step names criterion and groups; reports and the dashboard show the champion's gap with its interval."""
-    here = project(sections=SECTIONS)
-    here.produce(calls(3000))
+    here = project(sections=streams.CALLS)
+    here.produce(streams.calls(3000))
     here.run("learn", here.config, "--until-end")
     steps = [decode(Transition, value) for value in values_on(here.kafka, f"{here.prefix}model-lifecycle")]
     held = [each.reason for each in steps if each.member == "outcome" and "held back" in each.reason]
