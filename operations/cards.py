@@ -182,6 +182,7 @@ def _judged(card: Card) -> list[tuple[str, ...]]:
         ]
         if verdict.get("gap_won") is not None:
             rows.append(("gap between groups, narrower by", number(verdict["gap_won"])))
+            rows.append(("mean loss lately, higher by", number(verdict["lost"])))
     return [*rows, *((f"constraint {name}", number(value)) for name, value in sorted(constraints.items()))]
 
 

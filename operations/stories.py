@@ -199,10 +199,11 @@ def _how_it_went(update: ModelUpdate) -> str:
 
 
 def _between_groups(verdict: Verdict) -> str:
-    won = verdict.gap_won
-    if won is None:
+    won, lost = verdict.gap_won, verdict.lost
+    if won is None or lost is None:
         return ""
-    return f" The gap between groups was {'narrower' if won >= 0 else 'wider'} by {abs(won):.4f} with it."
+    gap, loss = "narrower" if won >= 0 else "wider", "higher" if lost >= 0 else "lower"
+    return f" Lately its gap between groups was {gap} by {abs(won):.4f}, and its mean loss {loss} by {abs(lost):.4f}."
 
 
 def _what_changed(update: ModelUpdate, before: float | None, after: float | None) -> str:

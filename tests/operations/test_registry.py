@@ -112,6 +112,16 @@ def test_a_card_tells_how_far_groups_lie_apart() -> None:
     assert json.loads(json.dumps(card))["since"]["fairness"][0]["groups"][0]["group"] == "under 30"
 
 
+def test_a_verdict_says_what_it_does_for_groups() -> None:
+    """And at which price; where no groups are compared it says nothing of either."""
+    verdict = Verdict(events=9, gain_events=9, gain=0.1, low=0.0, high=0.2, evidence=1.1)
+    assert "narrower" not in cards.markdown(card_of(update(2, verdict=verdict)))
+    fair = verdict.model_copy(update={"gap_won": 0.25, "lost": 0.0125})
+    told = cards.markdown(card_of(update(2, verdict=fair)))
+    assert "| gap between groups, narrower by | 0.25 |" in told
+    assert "| mean loss lately, higher by | 0.0125 |" in told
+
+
 def test_a_card_says_what_is_not_known() -> None:
     """And does not guess: bytes that are gone, a contest that never was."""
     text = cards.markdown(card_of(update(2)))

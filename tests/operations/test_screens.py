@@ -285,6 +285,9 @@ def test_gaps_between_groups_are_drawn_with_their_intervals(chrome: Any, embedde
             assert cost.split("\t") == ["weighed", "0.25", "0.0125"]
             assert axe.Axe().run(watched.page).response["violations"] == []
             assert watched.complaints == []
+        with opened(chrome, at(both, "model/fair/global"), viewport={"width": 390, "height": 800}) as watched:
+            shown(watched)
+            assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
         with opened(chrome, at(both, "model/plain/global")) as watched:
             shown(watched)
             assert not watched.page.locator("h2", has_text="Fairness").is_visible()
