@@ -9,6 +9,8 @@ from operations.picture import ModelPicture, Point
 
 GROUP_EVENTS = 100
 """A group that has fewer says nothing yet."""
+AMONG_RIGHT = ("equalized-odds", "accuracy", "error")
+"""What groups are compared by that a model which is always right treats alike."""
 LABELS_MIN = 300
 """Between shares of fewer labels the bound that ships is less than five standard deviations of chance."""
 
@@ -85,6 +87,22 @@ def group_gap(model: ModelPicture, asked: Asked) -> Finding | None:
     by = f"by {worst.feature}, " if worst.feature else ""
     said = f"{by}group {worst.group} is served at {worst.rate:.3g}, group {best.group} at {best.rate:.3g}"
     return against(asked.rule, best.rate - worst.rate, said)
+
+
+def fairness_gap(model: ModelPicture, asked: Asked) -> Finding | None:
+    """The lower end of a gap between sensitive groups: it is at least as wide, and not by chance.
+
+    Without a criterion those that a right model has none of: where groups differ in how often they are positive, it
+    selects them differently.
+    """
+    wanted = (asked.rule.metric,) if asked.rule.metric else AMONG_RIGHT
+    reports = model.report.fairness if model.report else ()
+    gaps = [(each.feature, gap) for each in reports for gap in each.gaps if gap.criterion in wanted]
+    if not gaps:
+        return None
+    feature, gap = max(gaps, key=lambda each: each[1].low)
+    ends = f"({gap.least} to {gap.most}), at least {gap.low:.3g}"
+    return against(asked.rule, gap.low, f"the {gap.criterion} gap by {feature} is {gap.difference:.3g} {ends}")
 
 
 def feature_shift(model: ModelPicture, asked: Asked) -> Finding | None:
