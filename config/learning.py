@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from config.sections import Seconds, Section
 
@@ -283,16 +283,6 @@ class FairnessSettings(Section):
         return self
 
 
-def _of_its_name(value: object) -> object:
-    return "demographic-parity" if value == "positive-rate" else value
-
-
-GroupMetric = Annotated[
-    Literal["accuracy", "demographic-parity", "equal-opportunity", "equalized-odds"], BeforeValidator(_of_its_name)
-]
-"""What it was called before there were several is read, too."""
-
-
 class ConstraintsSettings(Section):
     """What a winner must satisfy before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
 
@@ -306,12 +296,18 @@ class ConstraintsSettings(Section):
         None,
         description="a feature or several whose values are groups of people or things; `fairness.bands` cut them",
     )
-    group_metric: GroupMetric = Field(
+    group_metric: Literal["accuracy", "demographic-parity", "equal-opportunity", "equalized-odds"] = Field(
         "accuracy", description="what groups are compared by: docs/FAIRNESS.md; `positive-rate` is demographic-parity"
     )
     max_group_gap_widening: float = Field(
         0.05, ge=0, le=1, description="how much wider than the champion's its gap between groups may be"
     )
+
+    @field_validator("group_metric", mode="before")
+    @classmethod
+    def _of_its_name(cls, value: object) -> object:
+        """What it was called before there were several is read, too."""
+        return "demographic-parity" if value == "positive-rate" else value
 
     @property
     def groups(self) -> tuple[str, ...]:
