@@ -108,7 +108,7 @@ class Reweighing(_AroundModel):
     [0.25, 1.75, 0.88]
     """
 
-    def __init__(self, model: Any, *, feature: str, edges: Sequence[float] = (), window: int = 10_000) -> None:
+    def __init__(self, model: Any, *, feature: str, edges: Sequence[float] = (), window: int = 1000) -> None:
         super().__init__(model, feature=feature, edges=edges)
         self.window = window
         self.unit = 1.0
@@ -175,7 +175,7 @@ class GroupThresholds(_AroundModel):
         edges: Sequence[float] = (),
         criterion: Literal["demographic-parity", "equal-opportunity"] = "demographic-parity",
         step: float = 0.005,
-        window: int = 10_000,
+        window: int = 1000,
     ) -> None:
         super().__init__(model, feature=feature, edges=edges)
         if criterion not in ("demographic-parity", "equal-opportunity"):
