@@ -200,6 +200,16 @@ class Verdict(Message):
     low: float = Field(description="lower end of its 95 % confidence interval, valid from where it begins")
     high: float
     evidence: float = Field(description="the e-detector's value, as a share of what a win needs")
+    gap_won: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="how much narrower than the champion's its gap between groups is, lately (`constraints.group`)",
+    )
+    lost: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="what that costs: its mean loss less the champion's, lately; for labels, accuracy lost",
+    )
 
 
 class ArtifactPointer(Message):
@@ -459,7 +469,83 @@ class GroupReport(Message):
 
     group: str
     events: int
-    rate: float = Field(description="what `constraints.group_metric` names")
+    rate: float = Field(description="what `constraints.group_metric` names; for equalized-odds: of the positive labels")
+    feature: str = Field(
+        default="", exclude_if=not_, description="by which it is one, if `constraints.group` has several"
+    )
+
+
+Criterion = Literal[
+    "demographic-parity",
+    "equal-opportunity",
+    "equalized-odds",
+    "predictive-parity",
+    "accuracy",
+    "calibration",
+    "error",
+]
+"""By what groups are compared."""
+
+
+class ServedGroup(Message):
+    """How one group by a sensitive feature was served; a rate is null where it would divide by nothing."""
+
+    group: str = Field(description="the feature's value, the band of a number, or `other`: those beyond `groups_max`")
+    events: int = Field(description="labels that were scored")
+    selection_rate: float | None = Field(
+        default=None, exclude_if=_is_none, description="share of positive answers (task = binary, as the next three)"
+    )
+    tpr: float | None = Field(default=None, exclude_if=_is_none, description="the same, of positive labels (recall)")
+    fpr: float | None = Field(default=None, exclude_if=_is_none, description="the same, of negative labels")
+    precision: float | None = Field(
+        default=None, exclude_if=_is_none, description="share of positive labels among positive answers"
+    )
+    accuracy: float | None = Field(default=None, exclude_if=_is_none, description="share of right answers (classes)")
+    said: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="mean probability of the positive class, or of the class that was answered; null: not asked for",
+    )
+    came: float | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="of the same events: share of positive labels, or of right answers",
+    )
+    error: float | None = Field(
+        default=None, exclude_if=_is_none, description="of numbers: mean absolute error, in the label's unit"
+    )
+
+
+class GapReport(Message):
+    """How far groups lie apart: the group with the highest rate and the one with the lowest.
+
+    Groups with fewer than 30 events that count for a rate are left out.
+    """
+
+    criterion: Criterion = Field(
+        description="demographic-parity compares selection rates, equal-opportunity true positive rates, "
+        "equalized-odds these and false positive rates (the larger gap counts), predictive-parity precision, "
+        "calibration what was said less what came, error the bounded loss of numbers"
+    )
+    difference: float
+    low: float = Field(description="lower end of its 95 % confidence interval, valid from where counting began")
+    high: float
+    most: str = Field(description="the group with the highest rate")
+    least: str
+    ratio: float | None = Field(
+        default=None, exclude_if=_is_none, description="of the lowest rate to the highest; null: undefined"
+    )
+    ratio_low: float | None = Field(default=None, exclude_if=_is_none, description="as `low`, of the ratio")
+    ratio_high: float | None = Field(default=None, exclude_if=_is_none)
+
+
+class FairnessReport(Message):
+    """How groups by one sensitive feature were served, of the last labels since the champion began."""
+
+    feature: str
+    missing: int = Field(default=0, description="events that lack it, and are in no group")
+    groups: tuple[ServedGroup, ...] = Field(description="the largest first")
+    gaps: tuple[GapReport, ...] = Field(default=(), description="none before two groups have 30 events")
 
 
 class LabelShare(Message):
@@ -533,6 +619,9 @@ class ModelReport(Message):
         default=(), exclude_if=not_, description="those that have moved furthest first"
     )
     groups: tuple[GroupReport, ...] = Field(default=(), exclude_if=not_)
+    fairness: tuple[FairnessReport, ...] = Field(
+        default=(), exclude_if=not_, description="by each feature of `fairness.sensitive`"
+    )
     balance: LabelBalanceReport | None = Field(
         default=None, exclude_if=_is_none, description="null: there is nothing to compare yet"
     )

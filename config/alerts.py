@@ -28,6 +28,7 @@ RuleKind = Literal[
     "rollout",
     "coverage",
     "group-gap",
+    "fairness-gap",
     "feature-shift",
     "label-balance",
     "unusable",
@@ -53,7 +54,9 @@ class AlertRule(Section):
     lasting: Seconds = Field(0.0, alias="for", description="for so long before it is told")
     window: Seconds = Field(900.0, description="how far back is looked, where something is counted or compared")
     metric: str | None = Field(
-        None, description="of `score`: None = those of `[constraints]`; of `worsening`: None = the champion's loss"
+        None,
+        description="of `score`: None = those of `[constraints]`; of `worsening`: None = the champion's loss; of "
+        "`fairness-gap` the criterion: None = equalized-odds, accuracy and error",
     )
     after_events: int = Field(1000, ge=0, description="a model that has learned fewer is not judged by its scores")
     severity: Severity = Field("warning", description="how bad it is")
@@ -81,6 +84,7 @@ def default_rules() -> dict[str, dict[str, Any]]:
         "rollout-stuck": {"use": "rollout", "above": 86_400.0},
         "coverage": {"use": "coverage", "below": 0.5, "for": 3600.0},
         "group-gap": {"use": "group-gap", "above": 0.2, "for": 1800.0},
+        "fairness-gap": {"use": "fairness-gap", "above": 0.1, "for": 1800.0},
         "feature-shift": {"use": "feature-shift", "above": 0.25, "for": 1800.0, "severity": "info"},
         "label-balance": {"use": "label-balance", "above": 0.4, "for": 600.0},
         "unusable": {"use": "unusable", "above": 0.01, "for": 300.0},

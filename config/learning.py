@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from config.sections import Seconds, Section
 
@@ -256,6 +256,33 @@ class Bound(NamedTuple):
         return measured >= self.value if self.is_least else measured <= self.value
 
 
+class FairnessSettings(Section):
+    """Groups of people or things: how each is served, and how far they lie apart.
+
+    `sensitive = ["age", "country"]` and `bands = { age = [30, 45, 60] }`: see docs/FAIRNESS.md.
+    """
+
+    sensitive: tuple[str, ...] = Field(
+        (), description="features whose values are groups; models may be kept from seeing them by `features.drop`"
+    )
+    bands: dict[str, tuple[Annotated[float, Field(allow_inf_nan=False)], ...]] = Field(
+        {}, description="by feature, where a number is cut into groups; each cut belongs to the band above it"
+    )
+    groups_max: int = Field(20, ge=2, le=100, description="groups by each feature; those that come later are `other`")
+    window: int = Field(
+        10_000, ge=100, description="labels after which counting begins again; the last full count is kept beside it"
+    )
+
+    @model_validator(mode="after")
+    def _bands_grow(self) -> "FairnessSettings":
+        if len(set(self.sensitive)) < len(self.sensitive):
+            raise ValueError("`fairness.sensitive` names a feature twice")
+        for feature, edges in self.bands.items():
+            if not edges or list(edges) != sorted(set(edges)):
+                raise ValueError(f"`fairness.bands.{feature}` has to grow, as in [30, 45, 60]")
+        return self
+
+
 class ConstraintsSettings(Section):
     """What a winner must satisfy before it goes live: `min_accuracy = 0.7`, `max_mae = 12.0` …"""
 
@@ -265,11 +292,27 @@ class ConstraintsSettings(Section):
     finite: bool = Field(True, description="no NaN in its state, and finite answers to the canary rows")
     max_artifact_bytes: int | None = Field(None, ge=1, description="of its bytes")
     max_predict_us: float | None = Field(None, gt=0, description="of its measured time for a prediction, microseconds")
-    group: str | None = Field(None, description="a feature whose values are groups of people or things")
-    group_metric: Literal["accuracy", "positive-rate"] = Field("accuracy", description="what groups are compared by")
+    group: str | tuple[str, ...] | None = Field(
+        None,
+        description="a feature or several whose values are groups of people or things; `fairness.bands` cut them",
+    )
+    group_metric: Literal["accuracy", "demographic-parity", "equal-opportunity", "equalized-odds"] = Field(
+        "accuracy", description="what groups are compared by: docs/FAIRNESS.md; `positive-rate` is demographic-parity"
+    )
     max_group_gap_widening: float = Field(
         0.05, ge=0, le=1, description="how much wider than the champion's its gap between groups may be"
     )
+
+    @field_validator("group_metric", mode="before")
+    @classmethod
+    def _of_its_name(cls, value: object) -> object:
+        """What it was called before there were several is read, too."""
+        return "demographic-parity" if value == "positive-rate" else value
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The features whose values are groups."""
+        return (self.group,) if isinstance(self.group, str) else self.group or ()
 
     @property
     def bounds(self) -> tuple[Bound, ...]:

@@ -1,16 +1,19 @@
 """The configuration: one TOML file, validated; environment variables `ANABRANCH__SECTION__KEY` override it."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from anabranch.groups import Grouping
 from config.alerts import AlertsSettings
 from config.features import Computed, FeaturesSettings, MemorySettings
 from config.learning import (
     ArenaSettings,
     ConstraintsSettings,
     Detector,
+    FairnessSettings,
     ModelSpec,
     RetrainSettings,
     Rollout,
@@ -88,6 +91,7 @@ class Settings(BaseSettings):
     shadows: ShadowsSettings = ShadowsSettings()
     arena: ArenaSettings = ArenaSettings()
     constraints: ConstraintsSettings = ConstraintsSettings()
+    fairness: FairnessSettings = FairnessSettings()
     rollout: Rollout = RolloutSettings()
     publish: Publish = Publish()
     checkpoint: Checkpoint = Checkpoint()
@@ -113,6 +117,10 @@ class Settings(BaseSettings):
     def measured_as(self) -> str:
         """The task whose metrics fit: a recommender is measured as a regressor is."""
         return "regression" if self.numeric and self.task != "rank" else self.task
+
+    def groupings(self, features: Iterable[str]) -> tuple[Grouping, ...]:
+        """The groups by each of these features, in the bands that are configured."""
+        return tuple(Grouping(each, edges=self.fairness.bands.get(each, ())) for each in features)
 
     @property
     def computed(self) -> Computed:
@@ -185,9 +193,24 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _positive_rate_is_for_binary(self) -> "Settings":
-        if self.constraints.group_metric == "positive-rate" and self.task != "binary":
-            raise ValueError(f'`constraints.group_metric = "positive-rate"` is for task = "binary", not "{self.task}"')
+    def _rates_are_for_binary(self) -> "Settings":
+        metric = self.constraints.group_metric
+        if metric != "accuracy" and self.task != "binary":
+            raise ValueError(f'`constraints.group_metric = "{metric}"` is for task = "binary", not "{self.task}"')
+        return self
+
+    @model_validator(mode="after")
+    def _groups_are_of_what_is_scored(self) -> "Settings":
+        if self.fairness.sensitive and self.task == "rank":
+            raise ValueError(
+                '`fairness.sensitive` compares how labels are predicted, and task = "rank" puts items in order'
+            )
+        named = {*self.fairness.sensitive, *self.constraints.groups}
+        if unused := [feature for feature in self.fairness.bands if feature not in named]:
+            raise ValueError(
+                f"`fairness.bands.{unused[0]}` cuts a feature that is no group: name it in `fairness.sensitive`, "
+                "or in `constraints.group`"
+            )
         return self
 
     @model_validator(mode="after")

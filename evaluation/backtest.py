@@ -10,7 +10,7 @@ from river import base
 
 from anabranch.errors import LogTruncated
 from anabranch.events import AcceptedEvent, Headers, Partition, Prediction, Record
-from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn
+from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn, Transition
 from config.settings import Settings
 from consumers.guard import own_time_s
 from consumers.jobs import InlineRunner
@@ -261,7 +261,7 @@ class Backtest:
             self.observer(event, served, answers, lane)
 
     def _hear(self, message: Message) -> None:
-        if isinstance(message, DriftSignal | ModelUpdate):
+        if isinstance(message, DriftSignal | ModelUpdate) or _is_held_back(message):
             self.said.append(message)
         elif isinstance(message, DeadLetter):
             self.refusals.setdefault(message.stage, Refusals(message)).count += 1
@@ -296,6 +296,8 @@ class Backtest:
             "duplicates": guard.duplicates,
             "waiting_for_label": len(lane.join),
             "labels": None if (report := lane.labels_report()) is None else report.model_dump(),
+            "fairness": [each.model_dump(mode="json") for each in lane.observed.fairness_reports()],
+            "held_back": [_held_back(said) for said in self.said if isinstance(said, Transition)],
             "unusable_answers": dict(lane.scores.unusable),
             "read": asdict(self.loop.read),
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,
@@ -311,6 +313,17 @@ def _signal(said: DriftSignal) -> dict[str, Any]:
 def _is_swap(update: ModelUpdate) -> bool:
     """Whether another model answers, for all keys or for a share of them."""
     return update.kind in ("swap", "rollback") or update.is_step
+
+
+def _is_held_back(message: Message) -> bool:
+    """Whether it is the step of a winner that does not go live."""
+    return (
+        isinstance(message, Transition) and message.before == message.after == "arena" and "held back" in message.reason
+    )
+
+
+def _held_back(step: Transition) -> dict[str, Any]:
+    return {"offset": step.offset, "member": step.member, "reason": step.reason}
 
 
 def _swap(update: ModelUpdate) -> dict[str, Any]:

@@ -419,7 +419,7 @@ class Lane(LaneParts):
             self.task.fence.learned(event.y)
         if self.ranked is None or self.task.judges(event.y):
             self.scores.update(event.y, served)
-            self.observed.labelled(event, ts, event_number=self.events)
+            self.observed.labelled(event, served, ts, event_number=self.events)
 
     def _judge(
         self, champion: Member, event: AcceptedEvent, answers: dict[str, Prediction], window: float, ripe: bool
@@ -587,6 +587,7 @@ class Lane(LaneParts):
             detectors=self.watch.levels(),
             features=self.observed.features(),
             groups=() if groups is None else groups.reports(),
+            fairness=self.observed.fairness_reports(),
             balance=self.observed.balance.report(),
             event_number=self.events,
             version=self.version,
@@ -600,6 +601,7 @@ class Lane(LaneParts):
             jobs=len(self.jobs),
             notes=notes,
             weights=self.blend.shares(),
+            tradeoffs=self.shadows.tradeoffs(self.champion),
             ranked=self.ranked,
             lag=self.lateness.lag if self.lateness.is_late else None,
             rollout=self.succession.rollout.report(),

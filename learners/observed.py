@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from anabranch.events import AcceptedEvent
-from anabranch.messages import FeatureReport, TimeWindow
+from anabranch.events import AcceptedEvent, Prediction
+from anabranch.messages import FairnessReport, FeatureReport, TimeWindow
 from config.settings import Settings
 from learners.balance import LabelBalance
+from learners.fairness import fairness_of
 from learners.importance import EVERY_NTH as ROW_EVERY_NTH
 from learners.importance import Importance
 from learners.models.tasks import Task
@@ -33,18 +34,23 @@ class Observed:
         self.windows = TimeWindows(settings.measured_as, scores)
         self.importance = Importance()
         self.balance = LabelBalance(numeric=settings.numeric)
+        self.fairness = fairness_of(settings, task=task)
         self._ranks = task.kind in ("reco", "rank")  # whose user and item are names, and no features
 
-    def labelled(self, event: AcceptedEvent, ts: float, *, event_number: int) -> None:
+    def labelled(self, event: AcceptedEvent, served: Prediction, ts: float, *, event_number: int) -> None:
         """An event was scored, whose label became known then."""
         self.windows.note(ts)
         self.balance.update(event.y)
+        if self.fairness is not None:
+            self.fairness.update(event.x, event.y, served)
         if not event_number % ROW_EVERY_NTH:
             self.importance.note(event.x, event.y)
 
     def start_over(self) -> None:
-        """Another champion begins: labels are compared with those from here on."""
+        """Another champion begins: labels are compared with those from here on, and groups counted."""
         self.balance.start_over()
+        if self.fairness is not None:
+            self.fairness.start_over()
 
     def close(self) -> None:
         """A report is made of what was observed since the last one."""
@@ -64,9 +70,15 @@ class Observed:
             for each in self.watch.features()
         )
 
+    def fairness_reports(self) -> tuple[FairnessReport, ...]:
+        """How groups are served, by each sensitive feature."""
+        return () if self.fairness is None else self.fairness.reports()
+
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
+            # Only where something is sensitive: other checkpoints are what they were.
+            **({} if self.fairness is None else {"fairness": self.fairness.state()}),
             "windows": self.windows.state(),
             "importance": self.importance.state(),
             "watch": self.watch.observed(),
@@ -82,3 +94,5 @@ class Observed:
         self.watch.restore_observed(state["watch"])
         if "balance" in state:  # in a checkpoint of before it begins here
             self.balance.restore(state["balance"])
+        if self.fairness is not None and "fairness" in state:
+            self.fairness.restore(state["fairness"])

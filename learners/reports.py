@@ -19,7 +19,7 @@ from anabranch.messages import (
 )
 from anabranch.scope import Scope
 from learners.arena.lifecycle import Step
-from learners.arena.members import Member
+from learners.arena.members import Member, Tradeoff
 from learners.ranked import Ranked
 from learners.scores import Scores
 
@@ -137,6 +137,7 @@ class Reports:
         wins_at: float,
         window: int,
         weights: Mapping[str, float],
+        tradeoffs: Mapping[str, Tradeoff],
         ranked: Ranked | None = None,
         **told: Any,
     ) -> ModelReport:
@@ -144,6 +145,7 @@ class Reports:
 
         Args:
             weights: those in the blend, by member.
+            tradeoffs: what they would do for groups, by shadow.
             ranked: of rankers, what is measured beside their losses.
             told: what others report, by its key in `ModelReport`.
         """
@@ -165,6 +167,7 @@ class Reports:
                     event_number=event_number,
                     window=window,
                     weight=weights.get(member.name),
+                    tradeoff=tradeoffs.get(member.name),
                     off_policy=None if ranked is None else ranked.report(member.name),
                 )
                 for member in members

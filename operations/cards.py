@@ -107,9 +107,24 @@ def sections(card: Card) -> Iterator[Section]:
     yield Section("Scores, then and since", scores([card]), ("score", "then", "since"))
     if card["since"]["groups"]:
         yield Section("Groups", [(name, number(rate)) for name, rate in card["since"]["groups"].items()])
+    for each in card["since"]["fairness"]:
+        yield Section(f"Fairness by {each['feature']}", _gaps(each), ("criterion", "gap", "95 %", "lowest", "highest"))
     yield Section("What it is made of", _made_of(card))
     if card["alias_history"]:
         yield Section("Aliases", alias_rows(card["alias_history"]), ALIAS_HEADS)
+
+
+def _gaps(fairness: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            each["criterion"],
+            number(each["difference"]),
+            f"{number(each['low'])} to {number(each['high'])}",
+            each["least"],
+            each["most"],
+        )
+        for each in fairness["gaps"]
+    ]
 
 
 def _identity(card: Card) -> list[tuple[str, ...]]:
@@ -165,6 +180,9 @@ def _judged(card: Card) -> list[tuple[str, ...]]:
             ("gain in mean loss", f"{number(verdict['gain'])} (95 %: {low} to {high})"),
             ("evidence", f"{number(verdict['evidence'])} times what a win needs"),
         ]
+        if verdict.get("gap_won") is not None:
+            rows.append(("gap between groups, narrower by", number(verdict["gap_won"])))
+            rows.append(("mean loss lately, higher by", number(verdict["lost"])))
     return [*rows, *((f"constraint {name}", number(value)) for name, value in sorted(constraints.items()))]
 
 

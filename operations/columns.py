@@ -17,6 +17,9 @@ NAMED: dict[str, Named] = {
     "evidence": lambda point: {name: found for name, _, _, found, _ in point.members if found is not None},
     "psi": lambda point: point.psi,
     "levels": lambda point: point.levels,
+    "gaps": lambda point: {name: difference for name, (difference, _, _) in point.gaps.items()},
+    "gaps_low": lambda point: {name: low for name, (_, low, _) in point.gaps.items()},
+    "gaps_high": lambda point: {name: high for name, (_, _, high) in point.gaps.items()},
 }
 """What there are several of in a point, each with its name."""
 
@@ -26,7 +29,8 @@ def columns(points: Iterable[Point]) -> dict[str, Any]:
 
     Returns:
         `t` (epoch seconds), `event`, `version`, `loss`, `lost`, `pending`, `unread`, `rate`: lists as long as there are
-        points; and `metrics`, `shadows`, `evidence`, `psi`, `levels`: such lists by name.
+        points; and `metrics`, `shadows`, `evidence`, `psi`, `levels`, `gaps`, `gaps_low`, `gaps_high`: such lists by
+        name.
     """
     several = list(points)
     plain = {

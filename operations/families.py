@@ -130,9 +130,18 @@ def best_evidence(report: ModelReport) -> float | None:
 
 
 def group_gap(report: ModelReport) -> float | None:
-    """Between the group that is served best and the one that is served worst; None without groups."""
-    rates = [each.rate for each in report.groups]
-    return max(rates) - min(rates) if len(rates) > 1 else None
+    """Between the group that is served best and the one that is served worst, by one feature; None without groups."""
+    rates: dict[str, list[float]] = {}
+    for each in report.groups:
+        rates.setdefault(each.feature, []).append(each.rate)
+    return max((max(each) - min(each) for each in rates.values() if len(each) > 1), default=None)
+
+
+def _gaps(model: ModelPicture, now_s: float) -> Iterator[tuple[tuple[str, ...], float]]:
+    for each in model.report.fairness if model.report else ():
+        for gap in each.gaps:
+            ends = {"gap": gap.difference, "low": gap.low, "high": gap.high}
+            yield from (((each.feature, gap.criterion, which), value) for which, value in ends.items())
 
 
 def _levels(model: ModelPicture, now_s: float) -> Values:
@@ -337,6 +346,13 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family("label_share_ratio", "gauge", "share of each label, lately", ("label",), _reported_by(_label_shares)),
     Family("group_gap", "gauge", "between the groups that are served best and worst", (), _reported(group_gap)),
+    Family(
+        "fairness_gap",
+        "gauge",
+        "between the groups by a sensitive feature, by what they are compared by; and the ends of its 95 % interval",
+        ("feature", "criterion", "which"),
+        _gaps,
+    ),
     Family(
         "dead_letters",
         "counter",

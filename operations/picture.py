@@ -51,6 +51,7 @@ PSI_S = 600.0
 """Of these, the features' distributions are kept so often, and of the members these many: the best."""
 MEMBERS_KEPT = 6
 NOTHING: dict[str, float] = {}
+NO_GAPS: dict[str, tuple[float, float, float]] = {}
 """One for all: thousands of empty ones weigh something."""
 LISTED_MAX = 500
 """Signals, updates, steps … that are kept of a model, each."""
@@ -90,6 +91,8 @@ class Point(NamedTuple):
     """By feature."""
     levels: dict[str, float]
     """Each detector's statistic as a share of its threshold; for one that fires below it, the inverse."""
+    gaps: dict[str, tuple[float, float, float]]
+    """Between groups, by `feature: criterion`: the difference, and the ends of its interval."""
 
 
 def point_of(report: ModelReport, at_s: float) -> Point:
@@ -117,7 +120,16 @@ def point_of(report: ModelReport, at_s: float) -> Point:
         ),
         {intern(each.feature): each.psi for each in report.features},
         {intern(each.name): level for each in report.detectors if (level := _level(each)) is not None},
+        _gaps(report) if report.fairness else NO_GAPS,
     )
+
+
+def _gaps(report: ModelReport) -> dict[str, tuple[float, float, float]]:
+    return {
+        intern(f"{each.feature}: {gap.criterion}"): (gap.difference, gap.low, gap.high)
+        for each in report.fairness
+        for gap in each.gaps
+    }
 
 
 class Window(NamedTuple):

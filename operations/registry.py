@@ -11,7 +11,7 @@ Reference(model='fraud', version=None, alias='champion')
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from anabranch.candidates import order
 from anabranch.errors import ConfigError, SignatureError
@@ -210,6 +210,8 @@ class Since(NamedTuple):
     loss: float | None
     """The champion's mean loss, over the reports."""
     groups: dict[str, float]
+    fairness: tuple[dict[str, Any], ...] = ()
+    """By sensitive feature, the groups and their gaps, as the last report has them."""
 
 
 def since(update: ModelUpdate, told: Iterable[ModelReport]) -> Since:
@@ -228,5 +230,6 @@ def since(update: ModelUpdate, told: Iterable[ModelReport]) -> Since:
         events=last.event_number - update.event_number,
         scores=dict(last.windowed),
         loss=sum(losses) / len(losses) if losses else None,
-        groups={each.group: each.rate for each in last.groups},
+        groups={f"{each.feature} {each.group}".lstrip(): each.rate for each in last.groups},
+        fairness=tuple(each.model_dump(mode="json") for each in last.fairness),
     )

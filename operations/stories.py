@@ -11,6 +11,7 @@ from anabranch.messages import (
     RetireAnswer,
     RetrainAnswer,
     Transition,
+    Verdict,
 )
 from operations.columns import columns, rounded
 from operations.picture import ModelPicture, Point, Record
@@ -193,8 +194,16 @@ def _how_it_went(update: ModelUpdate) -> str:
     return (
         f"{update.member} met the champion on {verdict.events:,} events. Its loss was lower by {verdict.gain:.4f} "
         f"(95 %: {verdict.low:.4f} to {verdict.high:.4f}), and the evidence {verdict.evidence:.2f} "
-        f"times what a win needs."
+        f"times what a win needs.{_between_groups(verdict)}"
     )
+
+
+def _between_groups(verdict: Verdict) -> str:
+    won, lost = verdict.gap_won, verdict.lost
+    if won is None or lost is None:
+        return ""
+    gap, loss = "narrower" if won >= 0 else "wider", "higher" if lost >= 0 else "lower"
+    return f" Lately its gap between groups was {gap} by {abs(won):.4f}, and its mean loss {loss} by {abs(lost):.4f}."
 
 
 def _what_changed(update: ModelUpdate, before: float | None, after: float | None) -> str:

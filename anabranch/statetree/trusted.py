@@ -65,6 +65,7 @@ _BY_HASH = "places values by Python's hash(), which differs between processes"
 _OURS: Final = frozenset(
     {"anabranch.recommender:Blend", "anabranch.recommender:Recommender", "detectors.sr:SRDetector"}
     | {f"anabranch.remembering:{name}" for name in ("Differences", "Labels", "LastLabel", "LastValue")}
+    | {f"anabranch.groups:{name}" for name in ("GroupThresholds", "Reweighing")}
     | {"anabranch.ranking:CoOccurrence", "anabranch.ranking:Popularity"}
     | {f"anabranch.ranking_models:{name}" for name in ("Factors", "PairwiseLinear", "Pointwise")}
     | {f"config.ranking:{name}" for name in ("ColdShare", "HitRate", "MRR", "NDCG")}

@@ -4,9 +4,9 @@
 'accuracy 0.9123  mae 1.5e+98'
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from anabranch.messages import LabelBalanceReport, LabelsReport, PublishedReport, RolloutReport
+from anabranch.messages import FairnessReport, LabelBalanceReport, LabelsReport, PublishedReport, RolloutReport
 
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -85,6 +85,26 @@ def balance(report: LabelBalanceReport | None) -> str:
         return f"labels: mean {figure(report.mean)} (was {figure(report.mean_before)})"
     first = [f"{each.label} {100 * each.now:.1f} % (was {100 * each.before:.1f} %)" for each in report.shares[:3]]
     return f"of the labels {', '.join(first)}"
+
+
+def fairness(reports: Iterable[FairnessReport]) -> str:
+    """By each sensitive feature the widest gap between groups, with its interval.
+
+    >>> from anabranch.messages import GapReport
+    >>> apart = {"most": "60 and over", "least": "under 30"}
+    >>> gaps = (
+    ...     GapReport(criterion="demographic-parity", difference=0.125, low=0.04, high=0.21, **apart),
+    ...     GapReport(criterion="equal-opportunity", difference=0.25, low=0.0, high=0.5, **apart),
+    ... )
+    >>> fairness([FairnessReport(feature="age", groups=(), gaps=gaps)])
+    'age: equal-opportunity gap 0.2500 (95 %: 0.0000 to 0.5000), from under 30 to 60 and over'
+    """
+    widest = {each.feature: max(each.gaps, key=lambda gap: gap.difference) for each in reports if each.gaps}
+    return "; ".join(
+        f"{feature}: {gap.criterion} gap {figure(gap.difference)} (95 %: {figure(gap.low)} to {figure(gap.high)}), "
+        f"from {gap.least} to {gap.most}"
+        for feature, gap in widest.items()
+    )
 
 
 def listed(values: Mapping[str, float], *, between: str = "  ") -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -61,8 +62,33 @@ def show(result: dict[str, Any]) -> None:
         console.print(_swaps(result["swaps"]))
     else:
         console.print("swaps: none")
+    for line in _held_back(result["held_back"]):
+        console.print(line, markup=False, soft_wrap=True)
+    for each in result["fairness"]:
+        console.print(_gaps(each))
     # Not wrapped, since a hash that is broken over two lines cannot be copied.
     console.print(f"learning state hash {result['state_hash']}", soft_wrap=True)
+
+
+HELD_BACK_SHOWN = 3
+
+
+def _held_back(steps: list[dict[str, Any]]) -> list[str]:
+    """The last winners that did not go live, and why; a shadow may win again and again."""
+    last = [f"offset {each['offset']:,}: {each['member']} {each['reason']}" for each in steps[-HELD_BACK_SHOWN:]]
+    more = len(steps) - len(last)
+    return [f"winners held back before: {more:,}", *last] if more else last
+
+
+def _gaps(fairness: dict[str, Any]) -> Table:
+    """How far groups lie apart, as counted at the end."""
+    table = Table(f"gaps by {escape(fairness['feature'])}", "", "95 %", "from", "to", box=SIMPLE_HEAD, pad_edge=False)
+    for gap in fairness["gaps"]:
+        ends = f"{figures.figure(gap['low'])} to {figures.figure(gap['high'])}"
+        table.add_row(
+            gap["criterion"], figures.figure(gap["difference"]), ends, escape(gap["least"]), escape(gap["most"])
+        )
+    return table
 
 
 def _signal(signal: dict[str, Any]) -> str:

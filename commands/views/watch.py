@@ -83,6 +83,7 @@ def _words(message: Message) -> str:  # noqa: PLR0911  # a kind of message, a li
                 figures.behind(message.published),
                 figures.labels(message.labels),
                 figures.balance(message.balance),
+                figures.fairness(message.fairness),
                 f"{message.unread:,} records unread" if message.unread else "",
                 ""
                 if message.rollout is None

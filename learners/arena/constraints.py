@@ -11,13 +11,21 @@ from anabranch.errors import ConfigError, did_you_mean
 from anabranch.events import Prediction
 from config.learning import Bound, ConstraintsSettings
 from config.settings import Settings
-from learners.arena.members import Groups, Member
+from learners.arena.members import Groups, Member, Spread, Tradeoff
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
 from learners.scores import Scores, metric_of, wants_proba
 
 UNUSABLE_MAX = 0.01
 """With `finite`, the largest share of a member's last answers that could not be used."""
+
+
+class Widened(NamedTuple):
+    """How groups by a feature lie apart with a shadow, and with the champion."""
+
+    feature: str
+    own: Spread
+    champions: Spread
 
 
 class Examined(NamedTuple):
@@ -53,6 +61,7 @@ class HardConstraints:
         self.task = task
         self.too_slow: dict[str, float] = {}
         """Members that take longer than `max_predict_us`, by name: an input, since it is measured."""
+        self._groupings = settings.groupings(constraints.groups)
         self._metrics = {bound.key: _metric(bound, task=task.kind) for bound in constraints.bounds}
         task.wants_proba = task.wants_proba or wants_proba(self._metrics.values())
 
@@ -65,15 +74,19 @@ class HardConstraints:
 
     def start_groups(self, member: Member) -> None:
         """Measure groups, which the champion needs too."""
-        if self.settings.group is not None and member.groups is None:
-            member.groups = Groups(self.settings.group, window=self.settings.window)
+        if self._groupings and member.groups is None:
+            member.groups = Groups(self._groupings, window=self.settings.window)
 
     def note(self, member: Member, x: dict[str, object], y: Any, answer: Prediction) -> None:
         """One answer of a member whose groups are measured."""
         if member.groups is None:
             return
-        positive = self.settings.group_metric == "positive-rate"
-        member.groups.update(x, float(answer.value is True) if positive else 1.0 - self.task.error(y, answer))
+        metric = self.settings.group_metric
+        if metric == "accuracy":
+            member.groups.update(x, 1.0 - self.task.error(y, answer))
+        elif y or metric != "equal-opportunity":
+            selected = float(answer.value is True)
+            member.groups.update(x, selected, stratum=metric != "equalized-odds" or y is True)
 
     def measure(self, member: Member) -> dict[str, float]:
         """The constrained metrics of a member, over the constraints' window, by constraint."""
@@ -115,14 +128,38 @@ class HardConstraints:
                 raise
             return Examined(measured, f"it raises {type(error).__name__}: {error}")
 
-    def _unequal(self, member: Member, champion: Member, measured: dict[str, float]) -> str:
+    def tradeoff(self, member: Member, *, champion: Member) -> Tradeoff | None:
+        """What a shadow does for groups, by the feature where that is least, and at which price; None: no groups."""
+        widened = self._widened(member, champion)
+        if widened is None:
+            return None
+        return Tradeoff(widened.champions.gap - widened.own.gap, member.loss_mean - champion.loss_mean)
+
+    def _widened(self, member: Member, champion: Member) -> Widened | None:
+        """The feature whose gap would widen most, over the last events that both were asked."""
         if member.groups is None or champion.groups is None:
-            return ""
+            return None
         last = min(len(member.groups), len(champion.groups))
-        wider = member.groups.gap(last=last) - champion.groups.gap(last=last)
-        measured["max_group_gap_widening"] = wider
+        several = [
+            Widened(each.feature, member.groups.spread(number, last=last), champion.groups.spread(number, last=last))
+            for number, each in enumerate(self._groupings)
+        ]
+        return max(several, key=lambda each: each.own.gap - each.champions.gap)
+
+    def _unequal(self, member: Member, champion: Member, measured: dict[str, float]) -> str:
+        widened = self._widened(member, champion)
+        if widened is None:
+            return ""
+        feature, own, champions = widened
+        measured["max_group_gap_widening"] = wider = own.gap - champions.gap
         bound = self.settings.max_group_gap_widening
-        return "" if wider <= bound else f"max_group_gap_widening is {bound:g}, measured {wider:.4g}"
+        if wider <= bound:
+            return ""
+        return (
+            f"max_group_gap_widening is {bound:g}, measured {wider:.4g}: the {self.settings.group_metric} gap by "
+            f"{feature} would be {own.gap:.3g} ({own.least} {own.lowest:.3g}, {own.most} {own.highest:.3g}); "
+            f"the champion's is {champions.gap:.3g}"
+        )
 
     def _unusable(self, member: Member, canary: Iterable[dict[str, object]], event_number: int) -> str:
         """What its answers lack: lately, and to the rows that followers will check it by."""

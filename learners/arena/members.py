@@ -1,14 +1,17 @@
 """Members of the arena: the champion and its shadows, each with its model, its contest and where it comes from."""
 
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
 from anabranch.events import Prediction
+from anabranch.groups import Grouping
 from anabranch.messages import GroupReport, LifeState, MemberReport, OffPolicyReport, TrainedOn, Verdict
 from learners.arena.evidence import Contest
 from learners.arena.lifecycle import Lifecycle
 from learners.models.tasks import Task
+from learners.rates import EVENTS_MIN
 from learners.scores import Scores
 
 MemberKind = Literal["champion", "recruit", "displaced", "standing"]
@@ -16,65 +19,103 @@ MemberKind = Literal["champion", "recruit", "displaced", "standing"]
 
 # ── How a model does on each group of people or things: the gap between the best and the worst served ───────────────
 
-EVENTS_MIN = 30
-"""A rate over fewer events of a group says nothing."""
 REPORTED_MAX = 30
 
 
-class Groups:
-    """A rate (of right answers, or of positive ones) by the value of one feature, over a window of events.
+class Spread(NamedTuple):
+    """How far the groups by one feature lie apart, and which are its ends; 0 with fewer than two groups."""
 
-    >>> groups = Groups("country", window=1000)
+    gap: float = 0.0
+    least: str = ""
+    lowest: float = 0.0
+    most: str = ""
+    highest: float = 0.0
+
+
+class Groups:
+    """A rate (of right answers, or of positive ones) by the value of one feature or several, over a window of events.
+
+    >>> groups = Groups([Grouping("country")], window=1000)
     >>> for n in range(100):
     ...     groups.update({"country": "FR"}, 1.0)
     ...     groups.update({"country": "PT"}, n % 2)
-    >>> groups.gap(last=200)
-    0.5
+    >>> groups.spread(0, last=200)
+    Spread(gap=0.5, least='PT', lowest=0.5, most='FR', highest=1.0)
     """
 
-    __slots__ = ("feature", "recent")
+    __slots__ = ("groupings", "recent")
 
-    def __init__(self, feature: str, *, window: int) -> None:
-        self.feature = feature
-        self.recent: deque[tuple[Any, float]] = deque(maxlen=window)
+    def __init__(self, groupings: Sequence[Grouping], *, window: int) -> None:
+        self.groupings = groupings
+        self.recent: deque[tuple[tuple[str | None, ...], float, bool]] = deque(maxlen=window)
 
     def __len__(self) -> int:
         return len(self.recent)
 
-    def update(self, x: dict[str, object], value: float) -> None:
-        """Take in one event; one without the feature is in no group."""
-        group = x.get(self.feature)
-        if group is not None:
-            self.recent.append((group, value))
+    def update(self, x: dict[str, object], value: float, *, stratum: bool = True) -> None:
+        """Take in one event; one without the features is in no group.
 
-    def gap(self, *, last: int) -> float:
-        """The highest less the lowest rate over the last so many events; 0 with fewer than two groups."""
-        rates = [sum(each) / len(each) for each in self._by_group(last).values() if len(each) >= EVENTS_MIN]
-        return max(rates) - min(rates) if len(rates) > 1 else 0.0
+        Args:
+            stratum: groups are compared within each of both: false positive rates with such rates, say.
+        """
+        groups = tuple(each.of(x) for each in self.groupings)
+        if any(group is not None for group in groups):
+            self.recent.append((groups, value, stratum))
 
-    def _by_group(self, last: int) -> dict[Any, list[float]]:
+    def spread(self, number: int, *, last: int) -> Spread:
+        """The widest of the gaps by the feature of this number, over the last so many events."""
+        return max((self._spread(number, last, stratum) for stratum in (True, False)), key=lambda each: each.gap)
+
+    def _spread(self, number: int, last: int, stratum: bool) -> Spread:
+        values = self._by_group(number, last, stratum)
+        rates = {group: sum(each) / len(each) for group, each in values.items() if len(each) >= EVENTS_MIN}
+        if len(rates) < 2:
+            return Spread()
+        most, least = max(rates, key=rates.__getitem__), min(rates, key=rates.__getitem__)
+        return Spread(rates[most] - rates[least], least, rates[least], most, rates[most])
+
+    def _by_group(self, number: int, last: int, stratum: bool) -> dict[str, list[float]]:
         values = defaultdict(list)
-        for group, value in islice(self.recent, max(0, len(self.recent) - last), None):
-            values[group].append(value)
+        for groups, value, in_stratum in islice(self.recent, max(0, len(self.recent) - last), None):
+            group = groups[number]
+            if group is not None and in_stratum is stratum:
+                values[group].append(value)
         return values
 
     def reports(self) -> tuple[GroupReport, ...]:
-        """Each group's rate; the largest groups, if there are many."""
+        """Each group's rate; the largest groups by each feature, if there are many."""
+        several = len(self.groupings) > 1
+        return tuple(
+            each
+            for number, grouping in enumerate(self.groupings)
+            for each in self._reports(number, grouping.feature if several else "")
+        )
+
+    def _reports(self, number: int, feature: str) -> list[GroupReport]:
         found = [
-            GroupReport(group=str(group), events=len(each), rate=sum(each) / len(each))
-            for group, each in self._by_group(len(self.recent)).items()
+            GroupReport(group=group, events=len(each), rate=sum(each) / len(each), feature=feature)
+            for group, each in self._by_group(number, len(self.recent), stratum=True).items()
         ]
         found.sort(key=lambda each: (-each.events, each.group))
-        return tuple(found[:REPORTED_MAX])
+        return found[:REPORTED_MAX]
 
-    def state(self) -> list[tuple[Any, float]]:
+    def state(self) -> list[tuple[Any, ...]]:
         """What a checkpoint keeps."""
         return list(self.recent)
 
-    def restore(self, state: list[tuple[Any, float]]) -> None:
-        """Go on from a checkpoint."""
+    def restore(self, state: list[tuple[Any, ...]]) -> None:
+        """Go on from a checkpoint; before there could be several features, an event was its group and its value."""
         self.recent.clear()
-        self.recent.extend(state)
+        kept = [each if len(each) > 2 else ((str(each[0]),), each[1], True) for each in state]
+        # What was kept by other features says nothing of these.
+        self.recent.extend(each for each in kept if len(each[0]) == len(self.groupings))
+
+
+class Tradeoff(NamedTuple):
+    """How much narrower than the champion's a shadow's gap between groups is, and its mean loss less the champion's."""
+
+    gap_won: float
+    lost: float
 
 
 class Unusable:
@@ -259,8 +300,8 @@ class Member:
         self.losses += 1
         self.loss_mean += (loss - self.loss_mean) / min(self.losses, window)
 
-    def verdict(self, *, wins_at: float) -> Verdict:
-        """What the contest says so far."""
+    def verdict(self, *, wins_at: float, tradeoff: Tradeoff | None = None) -> Verdict:
+        """What the contest says so far, and what it would do for groups."""
         low, high = self.contest.interval.ends()
         share = min(self.contest.evidence / wins_at, 1e9)
         return Verdict(
@@ -270,6 +311,8 @@ class Member:
             low=low,
             high=high,
             evidence=share,
+            gap_won=None if tradeoff is None else tradeoff.gap_won,
+            lost=None if tradeoff is None else tradeoff.lost,
         )
 
     def report(
@@ -279,12 +322,14 @@ class Member:
         event_number: int,
         window: int,
         weight: float | None = None,
+        tradeoff: Tradeoff | None = None,
         off_policy: OffPolicyReport | None = None,
     ) -> MemberReport:
         """How it does, for people, at the event with this number.
 
         Args:
             weight: what it counts for in a blend.
+            tradeoff: what it would do for groups.
             off_policy: what it would earn if it were shown.
         """
         return MemberReport(
@@ -293,7 +338,7 @@ class Member:
             loss=self.loss_mean,
             stride=self.stride,
             unusable=self.unusable.share(event_number=event_number, window=window),
-            verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at),
+            verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at, tradeoff=tradeoff),
             weight=weight,
             off_policy=off_policy,
         )

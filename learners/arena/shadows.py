@@ -9,7 +9,7 @@ from config.learning import ArenaSettings
 from learners.arena.constraints import HardConstraints
 from learners.arena.evidence import Contest
 from learners.arena.lifecycle import Lifecycle
-from learners.arena.members import Member, revived
+from learners.arena.members import Member, Tradeoff, revived
 
 NEVER = 1 << 62
 
@@ -78,6 +78,11 @@ class Shadows:
         """Those whose evidence suffices, the strongest first. One that is paused is not shown to be better *now*."""
         ahead = [member for member in self.members if member.stride and member.contest.won(self.wins_at)]
         return sorted(ahead, key=lambda member: -member.contest.evidence)
+
+    def tradeoffs(self, champion: Member) -> dict[str, Tradeoff]:
+        """What each would do for groups, and at which price; empty where none are compared."""
+        found = {each.name: self.constraints.tradeoff(each, champion=champion) for each in self.members}
+        return {name: each for name, each in found.items() if each is not None}
 
     def over(self, *, event_number: int) -> list[Member]:
         """Those whose time is up: recruits without a win, displaced champions after their probation."""

@@ -195,7 +195,8 @@ class Succession:
     def _swap(self, winner: Member, context: DecisionContext, examined: Examined, *, reason: str) -> Promotion:
         """Exchange champion and winner; the displaced champion stays for its probation."""
         displaced, number = self.champion, context.event_number
-        verdict = winner.verdict(wins_at=self.shadows.wins_at)
+        tradeoff = self.shadows.constraints.tradeoff(winner, champion=displaced)
+        verdict = winner.verdict(wins_at=self.shadows.wins_at, tradeoff=tradeoff)
         restores = winner.version if winner.life == "displaced" else None
         reason = reason or (
             f"{winner.name} wins after {verdict.events} events"

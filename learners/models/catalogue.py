@@ -19,6 +19,7 @@ from river import base, compose, reco
 
 from anabranch import statetree
 from anabranch.errors import ModelSpecError, did_you_mean
+from anabranch.groups import GroupThresholds, Reweighing
 from anabranch.ranking import CoOccurrence, Popularity
 from anabranch.ranking_models import Factors, PairwiseLinear, Pointwise
 from anabranch.recommender import Recommender
@@ -67,10 +68,12 @@ _ROOMS_OF_RIVER = frozenset(
 )
 
 _OURS: Mapping[str, type] = {
+    **{f"fairness.{kind.__name__}": kind for kind in (Reweighing, GroupThresholds)},
     **{f"memory.{kind.__name__}": kind for kind in (Labels, LastLabel, LastValue, Differences)},
     **{f"ranking.{kind.__name__}": kind for kind in (Popularity, CoOccurrence, Factors, PairwiseLinear, Pointwise)},
 }
-"""Models that know the last labels, the step that shows these to others, and rankers."""
+"""Models that make up for how groups are served, that know the last labels, the step that shows these to others, and
+rankers."""
 
 _ONLY_RIVERS = (
     "only River's classes go by `use`; for others write a function without arguments that returns a River model, in a "

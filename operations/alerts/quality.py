@@ -3,12 +3,14 @@
 from collections import deque
 from itertools import takewhile
 
-from anabranch.messages import LabelBalanceReport
+from anabranch.messages import GroupReport, LabelBalanceReport
 from operations.alerts.finding import Asked, Finding, against, duration
 from operations.picture import ModelPicture, Point
 
 GROUP_EVENTS = 100
 """A group that has fewer says nothing yet."""
+AMONG_RIGHT = ("equalized-odds", "accuracy", "error")
+"""What groups are compared by that a model which is always right treats alike."""
 LABELS_MIN = 300
 """Between shares of fewer labels the bound that ships is less than five standard deviations of chance."""
 
@@ -71,11 +73,36 @@ def unusable(model: ModelPicture, asked: Asked) -> Finding | None:
 def group_gap(model: ModelPicture, asked: Asked) -> Finding | None:
     """Between the groups that are served best and worst, of those with a hundred events or more."""
     groups = [each for each in (model.report.groups if model.report else ()) if each.events >= GROUP_EVENTS]
-    if len(groups) < 2:
+    by_feature: dict[str, list[GroupReport]] = {}
+    for each in groups:
+        by_feature.setdefault(each.feature, []).append(each)
+    ends = [
+        (min(several, key=lambda each: each.rate), max(several, key=lambda each: each.rate))
+        for several in by_feature.values()
+        if len(several) > 1
+    ]
+    if not ends:
         return None
-    worst, best = min(groups, key=lambda each: each.rate), max(groups, key=lambda each: each.rate)
-    said = f"group {worst.group} is served at {worst.rate:.3g}, group {best.group} at {best.rate:.3g}"
+    worst, best = max(ends, key=lambda each: each[1].rate - each[0].rate)
+    by = f"by {worst.feature}, " if worst.feature else ""
+    said = f"{by}group {worst.group} is served at {worst.rate:.3g}, group {best.group} at {best.rate:.3g}"
     return against(asked.rule, best.rate - worst.rate, said)
+
+
+def fairness_gap(model: ModelPicture, asked: Asked) -> Finding | None:
+    """The lower end of a gap between sensitive groups: it is at least as wide, and not by chance.
+
+    Without a criterion those that a right model has none of: where groups differ in how often they are positive, it
+    selects them differently.
+    """
+    wanted = (asked.rule.metric,) if asked.rule.metric else AMONG_RIGHT
+    reports = model.report.fairness if model.report else ()
+    gaps = [(each.feature, gap) for each in reports for gap in each.gaps if gap.criterion in wanted]
+    if not gaps:
+        return None
+    feature, gap = max(gaps, key=lambda each: each[1].low)
+    ends = f"({gap.least} to {gap.most}), at least {gap.low:.3g}"
+    return against(asked.rule, gap.low, f"the {gap.criterion} gap by {feature} is {gap.difference:.3g} {ends}")
 
 
 def feature_shift(model: ModelPicture, asked: Asked) -> Finding | None:

@@ -89,6 +89,11 @@ KINDS: dict[RuleKind, Kind] = {
         "difference",
         "See the groups on the dashboard; constraints.max_group_gap_widening keeps swaps from widening it.",
     ),
+    "fairness-gap": Kind(
+        quality.fairness_gap,
+        "difference",
+        "See the gaps on the dashboard; docs/FAIRNESS.md has a gate for swaps, and models that make up for it.",
+    ),
     "feature-shift": Kind(
         quality.feature_shift,
         "PSI",

@@ -74,7 +74,8 @@ export function withGaps(times, columns, now, gaps = GAP_S) {
 export class Chart {
   /**
    * options: title, note, unit, lines [{at, label}], kind "line" | "bars", zero (the axis begins at 0), span (of a bar, s),
-   * height, empty (what it says without data), plain (no legend, no table: of the wall).
+   * height, empty (what it says without data), plain (no legend, no table: of the wall), band (between its second and third
+   * series lies an interval).
    */
   constructor(options) {
     this.options = { lines: [], kind: "line", height: HEIGHT, empty: "nothing was reported yet", ...options };
@@ -196,6 +197,8 @@ export class Chart {
     this.plot = new window.uPlot({
       ...this.size(),
       series,
+      // Of three series the last two are the ends of an interval for the first.
+      bands: options.band ? [{ series: [3, 2], fill: `${color("--c0")}22` }] : [],
       legend: { show: false },
       cursor: { sync: { key: "time" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       select: { show: true },

@@ -2,6 +2,7 @@
 
 import { Chart, MARKS } from "./charts.js";
 import { duration, h, missing, moment, number, s, share, show, state, table } from "./dom.js";
+import { fairness } from "./fairness.js";
 import { healthOf, isReading, path, store } from "./store.js";
 import { view } from "./view.js";
 
@@ -78,6 +79,7 @@ export function model({ root, key }) {
     card("Calibration", ["windows"], (parts) => calibration(parts.windows)),
     card("Groups", ["report"], (parts) => groups(parts.report)),
     card("Followers", ["acks"], (parts) => followers(parts.acks)),
+    fairness(),
   ]);
 }
 
@@ -204,7 +206,7 @@ function calibration(windows) {
 }
 
 function groups(report) {
-  return table("How each is served", ["group", ["events", "number"], ["rate", "number"]], (report?.groups ?? []).map((each) => [each.group, number(each.events), share(each.rate)]),
+  return table("How each is served", ["group", ["events", "number"], ["rate", "number"]], (report?.groups ?? []).map((each) => [each.feature ? `${each.feature}: ${each.group}` : each.group, number(each.events), share(each.rate)]),
     { empty: missing("No groups are compared; they are set by", "constraints.group") });
 }
 

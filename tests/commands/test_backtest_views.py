@@ -23,6 +23,7 @@ from commands.views import backtest as backtest_view
 from commands.views.backtest_plot import _name_swaps
 from evaluation.swaps import Trace
 from support.command_line import anabranch
+from support.streams import CALLS, calls
 
 BAYES, TREE = "naive_bayes.GaussianNB", "tree.HoeffdingTreeClassifier"
 
@@ -122,6 +123,22 @@ def test_the_table_of_swaps_says_who_won_and_what_it_learned() -> None:
     signal = {"detector": "adwin", "offset": 5119, "kind": "error"}
     assert backtest_view._signal({**signal, "triggered": True}) == "adwin at 5,119 (triggered)"
     assert backtest_view._signal({**signal, "triggered": False}) == "adwin at 5,119"
+
+
+def test_a_backtest_tells_gaps_between_groups_and_who_was_held_back(tmp_path: Path) -> None:
+    """So a gate can be tried on a file; of many holds the last ones."""
+    config, data = tmp_path / "calls.toml", tmp_path / "calls.jsonl"
+    config.write_text(f'name = "calls"\ntask = "binary"\n{CALLS}')
+    data.write_bytes(b"\n".join(calls(2000)))
+    result = json.loads(anabranch("backtest", config, "--data", data, "--json").stdout)
+    (by_age,) = result["fairness"]
+    assert [each["group"] for each in by_age["groups"]] == ["30 to 60", "60 and over", "under 30"]
+    assert {each["member"] for each in result["held_back"]} == {"outcome"}
+    shown = anabranch("backtest", config, "--data", data).stdout
+    assert "outcome held back: max_group_gap_widening is 0.05" in shown
+    assert re.search(r"equal-opportunity +0\.\d{4} +0\.0000 to 0\.\d{4} ", shown)
+    steps = [{"offset": n, "member": "s", "reason": "held back: r"} for n in range(5)]
+    assert backtest_view._held_back(steps)[:2] == ["winners held back before: 2", "offset 2: s held back: r"]
 
 
 def test_the_help_names_the_extra() -> None:

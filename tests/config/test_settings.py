@@ -190,7 +190,7 @@ def test_a_detectors_parameters_are_checked_at_start(detector: dict[str, Any], s
         ({"task": "regression", "positive": "x"}, '`positive` is for task = "binary", not "regression"'),
         (
             {"task": "multiclass", "constraints": {"group": "g", "group_metric": "positive-rate"}},
-            '`constraints.group_metric = "positive-rate"` is for task = "binary", not "multiclass"',
+            '`constraints.group_metric = "demographic-parity"` is for task = "binary", not "multiclass"',
         ),
         (
             {"shadows": {"standing": [{"name": "first", "steps": [{}]}]}},

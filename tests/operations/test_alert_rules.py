@@ -9,7 +9,9 @@ import pytest
 from anabranch.messages import (
     Coverage,
     CoverageAt,
+    FairnessReport,
     FeatureReport,
+    GapReport,
     GroupReport,
     LabelBalanceReport,
     LabelShare,
@@ -301,6 +303,25 @@ def test_a_gap_between_groups() -> None:
     tiny = GroupReport(group="c", events=5, rate=0.0)
     assert fires(reports((NOW_S, 2000), groups=(*groups, tiny)), "group-gap") is True
     assert fires(reports((NOW_S, 2000), groups=(groups[0], tiny)), "group-gap") is None
+
+
+def test_a_gap_between_sensitive_groups_that_is_no_chance() -> None:
+    """The lower end counts. Selection rates may differ with what is right, unless somebody asks for them."""
+    apart = {"most": "old", "least": "young"}
+    sure = GapReport(criterion="accuracy", difference=0.3, low=0.15, high=0.5, **apart)
+    unsure = GapReport(criterion="equalized-odds", difference=0.6, low=0.05, high=0.9, **apart)
+    parity = GapReport(criterion="demographic-parity", difference=0.6, low=0.5, high=0.7, **apart)
+
+    def of(*gaps: GapReport) -> tuple[FairnessReport, ...]:
+        return (FairnessReport(feature="age", groups=(), gaps=gaps),)
+
+    finding = found(heard(*reports((NOW_S, 2000), fairness=of(sure, unsure, parity))), "fairness-gap")
+    assert finding is not None
+    assert (finding.is_on, finding.value) == (True, 0.15)
+    assert finding.said == "the accuracy gap by age is 0.3 (young to old), at least 0.15"
+    assert fires(reports((NOW_S, 2000), fairness=of(unsure, parity)), "fairness-gap") is False
+    assert fires(reports((NOW_S, 2000), fairness=of(parity)), "fairness-gap") is None
+    assert fires(reports((NOW_S, 2000)), "fairness-gap") is None
 
 
 def test_a_feature_that_has_moved() -> None:

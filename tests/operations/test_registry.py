@@ -14,6 +14,7 @@ from operations import cards
 from operations.registry import Announced, Reference, aliases, changes, find, since
 from support.command_line import anabranch, config_in
 from support.publisher import UPDATE, Publisher
+from support.told import fairness
 
 REPORT = ModelReport(
     id="m/0/5/report", model="m", version=2, event_number=150, partition=0, offset=5, event_ts=5.0,
@@ -99,6 +100,26 @@ def test_a_card_shows_what_people_wrote_and_runs_none_of_it() -> None:
     assert "<script>" not in cards.page(told)
     assert "<script>" not in cards.markdown(told)
     assert "| why | &lt;script&gt;x&lt;/script&gt; \\| a b |" in cards.markdown(told)
+
+
+def test_a_card_tells_how_far_groups_lie_apart() -> None:
+    """As the last report of the version has it."""
+    (each,) = announced(update(2, event_number=100))
+    found = since(each.update, [REPORT.model_copy(update={"fairness": (fairness(300),)})])
+    card = cards.card(each, found, model={"fault": "gone"}, signal=None, aliases=[], history=[])
+    assert "## Fairness by age" in cards.markdown(card)
+    assert "| demographic-parity | 0.2 | 0.14 to 0.3 | under 30 | 60 and over |" in cards.markdown(card)
+    assert json.loads(json.dumps(card))["since"]["fairness"][0]["groups"][0]["group"] == "under 30"
+
+
+def test_a_verdict_says_what_it_does_for_groups() -> None:
+    """And at which price; where no groups are compared it says nothing of either."""
+    verdict = Verdict(events=9, gain_events=9, gain=0.1, low=0.0, high=0.2, evidence=1.1)
+    assert "narrower" not in cards.markdown(card_of(update(2, verdict=verdict)))
+    fair = verdict.model_copy(update={"gap_won": 0.25, "lost": 0.0125})
+    told = cards.markdown(card_of(update(2, verdict=fair)))
+    assert "| gap between groups, narrower by | 0.25 |" in told
+    assert "| mean loss lately, higher by | 0.0125 |" in told
 
 
 def test_a_card_says_what_is_not_known() -> None:

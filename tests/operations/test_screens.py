@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from anabranch.messages import MemberReport, OffPolicyReport
+from anabranch.messages import MemberReport, OffPolicyReport, Verdict
 from benchmarks.told_models import Told, ToldModel
 from commands.brokers import EmbeddedKafka
 from config.settings import Settings
 from operations.picture import KINDS
 from support.browsers import opened
 from support.dashboards import Running, dashboard, publish, say, settings
-from support.told import report
+from support.told import fairness, report
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: make peers")
@@ -251,3 +251,43 @@ def test_a_ranker_is_drawn_beside_popularity_and_a_classifier_is_not(
     with opened(chrome, at(running, "model/fraud/global")) as watched:
         shown(watched)
         assert not watched.page.locator("section", has_text="would earn if it were shown").is_visible()
+
+
+def test_gaps_between_groups_are_drawn_with_their_intervals(chrome: Any, embedded: EmbeddedKafka) -> None:
+    """A chart for each, and all in tables; of a model without sensitive features there is no such part."""
+    fair, plain = (settings(bootstrap=embedded.bootstrap, name=name, prefix="fair-") for name in ("fair", "plain"))
+    for key in (*KINDS, "control", "events"):
+        embedded.create_topic(fair.topics.name(key))
+    verdict = Verdict(events=9, gain_events=9, gain=0.0, low=-1.0, high=1.0, evidence=0.1, gap_won=0.25, lost=0.0125)
+    told = {"model": "fair", "members": (MemberReport(name="weighed", kind="standing", loss=0.3, verdict=verdict),)}
+    for number in (300, 600, 1200):
+        say(fair, "reports", report(number, id=f"fair/{number}", fairness=(fairness(number),), **told))
+        say(fair, "reports", report(number, model="plain", id=f"plain/{number}"))
+    with dashboard(fair, plain) as both:
+        with opened(chrome, at(both, "model/fair/global")) as watched:
+            shown(watched)
+            part = watched.page.locator("section", has=watched.page.locator("h2", has_text="Fairness"))
+            charts = part.locator("figure.chart")
+            assert [each.get_attribute("aria-label") for each in charts.locator(".canvas").all()] == [
+                f"Gap by age: {each}: chart; arrow keys read the points"
+                for each in ("demographic-parity", "equal-opportunity")
+            ]
+            canvas = charts.locator(".canvas").first
+            canvas.focus()
+            canvas.press("End")
+            said = charts.locator(".readout").first.inner_text()
+            assert "gap 0.2, at least 0.1786, at most 0.225" in said
+            gap = part.locator("table", has_text="Gaps by age").locator("tr", has_text="equal-opportunity").inner_text()
+            assert gap.split("\t")[1:] == ["0.3", "0 to 0.35", "–", "–", "under 30", "60 and over"]
+            group = part.locator("table", has_text="Groups by age").locator("tr", has_text="60 and over").inner_text()
+            assert group.split("\t")[1:5] == ["1,200", "30.0 %", "70.0 %", "15.0 %"]
+            cost = part.locator("table", has_text="would do for groups").locator("tr", has_text="weighed").inner_text()
+            assert cost.split("\t") == ["weighed", "0.25", "0.0125"]
+            assert axe.Axe().run(watched.page).response["violations"] == []
+            assert watched.complaints == []
+        with opened(chrome, at(both, "model/fair/global"), viewport={"width": 390, "height": 800}) as watched:
+            shown(watched)
+            assert watched.page.evaluate("document.documentElement.scrollWidth") <= 390
+        with opened(chrome, at(both, "model/plain/global")) as watched:
+            shown(watched)
+            assert not watched.page.locator("h2", has_text="Fairness").is_visible()

@@ -74,3 +74,39 @@ def market(events: int, *, turned_every: int = 2500) -> Iterator[Row]:
         }
         yield {"id": f"e{n}", "features": x, "label": rises != (rng.random() < 0.05)}
         price = min(1.0, max(0.0, price + (0.01 if rises else -0.01)))
+
+
+CALLS = """
+[model]
+steps = [{ use = "compose.Select", keys = ["calls"] }, { use = "linear_model.LogisticRegression" }]
+
+[[shadows.standing]]
+name = "outcome"
+steps = [{ use = "compose.Select", keys = ["outcome"] }, { use = "linear_model.LogisticRegression" }]
+
+[fairness]
+sensitive = ["age"]
+bands = { age = [30, 60] }
+
+[constraints]
+group = "age"
+group_metric = "equal-opportunity"
+
+[publish]
+report_events = 500
+"""
+"""For `calls`: a champion that reads `calls`, a shadow that reads `outcome`, and a gate between groups by age."""
+
+
+def calls(events: int) -> Iterator[bytes]:
+    """A bank's calls: `calls` tells something of everybody, `outcome` nearly everything, but nothing of the old."""
+    rng = random.Random(7)
+    for n in range(events):
+        y, age = rng.random() < 0.5, rng.randint(18, 85)
+        of_young = 1.0 if y != (rng.random() < 0.03) else -1.0
+        x = {
+            "age": age,
+            "calls": 1.0 if y != (rng.random() < 0.3) else -1.0,
+            "outcome": of_young if age < 60 else -1.0,
+        }
+        yield orjson.dumps({"id": f"e{n}", "ts": float(n), "features": x, "label": y})

@@ -11,7 +11,9 @@ from anabranch.messages import (
     DeadLetter,
     DetectorReport,
     DriftSignal,
+    FairnessReport,
     FeatureReport,
+    GapReport,
     GroupReport,
     LabelBalanceReport,
     LabelShare,
@@ -22,6 +24,7 @@ from anabranch.messages import (
     ModelReport,
     ModelUpdate,
     PublishedReport,
+    ServedGroup,
     Transition,
     Verdict,
 )
@@ -145,6 +148,28 @@ def verdict(evidence: float) -> Verdict:
     return Verdict(events=100, gain_events=50, gain=0.01, low=0.0, high=0.02, evidence=evidence)
 
 
+def fairness(number: int) -> FairnessReport:
+    """Two groups by age after so many events; their gap grows sure."""
+    groups = (
+        ServedGroup(
+            group="under 30", events=2 * number, selection_rate=0.1, tpr=0.4, fpr=0.05, precision=0.5, accuracy=0.9,
+            said=0.12, came=0.11,
+        ),
+        ServedGroup(
+            group="60 and over", events=number, selection_rate=0.3, tpr=0.7, fpr=0.15, accuracy=0.8, said=0.3, came=0.2
+        ),
+    )  # fmt: skip
+    apart = {"most": "60 and over", "least": "under 30"}
+    gaps = (
+        GapReport(
+            criterion="demographic-parity", difference=0.2, low=0.2 - 30 / (number + 200), high=0.2 + 30 / number,
+            ratio=1 / 3, ratio_low=0.2, ratio_high=0.5, **apart,
+        ),
+        GapReport(criterion="equal-opportunity", difference=0.3, low=0.0, high=0.3 + 60 / number, **apart),
+    )  # fmt: skip
+    return FairnessReport(feature="age", missing=3, groups=groups, gaps=gaps)
+
+
 def full_report(number: int, **told: Any) -> ModelReport:
     """A report with all that there can be in one."""
     coverage = Coverage(
@@ -187,6 +212,7 @@ def full_report(number: int, **told: Any) -> ModelReport:
             GroupReport(group="a", events=100, rate=0.9),
             GroupReport(group="b", events=100, rate=0.7),
         ),
+        "fairness": (fairness(number),),
         "balance": LabelBalanceReport(
             events_before=500,
             events=500,
