@@ -96,7 +96,7 @@ class LaneParts:
         self.standing = StandingPlaces(settings, task=self.task)
         first = self._first(champion, trained_on or TrainedOn())
         library = Library(library_max=settings.retrain.library_max, trusted=settings.model.trusted)
-        self.published = Published(settings, task=self.task)
+        self.published = Published(settings, task=self.task, asks_always=observer is not None)
         self.succession = Succession(
             settings,
             first,
@@ -117,7 +117,6 @@ class LaneParts:
         self.watch = watch
         self.observed = Observed(settings, task=self.task, scores=self.scores, watch=watch, published=self.published)
         self.observer = observer
-        self.published.asks_always = observer is not None
         self.timed: Timed | None = None
         """Times what members do, while it is there."""
         self._watches_events = watch.sees_events

@@ -57,7 +57,7 @@ class Published:
         kept_since: number and time of the event from which on the allowance alone has kept back what was due.
     """
 
-    def __init__(self, settings: Settings, *, task: Task) -> None:
+    def __init__(self, settings: Settings, *, task: Task, asks_always: bool = False) -> None:
         self.settings: Publish = settings.publish
         self.task = task
         self.version: int | None = None
@@ -81,7 +81,7 @@ class Published:
         self._is_compared = bool(self._level) and not settings.publish.blocks
         self.is_asked = False
         """Whether there is a copy that predicts beside the champion."""
-        self.asks_always = False
+        self.asks_always = asks_always
         """Whether somebody looks on who is to hear of its answer to every event with its label, judged or not."""
         self._stride = 1
         self._predict: Any = None
