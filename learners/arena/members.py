@@ -1,6 +1,7 @@
 """Members of the arena: the champion and its shadows, each with its model, its contest and where it comes from."""
 
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -41,7 +42,7 @@ class Groups:
     def __len__(self) -> int:
         return len(self.recent)
 
-    def update(self, x: dict[str, object], value: float) -> None:
+    def update(self, x: Mapping[str, object], value: float) -> None:
         """Take in one event; one without the feature is in no group."""
         group = x.get(self.feature)
         if group is not None:
