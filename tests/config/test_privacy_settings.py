@@ -25,7 +25,7 @@ RULE = {"name": "often", "what": "count", "by": "ssn", "over": "1h"}
         ({"privacy": {"users": ["a"], "hidden": ["a"], "pseudonyms": KEY}}, "both hidden and a user"),
         ({"privacy": {"pseudonyms": "short-secret"}}, "too short for a key"),
         ({"privacy": {"pseudonyms": 1234567}}, "privacy.pseudonyms"),
-        ({"privacy": {"hide": ["a"]}}, "did you mean 'hidden'"),
+        ({"privacy": {"hide": ["a"]}}, "did you mean `hidden`"),
     ],
 )
 def test_what_does_not_go_together_is_said(changes: dict[str, Any], said: str) -> None:
