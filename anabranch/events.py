@@ -32,6 +32,9 @@ class Record(NamedTuple):
     """Where events are read, those of its trace alone: nothing of an event stands in them."""
 
 
+NOTHING_APART: Mapping[str, object] = MappingProxyType({})
+
+
 class AcceptedEvent(NamedTuple):
     """An event that the guard let through; `x` has no missing values, `y` is None while unknown."""
 
@@ -41,7 +44,7 @@ class AcceptedEvent(NamedTuple):
     ts: float
     partition: int
     offset: int
-    apart: Mapping[str, object] = MappingProxyType({})
+    apart: Mapping[str, object] = NOTHING_APART
     """Hidden features that groups are made of, and nothing else: they are no part of `x`."""
 
     @property

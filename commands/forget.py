@@ -1,5 +1,6 @@
 """`anabranch forget`: what there is of one entity and what ends it; tombstones; and the model without it."""
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,9 @@ def forget(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="with --yes: relearn the log without their records, and announce that")
     ] = False,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="with --yes: also end the bytes of older versions that name them")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Say what there is of a customer, or whatever events are about, and what ends it; with --yes, end what can be.
@@ -33,7 +37,9 @@ def forget(
     Topics, checkpoints and published models are looked at. Where a topic is compacted, --yes writes tombstones under
     the keys that are theirs alone; what only retention ends is told with the day on which it does. With --rebuild the
     model is learned again without their records, as `anabranch rebuild --without` does: it takes over from a running
-    learner. See that producers send no more of them first; docs/PRIVACY.md says what is promised.
+    learner. With --versions the published versions that name them are ended, but for the one in service; they can be
+    neither restored nor reproduced after that. See that producers send no more of them first; docs/PRIVACY.md says what
+    is promised.
 
     The entity is given as producers write it, also where it is behind a pseudonym.
     """
@@ -45,8 +51,8 @@ def forget(
     from consumers.forgetting import WORD_MIN, Entity
     from consumers.kafka import traces as on_kafka
 
-    if rebuild and not yes:
-        raise ConfigError("--rebuild takes over from a running learner: say --yes as well, after a look without both")
+    if (rebuild or versions) and not yes:
+        raise ConfigError("--rebuild and --versions change what is served: look first, and then say --yes as well")
     settings = wiring.settings_at(config)
     if field in settings.privacy.hidden:
         typer.echo(f"{field!r} is hidden: only the events topic, and dead letters of before, can hold it", err=True)
@@ -65,6 +71,9 @@ def forget(
         _print_end(records, buried, yes=yes, rebuild=rebuild)
     if rebuild and records:
         relearn(settings, without=stretches, json=json)
+    if versions:
+        ended, left = on_kafka.bury_versions(settings, traces)
+        typer.echo(f"{ended} older versions ended; {left} in service still name them", err=True)
 
 
 def _print(found: "list[Where]", *, said: str) -> None:
@@ -82,6 +91,6 @@ def _print_end(records: int, buried: int, *, yes: bool, rebuild: bool) -> None:
         print(f"{buried} tombstones written")
     if not rebuild and records:
         print(f"A rebuild without them leaves out {records:,} records of events and labels: --yes --rebuild")
-    print(f"{STILL}\n{COPIES}")
+    print("\n".join(textwrap.fill(each, width=100) for each in (STILL, COPIES)))
     if not yes:
         print("Nothing was written: say --yes")

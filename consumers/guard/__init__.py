@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from anabranch.events import AcceptedEvent, AcceptedLabel, Record
+from anabranch.events import NOTHING_APART, AcceptedEvent, AcceptedLabel, Record
 from anabranch.messages import DeadLetter
 from anabranch.privacy import Redacted
 from anabranch.rolling import KEY
@@ -71,6 +71,7 @@ class Guard:
         self._time = Plausible(behind_max=self.limits.ts_behind_max, ahead_max=self.limits.ts_ahead_max).time
         computed = settings.computed
         self.edge = settings.edge
+        self._is_veiled = self.edge.is_on
         self._by_key, self._computed = computed.by_key, frozenset((*computed.names, KEY) if computed.any else ())
         self.kinds: dict[str, str] = {}
         self._plain_shapes: set[tuple[Any, ...]] = set()
@@ -226,16 +227,17 @@ class Guard:
         if type(features) is not dict:
             raise Refused("schema", f"'features' is {named(features)}, not an object")
         time_s = self._time(ts, record.timestamp_s)
-        apart = self.edge.apart(features)
-        x, new_kinds = self._features(self.edge.features(features))
+        apart = NOTHING_APART
+        if self._is_veiled:
+            id_, apart, features = self.edge.pseudonym(id_), self.edge.apart(features), self.edge.features(features)
+        x, new_kinds = self._features(features)
         if self._needed:
             self._see_needed(x)
         if self._by_key and record.key is not None:
             x = {**x, KEY: self.edge.of_key(record.key)}
         label = table.get("label")
         y = None if label is None else self._label(label)
-        event = AcceptedEvent(self.edge.pseudonym(id_), x, y, time_s, record.partition, record.offset, apart)
-        return event, new_kinds, label
+        return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset, apart), new_kinds, label
 
     def _see_needed(self, x: dict[str, object]) -> None:
         for key, name in self._needed.items():

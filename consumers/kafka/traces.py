@@ -1,14 +1,17 @@
 """Reads from the topics and the store of a model what there is of one entity, and writes tombstones where they help."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from confluent_kafka import Message
 
+from anabranch.artifact import chunk_key
 from anabranch.errors import CheckpointError
 from anabranch.kafka import partitions, producer, reach
 from anabranch.kafka.tail import Tail
+from anabranch.kafka.updates import all_updates
 from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
 from consumers.forgetting import READ, WORD_MIN, WRITTEN, Entity, Found, Traces, mentions
@@ -99,26 +102,44 @@ def _day(at_s: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_s))
 
 
+@dataclass
+class Version:
+    """The chunks of a published model, and whether they name the entity."""
+
+    keys: list[tuple[int, bytes]] = field(default_factory=list)
+    """Partitions and keys."""
+    end: bytes = b""
+    is_named: bool = False
+
+    def add(self, partition: int, key: bytes, chunk: bytes, words: Sequence[bytes]) -> None:
+        """The next chunk; a word may lie on both sides of where a model was cut."""
+        data = self.end + chunk
+        self.keys.append((partition, key))
+        self.is_named = self.is_named or mentions(data, words)
+        self.end = data[-max(map(len, words), default=1) :]
+
+
+def versions(settings: Settings, traces: Traces) -> dict[str, Version]:
+    """The published models of which there are bytes, by scope, version and digest as their keys have them."""
+    found: dict[str, Version] = {}
+    words = traces.words()
+    for message in _all(settings, list(present(settings, ("artifacts",)).values())):
+        key, value = bytes(message.key() or b""), message.value()
+        model, _, rest = key.decode(errors="replace").partition("/")
+        name = rest.rpartition("/")[0]
+        if model == settings.name and value is None:
+            found.pop(name, None)
+        elif model == settings.name:
+            found.setdefault(name, Version()).add(message.partition() or 0, key, bytes(value or b""), words)
+    return found
+
+
 def _models(settings: Settings, traces: Traces) -> Where:
     """Published models whose bytes hold its name, or the id of one of its events."""
-    found: dict[str, tuple[bytes, bool]] = {}
-    words, overlap = traces.words(), max(map(len, traces.words()), default=1) - 1
-    names = present(settings, ("artifacts",))
-    for message in _all(settings, list(names.values())):
-        key, value = bytes(message.key() or b"").decode(errors="replace"), message.value()
-        model, _, rest = key.partition("/")
-        version = rest.rpartition("/")[0]
-        if model != settings.name:
-            continue
-        if value is None:
-            found.pop(version, None)
-            continue
-        end, is_there = found.get(version, (b"", False))
-        data = end + bytes(value)  # a word may lie on both sides of where a model was cut
-        found[version] = data[-overlap:], is_there or mentions(data, words)
-    count = sum(is_there for _, is_there in found.values())
-    ends = f"a rebuild; older versions go after {settings.publish.versions_kept} newer ones (publish.versions_kept)"
-    return Where(names.get("artifacts", ""), count, f"of {len(found):,} published models", ends)
+    found = versions(settings, traces)
+    number = sum(each.is_named for each in found.values())
+    ends = f"a rebuild, and --versions; or {settings.publish.versions_kept} newer ones (publish.versions_kept)"
+    return Where(settings.topics.name("artifacts"), number, f"of {len(found):,} published models", ends)
 
 
 def _checkpoints(settings: Settings, traces: Traces) -> Iterator[Where]:
@@ -176,3 +197,29 @@ def bury(settings: Settings, traces: Traces) -> int:
             count += 1
     sink.flush()
     return count
+
+
+def bury_versions(settings: Settings, traces: Traces) -> tuple[int, int]:
+    """Write tombstones for the bytes of models that name the entity, but for those in service.
+
+    Returns:
+        How many models those were, and how many that name it are still in service.
+    """
+    serving = {name for scope in _scopes(settings) for name in _serving(settings, scope)}
+    named = {name: each for name, each in versions(settings, traces).items() if each.is_named}
+    sink, topic = KafkaSink(producer(settings.kafka)), settings.topics.name("artifacts")
+    old = [each for name, each in named.items() if name not in serving]
+    for partition, key in (place for each in old for place in each.keys):
+        sink.send(topic, key=key, value=None, partition=partition)
+    sink.flush()
+    return len(old), len(named) - len(old)
+
+
+def _serving(settings: Settings, scope: Scope) -> Iterator[str]:
+    """The models that followers take: the newest, and while one is rolled out that beside it."""
+    announced = all_updates(settings.kafka, topic=settings.topics.name("updates"), model=settings.name, scope=scope)
+    models = [each for each in announced if each.artifact is not None]
+    wanted = {models[-1].version, models[-1].beside} if models else set()
+    for each in models:
+        if each.version in wanted:
+            yield chunk_key("", scope, each.version, sha256=each.pointer.sha256)[1:-1]

@@ -81,13 +81,14 @@ def test_a_customer_is_looked_for_buried_and_left_out(project: Callable[..., Pro
     assert found[f"{here.prefix}model-artifacts"]["number"] > 0
     assert found[f"checkpoints of {here.name}"]["number"] > 0
 
-    told = here.run(*words, "--yes", "--rebuild")
+    told = here.run(*words, "--yes", "--rebuild", "--versions")
     assert f"{len(hers)} tombstones written" in told
     assert f"{1200 - len(hers)} events relearned" in told
     assert tombstones(here, predictions) == set(hers)
     now = state_of(here)
     assert [word for word in (HERS, *hers) if word.encode() in now] == []
     assert HERS not in announced(here)[-1].reason
+    assert len(tombstones(here, f"{here.prefix}model-artifacts")) == found[f"{here.prefix}model-artifacts"]["number"]
 
     done = anabranch("forget", here.config, "--entity", HERS, "--rebuild")
     assert (done.returncode, "say --yes as well" in done.stderr) == (2, True)
