@@ -1,7 +1,8 @@
 """What becomes of an event on its way: the record, the accepted event, the prediction, and what signals find in it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from anabranch.messages import CountedSignal, MovedFeature, SignalKind
@@ -31,6 +32,9 @@ class Record(NamedTuple):
     """Where events are read, those of its trace alone: nothing of an event stands in them."""
 
 
+NOTHING_APART: Mapping[str, object] = MappingProxyType({})
+
+
 class AcceptedEvent(NamedTuple):
     """An event that the guard let through; `x` has no missing values, `y` is None while unknown."""
 
@@ -40,6 +44,17 @@ class AcceptedEvent(NamedTuple):
     ts: float
     partition: int
     offset: int
+    apart: Mapping[str, object] = NOTHING_APART
+    """Hidden features that groups are made of, and nothing else: they are no part of `x`."""
+
+    @property
+    def grouped_by(self) -> Mapping[str, object]:
+        """The features that groups may be made of, the hidden ones among them."""
+        return {**self.x, **self.apart} if self.apart else self.x
+
+    def kept(self) -> tuple[Any, ...]:
+        """For checkpoints: without `apart` where there is nothing in it, as it was before there was that."""
+        return tuple(self) if self.apart else tuple(self)[:-1]
 
 
 class AcceptedLabel(NamedTuple):

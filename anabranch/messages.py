@@ -677,7 +677,17 @@ class DeadLetter(Message):
     stage: Literal["decode", "schema", "limits", "type", "label", "time", "learn"]
     reason: str
     value_base64: str = Field(description="the record's bytes, cut at a bound")
-    value_bytes: int = Field(description="their number before the cut")
+    value_bytes: int = Field(description="their number before the cut, and before anything was taken out")
+    redacted: Literal["", "values", "all"] = Field(
+        default="",
+        exclude_if=not_,
+        description="what was taken out of the bytes (`[privacy]`): values, or all, since they could not be read",
+    )
+    value_digest: str = Field(
+        default="",
+        exclude_if=not_,
+        description="of bytes that were all taken out: SHA-256, with a key of pseudonyms HMAC-SHA256; hexadecimal",
+    )
 
 
 CONTROL_PARTITION = 0

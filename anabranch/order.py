@@ -262,7 +262,7 @@ class LearningAlong:
             if self.computing is not None and not event["corrects"]:
                 self.computing.on_label(told, event["label"], event["label_ts"])
             return True
-        x = {name: each for name, each in event["features"].items() if each is not None}
+        x = {name: each for name, each in event["features"].items() if each is not None and name not in self._hidden}
         if event.get("label") is None:
             self._ask(event["id"], x)
             return False

@@ -40,6 +40,7 @@ from config.learning import (
     TriggerSettings,
 )
 from config.output import Checkpoint, Dashboard, MetricsSettings, Publish, Score
+from config.privacy import PrivacySettings
 from config.records import ControlSettings, GuardSettings, LabelsSettings, Topics
 from config.sections import Section
 from config.settings import Settings
@@ -56,6 +57,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[topics]": Topics,
     "[control]": ControlSettings,
     "[guard]": GuardSettings,
+    "[privacy]": PrivacySettings,
     "[labels]": LabelsSettings,
     "[features]": FeaturesSettings,
     "[[features.rules]]": FeatureRule,

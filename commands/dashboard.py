@@ -61,13 +61,13 @@ def made(several: "list[Settings]", shown: "Dashboard") -> "Starlette":
     from operations.dashboard import application
     from operations.feed import Feed
     from operations.source import Source
-    from operations.tails import Tails
+    from operations.tails import Tails, edges_of
 
     source = Source(several)
     feed = Feed(source, history_s=shown.history, records_max=shown.records_max)
     file = several[0].control.key
     sender = KafkaSender(source.kafka, signer=None if file is None else keys.read(Path(file)))
-    return application(feed, shown, sender=sender, tails=Tails(source.kafka))
+    return application(feed, shown, sender=sender, tails=Tails(source.kafka, edges=edges_of(several)))
 
 
 def _say(shown: "Dashboard", several: "list[Settings]") -> None:

@@ -62,6 +62,7 @@ def show(
         raise ConfigError(f"no dead letter of {place}; `anabranch dlq list {config}` shows which there are")
     (letter,) = found
     kept = "" if letter.is_whole else f", of which {len(letter.value):,} were kept"
+    kept = {"": kept, "values": "; redacted ([privacy])", "all": ", all taken out ([privacy])"}[letter.told.redacted]
     print(f"{place}: refused at {moment(letter.at_s)}, stage {letter.told.stage}\n{letter.told.reason}")
     print(f"{letter.told.value_bytes:,} bytes{kept}:\n{letter.value.decode(errors='backslashreplace')}")
 

@@ -198,6 +198,7 @@ def _on_brokers(settings: "Settings", *, audit_days: int) -> "Iterator[Finding]"
         ("acl.topics", lambda: diagnosis.rights(settings)),
         ("retention.window", lambda: diagnosis.retention(settings, now_s=now_s)),
         ("retention.audit", lambda: diagnosis.kept_for(settings, days=audit_days) if audit_days else iter(())),
+        ("retention.privacy", lambda: diagnosis.kept_too_long(settings)),
         ("clock.skew", lambda: diagnosis.clocks(settings, now_s=now_s)),
         ("versions.river", lambda: _versions(settings)),
         ("followers.behind", lambda: _followers(settings, now_s=now_s)),

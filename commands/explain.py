@@ -47,7 +47,10 @@ def explain(
         raise typer.BadParameter("give the event either as a file or by its id", param_hint="--event, --id")
     draw = None if png is None else _painter(png)
     settings = wiring.settings_at(config)
-    row, key = _read(event) if event is not None else _found(settings, id_ or "")
+    asked, key = _read(event) if event is not None else _found(settings, id_ or "")
+    edge = settings.edge
+    row = asked.within(edge)._replace(id=None if asked.id is None else edge.pseudonym(asked.id))
+    key = None if key is None else edge.pseudonym(key)
     update, artifact = wiring.published(settings, model)
     answerer = Answerer(Champion(update, artifact, update.event_number, update.announced_ts))
     with _for_people():

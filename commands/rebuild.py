@@ -33,14 +33,21 @@ def rebuild(
     unless it is told again.
     """
     from commands import wiring
+
+    settings = wiring.settings_at(config)
+    relearn(settings, without=_stretches(settings, without or ()), json=json)
+
+
+def relearn(settings: "Settings", *, without: "tuple[TopicRange, ...]", json: bool = False) -> None:
+    """The model once more from the log, less these stretches of it."""
+    from commands import wiring
     from consumers.kafka import topics
     from consumers.owner import StartOptions
     from consumers.supervisor import supervise
 
-    settings = wiring.settings_at(config)
     first = wiring.first_champion(settings)
     listener = wiring.print_message if json else None
-    how = StartOptions(rebuild=True, without=_stretches(settings, without or ()))
+    how = StartOptions(rebuild=True, without=without)
 
     def make(stopping: threading.Event, before: "LearningLoop | None") -> "LearningLoop":
         if before is None:

@@ -152,7 +152,7 @@ def _with_secrets(value: Any) -> Any:
     return _SECRET.sub(_secret, value) if isinstance(value, str) else value
 
 
-_SECRET_KEY = re.compile(r"password|secret|token|jaas", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"password|secret|token|jaas|pseudonyms", re.IGNORECASE)
 _NO_SECRET_KEY = re.compile(r"endpoint|url|max|algorithm")
 
 
@@ -256,6 +256,8 @@ def _said(place: Place, several: list[Any]) -> str:
 
 
 def _but_is(place: Place, value: Any) -> str:
-    if place[:1] == (UNSHOWN,) or not isinstance(value, str | int | float) or len(str(value)) > 60:
+    if place[:1] == (UNSHOWN,) or _is_secret(place[-1]):
+        return ""
+    if not isinstance(value, str | int | float) or len(str(value)) > 60:
         return ""
     return f", not {str(value).lower() if isinstance(value, bool) else repr(value)}"

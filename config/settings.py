@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from anabranch.groups import Grouping
+from anabranch.privacy import Edge
 from config.alerts import AlertsSettings
 from config.features import Computed, FeaturesSettings, MemorySettings
 from config.learning import (
@@ -24,6 +25,7 @@ from config.learning import (
     default_detectors,
 )
 from config.output import Checkpoint, Dashboard, MetricsSettings, Publish, Score
+from config.privacy import PrivacySettings
 from config.records import ControlSettings, GuardSettings, LabelsSettings, Topics
 
 Task = Literal["binary", "multiclass", "regression", "reco", "rank"]
@@ -73,6 +75,7 @@ class Settings(BaseSettings):
     topics: Topics = Topics()
     control: ControlSettings = ControlSettings()
     guard: GuardSettings = GuardSettings()
+    privacy: PrivacySettings = PrivacySettings()
     pending_max: int = Field(1_000_000, ge=1, description="events that wait for their label, at most")
     labels: LabelsSettings = LabelsSettings()
     features: FeaturesSettings = FeaturesSettings()
@@ -126,6 +129,33 @@ class Settings(BaseSettings):
     def computed(self) -> Computed:
         """The features that the lane computes itself, and what models do not see."""
         return Computed(self.features, self.memory)
+
+    @property
+    def edge(self) -> Edge:
+        """What becomes of an event as it enters."""
+        privacy, groups = self.privacy, (*self.constraints.groups, *self.fairness.sensitive)
+        return Edge(hidden=privacy.hidden, users=privacy.users, key=privacy.key, groups=groups)
+
+    @model_validator(mode="after")
+    def _what_is_hidden_is_not_needed(self) -> "Settings":
+        hidden, users = set(self.privacy.hidden), set(self.privacy.users)
+        rules = [(f"features.rules, {rule.name!r}", (rule.by, rule.of)) for rule in self.features.rules]
+        known = {"model.user": self.model.user, "model.item": self.model.item} if self.task in ("reco", "rank") else {}
+        needing = [*rules, ("memory.key", (self.memory.key,)), *((key, (name,)) for key, name in known.items())]
+        for where, names in needing:
+            if needed := hidden & set(names):
+                raise ValueError(
+                    f"`privacy.hidden` names {min(needed)!r}, which `{where}` needs: leave it out of one, or let it "
+                    "become a pseudonym (`privacy.users`)"
+                )
+        if known.get("model.item") in users:
+            raise ValueError("`privacy.users` names `model.item`: what is recommended has to be known by its name")
+        if self.score.learn_along and (users or (self.privacy.key and self.computed.by_key)):
+            raise ValueError(
+                "`score.learn_along` reads events as producers wrote them, and the model knows pseudonyms: leave out "
+                "one of it and `privacy.users` (or of `privacy.pseudonyms` and features by `@key`)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _what_is_computed_is_told(self) -> "Settings":

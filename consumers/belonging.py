@@ -19,6 +19,7 @@ _ACCEPT = (
     "`anabranch learn CONFIG --accept-loss` goes on with what was learned so far, from {where}; "
     "`anabranch rebuild CONFIG` learns the log again"
 )
+PSEUDONYMS = "privacy.pseudonyms"
 _NAME_OR_REBUILD = "give this one another `name`, or let `anabranch rebuild CONFIG` learn the log again under this one"
 
 
@@ -37,8 +38,16 @@ class Place:
 
 def settled(settings: Settings) -> dict[str, Any]:
     """The settings without which a state is of no use; a checkpoint keeps them."""
-    model = settings.model
-    return {"task": settings.task, "positive": settings.positive, "model.user": model.user, "model.item": model.item}
+    model, edge = settings.model, settings.edge
+    kept: dict[str, Any] = {
+        "task": settings.task,
+        "positive": settings.positive,
+        "model.user": model.user,
+        "model.item": model.item,
+    }
+    if edge.has_pseudonyms:  # under another key an event's label, and whoever was learned of, would be strangers
+        kept |= {PSEUDONYMS: edge.key_id, "privacy.users": sorted(edge.users)}
+    return kept
 
 
 def refuse_other_settings(state: Mapping[str, Any], settings: Settings) -> None:
@@ -49,12 +58,23 @@ def refuse_other_settings(state: Mapping[str, Any], settings: Settings) -> None:
     """
     now = settled(settings)
     before: Mapping[str, Any] = state.get("settled", now)
-    changed = [f"`{key}` was {_shown(before[key])} and is {_shown(now[key])}" for key in now if before[key] != now[key]]
+    keys = [*now, *(key for key in before if key not in now)]
+    changed = [_change(key, before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)]
+    if known := sorted({*state["guard"]["kinds"]} & {*settings.privacy.hidden}):
+        changed.append(
+            f"`privacy.hidden` names {known[0]!r}, which was learned before, and lies in models and in what waits"
+        )
     if changed:
         raise ConfigError(
             f"model {settings.name!r} has learned {state['lane']['events']} events, and they cannot be gone on with: "
             f"{'; '.join(changed)}. Set it back, {_NAME_OR_REBUILD}"
         )
+
+
+def _change(key: str, before: object, now: object) -> str:
+    if key == PSEUDONYMS:
+        return f"`{key}` is {'another key' if before and now else 'set' if now else 'no longer set'}"
+    return f"`{key}` was {_shown(before)} and is {_shown(now)}"
 
 
 def refuse_other_scope(before: Scope, scope: Scope, *, name: str) -> None:

@@ -47,7 +47,8 @@ def plan(
     for letter, original in zip(letters, originals, strict=True):
         record, note = (original, "") if original is not None else _from(letter)
         if record is None:
-            yield Redriven(letter, None, "its record is gone, and the letter holds a part of its bytes only")
+            lacking = "was redacted ([privacy])" if letter.redacted else "holds a part of its bytes only"
+            yield Redriven(letter, None, f"its record is gone, and the letter {lacking}")
             continue
         yield Redriven(letter, record, _refusal(guard, record._replace(timestamp_s=now_s), settings), note)
 
@@ -55,7 +56,7 @@ def plan(
 def _from(letter: DeadLetter) -> tuple[Record | None, str]:
     """The record as the letter has it."""
     value = base64.b64decode(letter.value_base64)
-    if len(value) < letter.value_bytes:
+    if letter.redacted or len(value) < letter.value_bytes:
         return None, ""
     note = "its record is gone: the letter's bytes are published, without its key"
     return Record(letter.topic, letter.partition, letter.offset, 0.0, None, value), note

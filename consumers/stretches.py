@@ -1,9 +1,13 @@
 """Stretches of the log that a rebuild leaves out, since what lies there is wrong: the checkpoint keeps them."""
 
+from bisect import bisect_right
 from collections.abc import Container, Iterable
 
 from anabranch.events import Partition, Record
 from anabranch.messages import TopicRange
+
+SHOWN = 20
+"""So many are named to people."""
 
 
 class Stretches:
@@ -17,20 +21,26 @@ class Stretches:
     """
 
     def __init__(self, ranges: Iterable[TopicRange] = ()) -> None:
-        self.ranges = sorted(ranges, key=lambda each: (each.topic, each.partition, each.start))
+        self.ranges = _apart(ranges)
 
     def __contains__(self, record: Record) -> bool:
-        return any(
-            each.start <= record.offset < each.end and each.partition == record.partition and each.topic == record.topic
-            for each in self.ranges
+        # Of one entity there may be thousands, and each record asks.
+        at = bisect_right(self.ranges, (record.topic, record.partition, record.offset), key=_begin)
+        before = self.ranges[at - 1] if at else None
+        return (
+            before is not None
+            and (before.topic, before.partition) == (record.topic, record.partition)
+            and record.offset < before.end
         )
 
     @property
     def in_words(self) -> str:
-        """For people, from the first to the last offset of each."""
-        return ", ".join(
-            f"{each.topic}/{each.partition} offsets {each.start} to {each.end - 1}" for each in self.ranges
-        )
+        """For people, from the first to the last offset of each; of many the first."""
+        shown = [
+            f"{each.topic}/{each.partition} offsets {each.start} to {each.end - 1}" for each in self.ranges[:SHOWN]
+        ]
+        left = len(self.ranges) - len(shown)
+        return ", ".join([*shown, f"and {left:,} more"] if left else shown)
 
     def keep(self, partitions: Container[Partition]) -> None:
         """The others are no business of whoever owns these."""
@@ -48,3 +58,19 @@ class Stretches:
     def restored(cls, state: Iterable[tuple[str, int, int, int]]) -> "Stretches":
         """As they were kept."""
         return cls(TopicRange(topic=topic, partition=n, start=start, end=end) for topic, n, start, end in state)
+
+
+def _begin(each: TopicRange) -> tuple[str, int, int]:
+    return each.topic, each.partition, each.start
+
+
+def _apart(ranges: Iterable[TopicRange]) -> list[TopicRange]:
+    """In order, those that overlap as one."""
+    found: list[TopicRange] = []
+    for each in sorted(ranges, key=_begin):
+        last = found[-1] if found else None
+        if last is not None and (last.topic, last.partition) == (each.topic, each.partition) and each.start < last.end:
+            found[-1] = last.model_copy(update={"end": max(last.end, each.end)})
+        else:
+            found.append(each)
+    return found

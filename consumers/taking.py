@@ -202,7 +202,7 @@ class Taking(Telling):
             value = orjson.dumps({"id": event.id, "ts": event.ts, "features": event.x}, default=unboxed)
             record = Record(self.topic, event.partition, event.offset, event.ts, None, value)
             reason = f"the champion raises on it, with the label by which it ends: {said}"
-            self._refuse(self.guard.dead_letter(record, stage="learn", reason=reason))
+            self._refuse(self.guard.dead_letter(record, stage="learn", reason=reason, is_clean=True))
 
     def _give_up_orphans(self) -> None:
         for label in self.lane.join.orphans():
@@ -211,7 +211,7 @@ class Taking(Telling):
                 f"no event {label.id[:100]!r} has come within `labels.early`, or too many labels wait for theirs: was "
                 "it published on another topic, or under another id?"
             )
-            self._refuse(self.guard.dead_letter(record, stage="label", reason=reason))
+            self._refuse(self.guard.dead_letter(record, stage="label", reason=reason, is_clean=True))
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -271,7 +271,7 @@ class Blend:
         member = self.member
         if member.measured is not None:
             member.measured.update(event.y, own)
-        self.constraints.note(member, event.x, event.y, own)
+        self.constraints.note(member, event.grouped_by, event.y, own)
         return own, self.task.loss(event.y, own)
 
     # ── who serves ──────────────────────────────────────────────────────────────────────────────────────────────

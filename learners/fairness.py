@@ -152,7 +152,7 @@ class Blocks:
         self.now: dict[str, Tally] = {}
         self.labels = self.missing = self.missing_before = 0
 
-    def of(self, x: dict[str, Any]) -> Tally | None:
+    def of(self, x: Mapping[str, Any]) -> Tally | None:
         """Of an event's group, with the event counted; None if it is in none."""
         if self.labels == self.window:
             self.before, self.now, self.labels = self.now, {}, 0
@@ -232,7 +232,7 @@ class Fairness:
     def _count_number(self, tally: Tally, y: float, answer: Prediction) -> None:
         tally.count_number(y, answer, loss=self.task.error(y, answer))
 
-    def update(self, x: dict[str, Any], y: Any, served: Prediction) -> None:
+    def update(self, x: Mapping[str, Any], y: Any, served: Prediction) -> None:
         """An answer that was served, and its label."""
         for each in self.features:
             tally = each.of(x)

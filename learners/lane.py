@@ -436,7 +436,7 @@ class Lane(LaneParts):
             loss = self.task.loss(event.y, own)
             champion.note_loss(loss, window=window)
             if champion.groups is not None:
-                self.constraints.note(champion, event.x, event.y, own)
+                self.constraints.note(champion, event.grouped_by, event.y, own)
         seen, cost = self.blend.judge(event, answers, ripe=ripe) if self.blend.judges else (own, loss)
         if not self.blend.serves:
             seen, cost = own, loss

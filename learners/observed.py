@@ -42,7 +42,7 @@ class Observed:
         self.windows.note(ts)
         self.balance.update(event.y)
         if self.fairness is not None:
-            self.fairness.update(event.x, event.y, served)
+            self.fairness.update(event.grouped_by, event.y, served)
         if not event_number % ROW_EVERY_NTH:
             self.importance.note(event.x, event.y)
 

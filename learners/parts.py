@@ -183,7 +183,9 @@ class LaneParts:
 
     def seen_by(self, model: Any, kinds: Mapping[str, str]) -> Seen:
         """What a model sees, where events bring features of these kinds."""
-        return Seen(kinds) if self.derived is None else self.derived.seen_by(model, kinds)
+        seen = Seen(kinds) if self.derived is None else self.derived.seen_by(model, kinds)
+        dropped = self.settings.privacy.hidden  # followers that read events themselves drop them, too
+        return seen._replace(hidden=tuple(sorted({*seen.hidden, *dropped}))) if dropped else seen
 
     # ── for checkpoints ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,9 +235,9 @@ class LaneParts:
             "jobs": self.jobs.state(),
             "join": self.join.state(),
             "examples": self.examples,
-            "block": [(tuple(event), number, asked) for event, number, asked in self.block],
+            "block": [(event.kept(), number, asked) for event, number, asked in self.block],
             "canary": list(self.canary),
-            "newest": None if self.newest is None else tuple(self.newest),
+            "newest": None if self.newest is None else self.newest.kept(),
             "notes": list(self.notes),
             "labels": self.task.fence.state(),
             "unusable_band": self.unusable_band,

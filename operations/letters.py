@@ -38,7 +38,7 @@ class Letter(NamedTuple):
     @property
     def is_whole(self) -> bool:
         """Whether all of its bytes were kept."""
-        return len(self.value) == self.told.value_bytes
+        return not self.told.redacted and len(self.value) == self.told.value_bytes
 
 
 class Choice(NamedTuple):

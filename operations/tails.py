@@ -3,11 +3,13 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from anabranch.errors import AnabranchError
 from anabranch.kafka import Kafka
+from anabranch.privacy import Edge
+from config.settings import Settings
 from operations.reading import Reading, topics_of
 
 KEPT_MAX = 500
@@ -21,8 +23,8 @@ POLL_S = 0.25
 class TopicTail:
     """The newest records of one topic; its thread ends when nobody has asked for a while."""
 
-    def __init__(self, kafka: Kafka, topic: str) -> None:
-        self.kafka, self.topic = kafka, topic
+    def __init__(self, kafka: Kafka, topic: str, *, edges: Sequence[Edge] = ()) -> None:
+        self.kafka, self.topic, self.edges = kafka, topic, edges
         self.records: deque[dict[str, Any]] = deque(maxlen=KEPT_MAX)
         self.read = 0
         self.reason = ""
@@ -44,7 +46,7 @@ class TopicTail:
                     with self.lock:
                         for message in several:
                             self.read += 1
-                            self.records.append(_shown(message, self.read))
+                            self.records.append(_shown(message, self.read, self.edges))
         except AnabranchError as error:
             self.reason = str(error)
 
@@ -60,9 +62,11 @@ def _holds(shown: dict[str, Any], wanted: str) -> bool:
     return not wanted or wanted.lower() in f"{shown['key']} {shown['text']}".lower()
 
 
-def _shown(message: Any, number: int) -> dict[str, Any]:
+def _shown(message: Any, number: int, edges: Sequence[Edge]) -> dict[str, Any]:
     value, key = message.value(), message.key()
-    text = None if value is None else bytes(value).decode("utf-8", errors="backslashreplace")
+    text = None if value is None else _text(bytes(value), edges)
+    for edge in edges:
+        key = None if key is None else edge.of_key(bytes(key)).encode()
     return {
         "n": number,
         "at_s": message.timestamp()[1] / 1000,
@@ -74,11 +78,41 @@ def _shown(message: Any, number: int) -> dict[str, Any]:
     }
 
 
-class Tails:
-    """The topics that somebody looks at."""
+def _text(value: bytes, edges: Sequence[Edge]) -> str:
+    """What a page shows of a record that producers wrote: nothing that is hidden."""
+    for edge in edges:
+        value, extent = edge.redacted(value)
+        if extent == "all":
+            return "(cannot be read, so that nothing of it is shown: [privacy])"
+    return value.decode("utf-8", errors="backslashreplace")
 
-    def __init__(self, kafka: Kafka, *, make: Callable[[Kafka, str], TopicTail] = TopicTail) -> None:
+
+def edges_of(several: Sequence[Settings]) -> dict[str, list[Edge]]:
+    """What stands before the topics that producers write, by topic: those of all models that read it."""
+    found: dict[str, list[Edge]] = {}
+    for settings in several:
+        if (edge := settings.edge).is_on:
+            for which in ("events", "labels"):
+                found.setdefault(settings.topics.name(which), []).append(edge)
+    return found
+
+
+class Tails:
+    """The topics that somebody looks at.
+
+    Args:
+        edges: what stands before a topic, by its name.
+    """
+
+    def __init__(
+        self,
+        kafka: Kafka,
+        *,
+        edges: Mapping[str, Sequence[Edge]] | None = None,
+        make: Callable[..., TopicTail] = TopicTail,
+    ) -> None:
         self.kafka, self.make = kafka, make
+        self.edges = edges or {}
         self.by_topic: dict[str, TopicTail] = {}
         self.lock = threading.Lock()
 
@@ -90,7 +124,7 @@ class Tails:
                 oldest = min(self.by_topic, key=lambda name: self.by_topic[name].asked_s)
                 self.by_topic.pop(oldest).stopping.set()
             if topic not in self.by_topic:
-                self.by_topic[topic] = self.make(self.kafka, topic)
+                self.by_topic[topic] = self.make(self.kafka, topic, edges=self.edges.get(topic, ()))
             return self.by_topic[topic]
 
     def close(self) -> None:

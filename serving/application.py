@@ -125,7 +125,7 @@ class _Scorer:
         served = self.models.named(request.path_params.get("model"))
         asked = ranking.asked_of(rows.table_of(await self._body(request)), string_max=served.string_max)
         answerer = served.now(_key(request, served, asked.id if asked.user is None else str(asked.user)))
-        told = ranking.ranked(answerer, asked, explore=self.score.explore)
+        told = ranking.ranked(answerer, asked, explore=self.score.explore, edge=served.edge)
         self.metrics.predictions_counted(served.name).inc()
         id_ = {} if asked.id is None else {"id": asked.id}
         return _json({**id_, "model": served.name, **_about(served, answerer), **told})
@@ -149,6 +149,7 @@ class _Scorer:
         asked, is_batch = rows.rows_of(
             rows.table_of(await self._body(request)), rows_max=self.score.rows_max, string_max=served.string_max
         )
+        asked = [each.within(served.edge) for each in asked]
         # One for the whole request: meanwhile another may come. A batch has no id of its own.
         return served, served.now(_key(request, served, None if is_batch else asked[0].id)), asked, is_batch
 
@@ -157,6 +158,7 @@ class _Scorer:
         served = self.models.named(request.path_params["model"])
         table = binary.table_of(await self._body(request), header=request.headers.get(binary.HEADER))
         asked = protocol.rows_of(table, rows_max=self.score.rows_max, string_max=served.string_max)
+        asked = [each.within(served.edge) for each in asked]
         answerer = self._version(served, request, key=table.get("id"))
         wanted = protocol.see_outputs(table, answerer)
         whole, _ = _completed(served, answerer, asked, request)

@@ -9,6 +9,7 @@ from anabranch.artifact import derives_label, gives_probabilities
 from anabranch.candidates import answers_for
 from anabranch.errors import AnabranchError, ExplanationError, NoChampionYet
 from anabranch.follower import Champion, Follower
+from anabranch.privacy import OPEN, Edge
 from anabranch.values import KINDS
 from serving.explanation import Explainer, Explanation
 from serving.refusal import Refusal
@@ -131,6 +132,7 @@ class Served:
         warm_up: how far its learner is before the first; None where nobody can tell.
         string_max: characters of a string feature, as its learner takes them.
         computes: whether features are computed that an event lacks.
+        edge: what becomes of an event as it enters.
     """
 
     def __init__(
@@ -140,12 +142,14 @@ class Served:
         warm_up: WarmUp | None = None,
         string_max: int = STRING_MAX,
         computes: bool = True,
+        edge: Edge = OPEN,
     ) -> None:
         self.name = follower.model
         self.follower = follower
         self.warm_up = warm_up
         self.string_max = string_max
         self.computes = computes
+        self.edge = edge
         self._choice: Choice | None = None
 
     @property
@@ -182,7 +186,8 @@ class Served:
         return choice
 
     def computed(self, answerer: Answerer, row: Row, *, key: str | None) -> dict[str, Any]:
-        """As `Answerer.computed`, if this is wanted."""
+        """As `Answerer.computed`, if this is wanted; the key is as producers have it."""
+        key = None if key is None else self.edge.pseudonym(key)
         return answerer.computed(row.x, ts=row.ts, key=key) if self.computes else {}
 
     def why_not_ready(self) -> str:

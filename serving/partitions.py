@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException
 from anabranch.errors import ConfigError, KafkaUnavailable
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, Kafka, at, batch, consumer, partitions, reader
+from anabranch.privacy import OPEN, Edge
 from serving.models import Answerer, Choice, Served
 from serving.refusal import Refusal
 
@@ -62,7 +63,7 @@ def partition_of(key: str | bytes, *, count: int, partitioner: Partitioner) -> i
 # ── Whether producers really use it ─────────────────────────────────────────────────────────────────────────────────
 
 
-def see(kafka: Kafka, topic: str, *, partitioner: Partitioner) -> None:
+def see(kafka: Kafka, topic: str, *, partitioner: Partitioner, edge: Edge = OPEN) -> None:
     """See that the keys on the events topic lie where the partitioner says.
 
     Raises:
@@ -76,7 +77,7 @@ def see(kafka: Kafka, topic: str, *, partitioner: Partitioner) -> None:
         return
     fits = [name for name in HASHES if all(partition_of(key, count=count, partitioner=name) == at for key, at in found)]
     advice = f'set score.partitioner = "{fits[0]}"' if fits else "no other that is known here fits: say --partition"
-    shown = elsewhere[0][:50].decode("utf-8", errors="backslashreplace")
+    shown = edge.pseudonym(elsewhere[0][:50].decode("utf-8", errors="backslashreplace"))
     raise ConfigError(
         f"{topic}: {len(elsewhere)} of the {len(found)} keys that were looked at, {shown!r} for one, are not on the "
         f"partition that {partitioner} says, so that the model of another partition would answer for them; {advice}"
@@ -118,7 +119,8 @@ class ServedByPartition(Served):
     """
 
     def __init__(self, parts: Sequence[Served], *, partitioner: Partitioner) -> None:
-        super().__init__(parts[0].follower, string_max=parts[0].string_max, computes=parts[0].computes)
+        first = parts[0]
+        super().__init__(first.follower, string_max=first.string_max, computes=first.computes, edge=first.edge)
         self._parts = tuple(parts)
         self.partitioner: Partitioner = partitioner
 

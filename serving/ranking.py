@@ -4,6 +4,7 @@ import random
 from typing import Any, NamedTuple
 
 from anabranch.follower import Champion
+from anabranch.privacy import OPEN, Edge
 from anabranch.ranking import Popularity, Ranked
 from serving.models import Answerer
 from serving.refusal import Refusal
@@ -88,16 +89,17 @@ def ranker_of(answerer: Answerer) -> Popularity:
         raise Refusal(422, f"{answerer.champion.update.model!r} does not rank; ask /api/predict") from error
 
 
-def ranked(answerer: Answerer, asked: Asked, *, explore: float = 0.0) -> dict[str, Any]:
+def ranked(answerer: Answerer, asked: Asked, *, explore: float = 0.0, edge: Edge = OPEN) -> dict[str, Any]:
     """The items as the response tells them, and the list as its feedback names it (`shown`).
 
     Args:
         explore: the share of requests whose list is drawn from the candidates, each as probable as any other.
+        edge: what becomes of the features as they enter.
 
     Raises:
         Refusal: 422 if the model does not rank, or raises on the features.
     """
-    champion, x = answerer.champion, _features(ranker_of(answerer), asked)
+    champion, x = answerer.champion, edge.features(_features(ranker_of(answerer), asked))
     answerer.see_kinds(x)
     try:
         best = champion.rank(x, candidates=asked.candidates, exclude=asked.exclude, n=asked.n)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from anabranch.privacy import Edge
 from anabranch.values import EARLIEST_S, KINDS, LATEST_S, NUMBER_MAX, epoch_s
 from serving.refusal import Refusal
 
@@ -20,6 +21,11 @@ class Row(NamedTuple):
     x: dict[str, Any]
     ts: float | None = None
     """Epoch seconds; None: now."""
+
+    def within(self, edge: Edge) -> "Row":
+        """The event behind the edge, under the id by which it was asked."""
+        x = edge.features(self.x)
+        return self if x is self.x else self._replace(x=x)
 
     def with_computed(self, found: dict[str, Any]) -> "Row":
         """The event with features that were computed."""

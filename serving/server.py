@@ -66,7 +66,8 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         acks=topics.name("acks"),
     )
     warm_up = WarmUp(follower, wanted=settings.publish.warm_up_events)
-    return Served(follower, warm_up=warm_up, string_max=settings.guard.string_max, computes=score.compute)
+    string_max = settings.guard.string_max
+    return Served(follower, warm_up=warm_up, string_max=string_max, computes=score.compute, edge=settings.edge)
 
 
 def _of_all_partitions(settings: Settings) -> Served:
@@ -132,7 +133,7 @@ def run(
     """
     score = several[0].score
     for each in several if scope is None else ():
-        see(each.kafka, each.topics.name("events"), partitioner=each.score.partitioner)
+        see(each.kafka, each.topics.name("events"), partitioner=each.score.partitioner, edge=each.edge)
     app: Starlette | str = application(models_of(several, scope=scope), score)
     if workers > 1:
         # Each worker makes its own.

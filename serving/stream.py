@@ -158,18 +158,18 @@ class AnsweredEvents:
             return None  # the learner says what is wrong with it
         if not isinstance(table, dict) or not isinstance(table.get("id"), str) or not table["id"]:
             return None
-        answerer = choice.of(message.key() or table["id"])
+        answerer, edge = choice.of(message.key() or table["id"]), self.served.edge
         try:
             # Without its label: what is answered must not depend on it.
             x = features_of(table.get("features"), where="features", string_max=self.served.string_max)
-            row = Row(table["id"], x, time_of(table.get("ts"), field="ts"))
+            row = Row(table["id"], x, time_of(table.get("ts"), field="ts")).within(edge)
             row = row.with_computed(self.served.computed(answerer, row, key=_text(message.key())))
             answer, failure = answerer.answer(row.x), ""
         except Refusal as refusal:
             row, answer, failure = Row(table["id"], {}), Answer(None, None), refusal.text
         champion = answerer.champion
         return ModelPrediction(
-            id=table["id"],
+            id=edge.pseudonym(table["id"]),
             by="scorer",
             model=self.served.name,
             scope=champion.update.scope,

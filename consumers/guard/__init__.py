@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from anabranch.events import AcceptedEvent, AcceptedLabel, Record
+from anabranch.events import NOTHING_APART, AcceptedEvent, AcceptedLabel, Record
 from anabranch.messages import DeadLetter
+from anabranch.privacy import Redacted
 from anabranch.rolling import KEY
 from anabranch.values import KINDS, NUMBER_MAX
 from config.settings import Settings
@@ -69,6 +70,8 @@ class Guard:
         self._string_max = self.limits.string_max
         self._time = Plausible(behind_max=self.limits.ts_behind_max, ahead_max=self.limits.ts_ahead_max).time
         computed = settings.computed
+        self.edge = settings.edge
+        self._is_veiled = self.edge.is_on
         self._by_key, self._computed = computed.by_key, frozenset((*computed.names, KEY) if computed.any else ())
         self.kinds: dict[str, str] = {}
         self._plain_shapes: set[tuple[Any, ...]] = set()
@@ -154,7 +157,8 @@ class Guard:
         ts = self._time(table["ts"], record.timestamp_s)
         y = None if label is None else self._label(label)
         place = (record.topic, record.partition, record.offset)
-        return Told(AcceptedLabel(id_, y, ts, revision, blocked, *place, record.value or b""), label)
+        kept = self.edge.redacted(record.value or b"").value
+        return Told(AcceptedLabel(self.edge.pseudonym(id_), y, ts, revision, blocked, *place, kept), label)
 
     def told_taken(self, told: Told) -> None:
         """It has reached the model."""
@@ -186,9 +190,14 @@ class Guard:
         )
         return self.dead_letter(record, stage="label", reason=reason)
 
-    def dead_letter(self, record: Record, *, stage: Any, reason: str) -> DeadLetter:
-        """The record as a dead letter."""
-        value = record.value or b""
+    def dead_letter(self, record: Record, *, stage: Any, reason: str, is_clean: bool = False) -> DeadLetter:
+        """The record as a dead letter, without what is hidden.
+
+        Args:
+            is_clean: its bytes were made behind the edge, or redacted there.
+        """
+        came = record.value or b""
+        value, extent = Redacted(came, "") if is_clean else self.edge.redacted(came)
         return DeadLetter(
             id=f"{self.model}/{record.topic}/{record.partition}/{record.offset}",
             topic=record.topic,
@@ -197,7 +206,9 @@ class Guard:
             stage=stage,
             reason=reason if len(reason) <= REASON_MAX else reason[: REASON_MAX - 1] + "…",
             value_base64=base64.b64encode(value[: self.limits.dead_letter_max_bytes]).decode("ascii"),
-            value_bytes=len(value),
+            value_bytes=len(came),
+            redacted=extent,
+            value_digest=self.edge.digest(came) if extent == "all" else "",
         )
 
     def _read(self, record: Record) -> tuple[AcceptedEvent, dict[str, str], Any]:
@@ -216,14 +227,17 @@ class Guard:
         if type(features) is not dict:
             raise Refused("schema", f"'features' is {named(features)}, not an object")
         time_s = self._time(ts, record.timestamp_s)
+        apart = NOTHING_APART
+        if self._is_veiled:
+            id_, apart, features = self.edge.pseudonym(id_), self.edge.apart(features), self.edge.features(features)
         x, new_kinds = self._features(features)
         if self._needed:
             self._see_needed(x)
         if self._by_key and record.key is not None:
-            x = {**x, KEY: record.key.decode("utf-8", "replace")}
+            x = {**x, KEY: self.edge.of_key(record.key)}
         label = table.get("label")
         y = None if label is None else self._label(label)
-        return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset), new_kinds, label
+        return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset, apart), new_kinds, label
 
     def _see_needed(self, x: dict[str, object]) -> None:
         for key, name in self._needed.items():

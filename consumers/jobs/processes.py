@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import structlog
 
@@ -73,7 +73,7 @@ class ProcessRunner:
         # The kernel lets go of it when this process ends, however it ends; the child does not inherit the file. So
         # whoever finds it unlocked knows that the folder is an orphan's.
         fcntl.flock(mark, fcntl.LOCK_EX)
-        order = {"settings": self.settings.model_dump(mode="json"), "job": job.state()}
+        order = {"settings": _whole(self.settings), "job": job.state()}
         Path(folder.name, "job").write_bytes(statetree.encode(order))
         # Into a file: a pipe that nobody reads while the job runs would fill up and block it.
         with Path(folder.name, "log").open("wb") as output:
@@ -148,6 +148,14 @@ class ProcessRunner:
     def close(self) -> None:
         """End the processes that this runner started."""
         self.keep(())
+
+
+def _whole(settings: Settings) -> dict[str, Any]:
+    """With the one secret that learning depends on: the folder is this user's alone, and goes with the job."""
+    table = settings.model_dump(mode="json")
+    if settings.privacy.key:
+        table["privacy"]["pseudonyms"] = settings.privacy.key.decode()
+    return table
 
 
 def tidy() -> None:

@@ -11,7 +11,7 @@ from anabranch.kafka import TIMEOUT_S, admin, partitions
 from config.settings import Settings
 from consumers.finding import Finding, failure, good, warning
 from consumers.kafka.reader import bounds, records_at
-from consumers.kafka.topics import DAY_MS, configs, needed
+from consumers.kafka.topics import DAY_MS, configs, kept_s, needed
 
 ENOUGH_S = 86_400.0
 """What is dropped within a day is told of."""
@@ -186,6 +186,51 @@ def too_short(retention_ms: Mapping[str, str | None], *, days: int) -> dict[str,
     """
     kept = {which: int(text) / DAY_MS for which, text in retention_ms.items() if text is not None and int(text) >= 0}
     return {which: each for which, each in kept.items() if each < days}
+
+
+PERSONAL = ("events", "labels", "examples", "predictions", "dead_letters", "signals", "reports")
+"""The topics on which values of events stand; of the last two as shares of categories."""
+
+
+def kept_too_long(settings: Settings) -> Iterator[Finding]:
+    """Whether something is kept for longer than `privacy.retention_max` promises."""
+    most_s = settings.privacy.retention_max
+    if most_s is None:
+        return
+    names = {which: settings.topics.name(which) for which in (*PERSONAL, "artifacts")}
+    known = configs(settings, names)
+    said = list(too_long({names[which]: known[which] for which in PERSONAL if which in known}, most_s=most_s))
+    if "artifacts" in known and kept_s(known["artifacts"]) is None:
+        publish = settings.publish
+        models = f"the last {publish.versions_kept} models, each with {publish.canary_rows} events to check it by"
+        said.append(f"{names['artifacts']}: for ever, {models} (publish.versions_kept, publish.canary_rows)")
+    horizon_s = settings.labels.horizon
+    if horizon_s is not None and horizon_s > most_s:
+        said.append(f"checkpoints: events that wait for their label, {horizon_s / 86_400:g} d (labels.horizon)")
+    if said:
+        yield warning(
+            "retention.privacy",
+            f"{most_s / 86_400:g} d are promised (privacy.retention_max), and kept are: {'; '.join(said)}",
+            "lower retention.ms and segment.ms, which together are how long a record may be there; docs/PRIVACY.md",
+        )
+    else:
+        untold = "" if known else ", as far as these brokers tell"
+        yield good("retention.privacy", f"nothing of an event is kept for longer than {most_s / 86_400:g} d{untold}")
+
+
+def too_long(configs: Mapping[str, Mapping[str, str]], *, most_s: float) -> Iterator[str]:
+    """The topics that keep a record for longer, and how long.
+
+    >>> [*too_long({"events": {"retention.ms": "604800000"}, "labels": {"cleanup.policy": "compact"}}, most_s=864000)]
+    ['events: 14 d (retention.ms and segment.ms)', 'labels: for ever (cleanup.policy=compact)']
+    """
+    for name, config in configs.items():
+        kept = kept_s(config)
+        if kept is None:
+            why = "cleanup.policy=compact" if "compact" in config.get("cleanup.policy", "") else "retention.ms=-1"
+            yield f"{name}: for ever ({why})"
+        elif kept > most_s:
+            yield f"{name}: {kept / 86_400:g} d (retention.ms and segment.ms)"
 
 
 # ── Clocks ──────────────────────────────────────────────────────────────────────────────────────────────────────────

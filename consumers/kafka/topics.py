@@ -265,6 +265,26 @@ def _kept_too_briefly(settings: Settings, found: Mapping[str, Mapping[str, str]]
             )
 
 
+SEGMENT_DAYS = 7
+"""After so long a broker closes a segment, where `segment.ms` is not set: nothing of an open one is deleted."""
+
+
+def kept_s(config: Mapping[str, str]) -> float | None:
+    """How long a topic may keep a record, in seconds: until its segment is closed, and the retention after that.
+
+    None: for ever. Retention goes by the newest record of a segment (the brokers' documentation of `segment.ms`).
+
+    >>> kept_s({"cleanup.policy": "delete", "retention.ms": "604800000", "segment.ms": "86400000"}) / 86400
+    8.0
+    >>> kept_s({"cleanup.policy": "compact", "retention.ms": "604800000"}) is None
+    True
+    """
+    retention_ms = int(config.get("retention.ms", "-1"))
+    if "delete" not in config.get("cleanup.policy", "delete") or retention_ms < 0:
+        return None
+    return (retention_ms + int(config.get("segment.ms", SEGMENT_DAYS * DAY_MS))) / 1000
+
+
 def configs(settings: Settings, names: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The settings of the topics, of those that the broker tells."""
     if str(reach(settings.kafka).cluster_id).startswith("mockCluster"):

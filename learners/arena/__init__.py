@@ -71,7 +71,7 @@ class Arena:
                 if paired(loss, event.y, member, answer, task=task, window=window) >= wins_at:
                     self.ahead = True
                 if member.groups is not None:
-                    self.shadows.constraints.note(member, event.x, event.y, answer)
+                    self.shadows.constraints.note(member, event.grouped_by, event.y, answer)
             if learns:
                 self._teach(member, event, timed=timed)
 

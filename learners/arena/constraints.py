@@ -1,7 +1,7 @@
 """Hard constraints: what a winner must satisfy before it goes live, besides being better."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from river import metrics
@@ -77,7 +77,7 @@ class HardConstraints:
         if self._groupings and member.groups is None:
             member.groups = Groups(self._groupings, window=self.settings.window)
 
-    def note(self, member: Member, x: dict[str, object], y: Any, answer: Prediction) -> None:
+    def note(self, member: Member, x: Mapping[str, object], y: Any, answer: Prediction) -> None:
         """One answer of a member whose groups are measured."""
         if member.groups is None:
             return

@@ -1,7 +1,7 @@
 """Members of the arena: the champion and its shadows, each with its model, its contest and where it comes from."""
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -52,7 +52,7 @@ class Groups:
     def __len__(self) -> int:
         return len(self.recent)
 
-    def update(self, x: dict[str, object], value: float, *, stratum: bool = True) -> None:
+    def update(self, x: Mapping[str, object], value: float, *, stratum: bool = True) -> None:
         """Take in one event; one without the features is in no group.
 
         Args:

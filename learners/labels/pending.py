@@ -91,7 +91,7 @@ class Pending:
         event, served, answers, asked_ts = waiting
         if self._oldest_ts == INFINITY:
             self._oldest_ts = asked_ts
-        self.young[event.id] = asked_ts, msgpack.packb((event, served, answers), default=unboxed)
+        self.young[event.id] = asked_ts, msgpack.packb((event.kept(), served, answers), default=unboxed)
 
     def look(self, event_id: str) -> Waiting | None:
         """What waits for this label, and goes on waiting; None if nothing does."""

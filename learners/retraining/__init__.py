@@ -160,7 +160,7 @@ class Jobs:
     def state(self) -> list[dict[str, Any]]:
         """What a checkpoint keeps."""
         return [
-            {"job": each.job.state(), "gap": [tuple(event) for event in each.gap]} for each in self.under_way.values()
+            {"job": each.job.state(), "gap": [event.kept() for event in each.gap]} for each in self.under_way.values()
         ]
 
     def restore(self, state: Iterable[dict[str, Any]]) -> None:

@@ -67,6 +67,17 @@ LINEAR = {
 }
 
 
+def test_what_is_hidden_is_dropped_by_whoever_learns_along() -> None:
+    """They read events as producers wrote them, and are told with each copy what the learner drops."""
+    values = ({**row, "features": {**row["features"], "age": float(n % 50)}} for n, row in enumerate(rows(2000)))
+    log, settings = log_of(map(orjson.dumps, values)), settings_of(model=LINEAR, privacy={"hidden": ["age"]})
+    loop = loop_on(log, MemoryStore(), settings)
+    loop.run(until_end=True)
+    along = Feed(log, seed=1).run()
+    assert bytes_of(along.model) == bytes_of(loop.owner.lane.champion.model)
+    assert (along.differed, b"age" in bytes_of(along.model)) == (0, False)
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("partitions", [1, 3])
 @pytest.mark.parametrize("model", [{"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}, LINEAR])

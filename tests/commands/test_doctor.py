@@ -13,7 +13,7 @@ from consumers.finding import Finding
 from consumers.kafka.diagnosis import Need, judged, too_short
 from support.checkout import ROOT
 from support.command_line import anabranch, config_in
-from support.projects import Project, sea
+from support.projects import GAUSSIAN, Project, sea
 
 TEXT = 'name = "m"\ntask = "binary"\nmodel.steps = [{ use = "naive_bayes.GaussianNB" }]\n'
 DAY_S = 86_400.0
@@ -105,8 +105,8 @@ def test_a_configuration_that_cannot_be_used_ends_it(tmp_path: Path) -> None:
 
 @pytest.mark.kafka
 def test_on_a_healthy_broker_nothing_fails(project: Callable[..., Project]) -> None:
-    """After some learning; what is kept too briefly for an audit is told when it is asked for."""
-    here = project()
+    """After some learning; what is kept too briefly for an audit, or for longer than promised, is told on request."""
+    here = project(sections=f'{GAUSSIAN}[privacy]\nretention_max = "10d"\n')
     here.produce(sea(300))
     here.run("learn", here.config, "--until-end")
     found = [json.loads(line) for line in here.run("doctor", here.config, "--audit-days", "183", "--json").splitlines()]
@@ -114,6 +114,9 @@ def test_on_a_healthy_broker_nothing_fails(project: Callable[..., Project]) -> N
     by_code = {each["code"]: each for each in found}
     assert {"acl.topics", "clock.skew", "followers.behind", "retention.window", "versions.river"} <= by_code.keys()
     assert "events 7 d" in by_code["retention.audit"]["what"]
+    # A record of the first hour of a segment is there until the segment is closed, and seven days more.
+    assert f"{here.prefix}events: 14 d" in by_code["retention.privacy"]["what"]
+    assert f"{here.prefix}model-artifacts: for ever, the last 100 models" in by_code["retention.privacy"]["what"]
 
 
 def test_each_code_is_described() -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from anabranch import statetree
 from config.loading import build
+from config.settings import Settings
 from consumers.jobs.processes import PREFIX, ProcessRunner, tidy
 from consumers.timing import SystemClock
 from learners.retraining import Job, JobResult, Plan
@@ -33,8 +35,12 @@ time.sleep(60)
 
 def runner(**retrain: Any) -> ProcessRunner:
     """One whose jobs wait for a broker that is not there."""
+    return ProcessRunner(settings_of(retrain=retrain), clock=SystemClock())
+
+
+def settings_of(**sections: Any) -> Settings:
     table = {"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}}
-    return ProcessRunner(build({**table, "kafka": NOBODY, "retrain": retrain}), clock=SystemClock())
+    return build({**table, "kafka": NOBODY, **sections})
 
 
 def gone(pid: int) -> bool:
@@ -103,3 +109,18 @@ def test_a_job_that_was_given_up_is_ended(folder: Path) -> None:
     one.keep([])
     assert process.poll() == -signal.SIGKILL
     assert (one.runs, list(folder.glob(f"{PREFIX}*"))) == ([], [])
+
+
+def test_a_job_has_the_key_of_the_pseudonyms() -> None:
+    """Its models are to know users as the learner does; the folder is this user's alone, and goes with the job."""
+    key = "a key of thirty-two characters.."
+    one = ProcessRunner(settings_of(privacy={"pseudonyms": key, "users": ["u"]}), clock=SystemClock())
+    one.submit(JOB)
+    folder = Path(one.runs[0].folder.name)
+    try:
+        order = statetree.decode((folder / "job").read_bytes())
+        assert build(order["settings"]).edge.key_id == one.settings.edge.key_id != ""
+        assert folder.stat().st_mode & 0o077 == 0
+    finally:
+        one.close()
+    assert not folder.exists()

@@ -119,3 +119,11 @@ def test_a_mended_event_is_learned_once(project: Callable[..., Project]) -> None
     here.produce(iter(value(f"more{n}", label=n % 2 > 0) for n in range(20)))
     here.run("learn", here.config, "--until-end")
     assert here.state()["events"] == 41
+
+
+def test_a_redacted_letter_is_no_record() -> None:
+    """Where retention has taken the record, what is left of it would be learned as something else."""
+    told = letter(value()).model_copy(update={"redacted": "values"})
+    gone, there = planned([told, told], [None, record(value())])
+    assert gone.fault == "its record is gone, and the letter was redacted ([privacy])"
+    assert there.fault == ""

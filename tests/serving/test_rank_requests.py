@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from anabranch.errors import NoChampionYet
+from anabranch.privacy import Edge
 from anabranch.ranking import CoOccurrence
 from anabranch.testing import MemoryFollower
 from support.scorers import FEATURES, Scorer, linear, scorer
@@ -61,6 +62,20 @@ def test_a_stranger_gets_what_is_popular_and_it_is_said_why(served: Scorer) -> N
         ("heat", "user"),
         ("new", "item"),
     ]
+
+
+def test_who_asks_is_behind_the_same_pseudonym_as_who_was_learned() -> None:
+    """As `user` and as a feature: the model knows no name, and finds what she took."""
+    edge, model = Edge(users=["who"], key=b"0123456789abcdef"), CoOccurrence(user="who")
+    follower = MemoryFollower("shop")
+    for who, item in [*TASTES, ("eve", "alien")]:
+        model.learn_one(edge.features({"who": who, "item": item}), 1.0)
+    follower.publish(model, task="rank", features={"who": "string", "item": "string"})
+    with scorer(follower, edge=edge) as running:
+        for body in ({"user": "eve"}, {"features": {"who": "eve"}}):
+            reply = running.ask("/api/rank", body)
+            assert items(reply) == ["heat", "babe"]
+            assert "cold" not in reply.body["items"][0]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from river import linear_model, preprocessing
 
+from anabranch.privacy import OPEN, Edge
 from anabranch.testing import MemoryFollower
 from config.output import Score
 from serving.application import application
@@ -60,9 +61,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def scorer(*followers: MemoryFollower, **score: Any) -> Iterator[Scorer]:
+def scorer(*followers: MemoryFollower, edge: Edge = OPEN, **score: Any) -> Iterator[Scorer]:
     """Serve the followers' models until the block ends."""
-    app = application(Models([Served(each) for each in followers]), Score(**score))
+    app = application(Models([Served(each, edge=edge) for each in followers]), Score(**score))
     with in_a_thread(app) as port:
         yield Scorer(port, list(followers))
 
