@@ -13,7 +13,7 @@ class PrivacySettings(Section):
 
     hidden: tuple[str, ...] = Field(
         (),
-        description="features that are dropped as soon as an event is decoded; `constraints.group` and `fairness.sensitive` may name them",
+        description="features that are dropped as soon as an event is decoded; groups may be made of them",
     )
     pseudonyms: SecretStr | None = Field(
         None,

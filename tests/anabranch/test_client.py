@@ -43,7 +43,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(client_wheel: Path) -> Non
 
 MODULES_MAX = 34
 """Five of them compute features: a follower that learns along goes on with what its learner computes of events. One has
-models that make up for how groups are served; and one the edge, behind which ids are pseudonyms."""
+models that make up for how groups are served, and one is the edge, behind which ids are pseudonyms."""
 
 
 def test_the_client_is_small(client_wheel: Path) -> None:
