@@ -71,7 +71,8 @@ class Traces:
     """What is of an entity on the topics: first all records of `events` are shown, then those of the others.
 
     >>> from config.loading import build
-    >>> settings = build({"name": "m", "task": "binary", "model": {"steps": [{"use": "naive_bayes.GaussianNB"}]}})
+    >>> model = {"steps": [{"use": "naive_bayes.GaussianNB"}]}
+    >>> settings = build({"name": "m", "task": "binary", "model": model, "labels": {"late": True}})
     >>> traces = Traces(settings, Entity("ann", "customer"))
     >>> for offset, customer in enumerate(["ann", "bob", "ann", "ann"]):
     ...     value = orjson.dumps({"id": f"e{offset}", "features": {"customer": customer}})
@@ -92,6 +93,7 @@ class Traces:
         self.raw_ids: set[str] = set()
         self.found: dict[str, Found] = {which: Found() for which in (*READ, *WRITTEN)}
         self._at: set[tuple[str, int, int]] = set()
+        self._learned = READ if settings.labels.late else READ[:1]
 
     def hear(self, which: str, record: Record) -> None:
         """One record of a topic."""
@@ -137,7 +139,7 @@ class Traces:
 
     def stretches(self) -> tuple[TopicRange, ...]:
         """Its records as stretches that a rebuild leaves out."""
-        places = sorted({place for which in READ for place in self.found[which].places})
+        places = sorted({place for which in self._learned for place in self.found[which].places})
         runs: list[tuple[Partition, int, int]] = []
         for topic, partition, offset in places:
             if runs and runs[-1][0] == (topic, partition) and runs[-1][2] == offset:
