@@ -21,7 +21,18 @@ SKEW_S = 5.0
 READ = ("events", "labels", "examples", "control", "updates", "artifacts")
 """The topics that a learner reads; it writes to all but the first two."""
 
-ANSWERABLE = ("updates", "artifacts", "lifecycle", "signals", "answers", "control", "learned", "events", "labels")
+ANSWERABLE = (
+    "audit",
+    "updates",
+    "artifacts",
+    "lifecycle",
+    "signals",
+    "answers",
+    "control",
+    "learned",
+    "events",
+    "labels",
+)
 """What is needed to say later which model answered, why, and on which records it was made."""
 
 

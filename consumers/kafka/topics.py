@@ -95,6 +95,7 @@ LEARNED = (
     "alerts",
     "control",
     "answers",
+    "audit",
     "learned",
     "dead_letters",
 )
@@ -144,6 +145,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "alerts": _DAYS_30,
     "control": _DAYS_30,
     "answers": _DAYS_30,
+    "audit": _DAYS_30,  # in place of that, as long as `control.audit_retention` says
     "learned": _DAYS_7,  # as the events: without one of the two the other is of no use
     "acks": _DAYS_7,
     "predictions": _DAYS_7,
@@ -187,7 +189,9 @@ def create(settings: Settings) -> dict[str, str]:
 
 
 def _longer(which: str, settings: Settings) -> dict[str, str]:
-    """Events and labels are kept for as long as a label may take, and a while after it."""
+    """Events and labels are kept for as long as a label may take, and a while after it; the audit as is configured."""
+    if which == "audit":
+        return {"retention.ms": str(int(settings.control.audit_retention * 1000))}
     horizon_s = settings.labels.horizon if settings.labels.late else None
     if horizon_s is None or which not in ("events", "labels"):
         return {}
