@@ -266,10 +266,13 @@ class Owner(Taking):
         self.positions = self.ports.source.first_positions("earliest", self._with_labels(partitions))
         self.left_out.keep(self.positions)
         self.rebuilding = rebuilt_from(self._offsets(), without=self.left_out.in_words)
-        self.audit.head = self.audit.known
-        self._record_start("begins a rebuild")
+        self.audit.head, self.audit.version = self.audit.known, entry.version
+        self._record_start("taken over by a rebuild, which reads no checkpoint and does not know who had it")
         self._record(
-            "rebuild", why=self.rebuilding, before=f"epoch {entry.epoch}", after=f"epoch {self.epoch}, from nothing"
+            "rebuild",
+            why=self.rebuilding,
+            before=f"epoch {entry.epoch}",
+            after=f"epoch {self.epoch}, from nothing; nothing is held",
         )
         self._enter_envelope()
         log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
