@@ -13,6 +13,7 @@ app.command("list")(versions.listing)
 app.command("show")(versions.show)
 app.command("diff")(versions.diff)
 app.command("compare")(versions.compare)
+app.command("export")(versions.export)
 
 OF = "the rollout of "
 

@@ -41,7 +41,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(client_wheel: Path) -> Non
     assert not [name for name in names if name.endswith(".pyc")]
 
 
-MODULES_MAX = 33
+MODULES_MAX = 34
 """Five of them compute features: a follower that learns along goes on with what its learner computes of events."""
 
 

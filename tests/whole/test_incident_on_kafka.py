@@ -183,6 +183,11 @@ def questions(here: Project, *, good: ModelUpdate, swap: ModelUpdate, at: str) -
     card = asked("models", "show", f"models:/{name}/{swap.version}", "--config", config)
     assert swap.envelope in card
     assert "verified" in card
+    # what is it made of
+    bom = config.parent / "bom.json"
+    asked("models", "export", f"models:/{name}/{swap.version}", "--config", config, "--cyclonedx", bom)
+    component = orjson.loads(bom.read_bytes())["metadata"]["component"]
+    assert component["hashes"] == [{"alg": "SHA-256", "content": swap.pointer.sha256}]
     # how long are the records kept
     kept = anabranch("doctor", config, "--audit-days", "183")
     show("anabranch doctor fraud.toml --audit-days 183", kept.stdout)
