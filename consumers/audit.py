@@ -35,7 +35,8 @@ class AuditWriter:
 
     Attributes:
         known: the head that the newest checkpoint names, whose state may be lost.
-        pending: what is to be published after the next commit: the values.
+        pending: what is to be published, as values; what no checkpoint holds yet, not before the next commit.
+        committed: how many of these a committed checkpoint holds.
         process: who has the model.
         ended: whether that process has given it up by itself.
         key: id of the key that signs.
@@ -49,6 +50,7 @@ class AuditWriter:
         self.scope = scope
         self.head = self.known = Head()
         self.pending: list[bytes] = []
+        self.committed = 0
         self.process, self.key, self.holds = "", "", ""
         self.ended = False
         self.sections: dict[str, str] = {}
@@ -91,6 +93,7 @@ class AuditWriter:
             return
         # Of the parent of a checkpoint that is lost: what that one has told is not told again under its numbers.
         self.head, self.pending = max(Head(*state["head"]), self.known), list(state["pending"])
+        self.committed = len(self.pending)
         self.process, self.ended, self.key = state["process"], state["ended"], state["key"]
         self.sections, self.holds, self.version = dict(state["sections"]), state["holds"], state["version"]
 
@@ -224,14 +227,15 @@ class Auditing(Telling):
         )
 
     def _publish_audit(self) -> None:
-        """What was recorded before the commit; signed as it goes out."""
-        topic, signer = self.settings.topics.name("audit"), self.ports.signer
-        for value in self.audit.pending:
+        """What was recorded before the last commit, and nothing after it; signed as it goes out."""
+        topic, signer, audit = self.settings.topics.name("audit"), self.ports.signer, self.audit
+        committed = audit.pending[: audit.committed]
+        for value in committed:
             headers = () if signer is None else signer.headers(value)
             self.ports.sink.send(topic, key=self.scope.within(self.settings.name, "/"), value=value, headers=headers)
-        if self.audit.pending:
+        if committed:
             self.ports.sink.flush()
-        self.audit.pending = []
+        audit.pending, audit.committed = audit.pending[len(committed) :], 0
 
 
 def _share(update: ModelUpdate) -> dict[str, str]:

@@ -27,6 +27,7 @@ from anabranch.scope import Scope
 from config import envelope
 from config.settings import Settings
 from consumers.announcer import update_key
+from consumers.audit import NOTHING_HELD
 from consumers.belonging import Place, place, refuse_other_scope, settled
 from consumers.checkpoint import CheckpointRef, contents_of, nested, newest, positions_of, rebuilt_from
 from consumers.guard import Guard
@@ -266,17 +267,32 @@ class Owner(Taking):
         self.positions = self.ports.source.first_positions("earliest", self._with_labels(partitions))
         self.left_out.keep(self.positions)
         self.rebuilding = rebuilt_from(self._offsets(), without=self.left_out.in_words)
-        self.audit.head, self.audit.version = self.audit.known, entry.version
-        self._record_start("taken over by a rebuild, which reads no checkpoint and does not know who had it")
+        self._take_over_audit(entry)
+        self._record_start("taken over by a rebuild")
+        held, self.audit.holds = self.audit.holds, NOTHING_HELD
         self._record(
             "rebuild",
             why=self.rebuilding,
-            before=f"epoch {entry.epoch}",
-            after=f"epoch {self.epoch}, from nothing; nothing is held",
+            before="; ".join(filter(None, (f"epoch {entry.epoch}", held))),
+            after=f"epoch {self.epoch}, from nothing; {self._held()}",
         )
         self._enter_envelope()
         log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
         return self.positions
+
+    def _take_over_audit(self, entry: CheckpointRef) -> None:
+        """A rebuild needs nothing else of the checkpoint; where that cannot be read, the chain goes on from its head.
+
+        Then what was recorded behind the last commit and not published any more is missing in the chain.
+        """
+        self.audit.head, self.audit.version = self.audit.known, entry.version
+        try:
+            state = contents_of(self.settings, self.store, sha=entry.sha, scope=self.scope).state
+        except (CheckpointError, ConfigError) as error:
+            log.warning("audit", model=self.settings.name, what="its checkpoint cannot be read", reason=str(error))
+            return
+        self.audit.restore(state.get("audit"))
+        self._publish_audit()
 
     def _stay_retired(self, newest: ModelUpdate | None) -> None:
         """Whatever begins anew begins out of service, if that was the last word."""
@@ -461,6 +477,7 @@ class Owner(Taking):
         self.timing.lap("commit_s")
         # Not before the commit: what is told until then is told by the owner of the checkpoint before.
         self.sha, self.number, self.refs = sha, self.number + 1, refs
+        self.audit.committed = len(self.audit.pending)
         self.unwritten, self.written = False, self.written + 1
         self.store.record(reference.as_entry(self.positions))
         self._publish_outbox()

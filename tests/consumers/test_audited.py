@@ -158,6 +158,9 @@ def test_it_goes_on_after_a_checkpoint_that_is_lost_and_through_a_rebuild() -> N
     learned(log, store, process="p2")
     learned(log, store, process="p3", how=StartOptions(rebuild=True))
     assert chain_of(log).faults == []
+    starts = [each.before for each in told(log) if each.kind == "start"]
+    # The parent of the checkpoint that is lost was written before p1 ended.
+    assert starts == ["", "p1, which had not ended", "p2, which had ended"]
     rebuild = next(each for each in told(log) if each.kind == "rebuild")
     assert rebuild.why == "rebuilt from the log"
     assert [each.details["kind"] for each in told(log) if each.kind == "promotion"][-1] == "rebuild"
@@ -173,3 +176,22 @@ def test_where_every_checkpoint_is_lost_the_break_is_named() -> None:
     (fault,) = chain_of(twin).faults
     assert "another chain of m begins" in fault
     assert Head.read(loop.owner._reference("", refs=()).audit) == loop.owner.audit.head
+
+
+def test_a_rebuild_publishes_what_its_predecessor_had_committed_and_ends_what_was_held() -> None:
+    """Though it takes nothing else from the checkpoint."""
+    log, store = filled(), MemoryStore()
+    learned(log, store)
+    asked = Decision(id="a", model="m", ts=1.0, step="freeze", why="labels are wrong", by="ann")
+    log.append("model-control", encode(asked))
+    loop = loop_on(log, store, process="p2")
+    loop.ports.source.start(loop)
+    loop.owner._publish_audit = lambda: None  # type: ignore[method-assign]  # it dies right behind each commit
+    loop._turn()
+    learned(log, store, process="p3", how=StartOptions(rebuild=True))
+    assert chain_of(log).faults == []
+    by_kind = {each.kind: each for each in told(log)}
+    assert by_kind["request"].request == "a"
+    assert by_kind["rebuild"].before == "epoch 1; frozen by ann: labels are wrong"
+    assert by_kind["rebuild"].after == "epoch 2, from nothing; nothing is held"
+    assert [each.before for each in told(log) if each.kind == "start"][-1] == "p2, which had not ended"
