@@ -16,6 +16,7 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── LogTruncated         the log no longer holds offsets that are needed
     ├── KafkaUnavailable     the brokers do not answer, or a topic does not exist
     │   └── KafkaRefused     and waiting does not mend it: a password, a certificate, a host's name, a topic
+    │       └── KafkaForbidden  a right that somebody has to grant
     ├── ArtifactError        a published model cannot be used; the follower keeps the one it has
     │   ├── ArtifactMissing  its bytes are not where they were announced; they may come yet
     │   └── SignatureError   none of the keys that are trusted has signed its update
@@ -108,6 +109,10 @@ class KafkaUnavailable(AnabranchError):
 
 class KafkaRefused(KafkaUnavailable):
     """The brokers cannot be used as configured, or lack a topic: waiting does not mend it."""
+
+
+class KafkaForbidden(KafkaRefused):
+    """The brokers do not let this user do what is needed: somebody has to grant it."""
 
 
 class ArtifactError(AnabranchError):

@@ -24,7 +24,11 @@ SignalKind = Literal["error", "input", "prediction", "label", "threshold", "sche
 UpdateKind = Literal["first", "refresh", "swap", "rollback", "rebuild", "retired", "reinstated", "canary"]
 LifeState = Literal["new", "recruiting", "arena", "paused", "probation", "serving", "displaced", "library", "gone"]
 Level = Literal["info", "alert"]
-AlertKind = Literal["refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log"]
+AlertKind = Literal[
+    "refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log", "envelope"
+]
+
+AuditKind = Literal["start", "promotion", "request", "configuration", "envelope", "key", "rebuild", "loss", "act"]
 
 
 def _is_none(value: object) -> bool:
@@ -277,6 +281,11 @@ class ModelUpdate(Message):
     order: str = Field(
         default="",
         description="id of the `LearnedOrder` after which the champion is as it is here; empty: it learns no more",
+    )
+    envelope: str = Field(
+        default="",
+        exclude_if=not_,
+        description="digest of the change envelope that it arose in: what its configuration lets change by itself",
     )
     artifact: ArtifactPointer | None = Field(default=None, description="null: `retired`")
     river: str
@@ -666,6 +675,40 @@ class Alert(Message):
     positions: dict[str, int] = Field(description="the next offset of each 'topic/partition', when it was noticed")
 
 
+class AuditRecord(Message):
+    """A change of a model, or of what may change it: who, when, why, before and after. See `anabranch.chain`.
+
+    The kinds: start: a process has begun to learn the model, or has taken it over; promotion: a version was announced,
+    or the model retired; request: what a person asked for was answered, or refused; configuration, envelope, key: what
+    the learner goes by is another than before; rebuild: the log is learned once more; loss: it went on without records
+    that are gone; act: somebody has told what they did beside the learner.
+    """
+
+    goes_to: ClassVar[str] = "audit"
+    id: str
+    number: int = Field(description="its place in the chain, from 1")
+    follows: str = Field(description="SHA-256 of the value of the record before it; empty: the first of its chain")
+    model: str
+    scope: str = "global"
+    kind: AuditKind
+    ts: float = Field(description="by the learner's clock, epoch seconds")
+    who: str = Field(description="the person who asked, as they call themselves; or the learner's process")
+    why: str
+    before: str = Field(description="a version, a digest, a process, or what was held; by the kind")
+    after: str
+    done: bool = Field(default=True, description="false: it was asked for, and nothing came of it")
+    request: str = Field(default="", exclude_if=not_, description="id of the request")
+    version: int = Field(description="of the last announcement, this one included")
+    epoch: int
+    seq: int = Field(description="of the last update, this one included")
+    event_number: EventNumber = Field(description="accepted events so far")
+    positions: dict[str, int] = Field(description="the next offset of each 'topic/partition'")
+    envelope: str = Field(description="digest of the change envelope in use")
+    details: dict[str, str] = Field(
+        default_factory=dict, exclude_if=not_, description="the envelope's text, sections that changed, an artifact"
+    )
+
+
 class DeadLetter(Message):
     """A record that was refused, and why. The learning state is as if it had never been."""
 
@@ -750,7 +793,7 @@ class RetireAnswer(Message):
     by: str = Field(default="", description="who asked")
 
 
-Step = Literal["approve", "withdraw", "promote", "rollback", "pin", "unpin", "freeze", "thaw"]
+Step = Literal["approve", "withdraw", "promote", "rollback", "pin", "unpin", "freeze", "thaw", "envelope"]
 
 
 class Decision(Message):
@@ -763,11 +806,15 @@ class Decision(Message):
     step: Step = Field(
         description="approve: the new champion answers for all keys; withdraw: the displaced one does, as before; "
         "promote: a shadow takes the champion's place; rollback: a displaced champion in its probation does; "
-        "pin: nothing is swapped until unpin; freeze: nothing is learned either, until thaw"
+        "pin: nothing is swapped until unpin; freeze: nothing is learned either, until thaw; envelope: the change "
+        "envelope that the learner has come to is approved"
     )
     member: str = Field(default="", max_length=200, exclude_if=not_, description="`promote`: the shadow's name")
     version: int | None = Field(
         default=None, exclude_if=_is_none, description="`rollback`: the displaced version; null: the last one"
+    )
+    envelope: str = Field(
+        default="", max_length=100, exclude_if=not_, description="`envelope`: the digest of the one that is approved"
     )
     why: str = Field(min_length=1, max_length=2000)
     by: str = Field(default="", max_length=200, description="who asks")
@@ -789,6 +836,19 @@ class DecisionAnswer(Message):
     by: str = Field(default="", description="who asked")
 
 
+class Act(Message):
+    """What somebody has done beside the learner, such as publishing dead letters once more: told for the audit."""
+
+    goes_to: ClassVar[str] = "control"
+    id: str = Field(min_length=1, max_length=200, description="unique; the audit's record bears it")
+    model: str
+    ts: float = Field(description="when it was done, epoch seconds")
+    act: Literal["redrive"]
+    what: str = Field(max_length=2000, description="what was done, in words")
+    why: str = Field(min_length=1, max_length=2000)
+    by: str = Field(default="", max_length=200, description="who has done it")
+
+
 class JobReturned(Message):
     """A retraining came back, and its recruits entered; or it failed."""
 
@@ -802,6 +862,13 @@ class Measured(Message):
 
     stride: dict[str, int] = Field(default_factory=dict, description="by member; 0: paused")
     too_slow: dict[str, float] = Field(default_factory=dict, description="microseconds a prediction, by member")
+
+
+class EnvelopeEntered(Message):
+    """A learner went on under another change envelope."""
+
+    digest: str
+    approved: bool = Field(description="otherwise nothing is swapped by itself until a person approves it")
 
 
 class ExamplesTold(Message):
@@ -842,6 +909,9 @@ class LearnedOrder(Message):
         exclude_if=_is_none,
         description="what was learned of the runs, where it is told: by the same learner, so of its `epoch` and so on",
     )
+    envelope: EnvelopeEntered | None = Field(
+        default=None, exclude_if=_is_none, description="then the change envelope became another"
+    )
     returned: tuple[JobReturned, ...] = Field(default=(), description="then retraining jobs")
     requests: tuple[Retrain, ...] = Field(default=(), description="then requests to retrain")
     measured: Measured | None = Field(default=None, description="then what members cost")
@@ -863,6 +933,7 @@ PUBLISHED: tuple[type[Message], ...] = (
     ModelReport,
     Transition,
     Alert,
+    AuditRecord,
     DeadLetter,
     Retrain,
     RetrainAnswer,
@@ -870,6 +941,7 @@ PUBLISHED: tuple[type[Message], ...] = (
     RetireAnswer,
     Decision,
     DecisionAnswer,
+    Act,
     LearnedOrder,
     ModelPrediction,
     ModelAck,

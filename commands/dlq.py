@@ -140,6 +140,32 @@ def redrive(
     sink = KafkaSink(producer(settings.kafka))
     count = redriving.send(planned, sink, by=by or getpass.getuser(), why=why, rate=rate)
     _tell(f"{count} published")
+    if count:
+        _recorded(config, f"{count} of {len(letters)} dead letters published once more", why=why, by=by)
+
+
+def _recorded(config: Path, what: str, *, why: str, by: str | None) -> None:
+    """Tell the learner, which records it in the audit."""
+    import getpass
+    import time
+    import uuid
+
+    from anabranch.messages import Act
+    from commands.retrain import send
+
+    def told(name: str) -> Act:
+        return Act(
+            id=uuid.uuid4().hex,
+            model=name,
+            ts=time.time(),
+            act="redrive",
+            what=what,
+            why=why,
+            by=by or getpass.getuser(),
+        )
+
+    act, where, _ = send(str(config), told, topic=None, bootstrap=None)
+    _tell(f"told to the learner for its audit: {act.id} on {where}")
 
 
 # ── What is chosen, and what is printed ─────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from anabranch.errors import AnabranchError
     from config.settings import Settings
     from consumers.finding import Finding
 
@@ -60,17 +61,22 @@ def findings(config: Path, *, audit_days: int = 0) -> "Iterator[Finding]":
         yield from _on_brokers(settings, audit_days=audit_days)
 
 
-def tried(code: str, step: Callable[[], str], *, fix: str) -> "Finding":
+def tried(
+    code: str, step: Callable[[], str], *, fix: str, beyond: "type[AnabranchError] | tuple[()]" = ()
+) -> "Finding":
     """A step that raises where something is wrong, as a finding.
 
     Args:
         step: returns what is good, in words.
+        beyond: what it raises that is a finding of another code, and is raised here too.
     """
     from anabranch.errors import AnabranchError
     from consumers.finding import failure, good
 
     try:
         return good(code, step())
+    except beyond:
+        raise
     except AnabranchError as error:
         return failure(code, str(error), fix)
 
@@ -174,7 +180,7 @@ def _files(folder: Path) -> list[Path]:
 def _on_brokers(settings: "Settings", *, audit_days: int) -> "Iterator[Finding]":
     import time
 
-    from anabranch.errors import AnabranchError
+    from anabranch.errors import AnabranchError, KafkaForbidden
     from consumers.finding import failure
     from consumers.kafka import diagnosis
     from consumers.kafka.topics import needed, require
@@ -188,7 +194,10 @@ def _on_brokers(settings: "Settings", *, audit_days: int) -> "Iterator[Finding]"
         require(settings.kafka, needed(settings))
         return f"all {len(needed(settings))} topics are there"
 
-    topics = tried("topics.there", there, fix="`anabranch topics create CONFIG`")
+    try:
+        topics = tried("topics.there", there, fix="`anabranch topics create CONFIG`", beyond=KafkaForbidden)
+    except KafkaForbidden as error:
+        topics = failure("acl.topics", str(error), "grant them, with `kafka-acls --add`; see docs/RIGHTS.md")
     yield topics
     if topics.level == "failure":
         return

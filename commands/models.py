@@ -1,5 +1,6 @@
 """`anabranch models`: what the log tells of models and their versions, and a person's word on who answers."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ app.command("list")(versions.listing)
 app.command("show")(versions.show)
 app.command("diff")(versions.diff)
 app.command("compare")(versions.compare)
+app.command("export")(versions.export)
 
 OF = "the rollout of "
 
@@ -62,12 +64,16 @@ def promote(
 def rollback(
     model: MODEL,
     reason: REASON,
-    version: Annotated[int | None, typer.Option(help="the displaced version; default: the last one")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="a version whose bytes are still there; default: the one displaced last")
+    ] = None,
     by: BY = None,
     topic: TOPIC = None,
     bootstrap: BOOTSTRAP = None,
 ) -> None:
-    """Let a displaced champion answer again, as it has become, while it is in its probation.
+    """Let a displaced champion answer again, as it has become, while it is in its probation; or any version.
+
+    With --version of one whose probation is over it answers as it was announced, if its bytes are still there.
 
     What the champion came from cannot win for `arena.probation_events`.
     """
@@ -101,6 +107,50 @@ def freeze(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, boo
 def thaw(model: MODEL, reason: REASON, by: BY = None, topic: TOPIC = None, bootstrap: BOOTSTRAP = None) -> None:
     """Let models learn again, from the next event on."""
     _hold(model, "thaw", reason, by=by, topic=topic, bootstrap=bootstrap)
+
+
+@app.command()
+def envelope(
+    config: Annotated[Path, typer.Argument(help="the model's TOML file")],
+    approve: Annotated[
+        bool, typer.Option(help="ask the learner that has come to this envelope to let it count")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="with --approve: the reason; it is recorded in the answer")] = "",
+    by: BY = None,
+    topic: TOPIC = None,
+    bootstrap: BOOTSTRAP = None,
+) -> None:
+    """Print the change envelope of a configuration, what may change by itself, and its digest; or approve it.
+
+    Each version names the envelope that it arose in. With `control.envelope = "approved"`, a learner that is started
+    with another one goes on learning and predicting, and nothing is swapped by itself until it is approved.
+    """
+    import sys
+
+    from anabranch.errors import ConfigError
+    from anabranch.messages import Decision
+    from commands import wiring
+    from config import envelope as envelopes
+
+    settings = wiring.settings_at(config)
+    digest = envelopes.digest(settings)
+    if not approve:
+        print(envelopes.canonical(settings).decode(), end="", flush=True)
+        print(digest, file=sys.stderr)
+        return
+    if not reason:
+        raise ConfigError("--approve needs a --reason: it is recorded in the answer")
+    ask(
+        Decision,
+        str(config),
+        "envelope",
+        of=f"{digest} of ",
+        why=reason,
+        by=by,
+        topic=topic,
+        bootstrap=bootstrap,
+        envelope=digest,
+    )
 
 
 def _hold(model: str, step: str, reason: str, *, by: str | None, topic: str | None, bootstrap: str | None) -> None:

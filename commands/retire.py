@@ -67,4 +67,5 @@ def ask(
         return kind.model_validate({**told, "step": step})
 
     asked, where, answers = send(model, request, topic=topic, bootstrap=bootstrap)
-    print(f"requested to {step} {of}{asked.model}: {asked.id} on {where}; the answer will be on {answers}")
+    asking = "approve" if step == "envelope" else step
+    print(f"requested to {asking} {of}{asked.model}: {asked.id} on {where}; the answer will be on {answers}")

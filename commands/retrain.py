@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from anabranch.messages import Decision, Retire, Retrain
+    from anabranch.messages import Act, Decision, Retire, Retrain
     from anabranch.signatures import Signer
     from config.settings import Settings
 
-Asked = TypeVar("Asked", bound="Retire | Retrain | Decision")
+Asked = TypeVar("Asked", bound="Retire | Retrain | Decision | Act")
 
 
 def retrain(

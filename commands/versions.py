@@ -80,6 +80,49 @@ def show(
         print(cards.page(card) if form is Format.HTML else cards.markdown(card))
 
 
+def export(
+    model: VERSION,
+    mlflow: Annotated[Path | None, typer.Option(help="a folder, which is made: the version as an MLflow model")] = None,
+    cyclonedx: Annotated[Path | None, typer.Option(help="a file: a CycloneDX 1.6 bill of materials, JSON")] = None,
+    in_toto: Annotated[Path | None, typer.Option(help="a file: an in-toto statement of its provenance, JSON")] = None,
+    config: CONFIG = None,
+    partition: PARTITION = None,
+    trust: TRUST = None,
+    prefix: PREFIX = "",
+    bootstrap: BOOTSTRAP = None,
+) -> None:
+    """Write a version for other tools: what its card and its bytes tell, in their formats.
+
+    The MLflow model holds the bytes as they were announced; it is loaded by `anabranch.pyfunc` of the client's wheel.
+    """
+    from anabranch.errors import ConfigError
+    from operations import exports
+
+    if mlflow is None and cyclonedx is None and in_toto is None:
+        raise ConfigError("say what is to be written: --mlflow FOLDER, --cyclonedx FILE, --in-toto FILE")
+    log = _Log.of(config, partition=partition, prefix=prefix, bootstrap=bootstrap, trust=trust)
+    card = log.card(model)
+    for file, form in ((cyclonedx, exports.cyclonedx), (in_toto, exports.in_toto)):
+        if file is not None:
+            _write(file, form(card))
+    if mlflow is not None:
+        exports.mlflow(card, log.bytes_of(model), mlflow, trusted=log.trusted)
+    written = [str(each) for each in (mlflow, cyclonedx, in_toto) if each is not None]
+    print(f"{card['name']}, sha256 {card['artifact']['sha256']}: {', '.join(written)}")
+
+
+def _write(file: Path, document: dict[str, Any]) -> None:
+    import orjson
+
+    from anabranch.errors import ConfigError
+
+    try:
+        with file.open("xb") as out:
+            out.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}") from error
+
+
 def diff(
     before: VERSION,
     after: VERSION,
@@ -232,6 +275,22 @@ class _Log:
             aliases=named,
             history=registry.changes(updates),
         )
+
+    def bytes_of(self, text: str) -> bytes:
+        """A version as it was announced, verified by its digest.
+
+        Raises:
+            ArtifactError: its bytes are gone, or are others.
+        """
+        from anabranch import artifact
+        from anabranch.kafka import artifacts
+        from operations import registry
+
+        reference = registry.Reference.read(text)
+        update = registry.find(reference, self._of(reference), topic=self.topics.name("updates")).update
+        packed = artifacts.fetch(self.kafka, update)
+        artifact.unpack(packed, sha256=update.pointer.sha256, trusted=self.trusted)
+        return packed
 
     def _of(self, reference: "Reference") -> "list[Announced]":
         """The updates of a model.

@@ -1,6 +1,8 @@
 """What several verbs need to put together: the settings, the first champion, the loop on Kafka."""
 
+import getpass
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ import typer
 from river import base
 
 from anabranch import artifact, statetree
-from anabranch.errors import ConfigError, ModelSpecError
+from anabranch.errors import ArtifactMissing, ConfigError, ModelSpecError
 from anabranch.kafka import DEFAULT_BOOTSTRAP, producer
 from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.kafka import updates as kafka_updates
@@ -42,6 +44,7 @@ from detectors.watch import Watch
 from evaluation.files import Files
 from evaluation.history import blaming
 from learners.derived import Alone
+from learners.emitted import Kept
 from learners.lane import Lane
 from learners.models import catalogue
 from learners.models.tasks import Task
@@ -219,10 +222,29 @@ def learning_loop(
         controls=lambda: KafkaControl(settings),
         announced=lambda scope: announced(settings, scope, signer=signer),
         signer=signer,
+        kept=lambda scope, version: kept(settings, scope, version, signer=signer),
+        process=f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}",
     )
     return LearningLoop(
         settings, first=first, ports=ports, how=how, started=started, listener=listener, stopping=stopping
     )
+
+
+def kept(settings: Settings, scope: Scope, version: int, *, signer: Signer | None = None) -> Kept:
+    """A version as it was announced; with a key, one that it has signed.
+
+    Raises:
+        ArtifactMissing: it was not announced, or its bytes are gone.
+        ArtifactError: its bytes are not what was announced.
+    """
+    topic, keys = settings.topics.name("updates"), None if signer is None else TrustedKeys([signer.public])
+    known = kafka_updates.all_updates(settings.kafka, topic=topic, model=settings.name, scope=scope, keys=keys)
+    found = [each for each in known if each.version == version and each.kind != "retired"]
+    if not found:
+        raise ArtifactMissing(f"it is not on {topic}")
+    packed = kafka_artifacts.fetch(settings.kafka, found[-1])
+    unpacked = artifact.unpack(packed, sha256=found[-1].pointer.sha256, trusted=settings.model.trusted)
+    return Kept(version, unpacked.model, found[-1].trained_on)
 
 
 def announced(settings: Settings, scope: Scope, *, signer: Signer | None = None) -> ModelUpdate | None:

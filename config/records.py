@@ -22,6 +22,7 @@ class Topics(Section):
     alerts: str = Field("model-alerts", description="what a person should look at")
     control: str = Field("model-control", description="requests of `anabranch retrain`")
     answers: str = Field("model-answers", description="what became of each request")
+    audit: str = Field("model-audit", description="each change of a model: who, when, why, before and after")
     learned: str = Field("model-learned", description="the order in which records were learned")
     acks: str = Field("model-acks", description="which follower serves which version")
     predictions: str = Field(
@@ -60,7 +61,15 @@ class ControlSettings(Section):
         description="public keys (`anabranch keys show`), one of which has signed each request; others are refused, "
         "and so is a copy of one. None = whoever may write to the topic may ask",
     )
+    envelope: Literal["told", "approved"] = Field(
+        "told",
+        description="a configuration with another change envelope than before (`anabranch models envelope`): it is "
+        "told, or nothing is swapped by itself until a person approves it",
+    )
     max_age: Seconds = Field(86_400.0, description="with `trusted_keys`: an older request is refused when it is heard")
+    audit_retention: Seconds = Field(
+        400 * 86_400.0, description="how long the topic of the audit keeps its records, when Anabranch creates it"
+    )
     key: str | None = Field(
         None,
         description="file of the private key that signs what is asked with this file, by commands and the dashboard",

@@ -20,13 +20,18 @@ from learners.emitted import Promotion
 
 
 class Announcer:
-    """Publishes artifacts and writes the updates for them. (The outbox publishes the updates.)"""
+    """Publishes artifacts and writes the updates for them. (The outbox publishes the updates.)
 
-    def __init__(self, settings: Settings, *, scope: Scope, sink: Sink, clock: Clock) -> None:
+    Args:
+        envelope: digest of the change envelope in use.
+    """
+
+    def __init__(self, settings: Settings, *, scope: Scope, sink: Sink, clock: Clock, envelope: str = "") -> None:
         self.settings = settings
         self.scope = scope
         self.sink = sink
         self.clock = clock
+        self.envelope = envelope
         self.kept: list[tuple[str, int, int]] = []
         """Whose bytes lie on the topic: key, partition and chunks of each version, oldest first."""
 
@@ -77,6 +82,7 @@ class Announcer:
             scores=promotion.scores,
             positions=dict(positions),
             order=order if promotion.learns else "",
+            envelope=self.envelope,
             artifact=self._publish(data, promotion.version),
             river=river.__version__,
             python=platform.python_version(),
@@ -99,6 +105,11 @@ class Announcer:
             sha256=sha256,
             size_bytes=len(data),
         )
+
+    def versions(self) -> list[int]:
+        """Those whose bytes lie on the topic, oldest first."""
+        # Of keys such as fraud/global/7/3f…/, as `artifact.chunk_key` writes them.
+        return [int(key.split("/")[2]) for key, _, _ in self.kept]
 
     def tidy(self, *, in_use: int | None = None) -> None:
         """Drop the bytes of versions beyond those that are kept. Done once more after a crash, it changes nothing.

@@ -35,6 +35,8 @@ class CheckpointRef:
         partitions: how many the log had when the model began.
         refs: other blobs that its state or its parent's refers to.
         number: of the checkpoint, from 1.
+        envelope: the change envelope that is approved; empty in those of before there was one.
+        audit: the head of the audit's chain; likewise.
     """
 
     sha: str
@@ -46,10 +48,13 @@ class CheckpointRef:
     partitions: int
     refs: tuple[str, ...]
     number: int
+    envelope: str = ""
+    audit: str = ""
 
     def as_metadata(self) -> str:
         """For the committed offsets; `number` is last, as the group compares by it. There is no room for the `refs`."""
-        return orjson.dumps({name: value for name, value in asdict(self).items() if name != "refs"}).decode()
+        told = {name: value for name, value in asdict(self).items() if name not in ("refs", "number")}
+        return orjson.dumps({**told, "number": self.number}).decode()
 
     def as_entry(self, positions: Positions) -> dict[str, Any]:
         """For the manifest, where people read it too."""
@@ -58,7 +63,7 @@ class CheckpointRef:
     @classmethod
     def read(cls, entry: Mapping[str, Any], *, scope: Scope) -> "CheckpointRef":
         """Of metadata or of a manifest's entry. Those that do not say a scope or partitions are of `scope`, and old."""
-        known = {"scope": scope, "partitions": 0, "refs": (), **entry}
+        known = {"scope": scope, "partitions": 0, "refs": (), "envelope": "", "audit": "", **entry}
         typed = {"scope": Scope(known["scope"]), "refs": tuple(known["refs"])}
         return cls(**{each.name: known[each.name] for each in fields(cls)} | typed)
 

@@ -117,7 +117,7 @@ class LearningLoop:
                 self._learn([])  # no turn may have followed
             self._end_rebuild()  # here too: the log may have held nothing more
             for owner in self.owners.values():
-                owner.checkpoint()
+                owner.end()
         finally:
             self.leaving = True
             for owner in self.owners.values():
@@ -196,7 +196,7 @@ class LearningLoop:
         for owner in self._dropped(partitions):
             # Without one it has not learned anything yet: the first checkpoint comes before the first record.
             if owner.sha:
-                owner.checkpoint()
+                owner.end()
 
     def lost(self, partitions: Sequence[Partition]) -> None:
         """Another process may own these already: nothing of them may be written any more."""

@@ -12,9 +12,11 @@ import structlog
 from river import base
 
 from anabranch import statetree
+from anabranch.chain import Head
 from anabranch.errors import CheckpointError, ConfigError, LearnError, LearningFrozen
 from anabranch.events import Partition
 from anabranch.messages import (
+    EnvelopeEntered,
     ModelUpdate,
     TopicRange,
     TrainedOn,
@@ -22,8 +24,10 @@ from anabranch.messages import (
     encode,
 )
 from anabranch.scope import Scope
+from config import envelope
 from config.settings import Settings
 from consumers.announcer import update_key
+from consumers.audit import NOTHING_HELD
 from consumers.belonging import Place, place, refuse_other_scope, settled
 from consumers.checkpoint import CheckpointRef, contents_of, nested, newest, positions_of, rebuilt_from
 from consumers.guard import Guard
@@ -141,6 +145,8 @@ class Owner(Taking):
         entry = newest(committed, self.store, scope=self.scope)
         if entry is None or how.rebuild:
             self.requests.start(None)
+        if entry is not None:
+            self.audit.known = Head.read(entry.audit)
         if how.rebuild:
             self.left_out = Stretches(how.without)
             return self._rebuild(partitions, entry)
@@ -148,6 +154,7 @@ class Owner(Taking):
             return self._begin(partitions, added=committed is not None)
         refuse_other_scope(entry.scope, self.scope, name=self.settings.name)
         self._refuse_first_only(how.first_only, entry)
+        self.approved = entry.envelope
         return self._go_on(partitions, committed, entry, accept_loss=how.accept_loss)
 
     def _refuse_first_only(self, given: str, entry: CheckpointRef) -> None:
@@ -180,8 +187,36 @@ class Owner(Taking):
             checkpoint=self.sha[:12],
         )
         self.read_before = self._read()
+        self._record_start(f"goes on from checkpoint {self.sha[:12]}")
+        self._enter_envelope()
         self._publish_outbox()
         return self.positions
+
+    def _enter_envelope(self) -> None:
+        """See whether the configuration has the change envelope of before; if not, it is told, or waits for approval.
+
+        Under `control.envelope = "told"` what is in use counts as approved.
+        """
+        now, unapproved = self.envelope, self.lane.succession.unapproved
+        before = unapproved or self.approved or now
+        approved = self.settings.control.envelope == "told" or now == (self.approved or now)
+        if approved:
+            self.approved = now
+        if now == before and approved == (not unapproved):
+            return
+        self.order.enter(envelope=EnvelopeEntered(digest=now, approved=approved))
+        self._emit(self.lane.enveloped(now, approved=approved))
+        text = envelope.canonical(self.settings).decode()
+        waits = "" if approved else ": nothing is swapped by itself until it is approved"
+        self._record(
+            "envelope", why=f"another configuration{waits}", before=before, after=now, details={"envelope": text}
+        )
+        to_do = "; nothing is swapped by itself until `anabranch models envelope CONFIG --approve` says so"
+        self.alert(
+            "envelope",
+            f"the change envelope of the configuration was {before}, and is {now}{'' if approved else to_do}",
+            level="info" if approved else "alert",
+        )
 
     def _begin(self, partitions: Sequence[Partition], *, added: bool = False) -> Positions:
         """The very first start; or every trace of the checkpoints is lost, but not what was announced.
@@ -196,7 +231,10 @@ class Owner(Taking):
         before = self.ports.announced(self.scope)
         if before is not None:
             self.epoch, self.seq, self.lane.version = before.epoch + 1, before.seq, before.version
+            self.approved = before.envelope
             self._stay_retired(before)
+        self._record_start("begins" if before is None else "begins anew: no checkpoint is left")
+        self._enter_envelope()
         log.info(
             "begin",
             model=self.settings.name,
@@ -224,13 +262,37 @@ class Owner(Taking):
         self._look_at_log()
         # The chain of parents starts again as well: whoever fell back behind the rebuild would undo what it announced.
         self.epoch, self.seq, self.number = entry.epoch + 1, entry.seq, entry.number
-        self.lane.version = entry.version
+        self.lane.version, self.approved = entry.version, entry.envelope
         self._stay_retired(self.ports.announced(self.scope))
         self.positions = self.ports.source.first_positions("earliest", self._with_labels(partitions))
         self.left_out.keep(self.positions)
         self.rebuilding = rebuilt_from(self._offsets(), without=self.left_out.in_words)
+        self._take_over_audit(entry)
+        self._record_start("taken over by a rebuild")
+        held, self.audit.holds = self.audit.holds, NOTHING_HELD
+        self._record(
+            "rebuild",
+            why=self.rebuilding,
+            before="; ".join(filter(None, (f"epoch {entry.epoch}", held))),
+            after=f"epoch {self.epoch}, from nothing; {self._held()}",
+        )
+        self._enter_envelope()
         log.warning("rebuild", model=self.settings.name, epoch=self.epoch, source=self.rebuilding)
         return self.positions
+
+    def _take_over_audit(self, entry: CheckpointRef) -> None:
+        """A rebuild needs nothing else of the checkpoint; where that cannot be read, the chain goes on from its head.
+
+        Then what was recorded behind the last commit and not published any more is missing in the chain.
+        """
+        self.audit.head, self.audit.version = self.audit.known, entry.version
+        try:
+            state = contents_of(self.settings, self.store, sha=entry.sha, scope=self.scope).state
+        except (CheckpointError, ConfigError) as error:
+            log.warning("audit", model=self.settings.name, what="its checkpoint cannot be read", reason=str(error))
+            return
+        self.audit.restore(state.get("audit"))
+        self._publish_audit()
 
     def _stay_retired(self, newest: ModelUpdate | None) -> None:
         """Whatever begins anew begins out of service, if that was the last word."""
@@ -273,6 +335,7 @@ class Owner(Taking):
                 to_do="`anabranch rebuild CONFIG` learns the log again with it",
             )
         self.announcer.kept = list(state["artifacts"])
+        self.audit.restore(state.get("audit"))
         self.merges.close()
         self.guard, self.intake = Guard(self.settings), Intake(labels_come_late=self.intake.labels_come_late)
         self.guard.restore(state["guard"])
@@ -334,6 +397,7 @@ class Owner(Taking):
         for loss in found.losses:
             self.losses = [*self.losses, loss][-LOSSES_MAX:]
             self.lane.notes.append(f"accepted loss: {loss}")
+            self._record("loss", why="--accept-loss", before="", after=loss)
             self.alert("log", f"gone on without what will never be learned, as --accept-loss says: {loss}")
 
     def _forget_log(self, why: str) -> None:
@@ -347,6 +411,11 @@ class Owner(Taking):
         for result in given_up:
             self._emit(self.lane.admit(result))
         self.order.enter(other_log=why, returned=tuple(map(returned, given_up)))
+
+    def end(self) -> None:
+        """Give the model up, with a checkpoint that says so: whoever goes on knows that this process has not died."""
+        self.audit.ended = True
+        self.checkpoint()
 
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""
@@ -408,6 +477,7 @@ class Owner(Taking):
         self.timing.lap("commit_s")
         # Not before the commit: what is told until then is told by the owner of the checkpoint before.
         self.sha, self.number, self.refs = sha, self.number + 1, refs
+        self.audit.committed = len(self.audit.pending)
         self.unwritten, self.written = False, self.written + 1
         self.store.record(reference.as_entry(self.positions))
         self._publish_outbox()
@@ -454,12 +524,15 @@ class Owner(Taking):
             partitions=self.partitions,
             refs=refs,
             number=self.number + 1,
+            envelope=self.approved,
+            audit=self.audit.head.text,
         )
 
     def _publish_outbox(self) -> None:
         for update in self.outbox:
             # Signed as they go out, not as they were decided: a learner that has a new key signs with that.
             self._put(self.settings.topics.name("updates"), key=update_key(update), message=update)
+        self._publish_audit()
         if self.outbox:
             self.ports.sink.flush()
             self.announcer.tidy(in_use=self.lane.succession.rollout.beside)
@@ -491,6 +564,7 @@ class Owner(Taking):
             "retired": b"" if self.retired is None else encode(self.retired),
             "outbox": [encode(update) for update in self.outbox],
             "artifacts": list(self.announcer.kept),
+            "audit": self.audit.state(),
             "guard": self.guard.state(),
             "intake": self.intake.state(),
             "lane": self.lane.state(),

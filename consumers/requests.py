@@ -8,14 +8,14 @@ import structlog
 
 from anabranch.errors import SignatureError
 from anabranch.events import Record
-from anabranch.messages import Decision, Retire, Retrain, UnreadableMessage, decode
+from anabranch.messages import Act, Decision, Retire, Retrain, UnreadableMessage, decode
 from anabranch.signatures import TrustedKeys
 from config.records import ControlSettings
 from consumers.ports import Clock, Control
 
 log = structlog.get_logger()
 
-Request = Retrain | Retire | Decision
+Request = Retrain | Retire | Decision | Act
 
 
 IDS_MAX = 1_000
@@ -107,6 +107,8 @@ def _read(record: Record) -> Request | None:
         return decode(Retire, value)
     with suppress(UnreadableMessage):
         return decode(Decision, value)
+    with suppress(UnreadableMessage):
+        return decode(Act, value)
     try:
         return decode(Retrain, value)
     except UnreadableMessage as error:

@@ -12,13 +12,22 @@ from learners.lane import Lane
 
 
 def retirement(
-    asked: Retire, lane: Lane, *, scope: Scope, epoch: int, seq: int, positions: Mapping[str, int], ts: float
+    asked: Retire,
+    lane: Lane,
+    *,
+    scope: Scope,
+    epoch: int,
+    seq: int,
+    positions: Mapping[str, int],
+    ts: float,
+    envelope: str,
 ) -> ModelUpdate:
     """The update by which followers answer nothing any more.
 
     Args:
         positions: the next offset by topic and partition, as in `ModelUpdate`.
         ts: now, epoch seconds.
+        envelope: digest of the change envelope in use.
     """
     newest = lane.newest
     return ModelUpdate(
@@ -37,6 +46,7 @@ def retirement(
         by=asked.by,
         member=lane.champion.name,
         positions=dict(positions),
+        envelope=envelope,
         river=river.__version__,
         python=platform.python_version(),
         numpy=numpy.__version__,

@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 import structlog
 
-from anabranch.errors import KafkaUnavailable
+from anabranch import statetree
+from anabranch.errors import ArtifactError, KafkaUnavailable
 from anabranch.events import AcceptedEvent, AcceptedLabel, Partition, Record
 from anabranch.messages import (
+    Act,
     DeadLetter,
     Decision,
     DecisionAnswer,
@@ -21,27 +23,29 @@ from anabranch.messages import (
     RetireAnswer,
     Retrain,
 )
+from anabranch.recommender import Blend
 from anabranch.scope import Scope
 from anabranch.values import unboxed
 from config.settings import Settings
 from consumers.announcer import Announcer
+from consumers.audit import Auditing
 from consumers.budget import ComputeBudget
 from consumers.guard import Guard, Repeated
 from consumers.intake import Read
 from consumers.order import returned
 from consumers.poison import Poison
-from consumers.requests import Request, Requests
+from consumers.requests import Requests
 from consumers.retirement import answer, retirement
 from consumers.stretches import Stretches
-from consumers.telling import Ports, Telling
-from learners.emitted import NOTHING, Emitted, Promotion
+from consumers.telling import Ports
+from learners.emitted import NOTHING, Emitted, Kept, Promotion
 from learners.models.fence import is_fault
 from learners.retraining import JobResult
 
 log = structlog.get_logger()
 
 
-class Taking(Telling):
+class Taking(Auditing):
     """Whoever takes the records of one model.
 
     Args:
@@ -52,7 +56,7 @@ class Taking(Telling):
     def __init__(self, settings: Settings, *, scope: Scope, ports: Ports, listener: Callable[[Any], None]) -> None:
         super().__init__(settings, scope=scope, ports=ports, listener=listener)
         self.runner = ports.runners(scope)
-        self.announcer = Announcer(settings, scope=scope, sink=ports.sink, clock=ports.clock)
+        self.announcer = Announcer(settings, scope=scope, sink=ports.sink, clock=ports.clock, envelope=self.envelope)
         self.requests = Requests(ports.controls(), model=settings.name, settings=settings.control, clock=ports.clock)
         self.budget = ComputeBudget(settings, clock=ports.clock)
         self.guard = Guard(settings)
@@ -60,6 +64,8 @@ class Taking(Telling):
         self.left_out = Stretches()
         """What is passed over as if it were not there: the guard does not see it, and no dead letter says so."""
         self.outbox: list[ModelUpdate] = []
+        self.approved = ""
+        """The digest of the change envelope that a person, or the first start, has approved."""
         self.was_restored = False
         """Whether no record was taken since the state was restored."""
         self.read_before: Read
@@ -224,7 +230,9 @@ class Taking(Telling):
             self._emit(self.lane.admit(result))
         heard = self.requests.take()
         for request, refusal in heard:
-            if refusal:
+            if isinstance(request, Act):
+                self._record_act(request, refusal)
+            elif refusal:
                 self._send(self._refused(request, refusal))
         asked = [request for request, refusal in heard if not refusal]
         retrainings = tuple(each for each in asked if isinstance(each, Retrain))
@@ -244,7 +252,7 @@ class Taking(Telling):
             self.checkpoint()
         self.runner.keep(self.lane.jobs.under_way)
 
-    def _refused(self, request: Request, why: str) -> Message:
+    def _refused(self, request: Retrain | Retire | Decision, why: str) -> Message:
         """The answer to a request that is not carried out."""
         if isinstance(request, Retire):
             number, version = self.lane.events, self.lane.version
@@ -255,11 +263,31 @@ class Taking(Telling):
         """A person's word: what goes live by it is announced with the order that leads there."""
         if self.outbox:
             self.checkpoint()  # what goes live now has an outbox of its own
-        emitted = self.lane.decided(asked)
+        kept, gone = self._kept(asked)
+        emitted = self.lane.decided(asked, kept=kept) if not gone else Emitted([self.lane.refused(asked, gone)])
         if any(isinstance(each, DecisionAnswer) and each.accepted for each in emitted.messages):
             self.order.enter(decided=asked)
+            self.approved = asked.envelope if asked.step == "envelope" else self.approved
         self._emit(emitted)
         self.tell_order()  # a message has place for one decision
+
+    def _kept(self, asked: Decision) -> tuple[Kept | None, str]:
+        """The version that somebody wants back, where its probation is over; or why it cannot be had."""
+        version, there = asked.version, self.lane.succession.in_probation()
+        if asked.step != "rollback" or version is None or version in there:
+            return None, ""
+        if version == self.lane.champion.version:
+            return None, f"version {version} answers already"
+        try:
+            kept = self.ports.kept(self.scope, version)
+        except (ArtifactError, statetree.StateTreeError) as error:
+            probation = ", ".join(map(str, sorted(there))) or "none"
+            held = ", ".join(str(each) for each in self.announcer.versions()) or "none"
+            return None, (
+                f"version {version} cannot be had: {error}; in their probation: {probation}; of which the bytes are "
+                f"there: {held}"
+            )
+        return (None, f"version {version} was a blend of members") if isinstance(kept.model, Blend) else (kept, "")
 
     def _tell_failures(self, result: JobResult) -> None:
         """A retraining that came to nothing, all of it or a part."""
@@ -322,6 +350,7 @@ class Taking(Telling):
             self.alert("answers", f"version {promotion.version} cannot be announced: {type(error).__name__}: {error}")
             return None
         self.seq += 1
+        self._record_promotion(update)
         return update
 
     def end_rebuild(self) -> None:
@@ -356,8 +385,10 @@ class Taking(Telling):
             seq=self.seq,
             positions=self._by_name(),
             ts=self.ports.clock.time_s(),
+            envelope=self.envelope,
         )
         self.outbox.append(self.retired)
+        self._record_promotion(self.retired)
         self._tell(self.retired)
         return self.retired.version, ""
 

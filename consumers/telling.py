@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from anabranch.errors import ArtifactMissing
 from anabranch.events import AcceptedEvent, Headers, Prediction
 from anabranch.messages import (
     Alert,
@@ -31,6 +32,7 @@ from consumers.order import OrderWriter
 from consumers.ports import Clock, Control, Positions, Sink, Source, Store, offsets_in
 from consumers.predictions import prediction
 from consumers.timing import CheckpointTiming, Pace
+from learners.emitted import Kept
 from learners.lane import Lane
 
 log = structlog.get_logger()
@@ -42,6 +44,10 @@ OF_A_RECORD = (DeadLetter, ModelPrediction)
 """What comes of one record alone."""
 
 
+def _none_kept(scope: Scope, version: int) -> Kept:
+    raise ArtifactMissing(f"nothing that was announced can be read here: version {version}, {scope}")
+
+
 @dataclass
 class Ports:
     """What a loop and its owners reach the world through.
@@ -51,7 +57,9 @@ class Ports:
         runners: what carries out an owner's retraining jobs, by its scope.
         controls: what people ask of an owner.
         announced: the newest announcement of a scope, asked for where there is no checkpoint.
-        signer: signs what followers make their models of; None: it is not signed.
+        signer: signs what followers make their models of, and the audit; None: it is not signed.
+        process: who learns here, for the audit.
+        kept: a version as it was announced; raises ArtifactError where its bytes are no longer there.
     """
 
     source: Source
@@ -62,6 +70,8 @@ class Ports:
     controls: Callable[[], Control | None] = lambda: None
     announced: Callable[[Scope], ModelUpdate | None] = lambda scope: None
     signer: Signer | None = None
+    process: str = ""
+    kept: Callable[[Scope, int], Kept] = _none_kept
 
 
 class Telling:

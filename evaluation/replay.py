@@ -4,14 +4,15 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from anabranch import statetree
 from anabranch.errors import AnabranchError
 from anabranch.events import AcceptedEvent, Record
-from anabranch.messages import DeadLetter, JobReturned, LearnedOrder, Message
+from anabranch.messages import DeadLetter, Decision, JobReturned, LearnedOrder, Message
 from consumers.guard import Guard, Repeated
 from consumers.jobs import outcome
 from consumers.ports import LogReader
 from consumers.taking import brought_by
-from learners.emitted import Emitted, Learned, Promotion
+from learners.emitted import Emitted, Kept, Learned, Promotion
 from learners.lane import Lane
 from learners.retraining import Job, JobResult
 
@@ -156,6 +157,8 @@ class Replay:
         """What entered the learner's lane after the runs, in its order."""
         if order.other_log:
             self.go_on_elsewhere(order)
+        if order.envelope is not None:
+            self._hear(self.lane.enveloped(order.envelope.digest, approved=order.envelope.approved))
         for back in order.returned:
             self.admit(back)
         for request in order.requests:
@@ -168,7 +171,17 @@ class Replay:
         if order.reinstated:
             self._promoted(self.lane.rebuilt(reason=order.reinstated, kind="reinstated"))
         if order.decided is not None:
-            self._hear(self.lane.decided(order.decided))
+            self._hear(self.lane.decided(order.decided, kept=self._kept(order.decided)))
+
+    def _kept(self, asked: Decision) -> Kept | None:
+        """The version to which was rolled back: it was promoted here, too, unless that was before all that is told."""
+        if asked.step != "rollback" or asked.version is None or asked.version in self.lane.succession.in_probation():
+            return None
+        for promotion in reversed(self.promotions):
+            if promotion.version == asked.version:
+                model = statetree.decode(promotion.data, trusted=self.lane.settings.model.trusted)
+                return Kept(promotion.version, model, promotion.trained_on)
+        raise ReplayError(f"version {asked.version}, to which was rolled back, is not among those that are told here")
 
     def go_on_elsewhere(self, order: LearnedOrder) -> None:
         """What comes next lies in another log, and nothing of this one is learned once more."""

@@ -51,6 +51,15 @@ class Promotion(NamedTuple):
     """Whether a follower can teach it what the learner learns."""
 
 
+class Kept(NamedTuple):
+    """A version as it was announced, of which the bytes are still there: a person may have it answer again."""
+
+    version: int
+    model: Any
+    """Of which nobody else has this instance."""
+    trained_on: TrainedOn
+
+
 class Emitted:
     """All that came of one event, as one value: whoever has it can say everything before it makes a model live.
 

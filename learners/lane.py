@@ -23,7 +23,7 @@ from anabranch.messages import (
 )
 from learners.arena.members import Member, Timed
 from learners.arena.succession import DecisionContext
-from learners.emitted import NOTHING, Emitted, Learned, Promotion
+from learners.emitted import NOTHING, Emitted, Kept, Learned, Promotion
 from learners.labels import Resolved
 from learners.labels.pending import Waiting
 from learners.lateness import ASKED, RIPE_FROM
@@ -243,16 +243,22 @@ class Lane(LaneParts):
         window = self.recruits.ranges(asked.events)
         return self.reports.answer(asked, event_number=self.events, window=window, withheld=withheld)
 
-    def decided(self, asked: Decision) -> Emitted:
-        """Somebody's word on who answers and what is learned: the answer, and what goes live by it."""
+    def decided(self, asked: Decision, *, kept: Kept | None = None) -> Emitted:
+        """Somebody's word on who answers and what is learned: the answer, and what goes live by it.
+
+        Args:
+            kept: the version to which is rolled back, as it was announced; it counts where it is in no probation.
+        """
         at = self.newest
         promotion, withheld = None, "nothing is being rolled out"
         if at is None:
             withheld = "no event learned yet"
+        elif asked.step == "envelope":
+            withheld = self._approved(asked)
         elif asked.step in HOLDS:
             promotion, withheld = self._held(asked, self._context(at))
         elif asked.step in ("promote", "rollback"):
-            promotion, withheld = self._put_in(asked, self._context(at))
+            promotion, withheld = self._put_in(asked, self._context(at), kept)
         elif self.succession.rollout.under_way:
             promotion, withheld = self._carried_out(asked, self._context(at))
         answer = self.reports.decision(asked, event_number=self.events, version=self.version, withheld=withheld)
@@ -271,7 +277,7 @@ class Lane(LaneParts):
             self._begun_with(promotion)
         return promotion and promotion._replace(by=asked.by), withheld
 
-    def _put_in(self, asked: Decision, context: DecisionContext) -> tuple[Promotion | None, str]:
+    def _put_in(self, asked: Decision, context: DecisionContext, kept: Kept | None) -> tuple[Promotion | None, str]:
         """Another champion by somebody's word; or why there is none."""
         succession, by = self.succession, f"by {asked.by or 'somebody'}: {asked.why}"
         if succession.held:
@@ -284,6 +290,9 @@ class Lane(LaneParts):
             return None, "nothing is announced yet"
         if asked.step == "promote":
             promotion, withheld = succession.promote(asked.member, context, reason=f"promoted {by}")
+        elif kept is not None and kept.version not in succession.in_probation():
+            member = self.recruits.once_more(kept, event_number=self.events)
+            promotion, withheld = succession.bring_back(member, context, reason=f"rolled back {by}")
         else:
             promotion, withheld = succession.roll_back(asked.version, context, reason=f"rolled back {by}")
         self._begun_with(promotion)
@@ -305,6 +314,26 @@ class Lane(LaneParts):
         # Who learns along stops with this announcement, and goes on with the one by which it ends.
         promotion = self.succession.publish_as_it_is(context)
         return promotion and promotion._replace(reason=reason, by=asked.by), ""
+
+    def enveloped(self, digest: str, *, approved: bool) -> Emitted:
+        """The configuration has another change envelope: until it is approved, nothing is swapped by itself."""
+        self.succession.unapproved = "" if approved else digest
+        until = "" if approved else "; nothing is swapped by itself until it is approved"
+        reason = f"goes on under the change envelope {digest}{until}"
+        self.lifecycle.stay(self.champion.name, reason=reason, noted=True)
+        return NOTHING if self.newest is None else Emitted(self._transitions(self.newest))
+
+    def _approved(self, asked: Decision) -> str:
+        """Let the change envelope that it has come to count; or why nothing comes of it."""
+        unapproved = self.succession.unapproved
+        if not unapproved:
+            return "the change envelope in use is approved already"
+        if asked.envelope != unapproved:
+            return f"the change envelope in use is {unapproved}, and not {asked.envelope or 'named'}"
+        self.succession.unapproved = ""
+        reason = f"change envelope {unapproved} approved by {asked.by or 'somebody'}: {asked.why}"
+        self.lifecycle.stay(self.champion.name, reason=reason, noted=True)
+        return ""
 
     def measured(self, *, stride: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
@@ -474,7 +503,7 @@ class Lane(LaneParts):
     ) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
-        may_change = not (succession.pinned or succession.frozen)
+        may_change = not (succession.pinned or succession.frozen or succession.unapproved)
         if self.jobs.under_way and lesson is not None:
             self.notes += self.recruits.remember(lesson)
         findings = self.watch.update(loss, event_number=number, seen=event, answer=own, withheld=self._withheld)

@@ -49,6 +49,7 @@ def card(
         "name": f"models:/{update.model}/{update.version}",
         **{key: told[key] for key in ("model", "scope", "version", "kind", "reason", "member", "parent")},
         "by": update.by,
+        "envelope": update.envelope,
         "aliases": list(aliases),
         "announced": {key: told[key] for key in ("epoch", "seq", "event_number", "event_ts", "announced_ts")}
         | {"partition": announced.partition, "offset": announced.offset, "signature": announced.signature},
@@ -138,6 +139,7 @@ def _identity(card: Card) -> list[tuple[str, ...]]:
         ),
         ("why", card["reason"]),
         ("asked for by", card["by"] or "nobody: the learner decided"),
+        ("change envelope", card["envelope"] or "not told: announced before there was one"),
         ("where on the log", f"partition {told['partition']}, offset {told['offset']}"),
         ("signature", told["signature"]),
     ]

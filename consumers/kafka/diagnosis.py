@@ -1,27 +1,34 @@
 """What brokers tell when they are asked whether a learner can live with them: rights, copies, clocks, and retention."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AclOperation
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, admin, partitions
 from config.settings import Settings
 from consumers.finding import Finding, failure, good, warning
 from consumers.kafka.reader import bounds, records_at
-from consumers.kafka.topics import DAY_MS, configs, kept_s, needed
+from consumers.kafka.topics import DAY_MS, configs, described, granting, kept_s, lacking
 
 ENOUGH_S = 86_400.0
 """What is dropped within a day is told of."""
 
 SKEW_S = 5.0
 
-READ = ("events", "labels", "examples", "control", "updates", "artifacts")
-"""The topics that a learner reads; it writes to all but the first two."""
-
-ANSWERABLE = ("updates", "artifacts", "lifecycle", "signals", "answers", "control", "learned", "events", "labels")
+ANSWERABLE = (
+    "audit",
+    "updates",
+    "artifacts",
+    "lifecycle",
+    "signals",
+    "answers",
+    "control",
+    "learned",
+    "events",
+    "labels",
+)
 """What is needed to say later which model answered, why, and on which records it was made."""
 
 
@@ -30,46 +37,25 @@ ANSWERABLE = ("updates", "artifacts", "lifecycle", "signals", "answers", "contro
 
 def rights(settings: Settings) -> Iterator[Finding]:
     """Whether this user may read and write what a learner does, and whether each partition has all its copies."""
-    by_name = {settings.topics.name(which): which for which in type(settings.topics).model_fields if _is_name(which)}
-    names = needed(settings)
-    client = admin(settings.kafka)  # held by name: its answers are lost when it goes away
-    asked = client.describe_topics(
-        TopicCollection(names), include_authorized_operations=True, request_timeout=TIMEOUT_S
-    )
-    lacking, behind = [], []
-    for name in names:
-        try:
-            described = asked[name].result()
-        except KafkaException as error:
-            yield warning("topics.described", f"{name}: {error.args[0].str()}", "grant this user DESCRIBE on the topic")
+    told = described(settings)
+    behind = []
+    for which, topic in told.items():
+        name = settings.topics.name(which)
+        if isinstance(topic, KafkaException):
+            said = topic.args[0].str()
+            yield warning("topics.described", f"{name}: {said}", "grant this user DESCRIBE on the topic")
             continue
-        lacking += _lacking(by_name[name], name, described.authorized_operations)
-        behind += [f"{name}/{each.id}" for each in described.partitions if len(each.isr) < len(each.replicas)]
-    yield _rights(lacking)
+        behind += [f"{name}/{each.id}" for each in topic.partitions if len(each.isr) < len(each.replicas)]
+    if lacks := lacking(settings, told):
+        yield failure("acl.topics", f"this user lacks {', '.join(lacks)}", granting(settings, lacks))
+    else:
+        yield good("acl.topics", "this user may read and write what a learner does")
     if behind:
         yield warning(
             "topics.copies",
             f"fewer copies than configured are in sync: {', '.join(behind)}",
             "see which broker is away, or behind",
         )
-
-
-def _is_name(which: str) -> bool:
-    return which not in ("prefix", "partitions", "replication")
-
-
-def _lacking(which: str, name: str, operations: Sequence[AclOperation] | None) -> list[str]:
-    if operations is None:  # the brokers do not tell
-        return []
-    wanted = [AclOperation.READ] if which in READ else []
-    wanted += [] if which in ("events", "labels", "control") else [AclOperation.WRITE]
-    return [f"{each.name} on {name}" for each in wanted if each not in operations]
-
-
-def _rights(lacking: Sequence[str]) -> Finding:
-    if lacking:
-        return failure("acl.topics", f"this user lacks {', '.join(lacking)}", "grant it, with `kafka-acls --add`")
-    return good("acl.topics", "this user may read and write what a learner does")
 
 
 # ── What the log still holds, beside what is needed of it ───────────────────────────────────────────────────────────

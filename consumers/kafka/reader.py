@@ -215,6 +215,33 @@ def bounds(kafka: Kafka, places: Iterable[Partition]) -> dict[Partition, tuple[i
         return {place: _bounds(client, place) for place in places}
 
 
+def offsets_at(kafka: Kafka, places: Iterable[Partition], *, at_s: float) -> dict[Partition, int]:
+    """The first offset of each partition whose record is of this moment or later, by the records' timestamps.
+
+    Where there is none, it is the partition's end.
+
+    Args:
+        at_s: epoch seconds.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such partition.
+    """
+    wanted = [TopicPartition(*place, int(at_s * 1000)) for place in places]
+    with closing(consumer(reader(kafka))) as client:
+        try:
+            found = client.offsets_for_times(wanted, timeout=TIMEOUT_S) if wanted else []
+        except KafkaException as error:
+            raise KafkaUnavailable(with_words(error.args[0].str())) from error
+        for each in found:
+            if each.error is not None:
+                raise KafkaUnavailable(f"{each.topic} partition {each.partition}: {each.error.str()}")
+        return {
+            place: each.offset if each.offset >= 0 else _bounds(client, place)[1]
+            for each in found
+            for place in (Partition(each.topic, each.partition),)
+        }
+
+
 def _bounds(client: Consumer, place: Partition) -> tuple[int, int]:
     """The first and the next offset of a partition; none of a topic that is gone."""
     try:

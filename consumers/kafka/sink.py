@@ -6,9 +6,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message
 
-from anabranch.errors import KafkaUnavailable
+from anabranch.errors import KafkaForbidden, KafkaUnavailable
 from anabranch.events import Headers
-from anabranch.kafka import SLICE_S, publisher
+from anabranch.kafka import SLICE_S, UNAUTHORISED, publisher
 from anabranch.kafka.faults import with_words
 from consumers.ports import Sent
 from consumers.timing import Deadline
@@ -28,6 +28,7 @@ class KafkaSink:
         self.producer = publisher(configured)
         self.stopping = stopping or threading.Event()
         self.failure: str | None = None
+        self.is_forbidden = False
 
     def send(
         self,
@@ -78,16 +79,23 @@ class KafkaSink:
         # The first failure is the cause; those behind it mostly follow from it.
         if error is not None and self.failure is None:
             self.failure = f"{message.topic()}: {error.str()}"
+            self.is_forbidden = error.code() in UNAUTHORISED
 
     def flush(self) -> None:
         """Wait until everything sent is acknowledged.
 
         Raises:
+            KafkaForbidden: this user may not write there.
             KafkaUnavailable: something was not.
         """
         patience = Deadline(FLUSH_S, stopping=self.stopping)
         while (left := self.producer.flush(patience.left_s(SLICE_S))) and patience.left_s(SLICE_S):
             pass
+        if self.is_forbidden:
+            raise KafkaForbidden(
+                f"messages were not delivered: {self.failure}: grant this user WRITE there; docs/RIGHTS.md lists what "
+                "each process needs, and `anabranch doctor CONFIG` finds what a learner lacks"
+            )
         if left or self.failure:
             raise KafkaUnavailable(
                 f"messages were not delivered: {self.failure or with_words(f'{left} are still waiting')}; "

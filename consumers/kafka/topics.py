@@ -6,11 +6,18 @@ from contextlib import closing
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import ClusterMetadata, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (
+    AclOperation,
+    ClusterMetadata,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+    TopicDescription,
+)
 
 from anabranch.artifact import CHUNK_BYTES
-from anabranch.errors import KafkaRefused, KafkaUnavailable
+from anabranch.errors import KafkaForbidden, KafkaRefused, KafkaUnavailable
 from anabranch.events import Partition
 from anabranch.kafka import (
     ABSENT,
@@ -36,6 +43,7 @@ def require(kafka: Kafka, topics: Iterable[str], *, timeout_s: float = TIMEOUT_S
 
     Raises:
         KafkaRefused: naming all that are not, and all that this user is not shown.
+        KafkaForbidden: all are there, and some are not shown to this user.
         KafkaUnavailable: no broker answers.
     """
     cluster = reach(kafka, timeout_s=timeout_s)
@@ -49,9 +57,10 @@ def require(kafka: Kafka, topics: Iterable[str], *, timeout_s: float = TIMEOUT_S
     if absent:
         said.append(f"missing topics: {', '.join(absent)}; create them with `anabranch topics create CONFIG`")
     if hidden:
-        said.append(f"not authorised for {', '.join(hidden)}: give this user the rights to read and write there")
+        there = "give this user the rights to read and write there, as docs/RIGHTS.md lists them"
+        said.append(f"not authorised for {', '.join(hidden)}: {there}")
     if said:
-        raise KafkaRefused("; ".join(said))
+        raise (KafkaRefused if absent else KafkaForbidden)("; ".join(said))
 
 
 def _is_in(cluster: ClusterMetadata, topic: str) -> bool:
@@ -95,6 +104,7 @@ LEARNED = (
     "alerts",
     "control",
     "answers",
+    "audit",
     "learned",
     "dead_letters",
 )
@@ -144,6 +154,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "alerts": _DAYS_30,
     "control": _DAYS_30,
     "answers": _DAYS_30,
+    "audit": _DAYS_30,  # in place of that, as long as `control.audit_retention` says
     "learned": _DAYS_7,  # as the events: without one of the two the other is of no use
     "acks": _DAYS_7,
     "predictions": _DAYS_7,
@@ -156,9 +167,12 @@ def see(settings: Settings) -> None:
 
     Raises:
         KafkaRefused: naming all topics that are missing.
+        KafkaForbidden: naming all rights that are.
         KafkaUnavailable: no broker answers.
     """
     require(settings.kafka, needed(settings))
+    if lacks := lacking(settings, described(settings)):
+        raise KafkaForbidden(f"this user lacks {', '.join(lacks)}; {granting(settings, lacks)}")
     if unread := unread_labels(settings):
         log.warning("unread labels", fault=unread)
     for fault in shortcomings(settings):
@@ -187,7 +201,9 @@ def create(settings: Settings) -> dict[str, str]:
 
 
 def _longer(which: str, settings: Settings) -> dict[str, str]:
-    """Events and labels are kept for as long as a label may take, and a while after it."""
+    """Events and labels are kept for as long as a label may take, and a while after it; the audit as is configured."""
+    if which == "audit":
+        return {"retention.ms": str(int(settings.control.audit_retention * 1000))}
     horizon_s = settings.labels.horizon if settings.labels.late else None
     if horizon_s is None or which not in ("events", "labels"):
         return {}
@@ -203,6 +219,62 @@ def _answer(name: str, future: object) -> str:
             return "was there"
         raise KafkaUnavailable(f"{name}: {error.args[0].str()}") from error
     return "created"
+
+
+# ── Rights ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+READ = ("events", "labels", "examples", "control", "updates", "artifacts")
+ONLY_READ = ("events", "labels", "control")
+
+
+def described(settings: Settings) -> dict[str, TopicDescription | KafkaException]:
+    """What the broker tells of the topics that a learner needs, by their keys in `[topics]`; the embedded one: nothing.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    if str(reach(settings.kafka).cluster_id).startswith("mockCluster"):
+        return {}
+    names = {settings.topics.name(which): which for which in _CONFIGS}
+    client = admin(settings.kafka)  # held by name: its answers are lost when it goes away
+    asked = client.describe_topics(
+        TopicCollection(needed(settings)), include_authorized_operations=True, request_timeout=TIMEOUT_S
+    )
+    found: dict[str, TopicDescription | KafkaException] = {}
+    for name, future in asked.items():
+        try:
+            found[names[name]] = future.result()
+        except KafkaException as error:
+            found[names[name]] = error
+    return found
+
+
+def lacking(settings: Settings, told: Mapping[str, TopicDescription | KafkaException]) -> list[str]:
+    """The rights that this user lacks for what a learner does, as `WRITE on model-updates`."""
+    return [
+        f"{each.name} on {settings.topics.name(which)}"
+        for which, topic in told.items()
+        # Where brokers ask nobody they do not tell.
+        if isinstance(topic, TopicDescription) and topic.authorized_operations is not None
+        for each in wanted_of(which)
+        if each not in topic.authorized_operations
+    ]
+
+
+def wanted_of(which: str) -> list[AclOperation]:
+    """What a learner does on a topic."""
+    reads = [AclOperation.READ] if which in READ else []
+    return reads if which in ONLY_READ else [*reads, AclOperation.WRITE]
+
+
+def granting(settings: Settings, lacks: Sequence[str]) -> str:
+    """What to do about rights that are missing."""
+    operation, _, topic = lacks[0].partition(" on ")
+    user = settings.kafka.get("sasl.username", "NAME")
+    return (
+        f"grant it: `kafka-acls --add --allow-principal User:{user} --operation {operation} --topic {topic}`, and so "
+        "on; docs/RIGHTS.md lists what each process needs"
+    )
 
 
 # ── What is wrong with topics that are there: settings under which something is lost, and transactions ──────────────

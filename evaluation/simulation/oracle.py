@@ -8,9 +8,11 @@ from typing import Any
 import orjson
 
 from anabranch import statetree
+from anabranch.chain import ChainReader
 from anabranch.errors import LogTruncated
 from anabranch.events import AcceptedEvent, Record
 from anabranch.messages import (
+    AuditRecord,
     DeadLetter,
     LearnedOrder,
     Message,
@@ -100,6 +102,7 @@ class Oracle:
         yield from self._same(straight, owner)
         yield from self._complete(straight.guard, set(places), begun)
         yield from self._published(straight, past)
+        yield from self._audited(owner)
         yield from self._told(places, past.inputs, rebuilt if straight.promotions else "")
 
     def _findings_late(self, owner: Owner, past: Past) -> Iterator[str]:
@@ -122,6 +125,7 @@ class Oracle:
         yield from self._complete_late(straight, orders, begun)
         yield from self._examples_told(straight)
         yield from self._published(straight, past)
+        yield from self._audited(owner)
 
     def _published(self, straight: Replay, past: Past) -> Iterator[str]:
         """What was announced and said is what the straight run promotes and says."""
@@ -252,6 +256,24 @@ class Oracle:
             chunks = self.log.records.get((at.topic, at.partition), [])[at.first_offset : at.last_offset + 1]
             if hashlib.sha256(b"".join(chunk.value or b"" for chunk in chunks)).hexdigest() != at.sha256:
                 yield f"the artifact of version {update.version} is not where its update says"
+
+    def _audited(self, owner: Owner) -> Iterator[str]:
+        """The audit is one chain to its head, and each announcement is recorded once."""
+        chain, recorded = ChainReader(), dict[tuple[int, int], set[int]]()
+        for place, value in enumerate(self.log.values(self._topic("audit"))):
+            record = decode(AuditRecord, value)
+            if record.scope == self.scope:
+                chain.add(value, where=f"audit {place}")
+                if record.kind == "promotion":
+                    recorded.setdefault((record.epoch, record.seq), set()).add(record.number)
+        chain.compare(self.settings.name, self.scope, owner.audit.head)
+        if self.calm:  # a checkpoint that rots takes along what it was to publish
+            yield from chain.faults
+        every = (decode(ModelUpdate, value) for value in self.log.values(self._topic("updates")))
+        for update in (each for each in every if each.scope == self.scope):
+            times = len(recorded.get((update.epoch, update.seq), ()))
+            if times != 1 and (self.calm or times > 1):
+                yield f"update {update.epoch}/{update.seq} is recorded {times} times in the audit"
 
     def _said(self, expected: Iterable[Message]) -> Iterator[str]:
         """Every signal, step, report and alert is on its topic, as the straight run says it."""

@@ -148,9 +148,10 @@ class InputLog:
         self.store.put(sha256, data)
 
     def get(self, sha256: str) -> bytes:
-        """Whoever reads a checkpoint goes on from its past."""
+        """Whoever reads a checkpoint goes on from its past; but a rebuild, which takes over the audit alone."""
         data = self.store.get(sha256)
-        if _is_checkpoint(data):
+        begins_anew = self.rebuilding is not None and self.past.rebuilt_from is None
+        if _is_checkpoint(data) and not begins_anew:
             past = self.known[sha256]
             # In place, since this owner's runner holds the same list and adds to it.
             self.past.inputs[:] = past.inputs

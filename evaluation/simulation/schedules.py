@@ -207,6 +207,7 @@ class Simulation:
                     settings, reader=source, process=process, inputs=self.pasts[process.name, scope].inputs
                 ),
                 clock=self.clock,
+                process=process.name,
             ),
             how=StartOptions(rebuild=rebuild),
         )

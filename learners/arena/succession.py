@@ -43,6 +43,7 @@ class Succession:
         due: accepted events at which the champion's probation is over.
         pinned: by whom and why nothing is swapped; empty: it may be.
         frozen: by whom and why nothing is learned, and so nothing swapped either.
+        unapproved: the change envelope that nobody has approved yet; empty: the one in use is approved.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Succession:
         self.lifecycle = lifecycle
         self.published = published
         self.due = NEVER
-        self.pinned = self.frozen = ""
+        self.pinned = self.frozen = self.unapproved = ""
         self.held_until = 0
         """Accepted events at which a champion that was broken is looked at again; 0: none was."""
         self.rolled_back: dict[Cause, int] = {}
@@ -112,9 +113,14 @@ class Succession:
         return f"it is pinned {self.pinned}" if self.pinned else ""
 
     @property
+    def waits(self) -> str:
+        """Why another may not answer by evidence, though it may by a person's word; empty: it may."""
+        return self.held or (f"its change envelope is not approved: {self.unapproved}" if self.unapproved else "")
+
+    @property
     def holds(self) -> tuple[str, ...]:
         """What is held by a person's word, for people."""
-        found = {"pinned": self.pinned, "frozen": self.frozen}
+        found = {"pinned": self.pinned, "frozen": self.frozen, "unapproved": self.unapproved}
         return tuple(f"{what} {why}" for what, why in found.items() if why)
 
     def _announceable(self, context: DecisionContext) -> bytes:
@@ -160,8 +166,8 @@ class Succession:
     def contest(self, context: DecisionContext) -> Promotion | None:
         """The swap to the strongest winner that nothing holds back."""
         for member in self.shadows.ahead():
-            if self.held:
-                self._hold(member, self.held, level="info")
+            if self.waits:
+                self._hold(member, self.waits, level="info")
                 continue
             # What was ahead when its answers were given may be behind by now: it has to lead on average, too.
             if context.late and member.loss_mean >= self.champion.loss_mean:
@@ -192,12 +198,18 @@ class Succession:
         member.contest = self.shadows.contest()
         self.lifecycle.stay(member.name, reason=f"held back: {why}", level=level, noted=True)
 
-    def _swap(self, winner: Member, context: DecisionContext, examined: Examined, *, reason: str) -> Promotion:
-        """Exchange champion and winner; the displaced champion stays for its probation."""
+    def _swap(
+        self, winner: Member, context: DecisionContext, examined: Examined, *, reason: str, restores: int | None = None
+    ) -> Promotion:
+        """Exchange champion and winner; the displaced champion stays for its probation.
+
+        Args:
+            restores: the version that the winner is a copy of, if a person wants that back.
+        """
         displaced, number = self.champion, context.event_number
         tradeoff = self.shadows.constraints.tradeoff(winner, champion=displaced)
         verdict = winner.verdict(wins_at=self.shadows.wins_at, tradeoff=tradeoff)
-        restores = winner.version if winner.life == "displaced" else None
+        restores = winner.version if winner.life == "displaced" else restores
         reason = reason or (
             f"{winner.name} wins after {verdict.events} events"
             if restores is None
@@ -287,9 +299,13 @@ class Succession:
             return None, f"no shadow {name!r} is in the arena; there: {', '.join(there) or 'none'}"
         return self._put_in(there[name], context, reason=reason)
 
+    def in_probation(self) -> dict[int, Member]:
+        """The displaced champions that can come back as they have become, by version."""
+        return {each.version: each for each in self.shadows.members if each.life == "displaced" and each.version}
+
     def roll_back(self, version: int | None, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
         """A displaced champion in its probation comes back, the last one if no version is named; or why it cannot."""
-        there = {each.version: each for each in self.shadows.members if each.life == "displaced" and each.version}
+        there = self.in_probation()
         wanted = max(there, default=None) if version is None else version
         if wanted not in there:
             kept = ", ".join(map(str, sorted(there))) or "none"
@@ -297,13 +313,27 @@ class Succession:
             return None, f"{named} in its probation as a displaced champion; there: {kept}"
         return self._put_in(there[wanted], context, reason=reason)
 
-    def _put_in(self, member: Member, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
+    def bring_back(self, member: Member, context: DecisionContext, *, reason: str) -> tuple[Promotion | None, str]:
+        """A version whose probation is over answers again, as it was announced; or why it cannot.
+
+        Args:
+            member: a copy of it, which is in no arena yet.
+        """
+        self.shadows.enter(member, reason=f"version {member.former} once more")
+        promotion, withheld = self._put_in(member, context, reason=reason, restores=member.former)
+        if promotion is None:
+            self.shadows.leave(member, reason=f"left: {withheld}")
+        return promotion, withheld
+
+    def _put_in(
+        self, member: Member, context: DecisionContext, *, reason: str, restores: int | None = None
+    ) -> tuple[Promotion | None, str]:
         examined = self.shadows.constraints.announceable(
             member, context.canary, event_number=context.event_number, measured={}
         )
         if examined.fault:
             return None, f"{member.name} cannot be announced: {examined.fault}"
-        return self._swap(member, context, examined, reason=reason), ""
+        return self._swap(member, context, examined, reason=reason, restores=restores), ""
 
     def change_sides(
         self, stand_in: StandIn | None, context: DecisionContext, examined: Examined, *, reason: str
@@ -392,6 +422,7 @@ class Succession:
             **({"rollout": self.rollout.state()} if self.rollout.under_way else {}),
             **({"pinned": self.pinned} if self.pinned else {}),
             **({"frozen": self.frozen} if self.frozen else {}),
+            **({"unapproved": self.unapproved} if self.unapproved else {}),
         }
 
     def restore(self, state: dict[str, Any], *, champion: dict[str, Any], version: int) -> None:
@@ -407,6 +438,7 @@ class Succession:
         self.rolled_back = {Cause(what, which): at for what, which, at in state["rolled_back"]}
         self.library.restore(state["library"])
         self.pinned, self.frozen = state.get("pinned", ""), state.get("frozen", "")
+        self.unapproved = state.get("unapproved", "")
         if "rollout" in state:
             self.rollout.restore(state["rollout"])
             self.shadows.keeps = self.rollout.displaced

@@ -11,6 +11,7 @@ from config.settings import Settings
 from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Cause, Member
 from learners.arena.shadows import Library, Shadows
+from learners.emitted import Kept
 from learners.models.catalogue import build
 from learners.models.fence import is_fault
 from learners.models.tasks import Task
@@ -203,6 +204,11 @@ class Recruits:
             cause=Cause("trigger", str(event_number if decided is None else decided)),
             former=former,
         )
+
+    def once_more(self, kept: Kept, *, event_number: int) -> Member:
+        """A member that is as the version was when it was announced."""
+        name = f"d{event_number}-former-{kept.version}"
+        return self._member(name, kept.model, kept.trained_on, event_number=event_number, former=kept.version)
 
     def remember(self, event: AcceptedEvent) -> list[str]:
         """Keep the event for the recruits that are being trained; what there is to note of jobs given up for it."""

@@ -158,6 +158,8 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "ModelReport",
         "Transition",
         "Alert",
+        "AuditRecord",
+        "Act",
         "DeadLetter",
         "Retrain",
         "RetrainAnswer",

@@ -295,7 +295,7 @@ def test_a_real_broker_that_wants_a_password() -> None:
 @pytest.mark.kafka
 @pytest.mark.parametrize(
     ("verb", "needed"),
-    {"learn": 11, "rebuild": 11, "check": 11, "watch": 7, "follow": 2, "produce": 1, "retrain": 1, "retire": 1}.items(),
+    {"learn": 12, "rebuild": 12, "check": 12, "watch": 7, "follow": 2, "produce": 1, "retrain": 1, "retire": 1}.items(),
 )
 def test_all_missing_topics_are_named_at_start(
     kafka: Any, topic_prefix: str, carried_out: Callable[..., AnabranchError], verb: str, needed: int

@@ -249,6 +249,31 @@ def test_a_stretch_that_is_not_there_is_refused(said: str, found: str, tmp_path:
     assert found in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (("--from", "2026-11-27T02:00:00Z"), "--from and --to go together"),
+        (("--from", "yesterday", "--to", "2026-11-27T02:00:00Z"), "--from 'yesterday' is no moment with its zone"),
+        (("--from", "2026-11-27T02:00:00Z", "--to", "2026-11-27T01:00:00Z"), "nothing on events came from 2026-11-27"),
+    ],
+)
+def test_a_stretch_of_time_in_which_nothing_came_is_refused(
+    said: tuple[str, ...], found: str, tmp_path: Path, embedded: Any
+) -> None:
+    """And one of which an end is missing."""
+    config = config_in(
+        tmp_path,
+        'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n'
+        f'[kafka]\n"bootstrap.servers" = "{embedded.bootstrap}"\n',
+    )
+    producer = Producer({"bootstrap.servers": embedded.bootstrap})
+    producer.produce("events", b"{}", partition=0)
+    assert not producer.flush(10)
+    done = carried_out("rebuild", config, *said)
+    assert done.returncode == 2
+    assert found in done.stderr
+
+
 def test_a_stop_does_not_announce_half_a_rebuild(learned: Learned) -> None:
     """What was read but not learned yet does not count as caught up."""
     log, store, _ = learned

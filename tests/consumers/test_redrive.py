@@ -10,13 +10,13 @@ import pytest
 from anabranch.events import Record
 from anabranch.kafka import headers_of, producer
 from anabranch.kafka.tail import Tail
-from anabranch.messages import DeadLetter
+from anabranch.messages import Act, DeadLetter, decode
 from config.loading import build
 from config.settings import Settings
 from consumers.kafka.reader import records_at
 from consumers.kafka.sink import KafkaSink
 from consumers.redrive import Redriven, plan, send
-from support.projects import GAUSSIAN, Project
+from support.projects import GAUSSIAN, Project, values_on
 
 NOW_S = 1.8e9
 
@@ -115,7 +115,11 @@ def test_a_mended_event_is_learned_once(project: Callable[..., Project]) -> None
     here.run("learn", here.config, "--until-end")
     assert here.state()["events"] == 20
     for _ in range(2):
-        here.run(*words, "--send", "--rate", "1000")
+        here.run(*words, "--send", "--rate", "1000", "--by", "ana")
+    acts = [decode(Act, each) for each in values_on(here.kafka, f"{here.prefix}model-control")]
+    assert {(each.by, each.why, each.what) for each in acts} == {
+        ("ana", "two features are meant", "1 of 1 dead letters published once more")
+    }
     here.produce(iter(value(f"more{n}", label=n % 2 > 0) for n in range(20)))
     here.run("learn", here.config, "--until-end")
     assert here.state()["events"] == 41

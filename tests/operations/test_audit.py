@@ -9,7 +9,8 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from anabranch.messages import Decision, encode
+from anabranch.chain import digest
+from anabranch.messages import AuditRecord, Decision, encode
 from anabranch.signatures import Signer, TrustedKeys
 from operations.audit import KEYS, AuditError, verified, written
 from support.command_line import anabranch, config_in
@@ -65,6 +66,44 @@ def test_ten_thousand_records_are_verified_in_seconds() -> None:
     assert time.perf_counter() - began_s < 5
 
 
+def chained(count: int) -> list[dict[str, Any]]:
+    """Records of a learner's own chain, as lines."""
+    lines: list[dict[str, Any]] = []
+    for number in range(1, count + 1):
+        record = AuditRecord(
+            id=f"m/{number}",
+            number=number,
+            follows=digest(lines[-1]["value"].encode()) if lines else "",
+            model="m",
+            kind="promotion",
+            ts=float(number),
+            who="the learner",
+            why="better",
+            before="",
+            after=f"version {number}",
+            version=number,
+            epoch=1,
+            seq=number,
+            event_number=number,
+            positions={},
+            envelope="sha256:0",
+        )
+        place = {"topic": "model-audit", "partition": 0, "offset": number, "ts": float(number)}
+        lines.append({**place, "value": encode(record).decode(), "headers": []})
+    return lines
+
+
+def test_what_was_done_to_the_topic_before_the_file_was_written_is_found() -> None:
+    """The file is then as it was written; the learner's own chain is not."""
+    lines = chained(6)
+    assert verified(file_of(lines)).changes == 6
+    with pytest.raises(AuditError, match="records 3 to 3 of m are missing before record 4"):
+        verified(file_of([*lines[:2], *lines[3:]]))
+    altered = [{**each, "value": each["value"].replace("better", "ordered")} for each in lines[2:3]]
+    with pytest.raises(AuditError, match="offset 4: record 4 of m does not follow record 3"):
+        verified(file_of([*lines[:2], *altered, *lines[3:]]))
+
+
 def test_an_update_that_nobody_trusted_has_signed_is_found(embedded: Any, tmp_path: Path) -> None:
     """What the topics hold is exported, and says which version answered when."""
     signer, other = Signer(Ed25519PrivateKey.generate()), Signer(Ed25519PrivateKey.generate())
@@ -73,6 +112,8 @@ def test_an_update_that_nobody_trusted_has_signed_is_found(embedded: Any, tmp_pa
     asked = Decision(id="d", model="m", ts=1.0, step="pin", why="audit", by="ann")
     for key in KEYS[1:]:
         publisher.sink.send(publisher.settings.topics.name(key), key="m", value=encode(asked))
+    change = chained(1)[0]["value"].encode()
+    publisher.sink.send(publisher.settings.topics.name("audit"), key="m", value=change, headers=signer.headers(change))
     publisher.sink.flush()
     kafka = f'[kafka]\n"bootstrap.servers" = "{embedded.bootstrap}"\n"fetch.wait.max.ms" = 50\n'
     steps = 'model.steps = [{ use = "dummy.PriorClassifier" }]'
@@ -85,4 +126,4 @@ def test_an_update_that_nobody_trusted_has_signed_is_found(embedded: Any, tmp_pa
     with pytest.raises(AuditError, match=r"the update at offset 0 of model-updates: it is signed by a key"):
         verified(file.read_bytes().splitlines(), keys=TrustedKeys([other.public]))
     assert "models:/m/1 since" in anabranch("audit", "at", config, "2100-01-01T00:00:00Z").stdout
-    assert "no version of m" in anabranch("audit", "at", config, "2000-01-01T00:00:00Z").stdout
+    assert "no version of m" in anabranch("audit", "at", config, "1969-01-01T00:00:00Z").stdout

@@ -34,8 +34,8 @@ GOLDEN = Path(__file__).with_name("golden")
 TOPICS = ("drift-signals", "model-updates", "model-lifecycle", "model-reports", "model-alerts", "dead-letters")
 FAR_BEHIND = 1e-12
 """Relative: what a processor may do to a logarithm."""
-VOLATILE = {"artifact", "river", "python", "numpy", "checkpoint_pause_s"}
-"""Keys that are of the bytes, the machine or the clock, not of what was learned."""
+VOLATILE = {"artifact", "river", "python", "numpy", "checkpoint_pause_s", "envelope"}
+"""Keys that are of the bytes, the machine, the clock or the settings' text, not of what was learned."""
 
 Row = dict[str, Any]
 
