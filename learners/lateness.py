@@ -27,7 +27,7 @@ class Lateness:
         asked: questions so far.
         lag: of the labels lately, on average; 0 where labels come with their events.
         is_late: whether that is long.
-        ripe_from: how many questions had been asked when enough was learned; None: it is not yet.
+        ripe_from: how many questions had been asked when a late label found that enough was learned; None before.
 
     >>> lateness = Lateness()
     >>> for n in range(600):
@@ -67,12 +67,12 @@ class Lateness:
         marked = answers.pop(ASKED, None)
         asked = self.asked if marked is None else marked.value
         lag = self.asked - asked
-        if self.ripe_from is None and labels >= RIPE_FROM:
+        if self.ripe_from is None and lag and labels >= RIPE_FROM:
             self.ripe_from = self.asked
         self.lag += (lag - self.lag) / min(labels, MEAN_EVENTS)
         if self.lag > LATE or self.lag < PROMPT:
             self.is_late = self.lag > LATE
-        return self.ripe_from is not None and asked > self.ripe_from
+        return labels > RIPE_FROM and (not lag if self.ripe_from is None else asked > self.ripe_from)
 
     def lead_events(self, window: float) -> float:
         """Over how many labels a member's mean loss is taken: `window`, and more while labels are late."""
