@@ -41,7 +41,7 @@ from config.learning import (
 )
 from config.output import Checkpoint, Dashboard, MetricsSettings, Publish, Score
 from config.privacy import PrivacySettings
-from config.records import ControlSettings, GuardSettings, LabelsSettings, Topics
+from config.records import ControlSettings, FreezeSettings, GuardSettings, LabelsSettings, Topics
 from config.sections import Section
 from config.settings import Settings
 from detectors.distribution_signals import DistributionSettings
@@ -59,6 +59,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[guard]": GuardSettings,
     "[privacy]": PrivacySettings,
     "[labels]": LabelsSettings,
+    "[freeze]": FreezeSettings,
     "[features]": FeaturesSettings,
     "[[features.rules]]": FeatureRule,
     "[memory]": MemorySettings,

@@ -30,6 +30,7 @@ SECTIONS = (
     "arena",
     "constraints",
     "rollout",
+    "freeze",
 )
 """The keys of the configuration that belong to it."""
 

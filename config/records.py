@@ -76,6 +76,28 @@ class ControlSettings(Section):
     )
 
 
+class FreezeSettings(Section):
+    """When learning stops by itself, until a person lets it go on (`anabranch models thaw`): docs/RUNBOOK.md."""
+
+    label_shift: float | None = Field(
+        None,
+        gt=0,
+        description="labels have moved further than this from how they were when the champion began: Cohen's h of the "
+        "label that moved most, of numbers Cohen's d; chance alone stays below .4. None = never",
+    )
+    label_rate: float | None = Field(
+        None,
+        gt=1,
+        description="so many times more labels, or fewer, came for each of the last 500 events than is usual. "
+        "None = never",
+    )
+
+    @property
+    def watches(self) -> bool:
+        """Whether anything is watched."""
+        return self.label_shift is not None or self.label_rate is not None
+
+
 class LabelsSettings(Section):
     """Labels that come after their events, and what becomes of events whose label never comes."""
 

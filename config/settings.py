@@ -26,7 +26,7 @@ from config.learning import (
 )
 from config.output import Checkpoint, Dashboard, MetricsSettings, Publish, Score
 from config.privacy import PrivacySettings
-from config.records import ControlSettings, GuardSettings, LabelsSettings, Topics
+from config.records import ControlSettings, FreezeSettings, GuardSettings, LabelsSettings, Topics
 
 Task = Literal["binary", "multiclass", "regression", "reco", "rank"]
 
@@ -78,6 +78,7 @@ class Settings(BaseSettings):
     privacy: PrivacySettings = PrivacySettings()
     pending_max: int = Field(1_000_000, ge=1, description="events that wait for their label, at most")
     labels: LabelsSettings = LabelsSettings()
+    freeze: FreezeSettings = FreezeSettings()
     features: FeaturesSettings = FeaturesSettings()
     memory: MemorySettings = MemorySettings()
     serve: Literal["auto", "champion", "blend"] = Field(

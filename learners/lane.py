@@ -54,6 +54,8 @@ class Lane(LaneParts):
         """
         champion = self.succession.champion
         self.lateness.asked += 1
+        if self.quarantine is not None:
+            self.quarantine.asked()
         if self._is_clocked:
             self.join.saw(event.ts)
         if self.derived is not None:
@@ -309,11 +311,30 @@ class Lane(LaneParts):
         setattr(self.succession, hold, by if begins else "")
         reason = f"{hold if begins else f'no longer {hold}'} {by}"
         self.lifecycle.stay(self.champion.name, reason=reason, noted=True)
-        if hold == "pinned" or self.published.version is None:
+        if hold == "pinned":
             return None, ""
-        # Who learns along stops with this announcement, and goes on with the one by which it ends.
+        if self.quarantine is not None:
+            self.quarantine.start_over()
+        promotion = self._announced_as_it_is(context, reason)
+        return promotion and promotion._replace(by=asked.by), ""
+
+    def _quarantined(self, event: AcceptedEvent) -> Promotion | None:
+        """Labels are not as they were: learning stops by itself; the champion as it is then, for who learns along."""
+        assert self.quarantine is not None  # who calls has looked
+        why = "" if self.succession.frozen else self.quarantine.on_label(event.y)
+        if not why:
+            return None
+        self.succession.frozen = f"by itself: {why}"
+        reason = f"frozen {self.succession.frozen}"
+        self.lifecycle.stay(self.champion.name, reason=reason, noted=True, level="alert")
+        return self._announced_as_it_is(self._context(event), reason)
+
+    def _announced_as_it_is(self, context: DecisionContext, reason: str) -> Promotion | None:
+        """Who learns along stops with the announcement of a freeze, and goes on with the one by which it ends."""
+        if self.published.version is None:
+            return None
         promotion = self.succession.publish_as_it_is(context)
-        return promotion and promotion._replace(reason=reason, by=asked.by), ""
+        return promotion and promotion._replace(reason=reason)
 
     def enveloped(self, digest: str, *, approved: bool) -> Emitted:
         """The configuration has another change envelope: until it is approved, nothing is swapped by itself."""
@@ -503,12 +524,14 @@ class Lane(LaneParts):
     ) -> Emitted:
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
+        promotion = None if self.quarantine is None else self._quarantined(event)
         may_change = not (succession.pinned or succession.frozen or succession.unapproved)
         if self.jobs.under_way and lesson is not None:
             self.notes += self.recruits.remember(lesson)
         findings = self.watch.update(loss, event_number=number, seen=event, answer=own, withheld=self._withheld)
         emitted = NOTHING if findings is None else self._drifted(event, findings)
-        promotion = self._contest(event) if self.arena.ahead and not self.blend.serves else None
+        if promotion is None and self.arena.ahead and not self.blend.serves:
+            promotion = self._contest(event)
         if promotion is None and may_change and succession.rollout.under_way:
             promotion = self._roll_out(event)
         if promotion is None and may_change and self.blend.turns(number):
@@ -566,6 +589,8 @@ class Lane(LaneParts):
         if promotion is not None:
             self.watch.start_over()
             self.observed.start_over()
+            if self.quarantine is not None:
+                self.quarantine.start_over()
         return promotion
 
     def _roll_out(self, event: AcceptedEvent) -> Promotion | None:

@@ -28,6 +28,7 @@ from learners.lateness import Lateness
 from learners.models.tasks import Task
 from learners.observed import Observed
 from learners.publication import Published
+from learners.quarantine import Quarantine
 from learners.ranked import Ranked
 from learners.reports import Reports
 from learners.retraining.lineage import placeless
@@ -136,6 +137,8 @@ class LaneParts:
         self._is_multiclass = self.task.kind == "multiclass"
         self._window, self._blocks = settings.scores.window, settings.publish.blocks
         self._report_events = settings.publish.report_events
+        watched = settings.freeze.watches and self.task.kind != "rank"
+        self.quarantine = Quarantine(settings.freeze, numeric=settings.numeric) if watched else None
 
     def _begin_joining(self, scope: Scope) -> None:
         labels = self.settings.labels
@@ -215,6 +218,7 @@ class LaneParts:
             "blend": self.blend.state(),
             "derived": None if self.derived is None else self.derived.state(),
             "ranked": None if self.ranked is None else self.ranked.state(),
+            **({} if self.quarantine is None else {"quarantine": self.quarantine.state()}),
         }
 
     @property
@@ -297,6 +301,8 @@ class LaneParts:
         self.observed.restore(state["observed"])
         if self.derived is not None:
             self.derived.restore(state["derived"])
+        if self.quarantine is not None and "quarantine" in state:
+            self.quarantine.restore(state["quarantine"])
 
 
 def refers_to(state: Mapping[str, Any]) -> list[str]:
