@@ -217,6 +217,7 @@ def learning_loop(
         runners=lambda scope: ProcessRunner(settings, clock=clock),
         clock=clock,
         controls=lambda: KafkaControl(settings),
+        acks=lambda: KafkaControl(settings, topic="acks"),
         announced=lambda scope: announced(settings, scope, signer=signer),
         signer=signer,
     )

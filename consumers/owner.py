@@ -141,6 +141,7 @@ class Owner(Taking):
         entry = newest(committed, self.store, scope=self.scope)
         if entry is None or how.rebuild:
             self.requests.start(None)
+            self.followers.restore({})
         if how.rebuild:
             self.left_out = Stretches(how.without)
             return self._rebuild(partitions, entry)
@@ -255,6 +256,7 @@ class Owner(Taking):
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.requests.start(state["control"])
         self.requests.restore(state.get("requests", {}))
+        self.followers.restore(state.get("followers", {}))
         self.order = OrderWriter(self.settings.name, self.scope)
         self.order.last, self.order.version = state["order"], state["lane"]["version"]
         self.order.examples = state["lane"]["examples"]
@@ -353,6 +355,7 @@ class Owner(Taking):
         self.merges.close()
         self.runner.close()
         self.requests.close()
+        self.followers.close()
 
     # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -479,6 +482,7 @@ class Owner(Taking):
             "control": self.requests.position,
             # Only where there is something of it: other checkpoints have the bytes that they had before.
             **({"requests": made} if (made := self.requests.state()) else {}),
+            **({"followers": heard} if (heard := self.followers.state()) else {}),
             "log": {**self.origin._asdict(), "partitions": self.partitions},
             "labels_log": None if self.labels_origin is None else self.labels_origin._asdict(),
             "settled": settled(self.settings),

@@ -169,6 +169,8 @@ class Replay:
             self._promoted(self.lane.rebuilt(reason=order.reinstated, kind="reinstated"))
         if order.decided is not None:
             self._hear(self.lane.decided(order.decided))
+        if order.served is not None:
+            self._hear(self.lane.served(order.served))
 
     def go_on_elsewhere(self, order: LearnedOrder) -> None:
         """What comes next lies in another log, and nothing of this one is learned once more."""

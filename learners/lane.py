@@ -17,6 +17,7 @@ from anabranch.messages import (
     ModelReport,
     Retrain,
     RetrainAnswer,
+    Served,
     TimeWindow,
     Transition,
     UpdateKind,
@@ -305,6 +306,20 @@ class Lane(LaneParts):
         # Who learns along stops with this announcement, and goes on with the one by which it ends.
         promotion = self.succession.publish_as_it_is(context)
         return promotion and promotion._replace(reason=reason, by=asked.by), ""
+
+    def served(self, told: Served) -> Emitted:
+        """Followers have told what they make of the version that is being rolled out: it is withdrawn, or goes on."""
+        succession, at = self.succession, self.newest
+        fault = succession.rollout.hear(told)
+        if not fault or at is None or succession.held:
+            return NOTHING
+        promotion, withheld = succession.withdraw(self._context(at), reason=f"withdrawn: {fault}")
+        self._begun_with(promotion)
+        if promotion is None and succession.rollout.heard is not None:
+            succession.rollout.heard.start_over()
+            why = f"held back: not withdrawn, though {fault}: {withheld}"
+            self.lifecycle.stay(self.champion.name, reason=why, level="alert")
+        return Emitted(self._transitions(at), promotion=promotion)
 
     def measured(self, *, stride: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -9,6 +10,7 @@ from anabranch.artifact import derives_label, gives_probabilities
 from anabranch.candidates import answers_for
 from anabranch.errors import AnabranchError, ExplanationError, NoChampionYet
 from anabranch.follower import Champion, Follower
+from anabranch.tally import Tally
 from anabranch.values import KINDS
 from serving.explanation import Explainer, Explanation
 from serving.refusal import Refusal
@@ -24,10 +26,15 @@ class Answer(NamedTuple):
 
 
 class Answerer:
-    """One champion as it is asked; a request has one from its first event to its last."""
+    """One champion as it is asked; a request has one from its first event to its last.
 
-    def __init__(self, champion: Champion) -> None:
+    Args:
+        tally: counts what is asked, while a new champion is rolled out.
+    """
+
+    def __init__(self, champion: Champion, *, tally: Tally | None = None) -> None:
         self.champion = champion
+        self.tally = tally
         self.version = champion.update.version
         model = champion.artifact.model
         self.features = champion.artifact.features
@@ -45,6 +52,14 @@ class Answerer:
             Refusal: 422 if the model raises on them, 500 if its answer is no number.
         """
         self.see_kinds(x)
+        with self.counted():
+            return self._answer(x)
+
+    def counted(self) -> AbstractContextManager[None]:
+        """Within it an answer is made, which counts if a new champion is being rolled out."""
+        return nullcontext() if self.tally is None else self.tally.timed(is_new=self.champion.is_new)
+
+    def _answer(self, x: dict[str, Any]) -> Answer:
         try:
             proba = None if self.proba_of is None else self.proba_of(x)
             value = _likeliest(proba) if self.derives and proba is not None else self.labels_of(x)
@@ -178,8 +193,14 @@ class Served:
             raise Refusal(503, self._why(error), headers={"Retry-After": "1"}) from error
         choice = self._choice
         if choice is None or choice.champion.champion is not champion or _of(choice.canary) is not canary:
-            choice = self._choice = Choice(Answerer(champion), None if canary is None else Answerer(canary))
+            choice = self._choice = self._made(champion, canary)
         return choice
+
+    def _made(self, champion: Champion, canary: Champion | None) -> Choice:
+        if canary is None:
+            return Choice(Answerer(champion))
+        tally = self.follower.tally
+        return Choice(Answerer(champion, tally=tally), Answerer(canary, tally=tally))
 
     def computed(self, answerer: Answerer, row: Row, *, key: str | None) -> dict[str, Any]:
         """As `Answerer.computed`, if this is wanted."""

@@ -64,6 +64,7 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         min_version=score.min_version,
         ack_as=f"{socket.gethostname()}:{os.getpid()}" if score.acks else None,
         acks=topics.name("acks"),
+        slow=settings.rollout.slow,
     )
     warm_up = WarmUp(follower, wanted=settings.publish.warm_up_events)
     return Served(follower, warm_up=warm_up, string_max=settings.guard.string_max, computes=score.compute)
