@@ -10,6 +10,7 @@ from anabranch.artifact import derives_label, gives_probabilities
 from anabranch.candidates import answers_for
 from anabranch.errors import AnabranchError, ExplanationError, NoChampionYet
 from anabranch.follower import Champion, Follower
+from anabranch.scope import GLOBAL
 from anabranch.tally import Tally
 from anabranch.values import KINDS
 from serving.explanation import Explainer, Explanation
@@ -35,7 +36,7 @@ class Answerer:
     def __init__(self, champion: Champion, *, tally: Tally | None = None) -> None:
         self.champion = champion
         self.tally = tally
-        self.version = champion.update.version
+        self.version: int | str = champion.update.version
         model = champion.artifact.model
         self.features = champion.artifact.features
         self.hidden = champion.artifact.hidden
@@ -44,6 +45,19 @@ class Answerer:
         self.proba_of = champion.predict_proba_one if gives_probabilities(model) else None
         # One call serves both where River itself derives the label from the probabilities.
         self.derives = self.proba_of is not None and derives_label(model)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Which model answers, as it is told with each answer."""
+        champion, update = self.champion, self.champion.update
+        return {
+            **({} if update.scope == GLOBAL else {"scope": str(update.scope)}),
+            "version": update.version,
+            "epoch": update.epoch,
+            "seq": update.seq,
+            "events": champion.event_number,
+            "age_s": round(champion.age_s, 3),
+        }
 
     def answer(self, x: dict[str, Any]) -> Answer:
         """The answer to an event's features.
@@ -62,7 +76,7 @@ class Answerer:
     def _answer(self, x: dict[str, Any]) -> Answer:
         try:
             proba = None if self.proba_of is None else self.proba_of(x)
-            value = _likeliest(proba) if self.derives and proba is not None else self.labels_of(x)
+            value = likeliest(proba) if self.derives and proba is not None else self.labels_of(x)
         except Exception as error:  # a model may raise anything on features of another kind than it has learned
             raise Refusal(
                 422, f"the model cannot answer these features: {type(error).__name__}: {error}", field="features"
@@ -130,7 +144,8 @@ class Choice(NamedTuple):
         return canary if canary is not None and answers_for(canary.champion.update, key) else self.champion
 
 
-def _likeliest(proba: dict[Any, float]) -> Any:
+def likeliest(proba: dict[Any, float]) -> Any:
+    """The label of the largest probability; None without any."""
     return max(proba, key=proba.__getitem__) if proba else None
 
 

@@ -14,7 +14,8 @@ from confluent_kafka import KafkaException
 from anabranch.errors import ConfigError, KafkaUnavailable
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, Kafka, at, batch, consumer, partitions, reader
-from serving.models import Answerer, Choice, Served
+from serving.explanation import Explanation
+from serving.models import Answer, Answerer, Choice, Served, likeliest
 from serving.refusal import Refusal
 
 Partitioner = Literal["crc32", "murmur2"]
@@ -110,22 +111,77 @@ def _sampled(kafka: Kafka, topic: str) -> Iterator[tuple[bytes, int]]:
 # ── Served ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class ServedByPartition(Served):
-    """The models of all partitions under one name; each key has that of its partition.
+class Averaged(Answerer):
+    """The models of all partitions as one that answers: the mean of their numbers, or of their probabilities.
 
     Args:
         parts: of each partition, in the order of their numbers.
     """
 
-    def __init__(self, parts: Sequence[Served], *, partitioner: Partitioner) -> None:
-        super().__init__(parts[0].follower, string_max=parts[0].string_max, computes=parts[0].computes)
+    def __init__(self, parts: Sequence[Answerer]) -> None:
+        super().__init__(parts[0].champion)
+        self.parts = tuple(parts)
+        self.version = ",".join(str(each.version) for each in parts)
+        self.features = frozenset().union(*(each.features for each in parts))
+        self.hidden = frozenset().union(*(each.hidden for each in parts))
+        self.kinds = {name: kind for each in parts for name, kind in each.kinds.items()}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """As `Answerer.about`, with the versions in the order of the partitions."""
+        champions = [each.champion for each in self.parts]
+        return {
+            "scope": "average",
+            "versions": [each.version for each in self.parts],
+            "events": sum(each.event_number for each in champions),
+            "age_s": round(max(each.age_s for each in champions), 3),
+        }
+
+    def answer(self, x: dict[str, Any]) -> Answer:
+        """As `Answerer.answer`. A model without probabilities counts as sure of its label.
+
+        Raises:
+            Refusal: one of the models cannot answer.
+        """
+        answers = [each.answer(x) for each in self.parts]
+        if self.champion.artifact.task not in ("binary", "multiclass"):
+            return Answer(sum(each.value for each in answers) / len(answers), None)
+        shares: dict[Any, float] = {}
+        told = [each.proba or {each.value: 1.0} for each in answers if each.value is not None]
+        for label, share in (pair for each in told for pair in each.items()):
+            shares[label] = shares.get(label, 0.0) + share / len(told)
+        return Answer(likeliest(shares), None if self.proba_of is None else shares)
+
+    def explained(self, x: dict[str, Any]) -> Explanation:
+        """An explanation is about one model.
+
+        Raises:
+            Refusal: 422, always.
+        """
+        raise Refusal(422, "the mean of several models answers here, and explanations are of one: say --partition")
+
+
+class ServedByPartition(Served):
+    """The models of all partitions under one name; each key has that of its partition.
+
+    Args:
+        parts: of each partition, in the order of their numbers.
+        averages: whether their mean answers instead, for everybody.
+    """
+
+    def __init__(self, parts: Sequence[Served], *, partitioner: Partitioner, averages: bool = False) -> None:
+        # Of what partition a caller is, nobody need know where all answer: so nothing is computed of its events either.
+        computes = parts[0].computes and not averages
+        super().__init__(parts[0].follower, string_max=parts[0].string_max, computes=computes)
         self._parts = tuple(parts)
         self.partitioner: Partitioner = partitioner
+        self.averages = averages
+        self._averaged: Averaged | None = None
 
     @property
     def takes_ids(self) -> bool:
         """An event's id says nothing of the partition on which it lies."""
-        return False
+        return self.averages
 
     @property
     def parts(self) -> dict[str, Served]:
@@ -148,11 +204,19 @@ class ServedByPartition(Served):
         return self._parts[partition_of(key, count=len(self._parts), partitioner=self.partitioner)]
 
     def now(self, key: str | bytes | None = None) -> Answerer:
-        """As `Served.now`, of the key's partition."""
-        return self.of(key).now(key)
+        """As `Served.now`, of the key's partition; or all of them, for their mean."""
+        return self._mean(key) if self.averages else self.of(key).now(key)
+
+    def _mean(self, key: str | bytes | None) -> Averaged:
+        parts, known = [each.now(key) for each in self._parts], self._averaged
+        if known is None or any(each is not before for each, before in zip(parts, known.parts, strict=True)):
+            known = self._averaged = Averaged(parts)
+        return known
 
     def choice(self, key: str | bytes | None = None) -> Choice:
         """As `Served.choice`, of the key's partition; without a key, of the first."""
+        if self.averages:
+            return Choice(self._mean(key))
         return (self._parts[0] if key is None else self.of(key)).choice()
 
     def why_not_ready(self) -> str:

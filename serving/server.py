@@ -73,7 +73,8 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
 def _of_all_partitions(settings: Settings) -> Served:
     numbers = partitions(settings.kafka, settings.topics.name("events"))
     parts = [served(settings, scope=of_partition(each)) for each in numbers]
-    return ServedByPartition(parts, partitioner=settings.score.partitioner)
+    averages = settings.score.by_partition == "average"
+    return ServedByPartition(parts, partitioner=settings.score.partitioner, averages=averages)
 
 
 def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> Models:
@@ -96,6 +97,8 @@ def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> M
             raise ConfigError(
                 f'{each.name}: predictions on a topic are for scope = "global": here each partition has its own model'
             )
+        if scope is None and each.score.by_partition == "average" and each.task == "rank":
+            raise ConfigError(f'{each.name}: positions have no mean: score.by_partition = "average" is not for rankers')
     models = [_of_all_partitions(each) if scope is None else served(each, scope=scope) for each in several]
     pairs = zip(several, models, strict=True)
     beside = [AnsweredEvents(settings, each) for settings, each in pairs if settings.score.predictions]
@@ -132,7 +135,8 @@ def run(
         ConfigError: the models cannot be served so. It is raised here, since nobody would hear it of a worker.
     """
     score = several[0].score
-    for each in several if scope is None else ():
+    # Whose mean answers needs no partitioner.
+    for each in [each for each in several if scope is None and each.score.by_partition == "own"]:
         see(each.kafka, each.topics.name("events"), partitioner=each.score.partitioner)
     app: Starlette | str = application(models_of(several, scope=scope), score)
     if workers > 1:

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from river import dummy
+from river import dummy, stats
 
 from anabranch.errors import ConfigError
 from anabranch.testing import MemoryFollower
+from config.loading import build
 from config.output import Score
 from serving.application import application
 from serving.models import Models, Served
 from serving.partitions import HASHES, Partitioner, ServedByPartition, murmur2, partition_of, see
-from serving.server import in_a_thread
+from serving.server import in_a_thread, models_of
 from support.scorers import Scorer
 
 PARTITIONS = 4
@@ -126,3 +127,45 @@ def test_each_partition_is_told_of(scorer: Scorer, followers: list[MemoryFollowe
     assert scorer.ask("/readyz").status == 200
     assert scorer.ask("/v2/models/fraud").body["name"] == "fraud"
     assert 'anabranch_model_version{model="fraud/p1"} 1.0' in str(scorer.ask("/metrics").body)
+
+
+def test_the_mean_of_all_partitions_answers_for_everybody(followers: list[MemoryFollower]) -> None:
+    """With a key or without; once each partition has a model; and it says which versions these are."""
+    served = ServedByPartition([Served(each) for each in followers], partitioner="crc32", averages=True)
+    event = {"id": "e1", "features": {"a": 1.0}}
+    with in_a_thread(application(Models([served]), Score())) as port:
+        scorer = Scorer(port, followers)
+        assert scorer.ask("/api/predict", event).status == 503
+        followers[2].publish(always(1.0), features=["b"])
+        followers[2].publish(always(0.9), features=["b"])
+        replies = [scorer.ask("/api/predict", event, **how).body for how in ({}, {"Anabranch_Key": key_on(0)})]
+        for reply in replies:
+            assert reply["probabilities"]["true"] == pytest.approx((0.2 + 0.7 + 0.9) / 3)
+            assert (reply["prediction"], reply["scope"], reply["versions"]) == (True, "average", [1, 1, 2])
+            assert reply["missing"] == ["b"]
+        tensor = {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]}
+        reply = scorer.ask("/v2/models/fraud/infer", {"inputs": [tensor]})
+        assert (reply.status, reply.body["model_version"]) == (200, "1,1,2")
+        assert scorer.ask("/api/explain", event).status == 422
+        followers[0].publish(always(0.8), features=["a"])
+        assert scorer.ask("/api/predict", event).body["versions"] == [2, 1, 2]
+
+
+def test_numbers_have_a_mean() -> None:
+    """Each model counts alike, however much it has learned."""
+    found = [MemoryFollower("price", scope=f"p{number}") for number in range(2)]
+    for each, value in zip(found, (10.0, 20.0), strict=True):
+        model = dummy.StatisticRegressor(stats.Mean())
+        model.learn_one({}, value)
+        each.publish(model, features=["a"], task="regression")
+    served = ServedByPartition([Served(each) for each in found], partitioner="crc32", averages=True)
+    assert served.now().answer({}).value == 15.0
+
+
+def test_positions_have_no_mean() -> None:
+    """A ranker's items do not come in an average order."""
+    score = {"by_partition": "average"}
+    shop = {"name": "shop", "task": "rank", "model": {"steps": [{"use": "ranking.Popularity"}]}}
+    settings = build({**shop, "scope": "partition", "score": score, "kafka": {"bootstrap.servers": "127.0.0.1:1"}})
+    with pytest.raises(ConfigError, match="is not for rankers"):
+        models_of([settings], scope=None)
