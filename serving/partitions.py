@@ -3,12 +3,14 @@
 Which that is, the producers' partitioner says. There are two that producers use by default, and they differ.
 """
 
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, Literal
 
+import structlog
 from confluent_kafka import KafkaException
 
 from anabranch.errors import ConfigError, KafkaUnavailable
@@ -24,6 +26,11 @@ SAMPLED = 50
 """So many of a partition's last records are looked at."""
 
 SAMPLE_S = 5.0
+
+LOOKS_EVERY_S = 60.0
+"""So often it is looked at again, while they are served."""
+
+log = structlog.get_logger()
 
 
 def crc32(key: bytes) -> int:
@@ -70,15 +77,26 @@ def see(kafka: Kafka, topic: str, *, partitioner: Partitioner) -> None:
         ConfigError: some do not; says which one fits.
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
+    elsewhere = keys_elsewhere(kafka, topic, partitioner=partitioner)
+    if elsewhere:
+        raise ConfigError(elsewhere)
+
+
+def keys_elsewhere(kafka: Kafka, topic: str, *, partitioner: Partitioner) -> str:
+    """What is wrong with the keys of the last events, and what to do; empty: they lie where the partitioner says.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
     count = len(partitions(kafka, topic))
     found = list(_sampled(kafka, topic))
     elsewhere = [key for key, number in found if partition_of(key, count=count, partitioner=partitioner) != number]
     if not elsewhere:
-        return
+        return ""
     fits = [name for name in HASHES if all(partition_of(key, count=count, partitioner=name) == at for key, at in found)]
     advice = f'set score.partitioner = "{fits[0]}"' if fits else "no other that is known here fits: say --partition"
     shown = elsewhere[0][:50].decode("utf-8", errors="backslashreplace")
-    raise ConfigError(
+    return (
         f"{topic}: {len(elsewhere)} of the {len(found)} keys that were looked at, {shown!r} for one, are not on the "
         f"partition that {partitioner} says, so that the model of another partition would answer for them; {advice}"
     )
@@ -106,6 +124,58 @@ def _sampled(kafka: Kafka, topic: str) -> Iterator[tuple[bytes, int]]:
                     yield key, number
                 if (message.offset() or 0) + 1 >= left.get(number, 0):
                     left.pop(number, None)
+
+
+class KeysWatch:
+    """Looks again and again whether events still lie where the partitioner says: producers and topics change.
+
+    What it finds is logged, and on /metrics. The scorer goes on: most keys may be right, and a scorer that ends helps
+    none of them.
+
+    Args:
+        model: its name.
+        count: of the partitions whose models are served.
+    """
+
+    def __init__(self, kafka: Kafka, topic: str, *, model: str, count: int, partitioner: Partitioner) -> None:
+        self.kafka, self.topic, self.model, self.count = kafka, topic, model, count
+        self.partitioner: Partitioner = partitioner
+        self.found = ""
+        """What is wrong, as of the last look; empty: nothing."""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"keys-{model}", daemon=True)
+
+    def start(self) -> None:
+        """Look from now on; the first time was before the scorer began."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; a look that is under way takes its seconds."""
+        self._stopping.set()
+
+    def why_not_ready(self) -> dict[str, str]:
+        """Nothing: see above."""
+        return {}
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOKS_EVERY_S):
+            self.look()
+
+    def look(self) -> None:
+        """Look now; where no broker answers, what was found before still counts."""
+        with suppress(KafkaUnavailable, KafkaException):
+            before, self.found = self.found, self._elsewhere()
+            if self.found and not before:
+                log.warning("keys lie elsewhere", model=self.model, reason=self.found)
+
+    def _elsewhere(self) -> str:
+        there = len(partitions(self.kafka, self.topic))
+        if there != self.count:
+            return (
+                f"{self.topic} has {there} partitions, and the models of {self.count} are served, so that keys lie "
+                "elsewhere now: start the scorer again"
+            )
+        return keys_elsewhere(self.kafka, self.topic, partitioner=self.partitioner)
 
 
 # ── Served ──────────────────────────────────────────────────────────────────────────────────────────────────────────

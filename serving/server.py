@@ -25,7 +25,7 @@ from config.settings import Settings
 from serving.application import application
 from serving.metrics import SHARED_FOLDER
 from serving.models import Models, Served
-from serving.partitions import ServedByPartition, see
+from serving.partitions import KeysWatch, ServedByPartition, see
 from serving.stream import AnsweredEvents
 from serving.warm_up import WarmUp
 from serving.workers import Workers
@@ -100,9 +100,17 @@ def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> M
         if scope is None and each.score.by_partition == "average" and each.task == "rank":
             raise ConfigError(f'{each.name}: positions have no mean: score.by_partition = "average" is not for rankers')
     models = [_of_all_partitions(each) if scope is None else served(each, scope=scope) for each in several]
-    pairs = zip(several, models, strict=True)
+    pairs = list(zip(several, models, strict=True))
     beside = [AnsweredEvents(settings, each) for settings, each in pairs if settings.score.predictions]
-    return Models(models, beside=beside)
+    # Whose mean answers needs no partitioner.
+    split = [(settings, each) for settings, each in pairs if scope is None and settings.score.by_partition == "own"]
+    watches = [_watch_of(settings, len(each.parts)) for settings, each in split]
+    return Models(models, beside=[*beside, *watches])
+
+
+def _watch_of(settings: Settings, count: int) -> KeysWatch:
+    topic, partitioner = settings.topics.name("events"), settings.score.partitioner
+    return KeysWatch(settings.kafka, topic, model=settings.name, count=count, partitioner=partitioner)
 
 
 def loaded(configs: Sequence[Path], overrides: Mapping[str, object]) -> list[Settings]:

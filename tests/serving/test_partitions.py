@@ -12,8 +12,9 @@ from anabranch.testing import MemoryFollower
 from config.loading import build
 from config.output import Score
 from serving.application import application
+from serving.metrics import Metrics
 from serving.models import Models, Served
-from serving.partitions import HASHES, Partitioner, ServedByPartition, murmur2, partition_of, see
+from serving.partitions import HASHES, KeysWatch, Partitioner, ServedByPartition, murmur2, partition_of, see
 from serving.server import in_a_thread, models_of
 from support.scorers import Scorer
 
@@ -71,6 +72,30 @@ def test_producers_that_use_another_one_are_noticed(embedded: Any) -> None:
     produced(embedded, "see-murmur2", "crc32", keys)
     with pytest.raises(ConfigError, match="no other that is known here fits: say --partition"):
         see(kafka, "see-murmur2", partitioner="murmur2")
+
+
+def test_producers_that_change_while_it_serves_are_noticed(embedded: Any) -> None:
+    """On /metrics and in the log, once; the models go on. Partitions that were added move keys, too."""
+    embedded.create_topic("watched")
+    keys = [b"customer-%d" % n for n in range(100)]
+    kafka = {"bootstrap.servers": embedded.bootstrap}
+
+    def watch_of(count: int) -> KeysWatch:
+        return KeysWatch(kafka, "watched", model="fraud", count=count, partitioner="crc32")
+
+    watch, fewer = watch_of(PARTITIONS), watch_of(PARTITIONS - 1)
+    produced(embedded, "watched", "crc32", keys)
+    watch.look()
+    assert watch.found == ""
+    produced(embedded, "watched", "murmur2", keys)
+    watch.look()
+    fewer.look()
+    assert "are not on the partition that crc32 says" in watch.found
+    assert fewer.found.startswith("watched has 4 partitions, and the models of 3 are served")
+    models = Models([Served(MemoryFollower("fraud"))], beside=[watch])
+    assert 'anabranch_keys_elsewhere{model="fraud"} 1.0' in Metrics(models).text("")[0].decode()
+    assert "fraud" in models.why_not_ready()  # as it has no model
+    assert watch.why_not_ready() == {}
 
 
 def always(answer: float) -> dummy.PriorClassifier:
