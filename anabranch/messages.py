@@ -293,7 +293,7 @@ class ModelUpdate(Message):
         return self.artifact
 
 
-class Served(Message):
+class ServedCounts(Message):
     """How often a version that is being rolled out was asked, how often the one beside it, and what came of that.
 
     Of one follower since it has both, or of all since the learner heard of it last.
@@ -328,7 +328,7 @@ class ModelAck(Message):
     refusals: dict[str, int] = Field(default_factory=dict, description="updates that it has refused, by the check")
     last_refusal: str = Field(default="", description="why, the last time")
     left: bool = Field(default=False, description="it has ended well, and serves nothing any more")
-    served: Served | None = Field(
+    served: ServedCounts | None = Field(
         default=None, exclude_if=_is_none, description="while a new champion is being rolled out: what it was asked"
     )
 
@@ -389,7 +389,7 @@ class RolloutReport(Message):
     evidence: float = Field(description="that it is not worse, as a share of what the next step needs")
     gain: float = Field(description="mean loss of the displaced one less its own, over those labels, lately")
     missing: str = Field(description="what the next step waits for")
-    served: Served | None = Field(
+    served: ServedCounts | None = Field(
         default=None, exclude_if=_is_none, description="what followers have told of it so far, on `model-acks`"
     )
 
@@ -776,7 +776,7 @@ class LearnedOrder(Message):
     decided: Decision | None = Field(
         default=None, exclude_if=_is_none, description="then somebody decided something, and it was done"
     )
-    served: Served | None = Field(
+    served: ServedCounts | None = Field(
         default=None, exclude_if=_is_none, description="then it was heard what followers make of a rollout"
     )
 

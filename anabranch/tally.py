@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from anabranch.messages import Served
+from anabranch.messages import ServedCounts
 
 Counts = tuple[int, int, int]
 """Answers, those of them that failed, and those that were slow."""
@@ -64,14 +64,14 @@ class Tally:
                     self._displaced = counts
 
     @property
-    def served(self) -> Served | None:
+    def served(self) -> ServedCounts | None:
         """What was counted; None: nothing is being rolled out."""
         with self._lock:
             if self._beside is None:
                 return None
             answers, failures, slow = self._new
             answers_beside, failures_beside, slow_beside = self._displaced
-            return Served(
+            return ServedCounts(
                 beside=self._beside,
                 answers=answers,
                 failures=failures,

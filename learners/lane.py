@@ -17,7 +17,7 @@ from anabranch.messages import (
     ModelReport,
     Retrain,
     RetrainAnswer,
-    Served,
+    ServedCounts,
     TimeWindow,
     Transition,
     UpdateKind,
@@ -307,7 +307,7 @@ class Lane(LaneParts):
         promotion = self.succession.publish_as_it_is(context)
         return promotion and promotion._replace(reason=reason, by=asked.by), ""
 
-    def served(self, told: Served) -> Emitted:
+    def served(self, told: ServedCounts) -> Emitted:
         """Followers have told what they make of the version that is being rolled out: it is withdrawn, or goes on."""
         succession, at = self.succession, self.newest
         fault = succession.rollout.hear(told)

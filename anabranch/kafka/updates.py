@@ -14,7 +14,7 @@ from anabranch.errors import ArtifactError
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, Kafka, headers_of, producer, publisher
 from anabranch.kafka.tail import Tail, told
-from anabranch.messages import ModelAck, ModelUpdate, Served, UnreadableMessage, decode, encode
+from anabranch.messages import ModelAck, ModelUpdate, ServedCounts, UnreadableMessage, decode, encode
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.models")
@@ -202,7 +202,12 @@ class Acks:
         self._due_s = 0.0
 
     def tell(
-        self, update: ModelUpdate | None, *, taken_s: float | None, refusals: Refusals, served: Served | None = None
+        self,
+        update: ModelUpdate | None,
+        *,
+        taken_s: float | None,
+        refusals: Refusals,
+        served: ServedCounts | None = None,
     ) -> None:
         """Tell it, if it is news or the last was some time ago.
 

@@ -26,7 +26,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from anabranch.messages import RolloutReport, Served
+from anabranch.messages import RolloutReport, ServedCounts
 from config.learning import RolloutSettings
 from learners.arena.evidence import Contest, Excess
 
@@ -49,14 +49,14 @@ class Heard:
 
     def __init__(self, *, beside: int, false_withdrawal: float) -> None:
         self.wins_at = 2 / false_withdrawal if false_withdrawal else math.inf
-        self.told = Served(beside=beside)
+        self.told = ServedCounts(beside=beside)
         self.start_over()
 
     def start_over(self) -> None:
         """All evidence is gathered anew."""
         self.failing, self.slow, self.refused = Excess(), Excess(), 0
 
-    def hear(self, told: Served) -> None:
+    def hear(self, told: ServedCounts) -> None:
         """What followers have told since the last time."""
         of = {"of": told.answers, "of_there": told.answers_beside}
         self.failing.update(bad=told.failures, bad_there=told.failures_beside, **of)
@@ -92,7 +92,7 @@ class Heard:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.told, self.refused = Served.model_validate(state["told"]), state["refused"]
+        self.told, self.refused = ServedCounts.model_validate(state["told"]), state["refused"]
         self.failing.restore(state["failing"])
         self.slow.restore(state["slow"])
 
@@ -145,7 +145,7 @@ class Rollout:
         self.labels += 1
         self.contest.update(displaced - loss)
 
-    def hear(self, told: Served) -> str:
+    def hear(self, told: ServedCounts) -> str:
         """Followers have told what they were asked; why it is to be withdrawn, empty if it is not.
 
         What is about another rollout counts for nothing.

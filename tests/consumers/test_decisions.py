@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch.messages import Decision, DecisionAnswer, ModelAck, ModelUpdate, Retire, Served, decode, encode
+from anabranch.messages import Decision, DecisionAnswer, ModelAck, ModelUpdate, Retire, ServedCounts, decode, encode
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryControl, MemoryLog
@@ -154,7 +154,7 @@ def tell(log: MemoryLog, answers: int, *, failures: int, follower: str = "f1", m
     """What a follower has counted since it has both versions, of which one half answers for."""
     beside = next(each.beside for each in reversed(updates(log)) if each.beside)
     counts = {"answers": answers, "failures": failures, "answers_beside": answers, "serving": 1, **more}
-    served = Served.model_validate({"beside": beside, **counts})
+    served = ServedCounts.model_validate({"beside": beside, **counts})
     numbers = {"version": beside, "epoch": 1, "seq": 1, "ts": 1.0}
     log.append("model-acks", encode(ModelAck(follower=follower, model=model, served=served, **numbers)))
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from anabranch.errors import ConfigError
-from anabranch.messages import Decision, DecisionAnswer, ModelUpdate, Served
+from anabranch.messages import Decision, DecisionAnswer, ModelUpdate, ServedCounts
 from learners.emitted import Promotion
 from learners.lane import Lane
 from support.lanes import Reads, contested, digest, entrant, event, label, names, settings_of, shown, spoken, twin_of
@@ -219,9 +219,9 @@ _UPDATE: dict[str, Any] = {
 # ── what followers tell ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def told(**counts: int) -> Served:
+def told(**counts: int) -> ServedCounts:
     """Of one follower: five answers of the new version, ninety-five of the other."""
-    return Served(**{"beside": 1, "answers": 5, "answers_beside": 95, "serving": 1, **counts})
+    return ServedCounts(**{"beside": 1, "answers": 5, "answers_beside": 95, "serving": 1, **counts})
 
 
 def heard(lane: Lane, times: int = 20, **counts: int) -> list[Any]:
