@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import river
 
@@ -38,8 +38,11 @@ from anabranch.messages import ModelUpdate
 from anabranch.ranking import Popularity, Ranked
 from anabranch.rolling import KEY
 from anabranch.signatures import TrustedKeys
+from anabranch.tally import Tally
 
 log = logging.getLogger("anabranch.follower")
+
+T = TypeVar("T")
 
 
 class Champion(NamedTuple):
@@ -55,6 +58,11 @@ class Champion(NamedTuple):
     def age_s(self) -> float:
         """How long ago that was, by this machine's clock."""
         return max(0.0, time.time() - self.as_of_ts)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it is being rolled out, beside another one that answers for the other keys."""
+        return self.update.kind == "canary"
 
     def predict_one(self, x: dict[str, Any]) -> Any:
         """As `Follower.predict_one`."""
@@ -120,6 +128,7 @@ class Follower:
             `acks`, for `anabranch followers`. None: nothing is told.
         acks: the topic for it; by default `model-acks`, with the prefix that `topic` has.
         learned: the topic of the learned order; by default `model-learned`, with the prefix that `topic` has.
+        slow: seconds; while a new champion is rolled out, answers that take longer are counted and told on `acks`.
         on_update: called in the follower's thread after each exchange, and when the model is retired.
 
     Raises:
@@ -142,6 +151,7 @@ class Follower:
         min_version: int = 0,
         ack_as: str | None = None,
         acks: str | None = None,
+        slow: float = 0.1,
         on_update: Callable[[ModelUpdate], None] | None = None,
     ) -> None:
         # Here, where the caller hears of a mistaken setting: the thread would only log it, and try for ever.
@@ -156,11 +166,10 @@ class Follower:
         prefix = topic.removesuffix("model-updates")
         self.learned = learned or f"{prefix}model-learned"
         self.ack_as = ack_as
-        self._acks = (
-            None
-            if ack_as is None
-            else Acks(kafka, topic=acks or f"{prefix}model-acks", follower=ack_as, model=model, scope=scope)
-        )
+        told_on = acks or f"{prefix}model-acks"
+        self._acks = None if ack_as is None else Acks(kafka, topic=told_on, follower=ack_as, model=model, scope=scope)
+        self.tally = Tally(slow_s=slow)
+        """What is counted of answers while a new champion is rolled out."""
         self._began_ts = time.time()
         self._taken_s: float | None = None
         self._live = (
@@ -175,8 +184,7 @@ class Follower:
         self._champion: Champion | None = None
         self._canary: Champion | None = None
         self._retired: ModelUpdate | None = None
-        self._candidates = Candidates()
-        self._canaries = Candidates()
+        self._candidates, self._canaries = Candidates(), Candidates()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         # A daemon, so that a service which forgets to leave the follower can end all the same.
@@ -198,7 +206,7 @@ class Follower:
             ModelTooOld: it is older than `max_age` or `min_version` allow.
             ModelRetired: it was taken out of service.
         """
-        return self.champion_for(key).predict_one(x)
+        return self._asked(key, lambda champion: champion.predict_one(x))
 
     def predict_proba_one(self, x: dict[str, Any], *, key: str | bytes | None = None) -> dict[Any, float]:
         """The champion's probability of each label.
@@ -212,7 +220,7 @@ class Follower:
             ModelRetired: it was taken out of service.
             NotImplementedError: the model has no probabilities.
         """
-        return self.champion_for(key).predict_proba_one(x)
+        return self._asked(key, lambda champion: champion.predict_proba_one(x))
 
     def rank(
         self,
@@ -240,7 +248,14 @@ class Follower:
             ModelRetired: it was taken out of service.
             NotImplementedError: the model does not rank.
         """
-        return self.champion_for(key).rank(x, candidates=candidates, exclude=exclude, n=n)
+        return self._asked(key, lambda champion: champion.rank(x, candidates=candidates, exclude=exclude, n=n))
+
+    def _asked(self, key: str | bytes | None, ask: Callable[[Champion], T]) -> T:
+        champion = self.champion_for(key)
+        if self._canary is None:
+            return ask(champion)
+        with self.tally.timed(is_new=champion.is_new):
+            return ask(champion)
 
     def champion_for(self, key: str | bytes | None) -> Champion:
         """The model in use for a key: while a new champion is being rolled out (`canary`), it is that for some of them.
@@ -427,7 +442,7 @@ class Follower:
             if self._acks is not None:
                 champion = self._champion
                 heeded = self._retired if champion is None else champion.update
-                self._acks.tell(heeded, taken_s=self._taken_s, refusals=self._refusals)
+                self._acks.tell(heeded, taken_s=self._taken_s, refusals=self._refusals, served=self.tally.served)
 
     def _line_of(self, update: ModelUpdate) -> Candidates:
         """A canary displaces no champion, and is displaced by each that comes after it."""
@@ -465,6 +480,7 @@ class Follower:
             if update.kind == "canary":
                 self._canaries.use(update)
                 self._canary = champion
+                self.tally.begin(beside=update.beside or 0)
                 self._tell(update)
                 return
             with self._changed:
@@ -482,6 +498,7 @@ class Follower:
         if order(update) > self._canaries.in_use:
             self._canaries.use(update)
             self._canary = None
+            self.tally.end()
 
     def _retire(self, update: ModelUpdate) -> None:
         """Answer nothing from now on. A request that has its champion keeps it to its end."""
@@ -501,6 +518,8 @@ class Follower:
         return max(0.0, time.time() - update.announced_ts) if is_news else None
 
     def _refuse(self, update: ModelUpdate, error: BaseException, *, for_good: bool) -> None:
+        if for_good and update.kind == "canary" and self._canary is None:
+            self.tally.begin(beside=update.beside or 0, refuses=True)
         # What is tried again and again is one refusal.
         count = self._refusals.add if self._line_of(update).refuse(update, for_good=for_good) else self._refusals.tell
         if count(error, what=f"version {update.version}"):  # of a hundred of another River, the first

@@ -312,6 +312,23 @@ class ModelUpdate(Message):
         return self.artifact
 
 
+class ServedCounts(Message):
+    """How often a version that is being rolled out was asked, how often the one beside it, and what came of that.
+
+    Of one follower since it has both, or of all since the learner heard of it last.
+    """
+
+    beside: int = Field(description="the version that is displaced")
+    answers: int = Field(default=0, ge=0, description="that were asked of the new one, failures included")
+    failures: int = Field(default=0, ge=0, description="the model raised, or answered no usable number")
+    slow: int = Field(default=0, ge=0, description="answers that took longer than `rollout.slow`")
+    answers_beside: int = Field(default=0, ge=0, description="as `answers`, of the displaced one")
+    failures_beside: int = Field(default=0, ge=0)
+    slow_beside: int = Field(default=0, ge=0)
+    serving: int = Field(default=0, ge=0, description="followers that have both in use; 1 of a follower's own")
+    refusing: int = Field(default=0, ge=0, description="followers that have refused the new one for good")
+
+
 class ModelAck(Message):
     """Which version a follower serves: told when it changes, and now and then so that its silence can be noticed."""
 
@@ -330,6 +347,9 @@ class ModelAck(Message):
     refusals: dict[str, int] = Field(default_factory=dict, description="updates that it has refused, by the check")
     last_refusal: str = Field(default="", description="why, the last time")
     left: bool = Field(default=False, description="it has ended well, and serves nothing any more")
+    served: ServedCounts | None = Field(
+        default=None, exclude_if=_is_none, description="while a new champion is being rolled out: what it was asked"
+    )
 
 
 class OffPolicyReport(Message):
@@ -388,6 +408,9 @@ class RolloutReport(Message):
     evidence: float = Field(description="that it is not worse, as a share of what the next step needs")
     gain: float = Field(description="mean loss of the displaced one less its own, over those labels, lately")
     missing: str = Field(description="what the next step waits for")
+    served: ServedCounts | None = Field(
+        default=None, exclude_if=_is_none, description="what followers have told of it so far, on `model-acks`"
+    )
 
 
 class CoverageAt(Message):
@@ -921,6 +944,9 @@ class LearnedOrder(Message):
     reinstated: str = Field(default="", exclude_if=not_, description="then a retired champion went live again; why")
     decided: Decision | None = Field(
         default=None, exclude_if=_is_none, description="then somebody decided something, and it was done"
+    )
+    served: ServedCounts | None = Field(
+        default=None, exclude_if=_is_none, description="then it was heard what followers make of a rollout"
     )
 
 

@@ -220,6 +220,7 @@ def learning_loop(
         runners=lambda scope: ProcessRunner(settings, clock=clock),
         clock=clock,
         controls=lambda: KafkaControl(settings),
+        acks=lambda: KafkaControl(settings, topic="acks"),
         announced=lambda scope: announced(settings, scope, signer=signer),
         signer=signer,
         kept=lambda scope, version: kept(settings, scope, version, signer=signer),

@@ -216,6 +216,14 @@ class RolloutSettings(Section):
     tolerance: float = Field(
         0.01, ge=0, lt=1, description="how much more mean loss than the displaced one's is no reason to stop"
     )
+    slow: Seconds = Field(0.1, description="a follower's answer that takes longer is slow")
+    false_withdrawal: float = Field(
+        0.001,
+        ge=0,
+        lt=1,
+        description="probability that one is withdrawn by what followers tell, though it fails and is slow no more "
+        "often than the displaced one; 0: they are not heard",
+    )
 
     @property
     def shares(self) -> tuple[float, ...]:

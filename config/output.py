@@ -84,6 +84,11 @@ class Score(Section):
         description='with scope = "partition": how producers choose the partition of a key; confluent-kafka and '
         "librdkafka do it by crc32, the Java client by murmur2",
     )
+    by_partition: Literal["own", "average"] = Field(
+        "own",
+        description='with scope = "partition": the model of its own partition answers for a key; or the mean of all '
+        "partitions' models for everybody, with a key or without",
+    )
     compute: bool = Field(
         True,
         description="compute what a request lacks of [features] and [memory], if what they are computed of came with "

@@ -145,6 +145,7 @@ class Owner(Taking):
         entry = newest(committed, self.store, scope=self.scope)
         if entry is None or how.rebuild:
             self.requests.start(None)
+            self.followers.restore({})
         if entry is not None:
             self.audit.known = Head.read(entry.audit)
         if how.rebuild:
@@ -317,6 +318,7 @@ class Owner(Taking):
         self.epoch, self.seq, self.number = state["epoch"], state["seq"], state["number"]
         self.requests.start(state["control"])
         self.requests.restore(state.get("requests", {}))
+        self.followers.restore(state.get("followers", {}))
         self.order = OrderWriter(self.settings.name, self.scope)
         self.order.last, self.order.version = state["order"], state["lane"]["version"]
         self.order.examples = state["lane"]["examples"]
@@ -422,6 +424,7 @@ class Owner(Taking):
         self.merges.close()
         self.runner.close()
         self.requests.close()
+        self.followers.close()
 
     # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -552,6 +555,7 @@ class Owner(Taking):
             "control": self.requests.position,
             # Only where there is something of it: other checkpoints have the bytes that they had before.
             **({"requests": made} if (made := self.requests.state()) else {}),
+            **({"followers": heard} if (heard := self.followers.state()) else {}),
             "log": {**self.origin._asdict(), "partitions": self.partitions},
             "labels_log": None if self.labels_origin is None else self.labels_origin._asdict(),
             "settled": settled(self.settings),

@@ -30,10 +30,12 @@ from config.settings import Settings
 from consumers.announcer import Announcer
 from consumers.audit import Auditing
 from consumers.budget import ComputeBudget
+from consumers.followers import Followers
 from consumers.guard import Guard, Repeated
 from consumers.intake import Read
 from consumers.order import returned
 from consumers.poison import Poison
+from consumers.ports import Control
 from consumers.requests import Requests
 from consumers.retirement import answer, retirement
 from consumers.stretches import Stretches
@@ -58,6 +60,7 @@ class Taking(Auditing):
         self.runner = ports.runners(scope)
         self.announcer = Announcer(settings, scope=scope, sink=ports.sink, clock=ports.clock, envelope=self.envelope)
         self.requests = Requests(ports.controls(), model=settings.name, settings=settings.control, clock=ports.clock)
+        self.followers = Followers(self._acks(), model=settings.name, scope=scope, clock=ports.clock)
         self.budget = ComputeBudget(settings, clock=ports.clock)
         self.guard = Guard(settings)
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
@@ -70,6 +73,11 @@ class Taking(Auditing):
         """Whether no record was taken since the state was restored."""
         self.read_before: Read
         """What had been read when the model was gained."""
+
+    def _acks(self) -> Control | None:
+        """Where followers tell what they are asked; nobody listens where nothing can come of it."""
+        rollout = self.settings.rollout
+        return None if rollout.kind == "immediate" or not rollout.false_withdrawal else self.ports.acks()
 
     @abstractmethod
     def checkpoint(self) -> None:
@@ -250,7 +258,20 @@ class Taking(Auditing):
                 elif isinstance(request, Decision):
                     self._decide(request)
             self.checkpoint()
+        self._hear_followers()
         self.runner.keep(self.lane.jobs.under_way)
+
+    def _hear_followers(self) -> None:
+        """What followers make of a version that is being rolled out: it may be withdrawn by that."""
+        told = self.followers.take(self.lane.succession.rollout.beside)
+        if told is None:
+            return
+        if self.outbox:
+            self.checkpoint()  # what goes live now has an outbox of its own
+        emitted = self.lane.served(told)
+        self.order.enter(served=told)
+        self._emit(emitted)
+        self.checkpoint()
 
     def _refused(self, request: Retrain | Retire | Decision, why: str) -> Message:
         """The answer to a request that is not carried out."""

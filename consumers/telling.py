@@ -56,6 +56,7 @@ class Ports:
         stores: the store of an owner's checkpoints, by its scope.
         runners: what carries out an owner's retraining jobs, by its scope.
         controls: what people ask of an owner.
+        acks: what followers tell an owner.
         announced: the newest announcement of a scope, asked for where there is no checkpoint.
         signer: signs what followers make their models of, and the audit; None: it is not signed.
         process: who learns here, for the audit.
@@ -68,6 +69,7 @@ class Ports:
     runners: Callable[[Scope], JobRunner]
     clock: Clock
     controls: Callable[[], Control | None] = lambda: None
+    acks: Callable[[], Control | None] = lambda: None
     announced: Callable[[Scope], ModelUpdate | None] = lambda scope: None
     signer: Signer | None = None
     process: str = ""

@@ -172,6 +172,8 @@ class Replay:
             self._promoted(self.lane.rebuilt(reason=order.reinstated, kind="reinstated"))
         if order.decided is not None:
             self._hear(self.lane.decided(order.decided, kept=self._kept(order.decided)))
+        if order.served is not None:
+            self._hear(self.lane.served(order.served))
 
     def _kept(self, asked: Decision) -> Kept | None:
         """The version to which was rolled back: it was promoted here, too, unless that was before all that is told."""

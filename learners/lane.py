@@ -17,6 +17,7 @@ from anabranch.messages import (
     ModelReport,
     Retrain,
     RetrainAnswer,
+    ServedCounts,
     TimeWindow,
     Transition,
     UpdateKind,
@@ -356,6 +357,20 @@ class Lane(LaneParts):
         self.lifecycle.stay(self.champion.name, reason=reason, noted=True)
         return ""
 
+    def served(self, told: ServedCounts) -> Emitted:
+        """Followers have told what they make of the version that is being rolled out: it is withdrawn, or goes on."""
+        succession, at = self.succession, self.newest
+        fault = succession.rollout.hear(told)
+        if not fault or at is None or succession.held:
+            return NOTHING
+        promotion, withheld = succession.withdraw(self._context(at), reason=f"withdrawn: {fault}")
+        self._begun_with(promotion)
+        if promotion is None and succession.rollout.heard is not None:
+            succession.rollout.heard.start_over()
+            why = f"held back: not withdrawn, though {fault}: {withheld}"
+            self.lifecycle.stay(self.champion.name, reason=why, level="alert")
+        return Emitted(self._transitions(at), promotion=promotion)
+
     def measured(self, *, stride: Mapping[str, int], too_slow: Mapping[str, float]) -> Emitted:
         """What members cost was measured: who takes part in every so many events only, and who may not win.
 
@@ -465,6 +480,7 @@ class Lane(LaneParts):
             self.ranked.on_label(event.x, event.y, answers)
             if self.task.judges(event.y):
                 self.ranked.on_take(event.y, answers)
+                self.ranked.look(self.champion.model, self.task.rows(self.champion.model, [event.x])[0])
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         if self.ranked is None or self.task.judges(event.y):

@@ -246,6 +246,7 @@ class LaneParts:
             "labels": self.task.fence.state(),
             "unusable_band": self.unusable_band,
             "observed": self.observed.state(),
+            **({} if self.ranked is None else {"listed": self.ranked.observed()}),
         }
 
     @classmethod
@@ -286,6 +287,8 @@ class LaneParts:
         self.scores.restore(state["scores"])
         if self.ranked is not None and state.get("ranked") is not None:
             self.ranked.restore(state["ranked"])
+            if "listed" in state:
+                self.ranked.restore_observed(state["listed"])
         self.task.scale.restore(state["scale"])
         self.lineage.restore(state["lineage"])
         self.jobs.restore(state["jobs"])

@@ -15,19 +15,23 @@ whatever stands beside it.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from anabranch.events import Prediction
 from anabranch.messages import OffPolicyReport
-from anabranch.ranking import PROPENSITY, SHOWN
+from anabranch.ranking import PROPENSITY, SHOWN, Popularity
 from config.ranking import K
 from config.settings import Settings
 from learners.arena.standing import BASELINE, StandingPlaces
+from learners.models.fence import is_fault
 from learners.models.tasks import AMONG_ALL
 from learners.scores import Scores, metrics_of
 
 TOLD_MIN = 30
 """Events that a member would have shown, before its value is told."""
+LISTED_EVERY = 4
+"""A list costs as much as a position, and who serves is asked for one on so many takes."""
 MEMBERS_MAX = 64
 """Those that came last are kept: recruits come and go."""
 _NORMAL_95 = 1.959963984540054
@@ -69,6 +73,54 @@ class OffPolicy:
         return value, max(0.0, value - radius), min(1.0, value + radius)
 
 
+class Catalogue:
+    """How much of the catalogue is listed: the items in the last lists of what serves, as a share of all it knows.
+
+    >>> catalogue = Catalogue(lists_max=2)
+    >>> for items in (["a", "b"], ["b", "c"], ["c", "d"]):
+    ...     catalogue.update(items, known=10)
+    >>> catalogue.coverage
+    0.3
+
+    Args:
+        lists_max: so many lists count, the last ones.
+    """
+
+    __slots__ = ("known", "lists", "lists_max", "newest")
+
+    def __init__(self, *, lists_max: int) -> None:
+        self.lists_max = lists_max
+        self.lists = self.known = 0
+        self.newest: dict[str, int] = {}
+        """The number of the last list that an item was in; in that order."""
+
+    @property
+    def coverage(self) -> float:
+        """The share; NaN before the first list."""
+        return min(1.0, len(self.newest) / self.known) if self.known else math.nan
+
+    def update(self, items: Iterable[str], *, known: int) -> None:
+        """Take in one list.
+
+        Args:
+            known: how many items the ranker knows.
+        """
+        self.lists, self.known = self.lists + 1, known
+        for item in items:
+            self.newest.pop(item, None)
+            self.newest[item] = self.lists
+        while self.newest and self.newest[oldest := next(iter(self.newest))] <= self.lists - self.lists_max:
+            del self.newest[oldest]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"lists": self.lists, "known": self.known, "newest": list(self.newest.items())}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.lists, self.known, self.newest = state["lists"], state["known"], dict(state["newest"])
+
+
 class Ranked:
     """What is measured of a lane's rankers.
 
@@ -83,6 +135,9 @@ class Ranked:
         self.standing = standing
         self.off_policy: dict[str, OffPolicy] = {}
         """By member."""
+        self.catalogue = Catalogue(lists_max=settings.scores.window)
+        """Of what serves. It is observed for people, and no part of the learning state."""
+        self._takes = 0
 
     def on_take(self, y: Any, answers: dict[str, Prediction]) -> None:
         """An item was taken: where popularity had put it."""
@@ -90,6 +145,23 @@ class Ranked:
         answer = None if baseline is None else answers.get(baseline.name)
         if answer is not None:
             self.scores.update(y, answer)
+
+    def look(self, ranker: Any, x: dict[str, Any]) -> None:
+        """On one take in four: what the ranker would list now, before it learns of it.
+
+        Args:
+            x: what it sees of the event.
+        """
+        self._takes += 1
+        if self._takes % LISTED_EVERY or not isinstance(ranker, Popularity):
+            return
+        try:
+            listed = [each.item for each in ranker.rank(x, n=K)]
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            return  # a ranker of somebody's own; what it predicts is judged at the fence
+        self.catalogue.update(listed, known=len(ranker.slots))
 
     def on_label(self, x: dict[str, Any], y: Any, answers: dict[str, Prediction]) -> None:
         """An item that was shown was taken or not."""
@@ -123,8 +195,18 @@ class Ranked:
         return _named(self.scores.values())
 
     def windowed_values(self) -> dict[str, float]:
-        """Those over the window."""
-        return _named(self.scores.windowed_values())
+        """Those over the window; and the coverage of the catalogue, over as many lists."""
+        covered = {} if math.isnan(self.catalogue.coverage) else {"coverage": self.catalogue.coverage}
+        return {**_named(self.scores.windowed_values()), **covered}
+
+    def observed(self) -> dict[str, Any]:
+        """What a checkpoint keeps for people."""
+        return {"takes": self._takes, "catalogue": self.catalogue.state()}
+
+    def restore_observed(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._takes = state["takes"]
+        self.catalogue.restore(state["catalogue"])
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -16,7 +16,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from anabranch.scope import GLOBAL
 from config.output import Score
 from serving import binary, pages, protocol, ranking, rows
 from serving.explanation.words import sentences
@@ -308,18 +307,8 @@ def _completed(
 
 
 def _about(served: Served, answerer: Answerer) -> dict[str, Any]:
-    champion = answerer.champion
-    update = champion.update
     behind = served.follower.behind
-    return {
-        **({} if update.scope == GLOBAL else {"scope": str(update.scope)}),
-        "version": update.version,
-        "epoch": update.epoch,
-        "seq": update.seq,
-        "events": champion.event_number,
-        "age_s": round(champion.age_s, 3),
-        **({} if behind is None else {"behind": behind}),
-    }
+    return {**answerer.about, **({} if behind is None else {"behind": behind})}
 
 
 def _described(name: str, served: Served) -> dict[str, Any]:

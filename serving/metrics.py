@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from serving.models import Models
+from serving.partitions import KeysWatch
 from serving.stream import AnsweredEvents
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -100,6 +101,14 @@ class _ModelsCollector(Collector):
         canary = GaugeMetricFamily(
             "anabranch_canary_share_percent", "of the keys that a new champion answers for; 0: none", labels=["model"]
         )
+        elsewhere = GaugeMetricFamily(
+            "anabranch_keys_elsewhere",
+            "1: events lie on other partitions than score.partitioner says (scope = partition)",
+            labels=["model"],
+        )
+        for watch in self.models.beside:
+            if isinstance(watch, KeysWatch):
+                elsewhere.add_metric([watch.model], float(bool(watch.found)))
         ready = GaugeMetricFamily("anabranch_ready", "1: the model answers", labels=["model"])
         for name, each in self.models.parts.items():
             champion = each.follower.in_use
@@ -114,4 +123,4 @@ class _ModelsCollector(Collector):
             if champion is not None:
                 age.add_metric([name], champion.age_s)
                 learned.add_metric([name], champion.event_number)
-        return [version, age, learned, behind, refused, canary, ready]
+        return [version, age, learned, behind, refused, canary, elsewhere, ready]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -10,6 +11,8 @@ from anabranch.candidates import answers_for
 from anabranch.errors import AnabranchError, ExplanationError, NoChampionYet
 from anabranch.follower import Champion, Follower
 from anabranch.privacy import OPEN, Edge
+from anabranch.scope import GLOBAL
+from anabranch.tally import Tally
 from anabranch.values import KINDS
 from serving.explanation import Explainer, Explanation
 from serving.refusal import Refusal
@@ -25,11 +28,16 @@ class Answer(NamedTuple):
 
 
 class Answerer:
-    """One champion as it is asked; a request has one from its first event to its last."""
+    """One champion as it is asked; a request has one from its first event to its last.
 
-    def __init__(self, champion: Champion) -> None:
+    Args:
+        tally: counts what is asked, while a new champion is rolled out.
+    """
+
+    def __init__(self, champion: Champion, *, tally: Tally | None = None) -> None:
         self.champion = champion
-        self.version = champion.update.version
+        self.tally = tally
+        self.version: int | str = champion.update.version
         model = champion.artifact.model
         self.features = champion.artifact.features
         self.hidden = champion.artifact.hidden
@@ -39,6 +47,19 @@ class Answerer:
         # One call serves both where River itself derives the label from the probabilities.
         self.derives = self.proba_of is not None and derives_label(model)
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """Which model answers, as it is told with each answer."""
+        champion, update = self.champion, self.champion.update
+        return {
+            **({} if update.scope == GLOBAL else {"scope": str(update.scope)}),
+            "version": update.version,
+            "epoch": update.epoch,
+            "seq": update.seq,
+            "events": champion.event_number,
+            "age_s": round(champion.age_s, 3),
+        }
+
     def answer(self, x: dict[str, Any]) -> Answer:
         """The answer to an event's features.
 
@@ -46,9 +67,17 @@ class Answerer:
             Refusal: 422 if the model raises on them, 500 if its answer is no number.
         """
         self.see_kinds(x)
+        with self.counted():
+            return self._answer(x)
+
+    def counted(self) -> AbstractContextManager[None]:
+        """Within it an answer is made, which counts if a new champion is being rolled out."""
+        return nullcontext() if self.tally is None else self.tally.timed(is_new=self.champion.is_new)
+
+    def _answer(self, x: dict[str, Any]) -> Answer:
         try:
             proba = None if self.proba_of is None else self.proba_of(x)
-            value = _likeliest(proba) if self.derives and proba is not None else self.labels_of(x)
+            value = likeliest(proba) if self.derives and proba is not None else self.labels_of(x)
         except Exception as error:  # a model may raise anything on features of another kind than it has learned
             raise Refusal(
                 422, f"the model cannot answer these features: {type(error).__name__}: {error}", field="features"
@@ -116,7 +145,8 @@ class Choice(NamedTuple):
         return canary if canary is not None and answers_for(canary.champion.update, key) else self.champion
 
 
-def _likeliest(proba: dict[Any, float]) -> Any:
+def likeliest(proba: dict[Any, float]) -> Any:
+    """The label of the largest probability; None without any."""
     return max(proba, key=proba.__getitem__) if proba else None
 
 
@@ -182,8 +212,14 @@ class Served:
             raise Refusal(503, self._why(error), headers={"Retry-After": "1"}) from error
         choice = self._choice
         if choice is None or choice.champion.champion is not champion or _of(choice.canary) is not canary:
-            choice = self._choice = Choice(Answerer(champion), None if canary is None else Answerer(canary))
+            choice = self._choice = self._made(champion, canary)
         return choice
+
+    def _made(self, champion: Champion, canary: Champion | None) -> Choice:
+        if canary is None:
+            return Choice(Answerer(champion))
+        tally = self.follower.tally
+        return Choice(Answerer(champion, tally=tally), Answerer(canary, tally=tally))
 
     def computed(self, answerer: Answerer, row: Row, *, key: str | None) -> dict[str, Any]:
         """As `Answerer.computed`, if this is wanted; the key is as producers have it."""

@@ -135,8 +135,7 @@ def response(
     table: dict[str, Any] = {"model_name": name, "model_version": str(answerer.version)}
     if isinstance(id_, str):
         table["id"] = id_
-    update = answerer.champion.update
-    parameters = {"epoch": update.epoch, "seq": update.seq, "age_s": round(answerer.champion.age_s, 3)}
+    parameters = {name: value for name, value in answerer.about.items() if name in ("epoch", "seq", "age_s")}
     return {**table, "parameters": parameters, "outputs": outputs}
 
 

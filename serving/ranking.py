@@ -102,7 +102,8 @@ def ranked(answerer: Answerer, asked: Asked, *, explore: float = 0.0, edge: Edge
     champion, x = answerer.champion, edge.features(_features(ranker_of(answerer), asked))
     answerer.see_kinds(x)
     try:
-        best = champion.rank(x, candidates=asked.candidates, exclude=asked.exclude, n=asked.n)
+        with answerer.counted():
+            best = champion.rank(x, candidates=asked.candidates, exclude=asked.exclude, n=asked.n)
         told = _explored(champion, asked, x, best, explore=explore) if explore else {"items": list(map(_told, best))}
     except Exception as error:  # a model of somebody's own may raise anything, as with predictions
         raise Refusal(

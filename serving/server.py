@@ -25,7 +25,7 @@ from config.settings import Settings
 from serving.application import application
 from serving.metrics import SHARED_FOLDER
 from serving.models import Models, Served
-from serving.partitions import ServedByPartition, see
+from serving.partitions import KeysWatch, ServedByPartition, see
 from serving.stream import AnsweredEvents
 from serving.warm_up import WarmUp
 from serving.workers import Workers
@@ -64,6 +64,7 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         min_version=score.min_version,
         ack_as=f"{socket.gethostname()}:{os.getpid()}" if score.acks else None,
         acks=topics.name("acks"),
+        slow=settings.rollout.slow,
     )
     warm_up = WarmUp(follower, wanted=settings.publish.warm_up_events)
     string_max = settings.guard.string_max
@@ -73,7 +74,8 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
 def _of_all_partitions(settings: Settings) -> Served:
     numbers = partitions(settings.kafka, settings.topics.name("events"))
     parts = [served(settings, scope=of_partition(each)) for each in numbers]
-    return ServedByPartition(parts, partitioner=settings.score.partitioner)
+    averages = settings.score.by_partition == "average"
+    return ServedByPartition(parts, partitioner=settings.score.partitioner, averages=averages)
 
 
 def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> Models:
@@ -96,10 +98,22 @@ def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> M
             raise ConfigError(
                 f'{each.name}: predictions on a topic are for scope = "global": here each partition has its own model'
             )
+        if scope is None and each.score.by_partition == "average" and each.task == "rank":
+            raise ConfigError(f'{each.name}: positions have no mean: score.by_partition = "average" is not for rankers')
     models = [_of_all_partitions(each) if scope is None else served(each, scope=scope) for each in several]
-    pairs = zip(several, models, strict=True)
+    pairs = list(zip(several, models, strict=True))
     beside = [AnsweredEvents(settings, each) for settings, each in pairs if settings.score.predictions]
-    return Models(models, beside=beside)
+    # Whose mean answers needs no partitioner.
+    split = [(settings, each) for settings, each in pairs if scope is None and settings.score.by_partition == "own"]
+    watches = [_watch_of(settings, len(each.parts)) for settings, each in split]
+    return Models(models, beside=[*beside, *watches])
+
+
+def _watch_of(settings: Settings, count: int) -> KeysWatch:
+    topic, partitioner = settings.topics.name("events"), settings.score.partitioner
+    return KeysWatch(
+        settings.kafka, topic, model=settings.name, count=count, partitioner=partitioner, edge=settings.edge
+    )
 
 
 def loaded(configs: Sequence[Path], overrides: Mapping[str, object]) -> list[Settings]:
@@ -132,7 +146,8 @@ def run(
         ConfigError: the models cannot be served so. It is raised here, since nobody would hear it of a worker.
     """
     score = several[0].score
-    for each in several if scope is None else ():
+    # Whose mean answers needs no partitioner.
+    for each in [each for each in several if scope is None and each.score.by_partition == "own"]:
         see(each.kafka, each.topics.name("events"), partitioner=each.score.partitioner, edge=each.edge)
     app: Starlette | str = application(models_of(several, scope=scope), score)
     if workers > 1:

@@ -14,7 +14,7 @@ from anabranch.errors import ArtifactError
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, Kafka, headers_of, producer, publisher
 from anabranch.kafka.tail import Tail, told
-from anabranch.messages import ModelAck, ModelUpdate, UnreadableMessage, decode, encode
+from anabranch.messages import ModelAck, ModelUpdate, ServedCounts, UnreadableMessage, decode, encode
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.models")
@@ -179,6 +179,9 @@ def _read(message: Message, keys: TrustedKeys | None = None) -> ModelUpdate | No
 ALIVE_S = 30.0
 """So often a follower tells that it is there, at least."""
 
+ROLLOUT_S = 2.0
+"""So often it tells what it was asked, while a new champion is rolled out."""
+
 LAST_WORDS_S = 2.0
 
 
@@ -198,19 +201,28 @@ class Acks:
         self._told: tuple[Any, ...] = ()
         self._due_s = 0.0
 
-    def tell(self, update: ModelUpdate | None, *, taken_s: float | None, refusals: Refusals) -> None:
+    def tell(
+        self,
+        update: ModelUpdate | None,
+        *,
+        taken_s: float | None,
+        refusals: Refusals,
+        served: ServedCounts | None = None,
+    ) -> None:
         """Tell it, if it is news or the last was some time ago.
 
         Args:
             update: the one in use; that by which the model is retired.
             taken_s: how long it took from its announcement to its use.
+            served: what was asked of both versions, while a new one is rolled out.
         """
         now_s = time.monotonic()
         numbers = (0, 0, 0) if update is None else (update.version, update.epoch, update.seq)
-        news = (numbers, taken_s, refusals.counts.total(), refusals.last)
+        way = None if served is None else (served.beside, served.refusing)
+        news = (numbers, taken_s, refusals.counts.total(), refusals.last, way)
         if news == self._told and now_s < self._due_s:
             return
-        self._told, self._due_s = news, now_s + ALIVE_S
+        self._told, self._due_s = news, now_s + (ALIVE_S if served is None else ROLLOUT_S)
         version, epoch, seq = numbers
         version = 0 if update is not None and update.kind == "retired" else version
         self._send(
@@ -225,6 +237,7 @@ class Acks:
                 taken_s=taken_s,
                 refusals=dict(refusals.counts),
                 last_refusal=refusals.last or "",
+                served=served,
             )
         )
 

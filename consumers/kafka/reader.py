@@ -276,11 +276,15 @@ log = structlog.get_logger()
 
 
 class KafkaControl:
-    """Requests on `model-control`, as they come; none, where the topic does not exist."""
+    """Requests on `model-control`, or what followers tell on `model-acks`, as they come; none without the topic.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        topic: "control" or "acks".
+    """
+
+    def __init__(self, settings: Settings, *, topic: str = "control") -> None:
         self.settings = settings
-        self.topic = settings.topics.name("control")
+        self.topic = settings.topics.name(topic)
         self.consumer: Consumer | None = None
 
     def start(self, position: int | None) -> int:
@@ -308,7 +312,7 @@ class KafkaControl:
         try:
             partitions(self.settings.kafka, self.topic)
         except KafkaUnavailable as error:
-            log.warning("no control", topic=self.topic, reason=str(error))
+            log.warning("nobody can ask or tell", topic=self.topic, reason=str(error))
             return False
         return True
 

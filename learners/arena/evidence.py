@@ -149,3 +149,60 @@ class Contest:
         self.total = state["total"]
         for name, value in state["interval"].items():
             setattr(self.interval, name, value)
+
+
+class Excess:
+    """Whether something bad happens more often here than there: a test martingale, valid whenever it is looked at.
+
+    Outcomes come as counts, in batches, and are compared in as many pairs as the smaller side has; where the larger one
+    has more, several of its outcomes make one. A pair in which it is bad here and not there multiplies the wealth by
+    1 + λ, the other way round by 1 − λ. Which outcomes make a pair is not told, so the least favourable way counts,
+    that with the fewest ties: (1 + λ)(1 − λ) < 1. Where it is no more probable here, the wealth ever reaches 1/α with
+    probability α at most (Ville's inequality). A side without outcomes waits, and is no evidence.
+
+    >>> excess = Excess()
+    >>> for _ in range(10):
+    ...     excess.update(bad=3, of=5, bad_there=1, of_there=95)
+    >>> excess.wealth > 1000
+    True
+    >>> same = Excess()
+    >>> for _ in range(1000):
+    ...     same.update(bad=1, of=50, bad_there=19, of_there=950)
+    >>> same.wealth < 1
+    True
+    """
+
+    __slots__ = ("logs", "waiting")
+
+    def __init__(self) -> None:
+        self.logs = [0.0] * len(LAMBDAS)
+        self.waiting = [0, 0, 0, 0]
+
+    @property
+    def wealth(self) -> float:
+        """The mean over the stakes λ."""
+        return sum(math.exp(min(each, math.log(EVIDENCE_MAX))) for each in self.logs) / len(LAMBDAS)
+
+    def update(self, *, bad: int, of: int, bad_there: int, of_there: int) -> None:
+        """Take in a batch: how many were bad, of how many, on either side."""
+        counts = [have + new for have, new in zip(self.waiting, (bad, of, bad_there, of_there), strict=True)]
+        pairs = min(counts[1], counts[3])
+        if not pairs:
+            self.waiting = counts
+            return
+        self.waiting = [0, 0, 0, 0]
+        # A group of which a part is bad counts as that part of a pair: (1 + λ)ᵗ ≤ 1 + λt, and so for 1 − λ.
+        here, there = counts[0] * pairs / counts[1], counts[2] * pairs / counts[3]
+        ties = max(0.0, here + there - pairs)
+        self.logs = [
+            log + (here - ties) * math.log1p(lam) + (there - ties) * math.log1p(-lam)
+            for log, lam in zip(self.logs, LAMBDAS, strict=True)
+        ]
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"logs": list(self.logs), "waiting": list(self.waiting)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.logs, self.waiting = list(state["logs"]), list(state["waiting"])

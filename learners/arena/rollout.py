@@ -6,6 +6,9 @@ probation, which withdraws the new one. So a step needs nothing but the other si
 new champion is not worse than the displaced one, by more than a tolerance. Without labels there is none, and it stays
 where it is.
 
+Sooner than labels come followers: answers of the new champion that fail or are slow more often than the displaced one's
+withdraw it, and so do followers that refuse it (`Heard`).
+
 >>> from config.learning import RolloutSettings
 >>> rollout = Rollout(RolloutSettings(kind="canary", steps=(5, 50), step_labels=100), wins_at=1000)
 >>> rollout.begin(beside=3, displaced="first")
@@ -19,15 +22,79 @@ where it is.
 [5.0, 50.0, None]
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-from anabranch.messages import RolloutReport
+from anabranch.messages import RolloutReport, ServedCounts
 from config.learning import RolloutSettings
-from learners.arena.evidence import Contest
+from learners.arena.evidence import Contest, Excess
+
+COUNTED = ("answers", "failures", "slow", "answers_beside", "failures_beside", "slow_beside")
+"""What adds up of that which followers tell."""
 
 TIMES_TIES = 1.5
 """The evidence has to be so many times what as many ties would add up to where no tolerance is granted."""
+
+REFUSED_TIMES = 3
+"""So often in a row more followers have to refuse it than serve it, since not all tell at the same moment."""
+
+
+class Heard:
+    """What followers have told of a rollout, and whether it is a reason to withdraw it.
+
+    Args:
+        false_withdrawal: the probability of that where the new one is no worse; two tests share it.
+    """
+
+    def __init__(self, *, beside: int, false_withdrawal: float) -> None:
+        self.wins_at = 2 / false_withdrawal if false_withdrawal else math.inf
+        self.told = ServedCounts(beside=beside)
+        self.start_over()
+
+    def start_over(self) -> None:
+        """All evidence is gathered anew."""
+        self.failing, self.slow, self.refused = Excess(), Excess(), 0
+
+    def hear(self, told: ServedCounts) -> None:
+        """What followers have told since the last time."""
+        of = {"of": told.answers, "of_there": told.answers_beside}
+        self.failing.update(bad=told.failures, bad_there=told.failures_beside, **of)
+        self.slow.update(bad=told.slow, bad_there=told.slow_beside, **of)
+        self.refused = self.refused + 1 if told.refusing > told.serving else 0
+        before = self.told.model_dump()
+        sums = {name: before[name] + getattr(told, name) for name in COUNTED}
+        self.told = told.model_copy(update=sums)
+
+    @property
+    def fault(self) -> str:
+        """Why it is to be withdrawn; empty: for nothing that was heard."""
+        told = self.told
+        if self.failing.wealth >= self.wins_at:
+            return self._beside(told.failures, told.failures_beside, "failed")
+        if self.slow.wealth >= self.wins_at:
+            return self._beside(told.slow, told.slow_beside, "were slow")
+        if self.refused >= REFUSED_TIMES and self.wins_at < math.inf:
+            return f"{told.refusing} followers refuse it, and {told.serving} serve it"
+        return ""
+
+    def _beside(self, new: int, displaced: int, what: str) -> str:
+        told = self.told
+        return (
+            f"{new:,} of {told.answers:,} answers to followers' callers {what}, and {displaced:,} of "
+            f"{told.answers_beside:,} by version {told.beside}"
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        tests = {"failing": self.failing.state(), "slow": self.slow.state()}
+        return {"told": self.told.model_dump(), "refused": self.refused, **tests}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.told, self.refused = ServedCounts.model_validate(state["told"]), state["refused"]
+        self.failing.restore(state["failing"])
+        self.slow.restore(state["slow"])
 
 
 class Rollout:
@@ -40,6 +107,7 @@ class Rollout:
         share: percent of the keys that the champion answers for; None: all, and nothing is under way.
         beside: the version that answers for the others.
         displaced: the member that it is of.
+        heard: what followers have told; None: nothing yet.
     """
 
     def __init__(self, settings: RolloutSettings, *, wins_at: float) -> None:
@@ -50,6 +118,7 @@ class Rollout:
         self.displaced = ""
         self.step = self.labels = 0
         self.contest = Contest()
+        self.heard: Heard | None = None
 
     @property
     def is_immediate(self) -> bool:
@@ -76,6 +145,21 @@ class Rollout:
         self.labels += 1
         self.contest.update(displaced - loss)
 
+    def hear(self, told: ServedCounts) -> str:
+        """Followers have told what they were asked; why it is to be withdrawn, empty if it is not.
+
+        What is about another rollout counts for nothing.
+        """
+        if self.beside is None or told.beside != self.beside:
+            return ""
+        if self.heard is None:
+            self.heard = self._hearing(self.beside)
+        self.heard.hear(told)
+        return self.heard.fault
+
+    def _hearing(self, beside: int) -> Heard:
+        return Heard(beside=beside, false_withdrawal=self.settings.false_withdrawal)
+
     @property
     def may_go_on(self) -> bool:
         """Whether the next step is justified; never, where a person decides."""
@@ -97,7 +181,7 @@ class Rollout:
 
     def end(self) -> None:
         """The champion answers for all keys."""
-        self.share = self.beside = None
+        self.share = self.beside = self.heard = None
         self.displaced = ""
         self.step = self.labels = 0
         self.contest = Contest()
@@ -125,6 +209,7 @@ class Rollout:
             evidence=min(self.contest.evidence / self.wins_at, 1e9),
             gain=self.contest.gain,
             missing=self.missing,
+            served=None if self.heard is None else self.heard.told,
         )
 
     def state(self) -> dict[str, Any]:
@@ -136,6 +221,7 @@ class Rollout:
             "step": self.step,
             "labels": self.labels,
             "contest": self.contest.state(),
+            **({} if self.heard is None else {"heard": self.heard.state()}),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -144,3 +230,6 @@ class Rollout:
         self.step, self.labels = min(state["step"], len(self.settings.shares) - 1), state["labels"]
         self.contest = Contest(min_gain=-self.settings.tolerance if self.under_way else 0.0)
         self.contest.restore(state["contest"])
+        if "heard" in state and self.beside is not None:
+            self.heard = self._hearing(self.beside)
+            self.heard.restore(state["heard"])

@@ -9,7 +9,7 @@ from river import dummy
 
 from anabranch import follow
 from anabranch.candidates import answers_for
-from anabranch.errors import ModelRetired
+from anabranch.errors import ArtifactError, ModelRetired
 from anabranch.messages import ModelUpdate
 from anabranch.testing import MemoryFollower
 from support.publisher import UPDATE, Publisher
@@ -119,3 +119,38 @@ def test_the_next_canary_is_tried_on_others() -> None:
     chosen = [{key for key in KEYS if answers_for(each, key)} for each in several]
     assert len({frozenset(each) for each in chosen}) == 3
     assert len(chosen[0] & chosen[1]) < len(chosen[0]) / 2
+
+
+def test_while_there_are_two_what_is_asked_is_counted() -> None:
+    """By each of them: answers, those that failed, those that were slow; and nothing before and after."""
+    follower = MemoryFollower("m")
+    follower.publish(prior(1.0), features=["a"])
+    follower.predict_one({})
+    assert follower.tally.served is None
+    follower.publish(prior(0.0), features=["a"], kind="canary", share=50.0)
+    for key in KEYS:
+        follower.predict_one({}, key=key)
+    told = follower.tally.served
+    assert told is not None
+    assert told.answers + told.answers_beside == len(KEYS)
+    assert 0.4 < told.answers / len(KEYS) < 0.6
+    assert (told.failures, told.failures_beside, told.slow, told.serving, told.refusing) == (0, 0, 0, 1, 0)
+    follower.tally.slow_s = -1.0
+    with pytest.raises(TypeError), follower.tally.timed(is_new=True):
+        raise TypeError
+    later = follower.tally.served
+    assert later is not None
+    assert (later.answers - told.answers, later.failures, later.slow, later.slow_beside) == (1, 1, 1, 0)
+    follower.publish(prior(0.0), features=["a"])
+    assert follower.tally.served is None
+
+
+def test_one_that_is_refused_for_good_is_told() -> None:
+    """The champion answers for all keys, and the learner hears of it."""
+    follower = MemoryFollower("m")
+    follower.publish(prior(1.0), features=["a"])
+    with pytest.raises(ArtifactError):
+        follower.publish(prior(0.0), features=["a"], kind="canary", share=50.0, river_version="0.0.1")
+    told = follower.tally.served
+    assert told is not None
+    assert (told.serving, told.refusing) == (0, 1)

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch.messages import Decision, DecisionAnswer, ModelUpdate, Retire, decode, encode
+from anabranch.messages import Decision, DecisionAnswer, ModelAck, ModelUpdate, Retire, ServedCounts, decode, encode
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryControl, MemoryLog
@@ -15,11 +15,14 @@ from support.replays import replayed
 from support.streams import rows
 
 MANUAL = settings_of(rollout="manual")
+WIDE = settings_of(rollout={"kind": "canary", "steps": [50], "step_labels": 10**6})
 CANARY = settings_of(rollout={"kind": "canary", "step_labels": 50})
 
 
 def loop_on(log: MemoryLog, store: MemoryStore, settings: Any = MANUAL) -> LearningLoop:
-    return loops.loop_on(log, store, settings, controls=lambda: MemoryControl(log))
+    return loops.loop_on(
+        log, store, settings, controls=lambda: MemoryControl(log), acks=lambda: MemoryControl(log, "model-acks")
+    )
 
 
 def learned(log: MemoryLog, store: MemoryStore, settings: Any = MANUAL) -> LearningLoop:
@@ -142,3 +145,51 @@ def test_what_is_held_survives_a_restart_and_a_replay() -> None:
     thawed = turned(log, store)
     assert updates(log)[-1].order
     assert replayed(log, MANUAL) == thawed.owner.learning_state_hash()
+
+
+# ── what followers tell ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def tell(log: MemoryLog, answers: int, *, failures: int, follower: str = "f1", model: str = "m", **more: Any) -> None:
+    """What a follower has counted since it has both versions, of which one half answers for."""
+    beside = next(each.beside for each in reversed(updates(log)) if each.beside)
+    counts = {"answers": answers, "failures": failures, "answers_beside": answers, "serving": 1, **more}
+    served = ServedCounts.model_validate({"beside": beside, **counts})
+    numbers = {"version": beside, "epoch": 1, "seq": 1, "ts": 1.0}
+    log.append("model-acks", encode(ModelAck(follower=follower, model=model, served=served, **numbers)))
+
+
+def test_followers_that_fail_take_a_new_champion_back_before_labels_come() -> None:
+    """It is told in the order, so that whoever replays it comes to the same state; what another model says is not."""
+    log, store = filled(), MemoryStore()
+    learned(log, store, WIDE)
+    assert set(steps(log)) == {("canary", 50.0)}
+    tell(log, 500, failures=500, model="another")
+    tell(log, 500, failures=500, beside=77)
+    log.append("model-acks", b"no acknowledgement")
+    tell(log, 60, failures=55)
+    loop = turned(log, store, WIDE)
+    assert steps(log)[-2:] == [("canary", 50.0), ("rollback", None)]
+    assert updates(log)[-1].reason.startswith("withdrawn: 55 of 60 answers")
+    assert replayed(log, WIDE) == loop.owner.learning_state_hash()
+    assert learned(log, store, WIDE).owner.learning_state_hash() == loop.owner.learning_state_hash()
+
+
+def test_each_count_of_a_follower_is_heard_once_however_often_it_is_told() -> None:
+    """Through a restart, too; one that began anew begins its counts anew."""
+    log, store = filled(), MemoryStore()
+    learned(log, store, WIDE)
+    tell(log, 10, failures=0)
+    tell(log, 10, failures=0)
+    tell(log, 30, failures=1)
+    turned(log, store, WIDE)
+    tell(log, 30, failures=1)
+    tell(log, 31, failures=1)
+    tell(log, 5, failures=1, follower="f2")
+    tell(log, 4, failures=0)  # it was started again
+    loop = turned(log, store, WIDE)
+    rollout = loop.owner.lane.succession.rollout
+    assert rollout.heard is not None
+    told = rollout.heard.told
+    assert (told.answers, told.failures, told.serving) == (40, 2, 2)
+    assert replayed(log, WIDE) == loop.owner.learning_state_hash()

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from anabranch.errors import ConfigError
-from anabranch.messages import Decision, DecisionAnswer, ModelUpdate
+from anabranch.messages import Decision, DecisionAnswer, ModelUpdate, ServedCounts
 from learners.emitted import Promotion
 from learners.lane import Lane
 from support.lanes import Reads, contested, digest, entrant, event, label, names, settings_of, shown, spoken, twin_of
@@ -214,3 +214,75 @@ _UPDATE: dict[str, Any] = {
         "size_bytes": 1,
     },
 }
+
+
+# ── what followers tell ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def told(**counts: int) -> ServedCounts:
+    """Of one follower: five answers of the new version, ninety-five of the other."""
+    return ServedCounts(**{"beside": 1, "answers": 5, "answers_beside": 95, "serving": 1, **counts})
+
+
+def heard(lane: Lane, times: int = 20, **counts: int) -> list[Any]:
+    """The same told so often; what was said."""
+    return [said for _ in range(times) for said in spoken(lane.served(told(**counts)))]
+
+
+@pytest.mark.parametrize(("what", "words"), [("failures", "failed"), ("slow", "were slow")])
+def test_one_that_fails_or_is_slow_more_often_is_withdrawn_before_labels_come(what: str, words: str) -> None:
+    """The step says how often, and how often the displaced one was."""
+    lane, _ = rolled_out(step_labels=10_000)
+    (back,) = heard(lane, **{what: 4, f"{what}_beside": 1})
+    assert (back.kind, back.restores, back.by) == ("rollback", 1, "")
+    assert f" answers to followers' callers {words}, and " in back.reason
+    assert back.reason.startswith("withdrawn: ")
+    assert not lane.succession.rollout.under_way
+    assert heard(lane, **{what: 5}) == []  # of a rollout that is over
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"failures": 1, "failures_beside": 19},
+        {"slow": 5, "slow_beside": 95},
+        {"answers": 0, "answers_beside": 900},
+        {"answers_beside": 0, "failures": 5},
+        {"beside": 7, "failures": 5},
+    ],
+)
+def test_one_that_is_no_worse_or_not_asked_stays(counts: dict[str, int]) -> None:
+    """As bad as the other, never asked, nothing to compare with, or another rollout: none of it is evidence."""
+    lane, _ = rolled_out(step_labels=10_000)
+    assert heard(lane, 200, **counts) == []
+    assert lane.succession.rollout.under_way
+
+
+def test_followers_that_refuse_it_withdraw_it_once_they_are_the_more_for_a_while() -> None:
+    """One that has it would be outvoted by two; and it is no evidence that one was the first to tell."""
+    lane, _ = rolled_out(kind="blue-green", steps=None, step_labels=10_000)
+    quiet = {"answers": 0, "answers_beside": 0}
+    assert heard(lane, 2, serving=0, refusing=1, **quiet) == []
+    assert heard(lane, 5, serving=2, refusing=1, **quiet) == []
+    (back,) = heard(lane, 3, serving=1, refusing=2, **quiet)
+    assert back.reason == "withdrawn: 2 followers refuse it, and 1 serve it"
+
+
+def test_what_was_heard_is_told_kept_and_can_be_turned_off() -> None:
+    """A lane that goes on from a checkpoint decides on the same; 0 never withdraws; nothing moves what is pinned."""
+    lane, _ = rolled_out(step_labels=10_000)
+    heard(lane, 3, failures=4)
+    report = lane.succession.rollout.report()
+    assert report is not None
+    assert report.served is not None
+    assert (report.served.answers, report.served.failures, report.served.answers_beside) == (15, 12, 285)
+    twin = twin_of(lane)
+    assert digest(twin) == digest(lane)
+    assert [each.reason for each in heard(twin, failures=4)] == [each.reason for each in heard(lane, failures=4)]
+    lane, _ = rolled_out(step_labels=10_000, false_withdrawal=0)
+    assert heard(lane, failures=5, serving=0, refusing=9) == []
+    lane, _ = rolled_out(step_labels=10_000)
+    decide(lane, "pin")
+    assert heard(lane, failures=5) == []
+    decide(lane, "unpin")
+    assert promotions(heard(lane, 1, failures=0)) == [("rollback", None)]

@@ -5,15 +5,17 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from river import dummy
+from river import dummy, stats
 
 from anabranch.errors import ConfigError
 from anabranch.testing import MemoryFollower
+from config.loading import build
 from config.output import Score
 from serving.application import application
+from serving.metrics import Metrics
 from serving.models import Models, Served
-from serving.partitions import HASHES, Partitioner, ServedByPartition, murmur2, partition_of, see
-from serving.server import in_a_thread
+from serving.partitions import HASHES, KeysWatch, Partitioner, ServedByPartition, murmur2, partition_of, see
+from serving.server import in_a_thread, models_of
 from support.scorers import Scorer
 
 PARTITIONS = 4
@@ -72,6 +74,30 @@ def test_producers_that_use_another_one_are_noticed(embedded: Any) -> None:
         see(kafka, "see-murmur2", partitioner="murmur2")
 
 
+def test_producers_that_change_while_it_serves_are_noticed(embedded: Any) -> None:
+    """On /metrics and in the log, once; the models go on. Partitions that were added move keys, too."""
+    embedded.create_topic("watched")
+    keys = [b"customer-%d" % n for n in range(100)]
+    kafka = {"bootstrap.servers": embedded.bootstrap}
+
+    def watch_of(count: int) -> KeysWatch:
+        return KeysWatch(kafka, "watched", model="fraud", count=count, partitioner="crc32")
+
+    watch, fewer = watch_of(PARTITIONS), watch_of(PARTITIONS - 1)
+    produced(embedded, "watched", "crc32", keys)
+    watch.look()
+    assert watch.found == ""
+    produced(embedded, "watched", "murmur2", keys)
+    watch.look()
+    fewer.look()
+    assert "are not on the partition that crc32 says" in watch.found
+    assert fewer.found.startswith("watched has 4 partitions, and the models of 3 are served")
+    models = Models([Served(MemoryFollower("fraud"))], beside=[watch])
+    assert 'anabranch_keys_elsewhere{model="fraud"} 1.0' in Metrics(models).text("")[0].decode()
+    assert "fraud" in models.why_not_ready()  # as it has no model
+    assert watch.why_not_ready() == {}
+
+
 def always(answer: float) -> dummy.PriorClassifier:
     """A model that answers True with this probability."""
     model = dummy.PriorClassifier()
@@ -126,3 +152,45 @@ def test_each_partition_is_told_of(scorer: Scorer, followers: list[MemoryFollowe
     assert scorer.ask("/readyz").status == 200
     assert scorer.ask("/v2/models/fraud").body["name"] == "fraud"
     assert 'anabranch_model_version{model="fraud/p1"} 1.0' in str(scorer.ask("/metrics").body)
+
+
+def test_the_mean_of_all_partitions_answers_for_everybody(followers: list[MemoryFollower]) -> None:
+    """With a key or without; once each partition has a model; and it says which versions these are."""
+    served = ServedByPartition([Served(each) for each in followers], partitioner="crc32", averages=True)
+    event = {"id": "e1", "features": {"a": 1.0}}
+    with in_a_thread(application(Models([served]), Score())) as port:
+        scorer = Scorer(port, followers)
+        assert scorer.ask("/api/predict", event).status == 503
+        followers[2].publish(always(1.0), features=["b"])
+        followers[2].publish(always(0.9), features=["b"])
+        replies = [scorer.ask("/api/predict", event, **how).body for how in ({}, {"Anabranch_Key": key_on(0)})]
+        for reply in replies:
+            assert reply["probabilities"]["true"] == pytest.approx((0.2 + 0.7 + 0.9) / 3)
+            assert (reply["prediction"], reply["scope"], reply["versions"]) == (True, "average", [1, 1, 2])
+            assert reply["missing"] == ["b"]
+        tensor = {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]}
+        reply = scorer.ask("/v2/models/fraud/infer", {"inputs": [tensor]})
+        assert (reply.status, reply.body["model_version"]) == (200, "1,1,2")
+        assert scorer.ask("/api/explain", event).status == 422
+        followers[0].publish(always(0.8), features=["a"])
+        assert scorer.ask("/api/predict", event).body["versions"] == [2, 1, 2]
+
+
+def test_numbers_have_a_mean() -> None:
+    """Each model counts alike, however much it has learned."""
+    found = [MemoryFollower("price", scope=f"p{number}") for number in range(2)]
+    for each, value in zip(found, (10.0, 20.0), strict=True):
+        model = dummy.StatisticRegressor(stats.Mean())
+        model.learn_one({}, value)
+        each.publish(model, features=["a"], task="regression")
+    served = ServedByPartition([Served(each) for each in found], partitioner="crc32", averages=True)
+    assert served.now().answer({}).value == 15.0
+
+
+def test_positions_have_no_mean() -> None:
+    """A ranker's items do not come in an average order."""
+    score = {"by_partition": "average"}
+    shop = {"name": "shop", "task": "rank", "model": {"steps": [{"use": "ranking.Popularity"}]}}
+    settings = build({**shop, "scope": "partition", "score": score, "kafka": {"bootstrap.servers": "127.0.0.1:1"}})
+    with pytest.raises(ConfigError, match="is not for rankers"):
+        models_of([settings], scope=None)

@@ -179,3 +179,26 @@ def test_while_a_new_champion_is_rolled_out_a_key_has_one_of_two() -> None:
         assert running.ask("/v2/models/fraud/versions/3").status == 404
         assert running.ask("/api/models").body["models"][0]["canary"] == {"version": 2, "share": 50.0}
         assert 'anabranch_canary_share_percent{model="fraud"} 50.0' in str(running.ask("/metrics").body)
+
+
+TEXT = {"features": {"amount": "6"}}
+
+
+@pytest.mark.parametrize(
+    ("features", "failures"), [(FEATURES, 20), (dict.fromkeys(FEATURES, "number"), 0)], ids=["by name", "by kind"]
+)
+def test_while_a_new_champion_is_rolled_out_what_fails_is_counted(features: Any, failures: int) -> None:
+    """Over HTTP as in a program; what is seen to be a caller's mistake counts for neither version."""
+    follower = MemoryFollower("fraud")
+    follower.publish(linear(), features=features)
+    with scorer(follower) as running:
+        running.ask("/api/predict", EVENT)
+        follower.publish(linear(), features=features, kind="canary", share=50.0)
+        for n in range(20):
+            running.ask("/api/predict", EVENT, Anabranch_Key=f"customer-{n}")
+            assert running.ask("/api/predict", TEXT, Anabranch_Key=f"customer-{n}").status == 422
+        told = follower.tally.served
+        assert told is not None
+        assert told.answers + told.answers_beside == 20 + failures
+        assert told.failures + told.failures_beside == failures
+        assert told.answers > 5

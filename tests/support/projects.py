@@ -30,14 +30,21 @@ class Project:
     """A model's configuration in a folder, and the command line on it."""
 
     def __init__(
-        self, folder: Path, *, bootstrap: str, prefix: str, sections: str = GAUSSIAN, partitions: int = 1
+        self,
+        folder: Path,
+        *,
+        bootstrap: str,
+        prefix: str,
+        sections: str = GAUSSIAN,
+        partitions: int = 1,
+        task: str = "binary",
     ) -> None:
         self.bootstrap = bootstrap
         self.prefix = prefix
         self.name = f"{prefix}m"
         self.config = folder / "anabranch.toml"
         self.config.write_text(
-            f'name = "{self.name}"\ntask = "binary"\n{sections}\n'
+            f'name = "{self.name}"\ntask = "{task}"\n{sections}\n'
             f'[topics]\nprefix = "{prefix}"\npartitions = {partitions}\n'
             f'[checkpoint]\nstore = "{folder / "checkpoints"}"\nevery = "300ms"\n'
             f'[kafka]\n"bootstrap.servers" = "{bootstrap}"\n"session.timeout.ms" = 6000\n'

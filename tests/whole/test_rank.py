@@ -216,3 +216,22 @@ def test_reports_tell_popularitys_scores_beside_what_is_served() -> None:
     assert report.windowed["hitrate"] > report.windowed["popularity_hitrate"] > 0
     assert set(report.scores) >= {"hitrate", "ndcg", "mrr", "popularity_hitrate", "popularity_ndcg", "popularity_mrr"}
     assert all(each.off_policy is None for each in report.members)
+
+
+def test_reports_tell_how_much_of_the_catalogue_is_listed() -> None:
+    """Popularity shows everybody nearly the same; neighbours show each their own; and it is no part of what decides."""
+    found = {}
+    for use in ("ranking.Popularity", "ranking.CoOccurrence"):
+        lane = lane_of(use=use)
+        assert lane.ranked is not None
+        assert "coverage" not in lane.ranked.windowed_values()
+        for n, each in enumerate(audience().takes(1200)):
+            lane.on_event(AcceptedEvent(f"e{n}", each.x, each.y, float(n), 0, n))
+        report = lane.report_between(mark="now")
+        assert report is not None
+        found[use] = report.windowed["coverage"]
+        twin = twin_of(lane)
+        assert twin.ranked is not None
+        assert twin.ranked.windowed_values() == lane.ranked.windowed_values()
+        assert "listed" not in lane.learning_state()
+    assert 0.1 < found["ranking.Popularity"] < found["ranking.CoOccurrence"] - 0.2 < 0.8

@@ -1,8 +1,5 @@
 """examples/recommender: what its shoppers send is what its configuration learns."""
 
-import importlib.util
-from typing import Any
-
 from confluent_kafka import Producer
 
 from anabranch.events import AcceptedEvent, Record
@@ -12,25 +9,15 @@ from consumers.guard import Guard, Told
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue
-from support.checkout import ROOT
+from support.checkout import ROOT, example
 from support.projects import values_on
 
 HERE = ROOT / "examples" / "recommender"
 
 
-def example() -> Any:
-    """The script, as a module."""
-    spec = importlib.util.spec_from_file_location("recommender_example", HERE / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_shoppers_impressions_and_clicks_are_learned(embedded: EmbeddedKafka) -> None:
     """No scorer answers, so that pages are drawn at random: each item is an impression, and clicks find theirs."""
-    script, settings = example(), load(HERE / "shop.toml")
+    script, settings = example("recommender"), load(HERE / "shop.toml")
     bootstrap = script.with_topics(embedded)
     script.API = "127.0.0.1:1"
     shop = script.Shop(Producer({"bootstrap.servers": bootstrap}))

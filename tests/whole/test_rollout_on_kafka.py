@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from anabranch.messages import ModelReport, ModelUpdate, decode
+from support.command_line import environment
 from support.projects import GAUSSIAN, Project, announced, ended, sea, values_on
 from support.scorers import Scorer, free_port
 from support.waiting import until
@@ -21,11 +22,12 @@ SECTIONS = GAUSSIAN + "[publish]\nwarm_up_events = 300\nrefresh_level = 0\n"
 
 
 @contextmanager
-def running(here: Project) -> Iterator[list[Scorer]]:
-    """A learner and two scorers."""
+def running(here: Project, **environ: str) -> Iterator[list[Scorer]]:
+    """A learner and two scorers, these with more environment variables."""
     scorers = [Scorer(free_port(), []) for _ in range(2)]
     processes = [here.start("learn", here.config)]
-    processes += [here.start("score", here.config, "--port", each.port) for each in scorers]
+    env = {**environment(), **environ}
+    processes += [here.start("score", here.config, "--port", each.port, env=env) for each in scorers]
     try:
         until(lambda: all(each.answers() for each in scorers))
         yield scorers
@@ -112,3 +114,44 @@ def waits_for(here: Project) -> str:
     reports = [decode(ModelReport, value) for value in values_on(here.kafka, f"{here.prefix}model-reports")]
     rollout = reports[-1].rollout if reports else None
     return "" if rollout is None else rollout.missing
+
+
+FRAGILE = '''
+import os
+
+from river import naive_bayes
+
+
+class Fragile(naive_bayes.GaussianNB):
+    """Once the concept has turned, it raises on one event, and nowhere but at the scorer."""
+
+    def predict_proba_one(self, x):
+        proba = super().predict_proba_one(x)
+        if "FRAGILE" in os.environ and x["f0"] == 9.0 and proba.get(True, 1.0) < 0.5:
+            raise ValueError("the library that it calls is another one here")
+        return proba
+'''
+
+
+def test_one_that_fails_at_the_scorers_is_withdrawn_before_labels_come(project: Callable[..., Project]) -> None:
+    """The learner hears of it on `model-acks`; all keys have the one before again, and are answered."""
+    model = '[model]\nfactory = "fragile:Fragile"\ntrusted = ["fragile:Fragile"]\n'
+    publish = "[publish]\nwarm_up_events = 300\nrefresh_level = 0\n"
+    here = project(sections=f"{model}{publish}[rollout]\nkind = 'canary'\nsteps = [50]\nstep_labels = 100000\n")
+    (here.config.parent / "fragile.py").write_text(FRAGILE)
+    with running(here, FRAGILE="1") as scorers:
+        rows = sea(20_000, flipped_from=1500)
+        here.produce(itertools.islice(rows, 1500))
+        until(lambda: all(each.ask("/api/predict", EVENT).status == 200 for each in scorers))
+        canary = produce_until(here, rows, lambda update: update.kind == "canary")
+        until(lambda: {422} <= set(statuses(scorers[0])))
+        until(lambda: [*map(statuses, scorers)] and newest(here).kind == "rollback")
+        back = newest(here)
+        assert back.restores == canary.beside
+        assert back.reason.startswith("withdrawn: ")
+        assert " answers to followers' callers failed, and 0 of " in back.reason
+        until(lambda: {200} == {status for each in scorers for status in statuses(each)})
+
+
+def statuses(scorer: Scorer) -> list[int]:
+    return [scorer.ask("/api/predict", EVENT, Anabranch_Key=key).status for key in KEYS]
