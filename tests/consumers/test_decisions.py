@@ -8,7 +8,7 @@ import pytest
 from anabranch.messages import Decision, DecisionAnswer, ModelAck, ModelUpdate, Retire, ServedCounts, decode, encode
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
-from evaluation.simulation.world import MemoryControl, MemoryLog
+from evaluation.simulation.world import Crash, MemoryControl, MemoryLog
 from support import loops
 from support.loops import filled, settings_of, straight
 from support.replays import replayed
@@ -192,4 +192,26 @@ def test_each_count_of_a_follower_is_heard_once_however_often_it_is_told() -> No
     assert rollout.heard is not None
     told = rollout.heard.told
     assert (told.answers, told.failures, told.serving) == (40, 2, 2)
+    assert replayed(log, WIDE) == loop.owner.learning_state_hash()
+
+
+def test_crashes_anywhere_let_no_count_in_twice(dying: Any) -> None:
+    """Nor lose one: whatever was told and checkpointed when a process died, the sum is what the follower says."""
+    log, store, crashes = filled(), MemoryStore(), 0
+    learned(log, store, WIDE)
+    for value in log_values(2000)[1600:]:
+        log.append("events", value)
+    for after in range(1, 25):
+        tell(log, 10 * after, failures=3)
+        loop = loop_on(log, store, WIDE)
+        dying(loop, store, after=after)
+        try:
+            loop.run(until_end=True)
+        except Crash:
+            crashes += 1
+    assert crashes > 5
+    loop = turned(log, store, WIDE)
+    rollout = loop.owner.lane.succession.rollout
+    assert rollout.heard is not None
+    assert (rollout.heard.told.answers, rollout.heard.told.failures) == (240, 3)
     assert replayed(log, WIDE) == loop.owner.learning_state_hash()
