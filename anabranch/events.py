@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from anabranch.messages import CountedSignal, MovedFeature, SignalKind
@@ -32,7 +31,8 @@ class Record(NamedTuple):
     """Where events are read, those of its trace alone: nothing of an event stands in them."""
 
 
-NOTHING_APART: Mapping[str, object] = MappingProxyType({})
+NOTHING_APART: Mapping[str, object] = {}
+"""Shared by all events, and never written to. (A proxy that could not be would keep lanes from being pickled.)"""
 
 
 class AcceptedEvent(NamedTuple):
