@@ -447,6 +447,6 @@ def test_updates_rise_without_a_gap(places: Sequence[tuple[int, int]], finding: 
 
 def test_a_run_that_is_wrong_raises() -> None:
     """`Simulation.run` says what it found."""
-    found = first_failure(planted(with_owner(RashOwner)), said="two updates are called")
+    found = first_failure(planted(with_owner(HastyOwner)), said="two updates are called")
     with pytest.raises(Finding, match="two updates are called"):
-        Simulation(planted(with_owner(RashOwner)), seed=found.seed).run()
+        Simulation(planted(with_owner(HastyOwner)), seed=found.seed).run()
