@@ -1,5 +1,12 @@
-"""What a learner costs with a dashboard beside it and without, in turns: whether looking on takes anything from it."""
+"""What a learner costs with a dashboard beside it and without, in turns: whether looking on takes anything from it.
 
+    python -m benchmarks.beside [--turns 2] [--seconds 60]
+
+The load of the machine is printed with the figures. Needs Java, Maven, Chromium, and `make peers web`.
+"""
+
+import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -143,3 +150,17 @@ def compared(found: list[Turn]) -> dict[str, Any]:
         "learner_cpu_ms_per_event_beside": both,
         "more_percent": 100 * (both / alone - 1),
     }
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--turns", type=int, default=2, help="with a dashboard and without, so many times each")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    options = parser.parse_args()
+    found = compared(measured(turns=options.turns, seconds=options.seconds))
+    print("  ".join(f"{name} {value:.4g}" for name, value in found.items()), f"load {os.getloadavg()}")
+
+
+if __name__ == "__main__":
+    main()

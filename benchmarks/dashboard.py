@@ -1,7 +1,6 @@
 """What the dashboard costs, and how quick it is: 50 models over 24 hours on a real Kafka, one browser and several.
 
     python -m benchmarks.dashboard [--models 50] [--hours 24] [--seconds 20] [--pages 5]
-    python -m benchmarks.dashboard --learner 2 --seconds 60      what it takes from a learner beside it, in turns
     python -m benchmarks.dashboard --models 6 --pictures docs    the pictures in docs/DASHBOARD.md, taken again
 
 The dashboard is a process of its own, as users start it; its CPU and memory are those that the system counts for it.
@@ -296,14 +295,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--pages", type=int, default=5)
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="take the documentation's pictures instead")
-    parser.add_argument("--learner", type=int, default=0, metavar="TURNS", help="a learner's CPU beside it instead")
     options = parser.parse_args()
-    if options.learner:
-        from benchmarks import beside  # noqa: PLC0415  # which needs this module
-
-        found = beside.compared(beside.measured(turns=options.learner, seconds=options.seconds))
-        print("  ".join(f"{name} {value:.4g}" for name, value in found.items()), f"load {os.getloadavg()}")
-        return
     with tempfile.TemporaryDirectory() as folder, LocalKafka() as kafka:
         telling = Telling(kafka.bootstrap, models=options.models, hours=options.hours)
         print(f"{options.models} models, {options.hours:g} h: {telling.past():,} messages", flush=True)
