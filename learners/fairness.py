@@ -278,19 +278,11 @@ class Fairness:
 
 
 def _told(criterion: Criterion, found: Gap) -> GapReport:
+    told = found._asdict()
     # What was said less what came is no rate: a share of it says nothing.
-    has_ratio = found.ratio is not None and criterion != "calibration"
-    return GapReport(
-        criterion=criterion,
-        difference=found.difference,
-        low=found.low,
-        high=found.high,
-        most=found.most,
-        least=found.least,
-        ratio=found.ratio if has_ratio else None,
-        ratio_low=found.ratio_low if has_ratio else None,
-        ratio_high=found.ratio_high if has_ratio else None,
-    )
+    if found.ratio is None or criterion == "calibration":
+        told |= {"ratio": None, "ratio_low": None, "ratio_high": None}
+    return GapReport(criterion=criterion, **told)
 
 
 def fairness_of(settings: Settings, *, task: Task) -> Fairness | None:

@@ -480,7 +480,9 @@ class Lane(LaneParts):
             self.ranked.on_label(event.x, event.y, answers)
             if self.task.judges(event.y):
                 self.ranked.on_take(event.y, answers)
-                self.ranked.look(self.champion.model, self.task.rows(self.champion.model, [event.x])[0])
+                model = self.champion.model
+                if self.ranked.looks(model):
+                    self.ranked.look(model, self.task.rows(model, [event.x])[0])
         if self._is_multiclass:
             self.task.fence.learned(event.y)
         if self.ranked is None or self.task.judges(event.y):

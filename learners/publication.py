@@ -99,7 +99,7 @@ class Published:
         """What is asked on every event, worked out once."""
         settings = self.settings
         self.key = f"{MARK}{self.version}"
-        self._pace()
+        self._pace(self.contest.evidence)
         self.gap_ends = self.at_event + self._gap()
         most = settings.blocks or settings.refresh_events
         self.latest = self.at_event + most if most else NEVER
@@ -139,14 +139,15 @@ class Published:
         difference = self.task.loss(y, copied) - loss
         self.judged += 1
         self.lost += (difference - self.lost) / min(self.judged, self._window)
-        if self.contest.update(difference) >= self._level:
+        evidence = self.contest.update(difference)
+        if evidence >= self._level:
             self.enough = self.contest.won(self._level, times_ties=TIMES_TIES)
-        self._pace()
+        self._pace(evidence)
 
-    def _pace(self) -> None:
+    def _pace(self, evidence: float) -> None:
         """Evidence above what as many ties would have added up to is a hint."""
         judged = self.contest.events
-        self._stride = 1 if judged < AT_FIRST or self.contest.evidence > judged else EVERY_NTH
+        self._stride = 1 if judged < AT_FIRST or evidence > judged else EVERY_NTH
 
     # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -244,7 +245,7 @@ class Published:
         self.lost, self.judged = state["lost"]
         self.contest.restore(state["contest"])
         self.enough = state["enough"]
-        self._pace()
+        self._pace(self.contest.evidence)
         if self.version is not None:
             self._arm()
 

@@ -146,15 +146,17 @@ class Ranked:
         if answer is not None:
             self.scores.update(y, answer)
 
-    def look(self, ranker: Any, x: dict[str, Any]) -> None:
-        """On one take in four: what the ranker would list now, before it learns of it.
+    def looks(self, ranker: Any) -> bool:
+        """Whether it is looked at what the ranker lists at this take, which is counted: on one in four."""
+        self._takes += 1
+        return self._takes % LISTED_EVERY == 0 and isinstance(ranker, Popularity)
+
+    def look(self, ranker: Popularity, x: dict[str, Any]) -> None:
+        """What the ranker would list now, before it learns of the take.
 
         Args:
             x: what it sees of the event.
         """
-        self._takes += 1
-        if self._takes % LISTED_EVERY or not isinstance(ranker, Popularity):
-            return
         try:
             listed = [each.item for each in ranker.rank(x, n=K)]
         except BaseException as error:

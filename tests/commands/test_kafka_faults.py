@@ -23,6 +23,7 @@ from commands.main import app, exit_code
 from config.loading import build
 from consumers.kafka.sink import KafkaSink
 from consumers.kafka.topics import create, require, shortcomings, transactions
+from support.brokers import asking_for_passwords
 from support.command_line import as_before, config_in, in_a_process
 
 MODEL = 'name = "m"\ntask = "binary"\n[model]\nsteps = [{ use = "naive_bayes.GaussianNB" }]\n[kafka]\n'
@@ -257,18 +258,6 @@ def test_what_was_wrong_with_a_connection_is_in_later_messages_too() -> None:
         sink.flush()
 
 
-SASL = """
-listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller_port}},SASL://127.0.0.1:{sasl}
-advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},SASL://127.0.0.1:{sasl}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT
-sasl.enabled.mechanisms=PLAIN
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS
-listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
-  user_ann="right";
-"""
-
-
 @pytest.mark.kafka
 @pytest.mark.slow
 def test_a_real_broker_that_wants_a_password() -> None:
@@ -276,7 +265,7 @@ def test_a_real_broker_that_wants_a_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     sasl = {"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN", "sasl.username": "ann"}
-    with LocalKafka(properties=SASL.format(sasl=port)):
+    with LocalKafka(properties=asking_for_passwords(port, {"ann": "right"})):
         there = {"bootstrap.servers": f"127.0.0.1:{port}"}
         with pytest.raises(KafkaRefused, match=r"^not authorised for events, model-updates: give this user the rights"):
             require({**there, **sasl, "sasl.password": "right"}, ["events", "model-updates"])

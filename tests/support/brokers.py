@@ -18,6 +18,23 @@ from commands.brokers.local import LocalKafka, create_topic
 WHICH = "ANABRANCH_TEST_KAFKA"  # an address, or the word jars, which passes a Docker engine by
 
 
+SASL = """
+listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller_port}},SASL://127.0.0.1:{sasl}
+advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},SASL://127.0.0.1:{sasl}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  {users};
+"""
+
+
+def asking_for_passwords(port: int, users: dict[str, str]) -> str:
+    """Properties of a `LocalKafka` that asks on this port for one of these users' password, and who may do what."""
+    return SASL.format(sasl=port, users=" ".join(f'user_{who}="{password}"' for who, password in users.items()))
+
+
 class RealKafka:
     """A real broker: its address, and what it is."""
 

@@ -25,6 +25,7 @@ from anabranch.kafka import producer
 from commands.brokers.local import LocalKafka
 from config.records import Topics
 from consumers.kafka.sink import KafkaSink
+from support.brokers import asking_for_passwords
 from support.checkout import ROOT
 from support.command_line import Done, anabranch, config_in, start
 from support.projects import ended, sea
@@ -33,16 +34,6 @@ from support.waiting import until
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 USERS = ("learner", "follower", "producer", "operator", "auditor")
-BROKER = """
-listeners=PLAINTEXT://127.0.0.1:{{port}},CONTROLLER://127.0.0.1:{{controller_port}},SASL://127.0.0.1:{sasl}
-advertised.listeners=PLAINTEXT://127.0.0.1:{{port}},SASL://127.0.0.1:{sasl}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT
-sasl.enabled.mechanisms=PLAIN
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS
-listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
-  {users};
-"""
 GRANT = "kafka-acls --add --allow-principal User:learner --operation WRITE --topic model-updates"
 MODEL = """name = "fraud"
 task = "binary"
@@ -138,8 +129,7 @@ class Secured:
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    users = " ".join(f'user_{who}="{who}"' for who in USERS)
-    with LocalKafka(properties=BROKER.format(sasl=port, users=users)) as broker:
+    with LocalKafka(properties=asking_for_passwords(port, {who: who for who in USERS})) as broker:
         yield Secured(broker, port, tmp_path_factory.mktemp("rights"))
 
 
