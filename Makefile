@@ -4,11 +4,12 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+SHAP := $(VENV)-shap
 ROOMS := anabranch config detectors learners consumers evaluation serving operations commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help web web-if-npm demo test test-peers check lint simulate bench dashboard-bench serving detectors peers accuracy faults golden kafka client \
+.PHONY: help web web-if-npm demo test test-peers test-shap check lint simulate bench dashboard-bench serving detectors peers accuracy faults golden kafka client \
 	lock clean
 
 help: ## print the targets
@@ -25,6 +26,9 @@ test: $(READY) ## run the tests
 
 test-peers: peers web-if-npm ## run the tests that need the libraries of others, which it installs
 	@$(BIN)/pytest -m peers $(ARGS)
+
+test-shap: $(SHAP)/.installed ## compare explanations with shap's, in an environment of its own
+	@$(SHAP)/bin/python -m pytest --noconftest -m shap $(ARGS) tests/serving/test_shap.py
 
 web-if-npm: $(READY)
 	@command -v npm >/dev/null && $(BIN)/python -m operations.charts || true
@@ -78,19 +82,32 @@ lock: ## resolve the dependencies again into constraints.txt; ARGS=--upgrade tak
 	@$(VENV)-lock/bin/uv pip compile -q pyproject.toml --extra dev --extra peers --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		--constraint constraints.txt -o constraints-peers.txt $(ARGS)
+	@test -e constraints-shap.txt || cp constraints.txt constraints-shap.txt # its versions are preferred, not needed
+	@$(VENV)-lock/bin/uv pip compile -q pyproject.toml --extra shap --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		-o constraints-shap.txt $(ARGS)
 	@rm -rf $(VENV)-lock
 
 clean: ## remove .venv, caches and built files
-	@rm -rf $(VENV) $(VENV)-lock dist client/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(VENV)-lock $(SHAP) dist client/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# $(call made,folder,constraints): a virtual environment with exactly these.
+define made
+python=$$(for p in python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done); \
+test -n "$$python" || { echo "make: Python 3.11 or newer is needed (Debian: python3.11-venv)" >&2; exit 1; }; \
+echo "making $(1) with $$($$python --version), about a minute" && $$python -m venv --clear $(1) && \
+$(1)/bin/pip install -q --disable-pip-version-check --require-hashes -r $(2)
+endef
 
 # Every file is checked against its hash; the build backend is among them, so nothing is fetched unpinned.
 $(READY): pyproject.toml constraints.txt
-	@python=$$(for p in python3.11 python3; do \
-		$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done); \
-	test -n "$$python" || { echo "make: Python 3.11 or newer is needed (Debian: python3.11-venv)" >&2; exit 1; }; \
-	echo "making $(VENV) with $$($$python --version), about a minute"; \
-	$$python -m venv --clear $(VENV)
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(call made,$(VENV),constraints.txt)
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The checkout is not installed there: it is tested from its folder.
+$(SHAP)/.installed: constraints-shap.txt
+	@$(call made,$(SHAP),constraints-shap.txt)
 	@touch $@

@@ -11,13 +11,11 @@ from river.tree.nodes.branch import DTBranch
 from serving.explanation import Explainer
 from support.explained import FEATURES, explainer, numbers
 
-pytestmark = pytest.mark.peers
+pytestmark = pytest.mark.shap
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what it imports
-    shap = pytest.importorskip(
-        "shap", reason="shap is not installed, nor can `make peers` install it: pip install shap"
-    )
+    shap = pytest.importorskip("shap", reason="shap has an environment of its own: make test-shap")
 
 
 def matrix(several: Any) -> Any:
