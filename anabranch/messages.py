@@ -198,7 +198,7 @@ class ModelPrediction(Message):
 class Verdict(Message):
     """What the arena found between a shadow and the champion it met."""
 
-    events: int = Field(description="contested events")
+    events: int = Field(description="contested events; lists, where `arena.evidence` is off-policy")
     gain_events: int = Field(description="those since the shadow was last behind, over which the gain is taken")
     gain: float = Field(description="mean loss of the champion less that of the shadow, in [-1, 1]")
     low: float = Field(description="lower end of its 95 % confidence interval, valid from where it begins")
@@ -361,6 +361,16 @@ class OffPolicyReport(Message):
     high: float
 
 
+class ListsReport(Message):
+    """A ranker beside the champion: what its lists would earn, by lists that were shown with known probabilities."""
+
+    lists: int = Field(description="since it entered or since the last swap")
+    gain: float = Field(description="the share that would be taken of what it lists, less that of the champion")
+    low: float = Field(description="lower end of its 95 % confidence interval, valid at all lists at once")
+    high: float
+    evidence: float = Field(description="the e-detector's value, as a share of what a win needs")
+
+
 class MemberReport(Message):
     """How one member of the arena does."""
 
@@ -375,6 +385,9 @@ class MemberReport(Message):
     )
     off_policy: OffPolicyReport | None = Field(
         default=None, exclude_if=_is_none, description="of a ranker, where events bring a `propensity`"
+    )
+    lists: ListsReport | None = Field(
+        default=None, exclude_if=_is_none, description="of a ranker that is not the champion, likewise"
     )
 
 

@@ -194,6 +194,11 @@ class ArenaSettings(Section):
         None,
         description="what members are compared by; usually zero-one for labels, absolute for numbers, ndcg for ranks",
     )
+    evidence: Literal["shown", "off-policy"] = Field(
+        "shown",
+        description="of rankers: what a win is decided by, what was taken of the lists as they were shown, or what "
+        "members' own lists would earn, where events bring a `propensity`",
+    )
     min_gain: float = Field(0.0, ge=0, lt=1, description="a smaller gain in mean loss is not worth a swap")
     false_swap_every: float = Field(10_000.0, gt=1, description="events to a false swap between equals, on average")
     shadows_max: int = Field(8, ge=2, description="recruits and displaced champions; standing shadows come on top")

@@ -245,6 +245,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _lists_are_of_rankers(self) -> "Settings":
+        if self.arena.evidence == "off-policy" and self.task != "rank":
+            raise ValueError(
+                f'`arena.evidence = "off-policy"` compares lists of items, and task = "{self.task}" makes none'
+            )
+        return self
+
+    @model_validator(mode="after")
     def _labels_can_be_put_together(self) -> "Settings":
         several = self.labels.several
         if (several in ("sum", "mean") and not self.numeric) or (several == "max" and self.task == "multiclass"):

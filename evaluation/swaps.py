@@ -175,7 +175,7 @@ class Trace:
             # place that was filled once more has a curve of its own.
             key = (member.name, member.kind, member.since)
             curve = self.curves.setdefault(key, Curve(member.name, member.kind))
-            curve.points.append((lane.events, member.contest.evidence / wins_at))
+            curve.points.append((lane.events, member.contest.deciding.evidence / wins_at))
         if len(self.error) > self.points_max:
             self._thin()
 

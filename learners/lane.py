@@ -72,6 +72,8 @@ class Lane(LaneParts):
             self.published.ask(event, answers, question=self.lateness.asked)
         if self.shadows.members:
             self.arena.predict(event, answers, event_number=self.events, timed=self.timed)
+        if self.ranked is not None:
+            self.ranked.on_event(event, champion, self.shadows.members)
         alert = self._unusable(event, answer) if answer.unusable else None
         if self.blend.judges:
             blended = self.blend.answer(answers)
@@ -187,8 +189,10 @@ class Lane(LaneParts):
             ts: when its label became known.
             whole: whether that record holds the event's features, too.
         """
-        if resolved is None or resolved.y is None:
+        if resolved is None:
             return NOTHING
+        if resolved.y is None:
+            return self._unlabelled(resolved.waiting.event)
         waiting, y, ending = resolved.waiting, resolved.y, resolved.ending
         if self._is_clocked and ending == "labelled" and not resolved.corrects:
             loss = None if waiting.served.unusable else self.task.loss(y, waiting.served)
@@ -198,6 +202,12 @@ class Lane(LaneParts):
             return self._learn_again(event, ts)
         learns = ending == "labelled" or self.join.learns_default
         return self._learn(event, waiting.served, waiting.answers, whole=whole, learns=learns, ts=ts, ending=ending)
+
+    def _unlabelled(self, event: AcceptedEvent) -> Emitted:
+        """An event ends of which nothing will be known."""
+        if self.ranked is not None:
+            self.arena.compare(self.ranked.on_end(event, self.champion, taken=None))
+        return NOTHING
 
     def _learn_again(self, event: AcceptedEvent, ts: float) -> Emitted:
         """A correction: every member learns the event once more, and is not scored."""
@@ -478,6 +488,7 @@ class Lane(LaneParts):
         """What was served is scored; of rankers, only what was taken says anything."""
         if self.ranked is not None:
             self.ranked.on_label(event.x, event.y, answers)
+            self.arena.compare(self.ranked.on_end(event, self.champion, taken=self.task.judges(event.y)))
             if self.task.judges(event.y):
                 self.ranked.on_take(event.y, answers)
                 model = self.champion.model

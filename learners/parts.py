@@ -150,7 +150,9 @@ class LaneParts:
         self._examples_on = scope.number or 0
         self.derived = derived_of(self.settings)
         """Features that are computed here; None where there are none."""
-        self.ranked = Ranked(self.settings, standing=self.standing) if self.task.kind == "rank" else None
+        self.ranked = (
+            Ranked(self.settings, task=self.task, standing=self.standing) if self.task.kind == "rank" else None
+        )
         """What is measured of rankers; None where nothing is ranked."""
 
     def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:

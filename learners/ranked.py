@@ -18,20 +18,24 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from anabranch.events import Prediction
+from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import OffPolicyReport
 from anabranch.ranking import PROPENSITY, SHOWN, Popularity
 from config.ranking import K
 from config.settings import Settings
+from learners.arena.members import Member
+from learners.arena.off_policy import Compared, Impression, Lists, impression
 from learners.arena.standing import BASELINE, StandingPlaces
 from learners.models.fence import is_fault
-from learners.models.tasks import AMONG_ALL
+from learners.models.tasks import AMONG_ALL, Task
 from learners.scores import Scores, metrics_of
 
 TOLD_MIN = 30
 """Events that a member would have shown, before its value is told."""
 LISTED_EVERY = 4
 """A list costs as much as a position, and who serves is asked for one on so many takes."""
+ABOUT_ITEM = "item_"
+"""How the names of features begin that describe an item."""
 MEMBERS_MAX = 64
 """Those that came last are kept: recruits come and go."""
 _NORMAL_95 = 1.959963984540054
@@ -126,10 +130,12 @@ class Ranked:
 
     Args:
         settings: of the model.
+        task: what each model sees of an event.
         standing: where popularity has its place.
     """
 
-    def __init__(self, settings: Settings, *, standing: StandingPlaces) -> None:
+    def __init__(self, settings: Settings, *, task: Task, standing: StandingPlaces) -> None:
+        self.task = task
         self.scores = Scores(metrics_of(settings), window=settings.scores.window)
         """Of popularity, on the takes that what is served is scored on."""
         self.standing = standing
@@ -137,7 +143,48 @@ class Ranked:
         """By member."""
         self.catalogue = Catalogue(lists_max=settings.scores.window)
         """Of what serves. It is observed for people, and no part of the learning state."""
+        self.lists = Lists()
+        """Those that were shown with known probabilities, until all of their items have their labels."""
+        self.user, self.item = settings.model.user, settings.model.item
         self._takes = 0
+
+    def on_event(self, event: AcceptedEvent, champion: Member, shadows: Iterable[Member]) -> None:
+        """An item was shown: with the first of a list, what each member would list itself is kept."""
+        shown = self._impression(event)
+        if shown is None:
+            return
+        if self.lists.champion != champion.name:
+            self.lists.start_over(champion.name)
+        if self.lists.is_new(shown):
+            several = [each for each in shadows if each.stride == 1]
+            x, n = _context(event.x, self.item), len(shown.items)
+            self.lists.open(
+                shown,
+                champion=self._listed(champion.model, x, n=n),
+                shadows={each.name: self._listed(each.model, x, n=n) for each in several},
+            )
+        self.lists.ask(shown)
+
+    def on_end(self, event: AcceptedEvent, champion: Member, *, taken: bool | None) -> list[Compared]:
+        """It is known whether it was taken, or never will be (None): what the lists say of which all is known now."""
+        shown = self._impression(event)
+        if shown is None or self.lists.champion != champion.name:
+            return []
+        return self.lists.end(shown, taken=taken)
+
+    def _impression(self, event: AcceptedEvent) -> Impression | None:
+        return impression(event.x, event.ts, user=self.user, item=self.item)
+
+    def _listed(self, ranker: Any, x: dict[str, Any], *, n: int) -> frozenset[str]:
+        """What a ranker would list now; nothing, if it raises or is none."""
+        if not isinstance(ranker, Popularity):
+            return frozenset()
+        try:
+            return frozenset(each.item for each in ranker.rank(self.task.rows(ranker, [x])[0], n=n))
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            return frozenset()  # a ranker of somebody's own; what it predicts is judged at the fence
 
     def on_take(self, y: Any, answers: dict[str, Prediction]) -> None:
         """An item was taken: where popularity had put it."""
@@ -162,7 +209,7 @@ class Ranked:
         except BaseException as error:
             if not is_fault(error):
                 raise
-            return  # a ranker of somebody's own; what it predicts is judged at the fence
+            return  # as in `_listed`
         self.catalogue.update(listed, known=len(ranker.slots))
 
     def on_label(self, x: dict[str, Any], y: Any, answers: dict[str, Prediction]) -> None:
@@ -213,7 +260,9 @@ class Ranked:
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         values = {name: [getattr(each, slot) for slot in OffPolicy.__slots__] for name, each in self.off_policy.items()}
-        return {"scores": self.scores.state(), "off_policy": values}
+        # Only where there are some: a state without lists is what it was before they were compared.
+        lists = {"lists": self.lists.state()} if self.lists.opened else {}
+        return {"scores": self.scores.state(), "off_policy": values, **lists}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -222,6 +271,17 @@ class Ranked:
             value = self.off_policy[name] = OffPolicy()
             for slot, each in zip(OffPolicy.__slots__, values, strict=True):
                 setattr(value, slot, each)
+        if "lists" in state:
+            self.lists.restore(state["lists"])
+
+
+def _context(x: dict[str, Any], item: str) -> dict[str, Any]:
+    """Of an impression's features those that a list is asked with: nothing that tells what was shown."""
+    return {
+        name: value
+        for name, value in x.items()
+        if name not in (item, SHOWN, PROPENSITY) and not name.startswith(ABOUT_ITEM)
+    }
 
 
 def _named(scores: dict[str, float]) -> dict[str, float]:

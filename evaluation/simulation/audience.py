@@ -4,7 +4,7 @@ It stands in for recorded feedback, which is not ours to ship. What is popular d
 ranker that learns tastes beats popularity; how far it does is no forecast for anybody's own users.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,6 +69,28 @@ class Audience:
             for item in shown:
                 x = {"user": f"u{user}", "item": f"i{item}", "item_genre": f"g{self.genre[item]}", "shown": names}
                 yield Feedback(request, x, float(item == taken))
+
+    def pages(
+        self, rank: Callable[[str], list[str]], requests: int, *, explore: float, n: int = 8
+    ) -> Iterator[Feedback]:
+        """Lists of `n` items as a scorer answers them: `rank`'s, but for a share of them drawn from all items.
+
+        Args:
+            rank: of a user, the names of the `n` best.
+            explore: that share (`score.explore`); each item comes with the `propensity` that the scorer would tell.
+        """
+        names = [f"i{item}" for item in range(len(self.genre))]
+        for request in range(requests):
+            user = int(self.random.integers(len(self.likes)))
+            own = rank(f"u{user}")
+            is_explored = self.random.random() < explore
+            shown = self.random.choice(names, size=n, replace=False).tolist() if is_explored else own
+            taken = self.choice(user, [int(name[1:]) for name in shown])
+            for name in shown:
+                propensity = explore * n / len(names) + (1 - explore) * (name in own)
+                x = {"user": f"u{user}", "item": name, "item_genre": f"g{self.genre[int(name[1:])]}"}
+                x |= {"shown": " ".join(shown), "propensity": propensity}
+                yield Feedback(request, x, float(name == f"i{taken}"))
 
     def choice(self, user: int, shown: Any) -> int | None:
         """Which of the items the user takes, if any; what stands further down is seen more seldom."""

@@ -50,13 +50,14 @@ class Shop:
         clicked = self.audience.choice(shopper, [int(each["item"][1:]) for each in listed])
         shown = " ".join(each["item"] for each in listed)
         self.pages += 1
+        now = time.time()  # the same for the whole page: so the learner knows what was one list
         for place, each in enumerate(listed):
             number = int(each["item"][1:])
             genre = f"g{self.audience.genre[number]}"
             features = {"user": f"u{shopper}", "item": each["item"], "item_genre": genre, "shown": shown}
             if "propensity" in each:
                 features["propensity"] = each["propensity"]
-            impression = {"id": f"{os.getpid()}-{self.pages}-{place}", "ts": time.time(), "features": features}
+            impression = {"id": f"{os.getpid()}-{self.pages}-{place}", "ts": now, "features": features}
             self.tell("events", impression)
             self.impressions += 1
             if number == clicked:

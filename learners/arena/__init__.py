@@ -1,9 +1,10 @@
 """The arena: on each event every shadow predicts, is judged beside the champion, and learns; one that raises leaves."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from anabranch.events import AcceptedEvent, Prediction
 from learners.arena.members import Cause, Member, Timed, paired
+from learners.arena.off_policy import Compared, RankerContest
 from learners.arena.shadows import Shadows
 from learners.arena.standing import Refill, StandingPlaces
 from learners.models.fence import is_fault
@@ -74,6 +75,16 @@ class Arena:
                     self.shadows.constraints.note(member, event.grouped_by, event.y, answer)
             if learns:
                 self._teach(member, event, timed=timed)
+
+    def compare(self, lists: Iterable[Compared]) -> None:
+        """Judge rankers by lists that were shown, whoever made them."""
+        for compared in lists:
+            for member in self.shadows.members:
+                found = compared.get(member.name)
+                if found is None or not isinstance(member.contest, RankerContest):
+                    continue
+                if member.contest.lists.compare(*found) >= self.shadows.wins_at and member.contest.by_lists:
+                    self.ahead = True
 
     def catch_up(self, event: AcceptedEvent, event_number: int, *, asked: Collection[str]) -> None:
         """Teach an event of before to every shadow that was there and took part in it."""

@@ -27,7 +27,7 @@ False
 """
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 # Stakes from bold to careful: which one grows fastest depends on a gain that nobody knows.
 LAMBDAS = tuple(2.0**-k for k in range(1, 8))
@@ -75,18 +75,41 @@ class Interval:
         return max(-1.0, 2 * (centre - radius) - 1), min(1.0, 2 * (centre + radius) - 1)
 
 
+class ConfidenceSequence(Protocol):
+    """An interval for a mean, valid at every event at once; what stands in its slots is what a checkpoint keeps."""
+
+    __slots__: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """The differences that it has taken in."""
+
+    def update(self, d: float, /) -> None:
+        """Take in one difference."""
+
+    def ends(self) -> tuple[float, float]:
+        """The lower and the upper end, within [−1, 1]."""
+
+
 class Contest:
     """One shadow against the champion, since it entered or since the last swap."""
 
     __slots__ = ("events", "interval", "min_gain", "powers", "ties", "total")
 
+    stakes: tuple[float, ...] = LAMBDAS
+
     def __init__(self, *, min_gain: float = 0.0) -> None:
         self.min_gain = min_gain
-        self.powers = [0.0] * len(LAMBDAS)
+        self.powers = [0.0] * len(self.stakes)
         self.ties = 0  # with ε = 0 a tie only adds 1 to every M: counted here, added when next needed
         self.total = 0.0
-        self.interval = Interval()
+        self.interval: ConfidenceSequence = Interval()
         self.events = 0
+
+    @property
+    def deciding(self) -> "Contest":
+        """What a win is decided by, and told of it."""
+        return self
 
     @property
     def gain(self) -> float:
@@ -96,7 +119,7 @@ class Contest:
     @property
     def evidence(self) -> float:
         """The mean of the M."""
-        return sum(self.powers) / len(LAMBDAS) + self.ties
+        return sum(self.powers) / len(self.stakes) + self.ties
 
     def won(self, wins_at: float, *, times_ties: float = 1.0) -> bool:
         """Whether the evidence suffices, and is more than `times_ties` what as many ties would have added up to."""
@@ -107,13 +130,17 @@ class Contest:
         """Take in one difference, loss of the champion less loss of the shadow; the evidence after it."""
         self.events += 1
         self._note_gain(d)
+        return self._bet(d)
+
+    def _bet(self, d: float) -> float:
+        """The e-detector's step, which needs no more of d than that it is at least −1."""
         if d == 0.0 and not self.min_gain:
             self.ties += 1
         else:
             x = (d - self.min_gain) / (1 + self.min_gain)
             plus = 1 + self.ties
             self.powers = [
-                min((m + plus) * (1 + lam * x), EVIDENCE_MAX) for m, lam in zip(self.powers, LAMBDAS, strict=True)
+                min((m + plus) * (1 + lam * x), EVIDENCE_MAX) for m, lam in zip(self.powers, self.stakes, strict=True)
             ]
             self.ties = 0
         return self.evidence
@@ -128,7 +155,7 @@ class Contest:
         self.total += d
         if self.total < 0:
             self.total = 0.0
-            self.interval = Interval()
+            self.interval = type(self.interval)()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

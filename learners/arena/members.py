@@ -7,9 +7,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from anabranch.events import Prediction
 from anabranch.groups import Grouping
-from anabranch.messages import GroupReport, LifeState, MemberReport, OffPolicyReport, TrainedOn, Verdict
+from anabranch.messages import GroupReport, LifeState, ListsReport, MemberReport, OffPolicyReport, TrainedOn, Verdict
 from learners.arena.evidence import Contest
 from learners.arena.lifecycle import Lifecycle
+from learners.arena.off_policy import RankerContest
 from learners.models.tasks import Task
 from learners.rates import EVENTS_MIN
 from learners.scores import Scores
@@ -302,12 +303,13 @@ class Member:
 
     def verdict(self, *, wins_at: float, tradeoff: Tradeoff | None = None) -> Verdict:
         """What the contest says so far, and what it would do for groups."""
-        low, high = self.contest.interval.ends()
-        share = min(self.contest.evidence / wins_at, 1e9)
+        contest = self.contest.deciding
+        low, high = contest.interval.ends()
+        share = min(contest.evidence / wins_at, 1e9)
         return Verdict(
-            events=self.contest.events,
-            gain_events=self.contest.interval.count,
-            gain=self.contest.gain,
+            events=contest.events,
+            gain_events=contest.interval.count,
+            gain=contest.gain,
             low=low,
             high=high,
             evidence=share,
@@ -341,7 +343,17 @@ class Member:
             verdict=None if self.kind == "champion" else self.verdict(wins_at=wins_at, tradeoff=tradeoff),
             weight=weight,
             off_policy=off_policy,
+            lists=self._lists(wins_at),
         )
+
+    def _lists(self, wins_at: float) -> ListsReport | None:
+        """How its lists do beside the champion's; None where nothing tells."""
+        if not isinstance(self.contest, RankerContest) or not self.contest.lists.events:
+            return None
+        lists = self.contest.lists
+        low, high = lists.interval.ends()
+        share = min(lists.evidence / wins_at, 1e9)
+        return ListsReport(lists=lists.events, gain=lists.gain, low=low, high=high, evidence=share)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

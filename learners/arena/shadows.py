@@ -10,6 +10,7 @@ from learners.arena.constraints import HardConstraints
 from learners.arena.evidence import Contest
 from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Member, Tradeoff, revived
+from learners.arena.off_policy import RankerContest
 
 NEVER = 1 << 62
 
@@ -31,6 +32,7 @@ class Shadows:
         self._false_swap_every = arena.false_swap_every
         self._shadows_max = arena.shadows_max
         self._min_gain = arena.min_gain
+        self._by_lists = arena.evidence == "off-policy"
         self.keeps = ""
         """A member whose time is not up, however long it takes: see `Rollout`."""
         self.count()
@@ -43,6 +45,8 @@ class Shadows:
 
     def contest(self) -> Contest:
         """A new one."""
+        if self.constraints.task.kind == "rank":
+            return RankerContest(min_gain=self._min_gain, by_lists=self._by_lists)
         return Contest(min_gain=self._min_gain)
 
     def enter(self, member: Member, *, reason: str) -> None:
@@ -76,8 +80,8 @@ class Shadows:
 
     def ahead(self) -> list[Member]:
         """Those whose evidence suffices, the strongest first. One that is paused is not shown to be better *now*."""
-        ahead = [member for member in self.members if member.stride and member.contest.won(self.wins_at)]
-        return sorted(ahead, key=lambda member: -member.contest.evidence)
+        ahead = [member for member in self.members if member.stride and member.contest.deciding.won(self.wins_at)]
+        return sorted(ahead, key=lambda member: -member.contest.deciding.evidence)
 
     def tradeoffs(self, champion: Member) -> dict[str, Tradeoff]:
         """What each would do for groups, and at which price; empty where none are compared."""

@@ -170,7 +170,9 @@ class Succession:
                 self._hold(member, self.waits, level="info")
                 continue
             # What was ahead when its answers were given may be behind by now: it has to lead on average, too.
-            if context.late and member.loss_mean >= self.champion.loss_mean:
+            # (Lists are compared in the order in which they were shown, and losses say nothing of them.)
+            by_losses = member.contest.deciding is member.contest
+            if context.late and by_losses and member.loss_mean >= self.champion.loss_mean:
                 continue
             if self.rollout.under_way and member.name != self.rollout.displaced:
                 self._hold(member, f"version {self.champion.version} is being rolled out", level="info")

@@ -183,8 +183,10 @@ function onlyRanking(part) {
 /** What each would earn if it were shown: known only where rankings are explored. */
 function rankers(report) {
   const earned = ({ off_policy: found }) => (found ? `${share(found.value)} (${share(found.low)} to ${share(found.high)})` : "–");
-  return table("What each member would earn if it were shown", ["member", "is", ["mean loss", "number"], ["taken of what it shows", "number"], ["events", "number"]],
-    (report?.members ?? []).map((each) => [each.name, each.kind, number(each.loss), earned(each), each.off_policy ? number(each.off_policy.events) : "–"]),
+  const points = (value) => number(100 * value, 3);
+  const beside = ({ lists: found }) => (found ? `${points(found.gain)} (${points(found.low)} to ${points(found.high)})` : "–");
+  return table("What each member would earn if it were shown", ["member", "is", ["mean loss", "number"], ["taken of what it shows", "number"], ["events", "number"], ["more than the champion, points", "number"], ["lists", "number"]],
+    (report?.members ?? []).map((each) => [each.name, each.kind, number(each.loss), earned(each), each.off_policy ? number(each.off_policy.events) : "–", beside(each), each.lists ? number(each.lists.lists) : "–"]),
     { empty: "No member has been reported yet." });
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from anabranch.messages import MemberReport, OffPolicyReport, Verdict
+from anabranch.messages import ListsReport, MemberReport, OffPolicyReport, Verdict
 from benchmarks.told_models import Told, ToldModel
 from commands.brokers import EmbeddedKafka
 from config.settings import Settings
@@ -238,7 +238,8 @@ def test_a_ranker_is_drawn_beside_popularity_and_a_classifier_is_not(
     for key in (*KINDS, "control", "events"):
         embedded.create_topic(shop.topics.name(key))
     earned = OffPolicyReport(events=120, value=0.25, low=0.2, high=0.3)
-    members = (MemberReport(name="near", kind="champion", loss=0.6, off_policy=earned),)
+    lists = ListsReport(lists=412, gain=0.0312, low=-0.01, high=0.07, evidence=0.2)
+    members = (MemberReport(name="near", kind="standing", loss=0.6, off_policy=earned, lists=lists),)
     for number in (100, 200, 300):
         windowed = {"hitrate": 0.7, "popularity_hitrate": 0.4}
         say(shop, "reports", report(number, model="shop", windowed=windowed, members=members, id=f"shop/{number}"))
@@ -247,6 +248,7 @@ def test_a_ranker_is_drawn_beside_popularity_and_a_classifier_is_not(
         assert watched.page.locator("section", has_text="HitRate beside popularity's").first.is_visible()
         row = watched.page.locator("section", has_text="would earn if it were shown").locator("tr", has_text="near")
         assert "25.0 % (20.0 % to 30.0 %)" in row.inner_text()
+        assert "3.12 (-1 to 7)" in row.inner_text()
         assert watched.complaints == []
     with opened(chrome, at(running, "model/fraud/global")) as watched:
         shown(watched)

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from river import base
 
 from anabranch import statetree
 from anabranch.events import AcceptedEvent, AcceptedLabel
 from anabranch.messages import TrainedOn, Transition
+from anabranch.ranking import Popularity
 from config.loading import build
 from config.settings import Settings
 from detectors.watch import Watch
@@ -48,6 +50,18 @@ class ReadsNumber(base.Regressor):
 
     def learn_one(self, x: dict[str, Any], y: Any) -> None:
         """It learns nothing."""
+
+
+class Favours(Popularity):
+    """A ranker that lists some items first, whatever is taken."""
+
+    def __init__(self, favourites: str = "i0") -> None:
+        super().__init__()
+        self.favourites = favourites
+
+    def _scores(self, user: str | None, x: dict[Any, Any], slots: Any) -> Any:
+        first = self.favourites.split()
+        return np.array([float(self.names[slot] in first) for slot in slots])
 
 
 QUICK: dict[str, Any] = {
