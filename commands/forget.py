@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from config.settings import Settings
+    from consumers.forgetting import Traces
     from consumers.kafka.traces import Where
 
 STILL = (
@@ -30,6 +32,9 @@ def forget(
     versions: Annotated[
         bool, typer.Option("--versions", help="with --yes: also end the bytes of older versions that name them")
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="only say where their name still stands, anywhere; exit code 1 if it does")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """Say what there is of a customer, or whatever events are about, and what ends it; with --yes, end what can be.
@@ -42,6 +47,9 @@ def forget(
     is promised.
 
     The entity is given as producers write it, also where it is behind a pseudonym.
+
+    With --check, after all of that: every record of every topic, all checkpoints and published models are read byte for
+    byte. Exit code 1: their name stands somewhere yet; each such place is told, and until when it is kept there.
     """
     import orjson
 
@@ -51,6 +59,8 @@ def forget(
     from consumers.forgetting import WORD_MIN, Entity
     from consumers.kafka import traces as on_kafka
 
+    if check and yes:
+        raise ConfigError("--check only looks, and --yes does what is to be done: say --check once that is done")
     if (rebuild or versions) and not yes:
         raise ConfigError("--rebuild and --versions change what is served: look first, and then say --yes as well")
     settings = wiring.settings_at(config)
@@ -59,6 +69,9 @@ def forget(
     if len(entity) < WORD_MIN:
         typer.echo(f"{entity!r} is too short to be looked for in models and checkpoints", err=True)
     traces = on_kafka.read(settings, Entity(entity, field))
+    if check:
+        _check(settings, traces, json=json)
+        return
     found = on_kafka.survey(settings, traces)
     stretches = traces.stretches()
     records = sum(each.end - each.start for each in stretches)
@@ -74,6 +87,21 @@ def forget(
     if versions:
         ended, left = on_kafka.bury_versions(settings, traces)
         typer.echo(f"{ended} older versions ended; {left} in service still name them", err=True)
+
+
+def _check(settings: "Settings", traces: "Traces", *, json: bool) -> None:
+    import orjson
+
+    from consumers.kafka.remains import remains
+
+    found = remains(settings, traces)
+    if json:
+        print(orjson.dumps({"found": [each._asdict() for each in found]}).decode())
+    else:
+        _print(found, said=f"{settings.name}, byte for byte")
+        print(textwrap.fill(COPIES, width=100))
+    if found:
+        raise typer.Exit(1)
 
 
 def _print(found: "list[Where]", *, said: str) -> None:

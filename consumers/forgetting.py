@@ -4,6 +4,7 @@ Nothing here reads a topic: it is given records. What is found is told by places
 """
 
 import base64
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from config.settings import Settings
 
 WORD_MIN = 4
 """Characters from which on a word is looked for in bytes: a shorter one stands in all of them by chance."""
+
+CODED_MIN = 8
+"""Characters of base64, likewise: the ends of a word are coded with what stands beside it."""
 
 IDS_MAX = 1000
 """So many of its events' ids are looked for in checkpoints."""
@@ -148,10 +152,29 @@ class Traces:
                 runs.append((Partition(topic, partition), offset, offset + 1))
         return tuple(TopicRange(topic=at.topic, partition=at.number, start=start, end=end) for at, start, end in runs)
 
+    def spoken(self) -> list[bytes]:
+        """What is looked for on topics, byte for byte: its value as producers write it, too."""
+        value = self.entity.value
+        own = [value.encode("utf-8", "surrogatepass")] if len(value) >= WORD_MIN else []
+        return list(dict.fromkeys([*own, *self.words()]))
+
     def words(self) -> list[bytes]:
         """What is looked for in bytes that no message describes: models, and checkpoints."""
         several = [self.name, *list(self.ids)[:IDS_MAX]]
         return [each.encode("utf-8", "surrogatepass") for each in several if len(each) >= WORD_MIN]
+
+
+def spellings(word: bytes) -> list[bytes]:
+    """A word as it is, as JSON may escape it, and in base64 at any of the three places where it may begin.
+
+    >>> spellings("Zoë-5".encode())
+    [b'Zo\\xc3\\xab-5', b'Zo\\\\u00eb-5']
+    >>> spellings(b"customer-7")
+    [b'customer-7', b'Y3VzdG9tZXIt', b'c3RvbWVy', b'dXN0b21l']
+    """
+    escaped = json.dumps(word.decode("utf-8", "surrogatepass"))[1:-1].encode()
+    coded = [base64.b64encode(b"\0" * n + word)[4 if n else 0 : -4] for n in range(3)]
+    return list(dict.fromkeys([word, escaped, *(each for each in coded if len(each) >= CODED_MIN)]))
 
 
 def mentions(data: bytes, words: Iterable[bytes]) -> bool:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from confluent_kafka import Message
 
 from anabranch.artifact import chunk_key
-from anabranch.errors import CheckpointError
 from anabranch.kafka import partitions, producer, reach
 from anabranch.kafka.tail import Tail
 from anabranch.kafka.updates import all_updates
@@ -19,8 +18,9 @@ from consumers.kafka.reader import record_of
 from consumers.kafka.sink import KafkaSink
 from consumers.kafka.topics import configs, kept_s
 from consumers.stores import store_of
+from consumers.stores.manifest import NAME
 
-OTHERS = ("updates", "signals", "reports", "lifecycle", "alerts", "control", "answers", "learned", "acks")
+OTHERS = ("updates", "signals", "reports", "lifecycle", "alerts", "control", "answers", "audit", "learned", "acks")
 """Topics on which nothing of single events should be."""
 
 
@@ -75,7 +75,7 @@ def survey(settings: Settings, traces: Traces) -> list[Where]:
     names = present(settings, (*READ, *WRITTEN))
     known = configs(settings, names)
     rows = [_of_topic(names[which], traces.found[which], known.get(which)) for which in names]
-    rows += [_models(settings, traces), *_checkpoints(settings, traces), *_elsewhere(settings, traces)]
+    rows += [in_models(settings, traces), *in_checkpoints(settings, traces), *_elsewhere(settings, traces)]
     return [each for each in rows if each.number]
 
 
@@ -85,7 +85,7 @@ def _of_topic(name: str, found: Found, config: Mapping[str, str] | None) -> Wher
     if "compact" in config.get("cleanup.policy", ""):
         return Where(name, len(found.places), "records", _buried(found))
     kept = kept_s(config)
-    ends = "kept for ever: set retention.ms" if kept is None else f"retention, by {_day(found.newest_s + kept)}"
+    ends = "kept for ever: set retention.ms" if kept is None else f"retention, by {until_day(found.newest_s + kept)}"
     return Where(name, len(found.places), "records", ends)
 
 
@@ -98,7 +98,8 @@ def _buried(found: Found) -> str:
     return f"tombstones for its {own:,} keys{f'; under {shared:,} more lie other records, too' if shared else ''}"
 
 
-def _day(at_s: float) -> str:
+def until_day(at_s: float) -> str:
+    """A moment, for people."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_s))
 
 
@@ -134,7 +135,7 @@ def versions(settings: Settings, traces: Traces) -> dict[str, Version]:
     return found
 
 
-def _models(settings: Settings, traces: Traces) -> Where:
+def in_models(settings: Settings, traces: Traces) -> Where:
     """Published models whose bytes hold its name, or the id of one of its events."""
     found = versions(settings, traces)
     number = sum(each.is_named for each in found.values())
@@ -142,19 +143,16 @@ def _models(settings: Settings, traces: Traces) -> Where:
     return Where(settings.topics.name("artifacts"), number, f"of {len(found):,} published models", ends)
 
 
-def _checkpoints(settings: Settings, traces: Traces) -> Iterator[Where]:
+def in_checkpoints(settings: Settings, traces: Traces) -> Iterator[Where]:
+    """All that lies in the store and names it, also what no checkpoint refers to any more."""
     words = traces.words()
     for scope in _scopes(settings):
-        store = store_of(settings, scope, make=False)
-        names = {name for each in store.manifest() for name in (each["sha"], *each.get("refs", ()))}
-        count = 0
-        for name in sorted(names):
-            try:
-                count += mentions(store.get(name), words)
-            except CheckpointError:  # the next checkpoint has taken its place meanwhile
-                continue
+        blobs = store_of(settings, scope, make=False).blobs
+        names = [*sorted(blobs.written_s()), NAME]
+        # None: the next checkpoint has taken its place meanwhile.
+        count = sum(mentions(blobs.read(name) or b"", words) for name in names)
         ends = f"a rebuild; then {settings.checkpoint.keep} checkpoints later (checkpoint.keep)"
-        yield Where(f"checkpoints of {scope.within(settings.name, '/')}", count, f"of {len(names)} blobs", ends)
+        yield Where(f"checkpoints of {scope.within(settings.name, '/')}", count, f"of {len(names) - 1} blobs", ends)
 
 
 def _scopes(settings: Settings) -> list[Scope]:
@@ -177,7 +175,7 @@ def _elsewhere(settings: Settings, traces: Traces) -> Iterator[Where]:
             newest[topic] = max(newest[topic], message.timestamp()[1] / 1000)
     for which, name in names.items():
         kept = kept_s(known.get(which, {}))
-        ends = "nothing that is known" if kept is None else f"retention, by {_day(newest[name] + kept)}"
+        ends = "nothing that is known" if kept is None else f"retention, by {until_day(newest[name] + kept)}"
         yield Where(name, counts[name], "messages that mention it", ends)
 
 

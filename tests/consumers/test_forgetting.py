@@ -9,7 +9,8 @@ import pytest
 from anabranch.events import Record
 from anabranch.messages import DeadLetter, TopicRange, encode
 from config.settings import Settings
-from consumers.forgetting import Entity, Traces
+from consumers.forgetting import Entity, Traces, mentions, spellings
+from consumers.kafka.remains import Remains, until
 from consumers.kafka.topics import kept_s
 from consumers.stretches import SHOWN, Stretches
 from support.loops import settings_of
@@ -126,3 +127,44 @@ def test_a_record_is_kept_until_its_segment_is_closed_and_for_the_retention_afte
     """The promise of `retention.ms` alone would be a week too short."""
     kept = kept_s(config)
     assert (None if kept is None else kept / 86_400) == days
+
+
+@pytest.mark.parametrize(
+    ("config", "buried", "ends"),
+    [
+        (None, {}, "the brokers do not tell how long they are kept"),
+        ({"cleanup.policy": "delete", "retention.ms": "-1"}, {}, "kept for ever: set retention.ms"),
+        (
+            {"cleanup.policy": "delete", "retention.ms": "3600000", "segment.ms": "3600000"},
+            {},
+            "retention, by 1970-01-01 02:16 UTC",
+        ),
+        (
+            {"cleanup.policy": "compact"},
+            {(0, b"e1"): 2},
+            "nothing: no tombstone lies over 1 of them; say --yes, or --yes --versions",
+        ),
+        (
+            {"cleanup.policy": "compact", "delete.retention.ms": "7200000"},
+            {(0, b"e1"): 5, (1, b"e2"): 9},
+            "compaction, once their segment is closed (segment.ms); tombstones (1) 2 h later",
+        ),
+    ],
+)
+def test_until_when_what_is_left_is_kept(
+    config: dict[str, str] | None, buried: dict[tuple[int, bytes], int], ends: str
+) -> None:
+    """By retention a day; by compaction only what lies under a tombstone of its own key and partition."""
+    found = Remains(places={(0, 1): b"e1", (1, 7): b"e2"}, tombstones=1, newest_s=1000.0, buried=buried)
+    assert until(found, config) == ends
+
+
+def test_a_value_is_looked_for_as_producers_write_it_and_behind_its_pseudonym() -> None:
+    """Short ones in no bytes at all, where they would be found by chance."""
+    found = traces(Entity("Zoë@home", "customer"), [record("events", 0, event("e-0001", "Zoë@home"))], PSEUDONYMS)
+    edge = PSEUDONYMS.edge
+    words = ["Zoë@home", edge.pseudonym("Zoë@home"), edge.pseudonym("e-0001")]
+    assert found.spoken() == [each.encode() for each in words]
+    assert mentions(b'{"customer": "Zo\\u00eb@home"}', spellings("Zoë@home".encode()))
+    assert mentions(base64.b64encode(b"xx" + "Zoë@home".encode() + b"yy"), spellings("Zoë@home".encode()))
+    assert traces(Entity("Zoë", "customer"), []).spoken() == []
