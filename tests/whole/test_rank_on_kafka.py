@@ -70,8 +70,11 @@ def test_a_ranker_takes_over_from_popularity_and_answers(project: Callable[..., 
         answer = scorer.ask("/api/rank", asked).body
         assert len({each["item"] for each in answer["items"]} & set(shop.items)) == 10
         assert all(0.0 < each["propensity"] <= 1.0 for each in answer["items"])
-        report = [decode(ModelReport, value) for value in values_on(here.kafka, f"{here.prefix}model-reports")][-1]
-        assert {"hitrate", "popularity_hitrate"} <= set(report.scores)
+        reports = [decode(ModelReport, value) for value in values_on(here.kafka, f"{here.prefix}model-reports")]
+        assert {"hitrate", "popularity_hitrate"} <= set(reports[-1].scores)
+        compared = [each.lists for report in reports for each in report.members if each.name == "near" and each.lists]
+        assert compared[0].lists > 10
+        assert -1 <= compared[0].low <= compared[0].high <= 1
     finally:
         for process in processes:
             process.terminate()
