@@ -30,7 +30,7 @@ from config.records import Topics
 from config.settings import Settings
 from consumers.guard import Guard, learnable
 from consumers.intake import Read
-from consumers.jobs.processes import ProcessRunner
+from consumers.jobs.executors import Runners
 from consumers.kafka.reader import KafkaControl
 from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource
@@ -217,7 +217,7 @@ def learning_loop(
         source=KafkaSource(settings, stopping=stopping),
         sink=KafkaSink(producer(settings.kafka), stopping=stopping),
         stores=lambda scope: store_of(settings, scope),
-        runners=lambda scope: ProcessRunner(settings, clock=clock),
+        runners=Runners(settings, clock=clock),
         clock=clock,
         controls=lambda: KafkaControl(settings),
         acks=lambda: KafkaControl(settings, topic="acks"),
