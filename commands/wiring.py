@@ -224,11 +224,16 @@ def learning_loop(
         announced=lambda scope: announced(settings, scope, signer=signer),
         signer=signer,
         kept=lambda scope, version: kept(settings, scope, version, signer=signer),
-        process=f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}",
+        process=this_process(),
     )
     return LearningLoop(
         settings, first=first, ports=ports, how=how, started=started, listener=listener, stopping=stopping
     )
+
+
+def this_process() -> str:
+    """Who this is, for people."""
+    return f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
 
 
 def kept(settings: Settings, scope: Scope, version: int, *, signer: Signer | None = None) -> Kept:

@@ -160,9 +160,9 @@ class RetrainSettings(Section):
     job_timeout: Seconds = Field(600.0, description="a retraining job that takes longer is ended, its waiting included")
     executor: str = Field(
         "processes",
-        pattern=r"^(processes|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
-        description="who carries jobs out: `processes` of this machine, or a concurrent.futures.Executor, which "
-        "`module:function` makes: docs/RETRAINING.md",
+        pattern=r"^(processes|topic|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="who carries jobs out: `processes` of this machine; those who take them from a `topic`, as "
+        "`anabranch train` does; or a concurrent.futures.Executor, which `module:function` makes: docs/RETRAINING.md",
     )
     processes_max: int | None = Field(
         None, ge=1, description="retraining processes at once, of all partitions of a learner; None = one a core"

@@ -16,6 +16,7 @@ from config.settings import Settings
 from consumers.jobs import ATTEMPTS
 from consumers.jobs.packed import carry_out, packed, unpacked, whole
 from consumers.jobs.processes import ProcessExecutor
+from consumers.jobs.topic import TopicExecutor
 from consumers.ports import Clock
 from learners.models.fence import is_fault
 from learners.retraining import Job, JobResult
@@ -168,11 +169,15 @@ class Runners:
     """
 
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
-        named = settings.retrain.executor
         self.settings = settings
         self.clock = clock
         self.processes = ProcessExecutor(processes_max=settings.retrain.processes_max)
-        self.executor = self.processes if named == "processes" else _own(named)
+        self.executor = self._executor(settings.retrain.executor)
+
+    def _executor(self, named: str) -> Executor:
+        if named == "topic":
+            return TopicExecutor(self.settings, clock=self.clock)
+        return self.processes if named == "processes" else _own(named)
 
     def __call__(self, scope: Scope = GLOBAL) -> ExecutorRunner:
         """The runner of an owner: they differ in nothing but their jobs."""

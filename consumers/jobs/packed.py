@@ -37,6 +37,11 @@ def packed(job: Job) -> bytes:
     return statetree.encode(job.state())
 
 
+def name_of(job: bytes) -> str:
+    """What the learner calls a packed job."""
+    return str(statetree.decode(job)["id"])
+
+
 def whole(settings: Settings) -> dict[str, Any]:
     """The settings as plain values, with the one secret that learning depends on: the key of the pseudonyms."""
     table = settings.model_dump(mode="json")
