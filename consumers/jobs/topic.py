@@ -63,6 +63,41 @@ def is_chunk(message: Message) -> bool:
     return b"/" in bytes(message.key() or b"")
 
 
+# ── What is awaited ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Awaited:
+    """The jobs that are out, by their digest. An answer counts once, and only if its job is here."""
+
+    def __init__(self) -> None:
+        self.futures: dict[str, list[Future[bytes]]] = {}
+
+    def wait(self, job_id: str) -> "Future[bytes]":
+        """What will come of the job; it may be given up by cancelling it."""
+        future: Future[bytes] = Future()
+        self.futures.setdefault(job_id, []).append(future)
+        return future
+
+    def wants(self, job_id: str) -> bool:
+        """Whether anybody waits for this job."""
+        self.futures = {
+            each: left for each, several in self.futures.items() if (left := [one for one in several if not one.done()])
+        }
+        return job_id in self.futures
+
+    @property
+    def any(self) -> bool:
+        """Whether anybody waits for any."""
+        self.wants("")
+        return bool(self.futures)
+
+    def take(self, job_id: str, came: bytes | Exception) -> None:
+        """An answer, or why there is none; passed over, if nobody waits for the job."""
+        for future in self.futures.pop(job_id, ()):
+            with suppress(InvalidStateError):  # it was given up at this moment
+                future.set_exception(came) if isinstance(came, Exception) else future.set_result(came)
+
+
 # ── The executor ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -81,8 +116,7 @@ class TopicExecutor(Executor):
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
         self.settings = settings
         self.clock = clock
-        self.awaited: dict[str, list[Future[bytes]]] = {}
-        """By the job's digest."""
+        self.awaited = Awaited()
         self._unsent: deque[_Unsent] = deque()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -90,9 +124,9 @@ class TopicExecutor(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Have a worker carry out a job: `carry_out` with the settings, which each worker has itself, and the job."""
         _, job = args
-        job_id, future = digest(job, self.settings), Future[bytes]()
+        job_id = digest(job, self.settings)
         with self._lock:
-            self.awaited.setdefault(job_id, []).append(future)
+            future = self.awaited.wait(job_id)
             # Once more after a restart: a worker that has it already answers first, and the second answer is the same.
             self._unsent.append(_Unsent(job_id, job))
             if self._thread is None:
@@ -122,18 +156,13 @@ class TopicExecutor(Executor):
     def _goes_on(self) -> bool:
         """Whether anybody waits; if not, the thread has ended for whoever comes next."""
         with self._lock:
-            for job_id in list(self.awaited):
-                left = [future for future in self.awaited[job_id] if not future.done()]
-                self.awaited[job_id] = left
-                if not left:
-                    del self.awaited[job_id]
-            if not self.awaited:
+            if not self.awaited.any:
                 self._unsent.clear()
                 self._thread = None
-            return bool(self.awaited)
+            return self._thread is not None
 
     def _send(self, sink: KafkaSink, unsent: _Unsent) -> None:
-        if unsent.job_id not in self.awaited:
+        if not self._wants(unsent.job_id):
             return
         topic, model = self.settings.topics.name("train_jobs"), self.settings.name
         now_s = self.clock.time_s()
@@ -149,12 +178,19 @@ class TopicExecutor(Executor):
         sink.flush()
 
     def _take(self, result: TrainResult) -> None:
-        if result.id not in self.awaited:
+        if not self._wants(result.id):
             return
+        came: bytes | Exception
         try:
-            self._answer(result.id, self._data_of(result))
+            came = self._data_of(result)
         except AnabranchError as error:
-            self._answer(result.id, error)
+            came = error
+        with self._lock:
+            self.awaited.take(result.id, came)
+
+    def _wants(self, job_id: str) -> bool:
+        with self._lock:
+            return self.awaited.wants(job_id)
 
     def _data_of(self, result: TrainResult) -> bytes:
         if result.failure or result.data is None:
@@ -162,22 +198,12 @@ class TopicExecutor(Executor):
         log.info("trained elsewhere", model=self.settings.name, job=result.job, by=result.by)
         return lifted(self.settings.kafka, result.data, model=result.model, job_id=result.id)
 
-    def _answer(self, job_id: str, came: bytes | AnabranchError) -> None:
-        with self._lock:
-            waiting = self.awaited.pop(job_id, ())
-        for future in waiting:
-            with suppress(InvalidStateError):  # it was given up at this moment
-                future.set_exception(came) if isinstance(came, AnabranchError) else future.set_result(came)
-
     def _fail(self, error: Exception) -> None:
         """Nobody waits for what cannot come."""
         with self._lock:
-            waiting = [future for several in self.awaited.values() for future in several]
-            self.awaited.clear()
             self._unsent.clear()
-        for future in waiting:
-            with suppress(InvalidStateError):
-                future.set_exception(error)
+            for job_id in list(self.awaited.futures):
+                self.awaited.take(job_id, error)
 
 
 class _Results:
