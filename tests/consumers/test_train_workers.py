@@ -6,34 +6,22 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
 
-import orjson
 import pytest
-from confluent_kafka import Producer
 
-from anabranch import statetree
 from anabranch.kafka import producer
 from anabranch.messages import TrainResult, decode, encode
 from commands.brokers import EmbeddedKafka
 from config.settings import Settings
-from consumers.jobs import carried_out
 from consumers.jobs.executors import ExecutorRunner
 from consumers.jobs.packed import digest, packed, told
 from consumers.jobs.topic import TopicExecutor, laid
 from consumers.jobs.worker import Worker
-from consumers.kafka.reader import KafkaLogReader
 from consumers.kafka.sink import KafkaSink
-from consumers.kafka.topics import TRAINED, require
 from consumers.timing import SystemClock
-from learners.retraining import Job, JobResult, Plan
-from learners.retraining.lineage import Run
-from support import loops
+from learners.retraining import JobResult
+from support.jobs import JOB, fingerprints, settings_on, trained_here, with_events
 from support.projects import values_on
-from support.streams import rows
 from support.waiting import until
-
-EVENTS = 300
-PLANS = tuple(Plan(f"r9-last-{count}", (Run(0, EVENTS - count, EVENTS),)) for count in (100, EVENTS))
-JOB = Job("m-9", event_number=EVENTS, reason="drift", seed=1, plans=PLANS)
 
 
 class AtOnce(Executor):
@@ -47,19 +35,7 @@ class AtOnce(Executor):
 
 @pytest.fixture
 def settings(embedded: EmbeddedKafka) -> Settings:
-    """Of a model whose events are on a broker."""
-    made = settings_on(embedded)
-    require(made.kafka, [made.topics.name(which) for which in TRAINED])  # this broker makes them up when it is asked
-    publisher = Producer(producer(made.kafka))
-    for row in rows(EVENTS):
-        publisher.produce("events", orjson.dumps(row), partition=0)
-    assert not publisher.flush(30)
-    return made
-
-
-def settings_on(broker: EmbeddedKafka, **retrain: Any) -> Settings:
-    kafka = {"bootstrap.servers": broker.bootstrap, "session.timeout.ms": 6000}
-    return loops.settings_of(kafka=kafka, topics={"partitions": 1}, retrain={"executor": "topic", **retrain})
+    return with_events(embedded)
 
 
 @contextmanager
@@ -83,10 +59,6 @@ def runner_of(settings: Settings, *, fallback: Executor | None = None) -> Execut
     return ExecutorRunner(settings, executor=TopicExecutor(settings, clock=clock), clock=clock, fallback=fallback)
 
 
-def fingerprints(result: JobResult) -> list[str]:
-    return [statetree.digest(model) for model in result.models]
-
-
 def results_on(settings: Settings) -> list[TrainResult]:
     """All messages on the topic of results."""
     values = values_on(dict(settings.kafka), settings.topics.name("train_results"))
@@ -95,7 +67,7 @@ def results_on(settings: Settings) -> list[TrainResult]:
 
 def test_a_worker_trains_what_a_process_here_would_have_trained(settings: Settings) -> None:
     """To the last bit, whoever carries it out; and again, when the job comes once more."""
-    here = fingerprints(carried_out(JOB, KafkaLogReader(settings), settings))
+    here = trained_here(settings)
     one = runner_of(settings)
     with working(settings) as worker:
         one.submit(JOB)
@@ -115,7 +87,7 @@ def test_a_worker_with_another_configuration_refuses_and_the_learner_sees_to_it_
     with working(settings_on(embedded, augment={"minority": 2.0})):
         one.submit(JOB)
         (result,) = until(lambda: one.finished(0))
-    assert fingerprints(result) == fingerprints(carried_out(JOB, KafkaLogReader(settings), settings))
+    assert fingerprints(result) == trained_here(settings)
     assert "w1 did not carry it out: its configuration, or its version of River, is another" in capsys.readouterr().out
 
 
