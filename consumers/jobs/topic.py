@@ -159,7 +159,8 @@ class TopicExecutor(Executor):
             if not self.awaited.any:
                 self._unsent.clear()
                 self._thread = None
-            return self._thread is not None
+            # Another one may have begun since this one had nothing left to do.
+            return self._thread is threading.current_thread()
 
     def _send(self, sink: KafkaSink, unsent: _Unsent) -> None:
         if not self._wants(unsent.job_id):

@@ -173,13 +173,11 @@ class Worker:
         """Put the result on its topic, and wait until it is there."""
         job, topic = work.job, self.settings.topics.name("train_results")
         failure, pointer = "", None
-        try:
-            data = work.future.result()
-            pointer = laid(self.sink, data, topic=topic, model=job.model, job_id=job.id)
-        except KafkaUnavailable:
-            raise
-        except AnabranchError as error:
-            failure = str(error)
+        error = work.future.exception()
+        if error is None:
+            pointer = laid(self.sink, work.future.result(), topic=topic, model=job.model, job_id=job.id)
+        else:
+            failure = str(error) if isinstance(error, AnabranchError) else f"{type(error).__name__}: {error}"
         told = TrainResult(
             id=job.id,
             model=job.model,
