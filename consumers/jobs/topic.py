@@ -18,7 +18,7 @@ from anabranch.kafka.artifacts import fetch_chunks
 from anabranch.messages import ArtifactPointer, TrainJob, TrainResult, UnreadableMessage, decode, encode
 from config.settings import Settings
 from consumers.announcer import put
-from consumers.jobs.packed import digest, name_of
+from consumers.jobs.packed import carry_out, digest, name_of
 from consumers.kafka.reader import bounds
 from consumers.kafka.sink import KafkaSink
 from consumers.ports import Clock, Sink
@@ -52,7 +52,7 @@ def lifted(kafka: Kafka, pointer: ArtifactPointer, *, model: str, job_id: str) -
         ArtifactError: they are gone, or are not what the message says.
         KafkaUnavailable: they did not come in time.
     """
-    data = fetch_chunks(kafka, pointer, key=chunk_key(model, job_id), kept="the topic keeps them for a day")
+    data = fetch_chunks(kafka, pointer, key=chunk_key(model, job_id), kept="the topic keeps them for a day or two")
     if hashlib.sha256(data).hexdigest() != pointer.sha256:
         raise ArtifactError(f"what lies on {pointer.topic} for job {job_id[:12]} is not what was announced there")
     return data
@@ -123,6 +123,7 @@ class TopicExecutor(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Have a worker carry out a job: `carry_out` with the settings, which each worker has itself, and the job."""
+        assert fn is carry_out, "workers know no other function"
         _, job = args
         job_id = digest(job, self.settings)
         with self._lock:

@@ -91,7 +91,8 @@ def _asked_for(kafka: Kafka, topics: Iterable[str]) -> dict[str, int]:
 
 DAY_MS = 86_400_000
 _KEPT = {"cleanup.policy": "compact", "retention.ms": "-1"}
-_DAY = {"cleanup.policy": "delete", "retention.ms": str(DAY_MS)}
+# A record is there until its segment is closed, and for the retention after that.
+_DAY = {"cleanup.policy": "delete", "retention.ms": str(DAY_MS), "segment.ms": str(DAY_MS)}
 _DAYS_7 = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
 _DAYS_30 = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
 
@@ -164,7 +165,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "learned": _DAYS_7,  # as the events: without one of the two the other is of no use
     "acks": _DAYS_7,
     "predictions": _DAYS_7,
-    "train_jobs": _DAY,  # nobody waits for one for longer
+    "train_jobs": _DAY,  # nobody waits for a job for longer
     "train_results": _DAY,
     "dead_letters": _DAYS_30,
 }
