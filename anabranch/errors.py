@@ -23,6 +23,8 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     ├── ExplanationError     an answer cannot be explained (serving/explanation)
     ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
     ├── UnreadableMessage    bytes that are not the message they should be (anabranch/messages.py)
+    ├── NotCarriedOut        a worker could not carry out a retraining job; says why (consumers/jobs/topic.py)
+    ├── ProcessEnded         a process has ended without a result; says how (consumers/jobs/processes.py)
     ├── AuditError           a file of an audit is not what was written (operations/audit.py)
     ├── NoChampionYet        a follower was asked before the first model came
     ├── ModelTooOld          its model is older than `max_age` or `min_version` allow

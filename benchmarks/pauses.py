@@ -26,7 +26,7 @@ from anabranch.kafka import producer
 from anabranch.messages import TrainedOn
 from benchmarks.agrawal import MODELS, TimedSource, settings_of
 from config.settings import Settings
-from consumers.jobs.processes import ProcessRunner
+from consumers.jobs.executors import Runners
 from consumers.kafka.sink import KafkaSink
 from consumers.loop import LearningLoop
 from consumers.owner import Owner
@@ -164,7 +164,7 @@ def _run(settings: Settings, values: list[bytes]) -> dict[str, Any]:
                 source=source,
                 sink=KafkaSink(producer(settings.kafka)) if on_kafka else MemorySink(MemoryLog()),
                 stores=lambda scope: store,
-                runners=lambda scope: ProcessRunner(settings, clock=clock),
+                runners=Runners(settings, clock=clock),
                 clock=clock,
             ),
         )

@@ -32,7 +32,7 @@ from benchmarks import pauses, signal_cost
 from benchmarks.agrawal import MODELS, TimedSource, agrawal, filled_kafka, settings_of
 from config.settings import Settings
 from consumers.guard import Guard
-from consumers.jobs.processes import ProcessRunner
+from consumers.jobs.executors import Runners
 from consumers.kafka.sink import KafkaSink
 from consumers.loop import LearningLoop
 from consumers.stores import CheckpointStore
@@ -190,7 +190,7 @@ def _kafka(settings: Settings, values: list[bytes]) -> dict[str, float]:
                 source=source,
                 sink=KafkaSink(producer(settings.kafka)),
                 stores=lambda scope: CheckpointStore(FolderBlobs(Path(folder)), keep=2),
-                runners=lambda scope: ProcessRunner(settings, clock=clock),
+                runners=Runners(settings, clock=clock),
                 clock=clock,
             ),
         )

@@ -1,5 +1,6 @@
 """`anabranch backtest`: the same lane over a file, without Kafka; or several of them side by side."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,6 +44,9 @@ def backtest(
         Path | None, typer.Option(help="train the first champion on this file, folder or pattern")
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="show all configurations in one table")] = False,
+    processes: Annotated[
+        int, typer.Option(help="with --compare: so many configurations at once; 0 = one a core", min=0)
+    ] = 0,
     plot: Annotated[
         Path | None, typer.Option(help="plot the run to this .png, .svg or .pdf file; needs \\[plot]")
     ] = None,
@@ -63,7 +67,8 @@ def backtest(
     reading = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding, **columns}
     late = {"delay": delay, "delay_column": delay_column, "labels": labels, "limit": limit}
     if compare:
-        _compare(configs, data, reading=reading, late=late, warm_up=warm_up, json=json)
+        at_once = processes or os.cpu_count() or 1
+        _compare(configs, data, reading=reading, late=late, warm_up=warm_up, json=json, processes=at_once)
     else:
         _one(configs[0], data, reading=reading, late=late, warm_up=warm_up, plot=plot, json=json)
 
@@ -122,6 +127,7 @@ def _compare(
     late: dict[str, Any],
     warm_up: Path | None,
     json: bool,
+    processes: int,
 ) -> None:
     """Several configurations: one table."""
     from commands import backtest_compare
@@ -130,7 +136,9 @@ def _compare(
         if sys.stderr.isatty():
             print(f"running {config} …", file=sys.stderr)
 
-    results = backtest_compare.compared(configs, paths, reading=reading, late=late, warm_up=warm_up, note=note)
+    results = backtest_compare.compared(
+        configs, paths, reading=reading, late=late, warm_up=warm_up, note=note, processes=processes
+    )
     named = ", ".join(map(str, paths))
     for result in results:
         _refuse_nothing_learned(result, named)

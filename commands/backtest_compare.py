@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -13,6 +14,7 @@ from commands import data, trial, wiring
 from commands import trial as event_time
 from commands import views as figures
 from config.settings import Settings
+from consumers.jobs.processes import ProcessExecutor
 from consumers.timing import CpuClock
 from evaluation.backtest import Backtest
 from evaluation.swaps import SPAN_EVENTS, LaneSwapEvaluation
@@ -27,11 +29,13 @@ def compared(
     late: dict[str, Any],
     warm_up: Path | None,
     note: Callable[[Path], None] = lambda config: None,
+    processes: int = 1,
 ) -> list[dict[str, Any]]:
     """The result of each configuration, with what hindsight says of its swaps.
 
     Args:
         late: as of `data.late_or_not`.
+        processes: so many at once; 1: one after another, in this process.
 
     Raises:
         ConfigError: one of them cannot be used, or they are not of one task.
@@ -47,7 +51,10 @@ def compared(
         event_time.warn_of_times(settings, files)
         trial.warn_of_keys(settings, files)
         trial.warn_of_strings(settings, files)
-    return list(_results(several, paths, reading=reading, late=late, warm_up=warm_up, note=note))
+    options = {"reading": reading, "late": late, "warm_up": warm_up}
+    if min(processes, len(several)) > 1:
+        return list(_side_by_side([config for config, _ in several], paths, note=note, processes=processes, **options))
+    return list(_results(several, paths, note=note, **options))
 
 
 def _results(
@@ -56,6 +63,47 @@ def _results(
     for config, settings in several:
         note(config)
         yield {"config": str(config), **_result(settings, paths, **options)}
+
+
+def _side_by_side(
+    configs: Sequence[Path], paths: Sequence[Path], *, note: Callable[[Path], None], processes: int, **options: Any
+) -> Iterator[dict[str, Any]]:
+    """In processes of their own, by the executor that retraining has; in the order of the configurations."""
+    executor = ProcessExecutor(processes_max=processes)
+    try:
+        futures = []
+        for config in configs:
+            note(config)
+            futures.append(executor.submit(result_of, str(config), list(map(str, paths)), _plain(options)))
+        for config, future in zip(configs, futures, strict=True):
+            yield {"config": str(config), **future.result()}
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _plain(value: Any) -> Any:
+    """Options as another process is told them: a path is its text."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return str(value) if isinstance(value, Path) else value
+
+
+def result_of(config: str, paths: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
+    """The result of one configuration, in whatever process this is.
+
+    Args:
+        options: `reading`, `late` and `warm_up` of `compared`, as plain values.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    late, warm_up = options["late"], options["warm_up"]
+    labels = late.get("labels")
+    return _result(
+        wiring.settings_at(Path(config)),
+        [Path(each) for each in paths],
+        reading=options["reading"],
+        late={**late, "labels": None if labels is None else Path(labels)},
+        warm_up=None if warm_up is None else Path(warm_up),
+    )
 
 
 def _result(

@@ -211,6 +211,7 @@ def _on_brokers(settings: "Settings", *, audit_days: int) -> "Iterator[Finding]"
         ("clock.skew", lambda: diagnosis.clocks(settings, now_s=now_s)),
         ("versions.river", lambda: _versions(settings)),
         ("followers.behind", lambda: _followers(settings, now_s=now_s)),
+        ("workers.there", lambda: _workers(settings)),
     ]
     for code, step in steps:
         try:
@@ -275,6 +276,25 @@ def _followers(settings: "Settings", *, now_s: float) -> "Iterator[Finding]":
         yield warning("followers.behind", what, "`anabranch followers CONFIG` shows them all, with what they refused")
     else:
         yield good("followers.behind", "no follower that tells of itself is behind or silent")
+
+
+def _workers(settings: "Settings") -> "Iterator[Finding]":
+    from anabranch.kafka import members, partitions
+    from consumers.finding import good, warning
+    from consumers.jobs.worker import group_of
+
+    if settings.retrain.executor != "topic":
+        return
+    group = str(group_of(settings.kafka, model=settings.name)["group.id"])
+    there = len(members(settings.kafka, group))
+    at_once = len(partitions(settings.kafka, settings.topics.name("train_jobs")))
+    if there:
+        yield good(
+            "workers.there", f"{there} workers are in group {group}, of which {min(there, at_once)} can have a job"
+        )
+    else:
+        what = f"nobody is in group {group}: a job waits for {settings.retrain.job_timeout:g} s (retrain.job_timeout)"
+        yield warning("workers.there", what, "`anabranch train CONFIG`, on any machine")
 
 
 def _print(each: "Finding", *, json: bool) -> None:

@@ -38,6 +38,7 @@ from commands import (
     simulate,
     state,
     topics,
+    train,
     watch,
 )
 
@@ -61,6 +62,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "explain": explain.explain,
     "explain-swap": explain.explain_swap,
     "retrain": retrain.retrain,
+    "train": train.train,
     "retire": retire.retire,
     "reinstate": retire.reinstate,
     "state": state.state,

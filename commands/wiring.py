@@ -30,7 +30,7 @@ from config.records import Topics
 from config.settings import Settings
 from consumers.guard import Guard, learnable
 from consumers.intake import Read
-from consumers.jobs.processes import ProcessRunner
+from consumers.jobs.executors import Runners
 from consumers.kafka.reader import KafkaControl
 from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource
@@ -217,18 +217,23 @@ def learning_loop(
         source=KafkaSource(settings, stopping=stopping),
         sink=KafkaSink(producer(settings.kafka), stopping=stopping),
         stores=lambda scope: store_of(settings, scope),
-        runners=lambda scope: ProcessRunner(settings, clock=clock),
+        runners=Runners(settings, clock=clock),
         clock=clock,
         controls=lambda: KafkaControl(settings),
         acks=lambda: KafkaControl(settings, topic="acks"),
         announced=lambda scope: announced(settings, scope, signer=signer),
         signer=signer,
         kept=lambda scope, version: kept(settings, scope, version, signer=signer),
-        process=f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}",
+        process=this_process(),
     )
     return LearningLoop(
         settings, first=first, ports=ports, how=how, started=started, listener=listener, stopping=stopping
     )
+
+
+def this_process() -> str:
+    """Who this is, for people."""
+    return f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
 
 
 def kept(settings: Settings, scope: Scope, version: int, *, signer: Signer | None = None) -> Kept:

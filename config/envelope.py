@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from config.learning import WHERE
 from config.settings import Settings
 
 FORMAT = "anabranch-envelope/1"
@@ -37,7 +38,8 @@ SECTIONS = (
 
 def document(settings: Settings) -> dict[str, Any]:
     """The envelope as plain values, for people and for JSON."""
-    return {"format": FORMAT, **settings.model_dump(mode="json", include=set(SECTIONS))}
+    table = settings.model_dump(mode="json", include=set(SECTIONS), exclude={"retrain": set(WHERE)})
+    return {"format": FORMAT, **table}
 
 
 def canonical(settings: Settings) -> bytes:

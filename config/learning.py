@@ -135,6 +135,10 @@ class Augment(Section):
     jitter: float = Field(0.0, ge=0, le=1, description="noise on the repeats' numbers, in standard deviations")
 
 
+WHERE = frozenset({"executor", "processes_max", "fallback"})
+"""Of the keys of `[retrain]`, those that say where a job is carried out, and not what comes of it."""
+
+
 class RetrainSettings(Section):
     """What is recruited on a trigger, and within which bounds."""
 
@@ -153,7 +157,19 @@ class RetrainSettings(Section):
     gap_max: int = Field(20_000, ge=1, description="accepted events a retraining job may take")
     jobs_max: int = Field(2, ge=1, description="jobs under way at once; further triggers are reported only")
     admit_after_events: int = Field(200, ge=0, description="backtest and simulation: when a job counts as done")
-    job_timeout: Seconds = Field(600.0, description="a retraining process that takes longer is ended")
+    job_timeout: Seconds = Field(600.0, description="a retraining job that takes longer is ended, its waiting included")
+    executor: str = Field(
+        "processes",
+        pattern=r"^(processes|topic|[A-Za-z_][\w.]*:[A-Za-z_]\w*)$",
+        description="who carries jobs out: `processes` of this machine; those who take them from a `topic`, as "
+        "`anabranch train` does; or a concurrent.futures.Executor, which `module:function` makes: docs/RETRAINING.md",
+    )
+    processes_max: int | None = Field(
+        None, ge=1, description="retraining processes at once, of all partitions of a learner; None = one a core"
+    )
+    fallback: bool = Field(
+        True, description="a job that nobody else has carried out is tried once more by a process of this machine"
+    )
 
 
 class StandingSettings(Section):

@@ -25,6 +25,8 @@ class Topics(Section):
     audit: str = Field("model-audit", description="each change of a model: who, when, why, before and after")
     learned: str = Field("model-learned", description="the order in which records were learned")
     acks: str = Field("model-acks", description="which follower serves which version")
+    train_jobs: str = Field("train-jobs", description="retraining jobs for workers (`retrain.executor`)")
+    train_results: str = Field("train-results", description="what workers have trained, in chunks as artifacts are")
     predictions: str = Field(
         "model-predictions",
         description="what scorers and learners answered (`score.`, `publish.predictions`)",

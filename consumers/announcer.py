@@ -93,18 +93,9 @@ class Announcer:
         sha256 = hashlib.sha256(data).hexdigest()
         topic = self.settings.topics.name("artifacts")
         key = artifact.chunk_key(self.settings.name, self.scope, version, sha256=sha256)
-        chunks = artifact.chunks(data)
-        sent = self.sink.send_all(topic, key=key, values=chunks)
-        self.kept.append((key, sent[0].partition, len(chunks)))
-        return ArtifactPointer(
-            topic=topic,
-            partition=sent[0].partition,
-            first_offset=sent[0].offset,
-            last_offset=sent[-1].offset,
-            chunks=len(chunks),
-            sha256=sha256,
-            size_bytes=len(data),
-        )
+        pointer = put(self.sink, data, topic=topic, key=key)
+        self.kept.append((key, pointer.partition, pointer.chunks))
+        return pointer
 
     def versions(self) -> list[int]:
         """Those whose bytes lie on the topic, oldest first."""
@@ -127,6 +118,25 @@ class Announcer:
             self.kept.remove(each)
             for number in range(chunks):
                 self.sink.send(topic, key=f"{key}{number}", value=None, partition=partition)
+
+
+def put(sink: Sink, data: bytes, *, topic: str, key: str) -> ArtifactPointer:
+    """Put bytes on a topic in chunks, and wait; where they lie.
+
+    Args:
+        key: of the chunks, less the number that each ends in.
+    """
+    chunks = artifact.chunks(data)
+    sent = sink.send_all(topic, key=key, values=chunks)
+    return ArtifactPointer(
+        topic=topic,
+        partition=sent[0].partition,
+        first_offset=sent[0].offset,
+        last_offset=sent[-1].offset,
+        chunks=len(chunks),
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+    )
 
 
 def packed(promotion: Promotion, seen: Seen, *, settings: Settings) -> bytes:

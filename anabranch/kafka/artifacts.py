@@ -42,27 +42,40 @@ def fetch(kafka: Kafka, update: ModelUpdate) -> bytes:
         ArtifactError: the update names a place that no learner would.
         KafkaUnavailable: none came in time.
     """
-    pointer = update.pointer
+    wanted = chunk_key(update.model, update.scope, update.version, sha256=update.pointer.sha256)
+    return fetch_chunks(
+        kafka,
+        update.pointer,
+        key=wanted,
+        kept="a learner keeps those of its last `publish.versions_kept` versions",
+    )
+
+
+def fetch_chunks(kafka: Kafka, pointer: ArtifactPointer, *, key: str, kept: str) -> bytes:
+    """The bytes that lie there in chunks; raises what `fetch` raises.
+
+    Args:
+        key: of the chunks, less the number that each ends in.
+        kept: how long they are, for people.
+    """
     _see_that_it_can_be(pointer)
-    wanted = chunk_key(update.model, update.scope, update.version, sha256=pointer.sha256)
     found: dict[str, bytes] = {}
     # Without the end of the partition, chunks that retention has taken would be waited for.
     with closing(consumer({**reader(kafka), "enable.partition.eof": True})) as client:
         _see_that_it_is_there(client, pointer)
         client.assign(at({Partition(pointer.topic, pointer.partition): pointer.first_offset}))
-        for key, value in _until(client, pointer.last_offset):
+        for found_key, value in _until(client, pointer.last_offset):
             # The key holds the digest: between these chunks may lie
             # others of the same version, from an attempt that was killed.
-            if key.startswith(wanted) and value is not None:
-                found[key] = value
+            if found_key.startswith(key) and value is not None:
+                found[found_key] = value
             if sum(map(len, found.values())) > pointer.size_bytes:
                 raise ArtifactError(f"its chunks are more than the {pointer.size_bytes} bytes that were announced")
-    numbers = [f"{wanted}{number}" for number in range(pointer.chunks)]
+    numbers = [f"{key}{number}" for number in range(pointer.chunks)]
     missing = [number for number in numbers if number not in found]
     if missing:
         raise ArtifactMissing(
-            f"{pointer.chunks - len(missing)} of {pointer.chunks} chunks are on {_place(pointer)}: "
-            "a learner keeps those of its last `publish.versions_kept` versions"
+            f"{pointer.chunks - len(missing)} of {pointer.chunks} chunks are on {_place(pointer)}: {kept}"
         )
     return b"".join(found[number] for number in numbers)
 

@@ -57,7 +57,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
         "--quick", action="store_true", help=f"the first {QUICK_EVENTS:,} events only, to standard output"
     )
     parser.add_argument("--data", type=Path, default=_data_folder(), help="the folder of the .csv.gz files")
-    parser.add_argument("--workers", type=int, default=2, help="processes at once")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at once")
     parser.add_argument("--cache", type=Path, default=_cache_folder(), help="where results are kept")
     parser.add_argument("--table", action="store_true", help="run nothing, write the table of what is known")
     parser.add_argument("--out", type=Path, help="the file to write; by default benchmarks/ACCURACY.md for a whole run")

@@ -25,6 +25,7 @@ from benchmarks.faults.owners import newcomers, strangers, zombies, zombies_with
 from benchmarks.faults.shared import shared, shared_zombie
 from benchmarks.faults.stores import damages, damages_over_partitions, full_disk
 from benchmarks.faults.table import Row, table
+from benchmarks.faults.trainers import dying_workers
 from commands.brokers.local import LocalKafka
 
 Part = Callable[[dict[str, Any], LocalKafka], Iterable[Row]]
@@ -49,6 +50,7 @@ PARTS: dict[str, Part] = {
     "disk": lambda where, kafka: full_disk(**where),
     "jobs": lambda where, kafka: dying_jobs(**where),
     "orphans": lambda where, kafka: orphaned_jobs(**where, times=2),
+    "workers": lambda where, kafka: dying_workers(**where, times=2),
     "transactions": lambda where, kafka: transactions(**where, times=2),
     "added": lambda where, kafka: added_partitions(**where, times=2),
     "logs": lambda where, kafka: other_logs(**where),

@@ -300,15 +300,18 @@ def until(true: Any, otherwise: str, *, within_s: float = WAIT_S) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
-    listed = Path(f"/proc/{pid}/task/{pid}/children")
-    return [int(each) for each in listed.read_text().split()] if listed.exists() else []
+    """The processes that a process has started, whichever of its threads it was."""
+    found: list[int] = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended
+            found += map(int, listed.read_text().split())
+    return found
 
 
 def retrainings(pid: int) -> list[int]:
     """The retraining processes of a learner that run their own program.
 
-    Until they do, the learner waits for them to begin: whoever stops one of those stops the learner as well.
+    Until they do, one of its threads waits for them to begin.
     """
     return [child for child in children(pid) if RETRAINING in _command(child)]
 

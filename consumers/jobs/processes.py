@@ -1,4 +1,4 @@
-"""Retraining jobs in processes of their own, which end with the learner, whatever ends it."""
+"""An executor of processes started fresh, one a call, which end with whoever started them, whatever ends that."""
 
 import fcntl
 import os
@@ -8,23 +8,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
-
-import structlog
+from typing import Any
 
 from anabranch import statetree
-from config import loading
-from config.settings import Settings
-from consumers.jobs import ATTEMPTS, carried_out
-from consumers.kafka.reader import KafkaLogReader
-from consumers.ports import Clock
-from learners.retraining import Job, JobResult
-
-log = structlog.get_logger()
+from anabranch.errors import AnabranchError, ConfigError
 
 PREFIX = "anabranch-job-"
 LINES_SHOWN = 3
@@ -33,129 +25,145 @@ UNMARKED_MAX_S = 3600.0
 """A folder without its owner's mark is of a learner that died while it made it."""
 
 
-@dataclass(slots=True)
-class _Run:
-    """A retraining process and the folder it works in.
+class ProcessEnded(AnabranchError):
+    """A process has ended without a result; says how, with the last lines that it wrote."""
+
+
+class ProcessFuture(Future[Any]):
+    """What a process will come to. Unlike other futures it can be cancelled while it runs: its process is killed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.process: subprocess.Popen[bytes] | None = None
+        """As long as it is under way."""
+        self._starting = threading.Lock()
+        self._is_given_up = False
+
+    def cancel(self) -> bool:
+        """End it, whether it waits or runs; False if it has come back already."""
+        with self._starting:
+            self._is_given_up = True
+            if self.process is not None:
+                self.process.kill()
+        return super().cancel() or not self.done()
+
+    def begin(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        """Start the process.
+
+        Raises:
+            ProcessEnded: it was cancelled meanwhile.
+        """
+        with self._starting:
+            if self._is_given_up:
+                raise ProcessEnded("given up")
+            self.process = start()
+            return self.process
+
+
+class ProcessExecutor(Executor):
+    """One process a call: never a fork, since librdkafka's threads would not come along.
+
+    What it can call are functions of modules, by their name; arguments and results are plain values or River's models,
+    as model bytes hold them. Nothing is pickled.
 
     Args:
-        mark: the folder's locked file: as long as it is locked, the learner lives.
-        before: why the attempt before failed.
+        processes_max: how many run at once; other calls wait for their turn. None: one a core.
     """
 
-    job: Job
-    process: subprocess.Popen[bytes]
-    folder: tempfile.TemporaryDirectory[str]
-    mark: IO[bytes]
-    deadline_s: float
-    attempt: int
-    before: str
-    timed_out: bool = False
-
-
-class ProcessRunner:
-    """One process a job, started fresh: never a fork, since librdkafka's threads would not come along."""
-
-    due = float("inf")
-
-    def __init__(self, settings: Settings, *, clock: Clock) -> None:
-        self.settings = settings
-        self.clock = clock
-        self.runs: list[_Run] = []
+    def __init__(self, *, processes_max: int | None = None) -> None:
         tidy()
+        self.futures: list[Future[Any]] = []
+        """Those that have not come back."""
+        # Each of its threads waits for one process.
+        self._threads = ThreadPoolExecutor(processes_max or os.cpu_count() or 1, thread_name_prefix=PREFIX + "waits")
 
-    def submit(self, job: Job) -> None:
-        """Start the process."""
-        self._start(job, attempt=1)
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ProcessFuture:
+        """Call the function in a process of its own, as soon as there is room for one."""
+        call = statetree.encode([fn.__module__, fn.__qualname__, list(args), kwargs])
+        future = ProcessFuture()
+        self.futures.append(future)
+        future.add_done_callback(self.futures.remove)
+        self._threads.submit(_carry_out, future, call)
+        return future
 
-    def _start(self, job: Job, *, attempt: int, before: str = "") -> None:
-        folder = tempfile.TemporaryDirectory(prefix=PREFIX)
-        mark = Path(folder.name, "owner").open("wb")  # noqa: SIM115  # it is locked for as long as the folder is there
-        # The kernel lets go of it when this process ends, however it ends; the child does not inherit the file. So
-        # whoever finds it unlocked knows that the folder is an orphan's.
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no further calls.
+
+        Args:
+            wait: until all have come back.
+            cancel_futures: end those that have not, also those that run.
+        """
+        for future in list(self.futures) if cancel_futures else ():
+            future.cancel()
+        self._threads.shutdown(wait, cancel_futures=False)
+
+
+def _carry_out(future: ProcessFuture, call: bytes) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        with _folder() as folder:
+            (folder / "call").write_bytes(call)
+            process = future.begin(lambda: _started(folder))
+            with process:
+                process.wait()
+            result = _come_back(process.returncode, folder)
+    except Exception as error:  # it is whoever asks for the result that has to know
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder of this user's alone, with its mark: a file that is locked as long as the learner lives.
+
+    The kernel lets go of it when this process ends, however it ends; the child does not inherit the file. So whoever
+    finds it unlocked knows that the folder is an orphan's.
+    """
+    made = tempfile.TemporaryDirectory(prefix=PREFIX)
+    with (Path(made.name) / "owner").open("wb") as mark:
         fcntl.flock(mark, fcntl.LOCK_EX)
-        order = {"settings": _whole(self.settings), "job": job.state()}
-        Path(folder.name, "job").write_bytes(statetree.encode(order))
-        # Into a file: a pipe that nobody reads while the job runs would fill up and block it.
-        with Path(folder.name, "log").open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "consumers.jobs.processes", folder.name],
-                # The child must find what this process can import: a factory beside the configuration, say.
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
-                stdin=subprocess.PIPE,  # nothing is written: its end is the end of this process
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        deadline_s = self.clock.monotonic_s() + self.settings.retrain.job_timeout
-        self.runs.append(_Run(job, process, folder, mark, deadline_s, attempt, before))
-
-    def finished(self, event_number: int) -> list[JobResult]:
-        """Collect the processes that have ended; end those that take too long."""
-        del event_number
-        done = []
-        for run in list(self.runs):
-            if run.process.poll() is None and self.clock.monotonic_s() > run.deadline_s:
-                run.timed_out = True
-                _end(run.process)
-            if run.process.poll() is not None:
-                self.runs.remove(run)
-                result = self._collect(run)
-                if result is not None:
-                    done.append(result)
-        return done
-
-    def _collect(self, run: _Run) -> JobResult | None:
-        """What an ended process has come to; None if it is tried again."""
-        folder = Path(run.folder.name)
-        said = (folder / "log").read_text(errors="replace").strip().splitlines()
-        result = (folder / "result").read_bytes() if run.process.returncode == 0 else b""
-        _tidied(run)
-        if result:
-            models, failure, failures = statetree.decode(result, trusted=self.settings.model.trusted)
-            return JobResult(run.job.id, tuple(models), failure=failure, failures=dict(failures))
-        reason = self._reason(run, said)
-        if run.attempt < ATTEMPTS:
-            log.warning("retraining failed", model=self.settings.name, job=run.job.id, reason=reason, to_do="once more")
-            self._start(run.job, attempt=run.attempt + 1, before=reason)
-            return None
-        twice = f"{reason}, twice" if reason == run.before else f"{run.before}; then {reason}"
-        return JobResult(run.job.id, failure=f"retraining failed: {twice}")
-
-    def _reason(self, run: _Run, said: Sequence[str]) -> str:
-        """Why a process came to nothing, with the last lines it wrote."""
-        code = run.process.returncode
-        if run.timed_out:
-            why = f"it took longer than {self.settings.retrain.job_timeout:g} s (retrain.job_timeout)"
-        elif code < 0:
-            why = f"killed (signal {-code}){': out of memory?' if code == KILLED else ''}"
-        else:
-            why = f"it ended with code {code}"
-        lines = " / ".join(line.strip() for line in said[-LINES_SHOWN:])
-        return f"{why}: {lines or 'no word'}"
-
-    def keep(self, job_ids: Collection[str]) -> None:
-        """End the processes of jobs that were given up."""
-        for run in [run for run in self.runs if run.job.id not in job_ids]:
-            self.runs.remove(run)
-            _end(run.process)
-            _tidied(run)
-
-    def reset(self, jobs: Sequence[Job]) -> None:
-        """End what is under way and begin again."""
-        self.close()
-        for job in jobs:
-            self.submit(job)
-
-    def close(self) -> None:
-        """End the processes that this runner started."""
-        self.keep(())
+        try:
+            yield Path(made.name)
+        finally:
+            # The folder before its lock: once that is open, another learner may be removing the folder as well.
+            made.cleanup()
 
 
-def _whole(settings: Settings) -> dict[str, Any]:
-    """With the one secret that learning depends on: the folder is this user's alone, and goes with the job."""
-    table = settings.model_dump(mode="json")
-    if settings.privacy.key:
-        table["privacy"]["pseudonyms"] = settings.privacy.key.decode()
-    return table
+def _started(folder: Path) -> subprocess.Popen[bytes]:
+    # Into a file: a pipe that nobody reads while the job runs would fill up and block it.
+    with (folder / "log").open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "consumers.jobs.processes", str(folder)],
+            # The child must find what this process can import: a factory beside the configuration, say.
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+            stdin=subprocess.PIPE,  # nothing is written: its end is the end of this process
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _come_back(code: int, folder: Path) -> Any:
+    """What an ended process has come to."""
+    if code == 0:
+        # What it holds was written by this release, and names only what the other process had imported.
+        return statetree.decode((folder / "result").read_bytes())
+    if code == REFUSED:
+        kind, reason = statetree.decode((folder / "result").read_bytes())
+        raise (ConfigError if kind == ConfigError.__name__ else AnabranchError)(reason)
+    said = (folder / "log").read_text(errors="replace").strip().splitlines()
+    raise ProcessEnded(_reason(code, said))
+
+
+def _reason(code: int, said: Sequence[str]) -> str:
+    """Why a process came to nothing, with the last lines it wrote."""
+    if code < 0:
+        why = f"killed (signal {-code}){': out of memory?' if code == KILLED else ''}"
+    else:
+        why = f"it ended with code {code}"
+    lines = " / ".join(line.strip() for line in said[-LINES_SHOWN:])
+    return f"{why}: {lines or 'no word'}"
 
 
 def tidy() -> None:
@@ -172,38 +180,30 @@ def tidy() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tidied(run: _Run) -> None:
-    # The folder before its lock: once that is open, another learner may be removing the folder as well.
-    run.folder.cleanup()
-    run.mark.close()
-    if run.process.stdin is not None:
-        run.process.stdin.close()
+# ── The process that carries out one call: `python -m consumers.jobs.processes FOLDER` ──────────────────────────────
 
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-
-
-# ── The process that carries out one job: `python -m consumers.jobs.processes FOLDER` ───────────────────────────────
-
-# It reads the job from FOLDER/job, the events from the log, and leaves what came of it in FOLDER/result. It ends when
-# its standard input does: the learner, which holds the other end, is gone then, however it ended.
+# It reads the call from FOLDER/call, and leaves what came of it in FOLDER/result. It ends when its standard input does:
+# the process that holds the other end is gone then, however it ended.
 
 ORPHANED = 1
+REFUSED = 3
+"""Exit code: the function has raised an error that is for people, which lies in place of the result."""
 
 
-def main(folder: Path) -> None:
-    """Carry out the job in `folder`."""
+def main(folder: Path) -> int:
+    """Carry out the call in `folder`; the exit code."""
     os.nice(5)  # the champion never waits for a recruit
-    order = statetree.decode((folder / "job").read_bytes())
-    settings = loading.build(order["settings"])
-    job = Job.from_state(order["job"])
-    done = carried_out(job, KafkaLogReader(settings), settings)
-    result = [list(done.models), done.failure, dict(done.failures)]
-    (folder / "part").write_bytes(statetree.encode(result, trusted=settings.model.trusted))
+    module, name, args, kwargs = statetree.decode((folder / "call").read_bytes())
+    code = 0
+    try:
+        result = getattr(import_module(module), name)(*args, **kwargs)
+    except AnabranchError as error:
+        kind = ConfigError if isinstance(error, ConfigError) else AnabranchError
+        code, result = REFUSED, [kind.__name__, str(error)]
+    (folder / "part").write_bytes(statetree.encode(result))
     # By a rename, so that a result is whole if it is there.
     (folder / "part").rename(folder / "result")
+    return code
 
 
 def end_with_parent() -> None:
@@ -220,4 +220,4 @@ def _wait_for_end() -> None:
 
 if __name__ == "__main__":
     end_with_parent()
-    main(Path(sys.argv[1]))
+    sys.exit(main(Path(sys.argv[1])))

@@ -10,7 +10,7 @@ from anabranch.kafka import TIMEOUT_S, admin, partitions
 from config.settings import Settings
 from consumers.finding import Finding, failure, good, warning
 from consumers.kafka.reader import bounds, records_at
-from consumers.kafka.topics import DAY_MS, configs, described, granting, kept_s, lacking
+from consumers.kafka.topics import DAY_MS, TRAINED, configs, described, granting, kept_s, lacking
 
 ENOUGH_S = 86_400.0
 """What is dropped within a day is told of."""
@@ -174,7 +174,7 @@ def too_short(retention_ms: Mapping[str, str | None], *, days: int) -> dict[str,
     return {which: each for which, each in kept.items() if each < days}
 
 
-PERSONAL = ("events", "labels", "examples", "predictions", "dead_letters", "signals", "reports")
+PERSONAL = ("events", "labels", "examples", "predictions", "dead_letters", "signals", "reports", *TRAINED)
 """The topics on which values of events stand; of the last two as shares of categories."""
 
 

@@ -91,6 +91,8 @@ def _asked_for(kafka: Kafka, topics: Iterable[str]) -> dict[str, int]:
 
 DAY_MS = 86_400_000
 _KEPT = {"cleanup.policy": "compact", "retention.ms": "-1"}
+# A record is there until its segment is closed, and for the retention after that.
+_DAY = {"cleanup.policy": "delete", "retention.ms": str(DAY_MS), "segment.ms": str(DAY_MS)}
 _DAYS_7 = {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}
 _DAYS_30 = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
 
@@ -111,10 +113,15 @@ LEARNED = (
 """The topics that every learner reads and writes."""
 
 
+TRAINED = ("train_jobs", "train_results")
+"""The topics of whoever has jobs carried out elsewhere, and of who carries them out."""
+
+
 def needed(settings: Settings) -> list[str]:
     """The names of the topics that a learner with these settings reads and writes."""
     labels = settings.labels
     more = {"labels": labels.late, "examples": labels.tells_examples, "predictions": settings.publish.predictions}
+    more |= dict.fromkeys(TRAINED, settings.retrain.executor == "topic")
     return [settings.topics.name(which) for which in (*LEARNED, *(which for which, on in more.items() if on))]
 
 
@@ -158,6 +165,8 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "learned": _DAYS_7,  # as the events: without one of the two the other is of no use
     "acks": _DAYS_7,
     "predictions": _DAYS_7,
+    "train_jobs": _DAY,  # nobody waits for a job for longer
+    "train_results": _DAY,
     "dead_letters": _DAYS_30,
 }
 
@@ -189,7 +198,7 @@ def create(settings: Settings) -> dict[str, str]:
     wanted = [
         NewTopic(
             names.name(which),
-            num_partitions=names.partitions if which in _MANY else 1,
+            num_partitions=names.partitions if which in (*_MANY, "train_jobs") else 1,
             replication_factor=names.replication,
             config=config | _longer(which, settings),
         )
@@ -223,8 +232,8 @@ def _answer(name: str, future: object) -> str:
 
 # ── Rights ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-READ = ("events", "labels", "examples", "control", "updates", "artifacts")
-ONLY_READ = ("events", "labels", "control")
+READ = ("events", "labels", "examples", "control", "updates", "artifacts", "train_results")
+ONLY_READ = ("events", "labels", "control", "train_results")
 
 
 def described(settings: Settings) -> dict[str, TopicDescription | KafkaException]:

@@ -16,12 +16,24 @@ from config.settings import Settings
 from consumers.forgetting import READ, WORD_MIN, WRITTEN, Entity, Found, Traces, mentions
 from consumers.kafka.reader import record_of
 from consumers.kafka.sink import KafkaSink
-from consumers.kafka.topics import configs, kept_s
+from consumers.kafka.topics import TRAINED, configs, kept_s
 from consumers.stores import store_of
 from consumers.stores.manifest import NAME
 
-OTHERS = ("updates", "signals", "reports", "lifecycle", "alerts", "control", "answers", "audit", "learned", "acks")
-"""Topics on which nothing of single events should be."""
+OTHERS = (
+    "updates",
+    "signals",
+    "reports",
+    "lifecycle",
+    "alerts",
+    "control",
+    "answers",
+    "audit",
+    "learned",
+    "acks",
+    *TRAINED,
+)
+"""Topics on which nothing of single events should be, but what a trained model holds."""
 
 
 class Where(NamedTuple):

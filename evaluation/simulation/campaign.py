@@ -79,6 +79,9 @@ MODELS = (
     "linear, computed",
     "bayes, late, computed",
     "linear of partitions, late, computed",
+    "linear, trained elsewhere",
+    "hoeffding_tree of partitions, trained elsewhere",
+    "bayes, late, trained elsewhere",
 )
 """The quick ones oftener; some of them with a model for each partition."""
 
@@ -133,6 +136,10 @@ _COMPUTED: dict[str, Any] = {
 """Features that are computed, of fewer entities than there are keys."""
 
 
+_TRAINED_ELSEWHERE: dict[str, Any] = {**_SMALL["retrain"], "executor": "topic", "job_timeout": 8.0}
+"""By workers. Each time that the loop asks for results is a second, so that a slow worker is too late."""
+
+
 def shipped(name: str) -> Scenario:
     """One of `MODELS`, with poison in its events."""
     named, *how = name.split(", ")
@@ -147,6 +154,7 @@ def shipped(name: str) -> Scenario:
     more: dict[str, Any] = {
         "labels": _LATE[factory] if "late" in how else {},
         **({"rollout": _ROLLED_OUT} if "rolled out" in how else {}),
+        **({"retrain": _TRAINED_ELSEWHERE} if "trained elsewhere" in how else {}),
         **(_COMPUTED if "computed" in how else {}),
     }
     settings = build({**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, **more})

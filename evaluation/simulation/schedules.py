@@ -24,12 +24,14 @@ from anabranch.events import Partition
 from anabranch.messages import TrainedOn
 from anabranch.scope import GLOBAL, Scope, of_partition
 from config.settings import Settings
+from consumers.jobs import JobRunner
 from consumers.loop import LearningLoop
 from consumers.owner import StartOptions
 from consumers.telling import Ports
 from evaluation.simulation.oracle import Oracle
 from evaluation.simulation.runner import InputLog, ObservedLog, Past, SimulatedRunner
 from evaluation.simulation.stream import PARTITIONS_MAX, Recipe
+from evaluation.simulation.trainers import JobTopic, RemoteRunner
 from evaluation.simulation.volumes import VOLUMES, Volume
 from evaluation.simulation.world import (
     Crash,
@@ -105,6 +107,7 @@ class Simulation:
         self.disasters_at: dict[str, int] = {}
         self.disasters = 0
         self._fresh = b""
+        self.jobs = JobTopic(self.schedule)
         self.rebuilding = False
         self.done = ""
         """The name of the process that has learned everything."""
@@ -203,9 +206,7 @@ class Simulation:
                 source=source,
                 sink=FaultySink(self.log, process=process),
                 stores=lambda scope: self._store(process, scope, rebuild=rebuild),
-                runners=lambda scope: SimulatedRunner(
-                    settings, reader=source, process=process, inputs=self.pasts[process.name, scope].inputs
-                ),
+                runners=lambda scope: self._runner(process, scope, reader=source),
                 clock=self.clock,
                 process=process.name,
             ),
@@ -213,6 +214,12 @@ class Simulation:
         )
         self.loops[process.name] = loop
         loop.run(until_end=True)
+
+    def _runner(self, process: Process, scope: Scope, *, reader: FaultySource) -> JobRunner:
+        settings, inputs = self.scenario.settings, self.pasts[process.name, scope].inputs
+        if settings.retrain.executor == "topic":
+            return RemoteRunner(settings, reader=reader, process=process, inputs=inputs, topic=self.jobs)
+        return SimulatedRunner(settings, reader=reader, process=process, inputs=inputs)
 
     def _store(self, process: Process, scope: Scope, *, rebuild: bool) -> InputLog:
         """The store of an owner, who begins without a past."""

@@ -52,7 +52,8 @@ def test_compare_puts_the_configurations_side_by_side(tmp_path: Path, sea: Path)
     still = config_in(tmp_path, "still", use=BAYES, more="detectors = {}")
     heeding = config_in(tmp_path, "heeding", use=BAYES)
     alone = json.loads(anabranch("backtest", heeding, "--data", sea, "--json").stdout)
-    both = json.loads(anabranch("backtest", "--compare", still, heeding, "--data", sea, "--json").stdout)["results"]
+    words = ["--compare", still, heeding, "--data", sea, "--json", "--processes", 1]
+    both = json.loads(anabranch("backtest", *words).stdout)["results"]
     assert [Path(each["config"]).stem for each in both] == ["still", "heeding"]
     assert both[1]["state_hash"] == alone["state_hash"]
     assert [(len(each["swaps"]), each["swaps_judged"], each["swaps_wrong"]) for each in both] == [(0, 0, 0), (1, 1, 0)]
@@ -60,10 +61,30 @@ def test_compare_puts_the_configurations_side_by_side(tmp_path: Path, sea: Path)
     assert all(each["us_per_event"] > 0 for each in both)
 
 
+def test_compare_gives_the_same_on_one_core_and_on_several(tmp_path: Path, sea: Path) -> None:
+    """To the last digit, all but the time that it took; in the order in which they are named."""
+    configs = [config_in(tmp_path, name, use=use) for name, use in (("tree", TREE), ("bayes", BAYES))]
+    words = ["backtest", "--compare", *configs, "--data", sea, "--limit", 1000, "--json", "--processes"]
+    one, two = (json.loads(anabranch(*words, count).stdout)["results"] for count in (1, 2))
+    for each in (*one, *two):
+        assert each.pop("us_per_event") > 0
+        each.pop("events_per_second")
+    assert one == two
+    assert [each["model"] for each in two] == ["tree", "bayes"]
+
+
+def test_compare_says_what_is_wrong_in_any_of_its_processes(tmp_path: Path, sea: Path) -> None:
+    """As of one configuration: exit code 2."""
+    configs = [config_in(tmp_path, name, use=BAYES) for name in ("one", "two")]
+    words = ["backtest", "--compare", *configs, "--data", sea, "--processes", 2, "--delay", "7x"]
+    done = anabranch(*words)
+    assert (done.returncode, "7x" in done.stderr) == (2, True)
+
+
 def test_compare_prints_one_row_a_configuration(tmp_path: Path, sea: Path) -> None:
     """For people."""
     configs = [config_in(tmp_path, name, use=use) for name, use in (("bayes", BAYES), ("tree", TREE))]
-    done = anabranch("backtest", "--compare", *configs, "--data", sea, "--limit", 500)
+    done = anabranch("backtest", "--compare", *configs, "--data", sea, "--limit", 500, "--processes", 1)
     assert done.returncode == 0, done.stderr
     assert "500 events" in done.stdout
     assert done.stdout.count("0 of 0") == 2

@@ -168,6 +168,8 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "Decision",
         "DecisionAnswer",
         "LearnedOrder",
+        "TrainJob",
+        "TrainResult",
         "ModelAck",
         "ModelPrediction",
     }

@@ -123,8 +123,7 @@ def test_each_code_is_described() -> None:
     """Scripts rely on them, and people look them up."""
     rooms = ("commands/doctor.py", "consumers/kafka/diagnosis.py")
     source = "".join((ROOT / each).read_text() for each in rooms)
-    codes = set(
-        re.findall(r'"((?:acl|clock|config|followers|kafka|keys|retention|store|topics|versions)\.[a-z-]+)"', source)
-    )
+    kinds = "acl|clock|config|followers|kafka|keys|retention|store|topics|versions|workers"
+    codes = set(re.findall(rf'"((?:{kinds})\.[a-z-]+)"', source))
     described = set(re.findall(r"^\| `([a-z.-]+)`", (ROOT / "docs/DOCTOR.md").read_text(), flags=re.MULTILINE))
     assert codes - {"retention.ms"} == described  # a setting of topics
