@@ -71,6 +71,8 @@ class KafkaSource:
         self.has_given_up = False
         """Whether a commit is still on its way, for all that is known."""
         self.waits_since_s = self.said_s = 0.0
+        self.was_idle = False
+        """Whether it was without partitions, and has said so."""
 
     # ── ownership ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,6 +125,9 @@ class KafkaSource:
         self.read |= positions
         self.ends = {**(self.ends or {}), **self.first_positions("latest", list(positions))}
         self._begin_reading()
+        if not self.read and not self.was_idle:  # once: others come and go, and there is nothing to do about it
+            self.was_idle = True
+            log.info("no partition so far", group=self.group.id, partitions=len(self.all), what="it waits for one")
 
     def _give_up(self, partitions: list[Partition], tell: Callable[[Sequence[Partition]], None]) -> None:
         self.rebalanced = True
