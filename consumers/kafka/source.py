@@ -7,10 +7,12 @@ several, and each partition is gained and given up by itself.
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
 from anabranch.errors import KafkaRefused, KafkaUnavailable, LogTruncated, OwnershipLost
 from anabranch.events import Partition, Record
@@ -32,6 +34,11 @@ CLOSE_S = 1.0
 SILENT_S = 2.5
 """After so long without a place in the group somebody wants to know why."""
 SAID_EVERY_S = 15.0
+
+_SPECS: dict[str, OffsetSpec] = {
+    "earliest": OffsetSpec.earliest(),  # type: ignore[no-untyped-call]  # confluent-kafka gives it no types
+    "latest": OffsetSpec.latest(),  # type: ignore[no-untyped-call]  # likewise
+}
 
 
 class KafkaSource:
@@ -187,14 +194,14 @@ class KafkaSource:
 
     def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The first or the next offset of each partition."""
-        return {partition: self._watermarks(partition)[0 if start == "earliest" else 1] for partition in partitions}
-
-    def _watermarks(self, partition: Partition) -> tuple[int, int]:
-        try:
-            low, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise KafkaUnavailable(f"{partition.topic} partition {partition.number}: {error.args[0].str()}") from error
-        return low, high
+        if not partitions:
+            return {}
+        wanted = dict.fromkeys((TopicPartition(*each) for each in partitions), _SPECS[start])
+        # By the admin: on the consumer's own connections each question waits for the fetch before it, half a second.
+        asked = self.admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
+        )
+        return {Partition(each.topic, each.partition): _offset(each, answer) for each, answer in asked.items()}
 
     def rewind(self, positions: Positions) -> None:
         """Read on from `positions`."""
@@ -372,6 +379,13 @@ def labels_partitions(settings: Settings) -> list[Partition]:
             "topic anew with as many (`anabranch topics create` does), or add partitions to it"
         )
     return [Partition(topic, each) for each in there]
+
+
+def _offset(partition: TopicPartition, answer: "Future[ListOffsetsResultInfo]") -> int:
+    try:
+        return int(answer.result().offset)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"{partition.topic} partition {partition.partition}: {error.args[0].str()}") from error
 
 
 def _partitions(several: list[TopicPartition]) -> list[Partition]:
