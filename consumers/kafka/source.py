@@ -6,7 +6,7 @@ several, and each partition is gained and given up by itself.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
@@ -30,6 +30,8 @@ log = structlog.get_logger()
 COMMITS_MAX = 10
 COMMIT_S = 45.0
 COMMIT_AGAIN_S = 0.2
+HEARD_S = 1.0
+"""A broker that has answered is there for so long."""
 CLOSE_S = 1.0
 SILENT_S = 2.5
 """After so long without a place in the group somebody wants to know why."""
@@ -78,6 +80,10 @@ class KafkaSource:
         self.has_given_up = False
         """Whether a commit is still on its way, for all that is known."""
         self.waits_since_s = self.said_s = 0.0
+        self.origins: dict[str, Origin] = {}
+        """Of topics, as they were asked for since partitions were last gained."""
+        self.answered_s = float("-inf")
+        """When a broker was last heard before a commit."""
         self.was_idle = False
         """Whether it was without partitions, and has said so."""
 
@@ -116,6 +122,7 @@ class KafkaSource:
 
     def _gain(self, owners: Owners, assigned: list[Partition]) -> None:
         self.rebalanced = True
+        self.origins = {}
         self.group.member_id = self.consumer.memberid() or self.group.member_id
         gained = self._all_or_nothing(assigned)
         # Of all partitions: one that was added since has no commit,
@@ -189,8 +196,10 @@ class KafkaSource:
         return [each for each in self.labels if each.number in numbers]
 
     def origin(self, topic: str) -> Origin:
-        """Which log the topic is now."""
-        return origin(self.admin, topic)
+        """Which log the topic is now: asked once for all partitions that are gained together."""
+        if topic not in self.origins:
+            self.origins[topic] = origin(self.admin, topic)
+        return self.origins[topic]
 
     def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The first or the next offset of each partition."""
@@ -284,12 +293,13 @@ class KafkaSource:
             here >= self.ends[partition] or here == self.told.get(partition) for partition, here in self.read.items()
         )
 
-    def unread(self) -> int | None:
-        """What brokers said with the last fetch that they hold beyond what was read."""
+    def unread(self, partitions: Iterable[Partition]) -> int | None:
+        """What brokers said with the last fetch that they hold of these beyond what was read."""
         behind = 0
-        for partition, here in self.read.items():
-            _, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
-            behind += max(0, high - here)  # below 0: nothing was fetched yet
+        for partition in partitions:
+            if partition in self.read:
+                _, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+                behind += max(0, high - self.read[partition])  # below 0: nothing was fetched yet
         return behind
 
     # ── commits ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -309,11 +319,17 @@ class KafkaSource:
         raise self.group.gone(f"the commit was refused: {reason}")
 
     def _await_broker(self) -> None:
-        """A commit without a broker would wait for the whole session, and no signal is heard meanwhile."""
+        """A commit without a broker would wait for the whole session, and no signal is heard meanwhile.
+
+        Not asked once more of a broker that was heard just now: the models of a thousand partitions commit together.
+        """
+        if time.monotonic() - self.answered_s < HEARD_S:
+            return
         patience = Deadline(COMMIT_S, stopping=self.stopping)
         while wait_s := patience.left_s(SLICE_S):
             with suppress(KafkaException):
                 self.admin.list_topics(self.topic, timeout=wait_s)
+                self.answered_s = time.monotonic()
                 return
         raise self.group.gone("no broker answers, so nothing can be committed")
 
