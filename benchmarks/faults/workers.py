@@ -116,8 +116,9 @@ def _asleep(here: Project, command: Command, row: Row, rng: random.Random) -> No
     os.kill(pid, signal.SIGSTOP)
     row.times += 1
     try:
+        # At least: what the other one gains may be of the fault before.
+        time.sleep(1.5 * SESSION_S)
         until(lambda: command.gains(other) > others, f"{command.log}: nobody took its partitions over")
-        time.sleep(SESSION_S / 2)
     finally:
         wake(pid)
     until(lambda: command.gains(worker) > gains, f"{command.log}: worker {worker} did not join again")
