@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from config.settings import Settings
+    from consumers.intake import Read
     from consumers.loop import LearningLoop
 
 
@@ -30,32 +32,80 @@ def learn(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="answer Prometheus there; 0: any port; default: metrics.port")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help='processes that share the partitions, with scope = "partition"')
+    ] = 1,
+    worker: Annotated[int | None, typer.Option(hidden=True, help="which of several this is")] = None,
 ) -> None:
     """Learn from the events topic; publish signals, reports, updates and dead letters to theirs.
 
     It resumes from the last checkpoint; --warm-up and --from are for the very first start, and refused later. If the
     broker goes away, it waits. SIGTERM and Ctrl-C stop it after a checkpoint. Exit code 75: another process has taken
     over the model; 3: with --until-end, more than a tenth of what was read could not be used (refused, duplicates, no
-    label).
+    label). With --workers, one that dies is started again, and each answers Prometheus on a port of its own: the first
+    on the one that is set, the next on the one after it.
     """
+    from commands import wiring
+    from commands import workers as several
+
+    settings = wiring.settings_at(config)
+    if workers > 1:
+        given = {"until_end": until_end, "warm_up": warm_up, "from": published, "target": target}
+        read = several.run(
+            settings,
+            config,
+            {**given, "accept_loss": accept_loss, "json": json},
+            workers=workers,
+            metrics_port=metrics_port,
+        )
+    else:
+        read = _learn(
+            settings,
+            until_end=until_end,
+            warm_up=warm_up,
+            published=published,
+            target=target,
+            accept_loss=accept_loss,
+            json=json,
+            metrics_port=metrics_port,
+            worker=worker,
+        )
+    if until_end and worker is None:
+        wiring.exit_by(read)
+
+
+def _learn(
+    settings: "Settings",
+    *,
+    until_end: bool,
+    warm_up: Path | None,
+    published: str | None,
+    target: str,
+    accept_loss: bool,
+    json: bool,
+    metrics_port: int | None,
+    worker: int | None,
+) -> "Read":
+    """In this process; what it has read."""
     from commands import data, exporting, wiring
     from commands.views.learn import View
+    from commands.workers import Teller, of_worker
     from consumers.kafka import topics
     from consumers.owner import StartOptions
     from consumers.supervisor import supervise
 
-    settings = wiring.settings_at(config)
+    settings = settings if worker is None else of_worker(settings, worker)
     files = None if warm_up is None else data.files(settings, [warm_up], target=target)
     first = wiring.first_champion(settings, warm_up=files, published=published)
-    view = View(settings)
-    shown = sys.stderr.isatty() and not json
+    view = View(settings) if worker is None else Teller(worker, tells_all=json)
+    shown = worker is not None or (sys.stderr.isatty() and not json)
     given = f"--from {published}" if published else f"--warm-up {warm_up}" if warm_up else ""
     how = StartOptions(accept_loss=accept_loss, first_only=given)
 
     def make(stopping: threading.Event, before: "LearningLoop | None") -> "LearningLoop":
         if before is None:
             topics.see(settings)
-        shows = wiring.print_message if json else view.hear if shown else None
+        shows = view.hear if shown else wiring.print_message if json else None
         view.loop = wiring.learning_loop(
             settings, first=first, how=how, before=before, listener=exporter.beside(shows), stopping=stopping
         )
@@ -64,8 +114,9 @@ def learn(
     exporter = exporting.Exporter(settings, lambda: view.loop, port=metrics_port)
     with exporter, view if shown else nullcontext():
         loop = supervise(make, until_end=until_end)
-    if not json:
+    if isinstance(view, Teller):
+        view.ended(loop)
+    elif not json:
         for owner in sorted(loop.owners.values(), key=lambda owner: owner.scope):
             print(wiring.summary(owner))
-    if until_end:
-        wiring.exit_by(loop.read)
+    return loop.read

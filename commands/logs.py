@@ -9,11 +9,16 @@ from typing import Any
 import structlog
 
 
-def configure() -> None:
-    """Take effect for the whole process."""
+def configure(*, worker: int | None = None) -> None:
+    """Take effect for the whole process.
+
+    Args:
+        worker: which of several processes this is; each line says so.
+    """
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            *([] if worker is None else [_with(worker=worker)]),
             structlog.processors.TimeStamper(fmt="iso"),
             without_empty,
             structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
@@ -28,6 +33,15 @@ def configure() -> None:
     shared.handlers = [Retold()]
     # Or a root logger that some library has configured would tell each line a second time.
     shared.propagate = False
+
+
+def _with(**more: object) -> structlog.typing.Processor:
+    def added(_: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        del method
+        fields.update(more)
+        return fields
+
+    return added
 
 
 def without_empty(_: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

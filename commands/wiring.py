@@ -31,12 +31,14 @@ from config.settings import Settings
 from consumers.guard import Guard, learnable
 from consumers.intake import Read
 from consumers.jobs.executors import Runners
+from consumers.kafka.control import SharedControl
 from consumers.kafka.reader import KafkaControl
 from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource
 from consumers.keys import signer_of
 from consumers.loop import LearningLoop
 from consumers.owner import PLAIN, First, Owner, StartOptions
+from consumers.ports import Clock
 from consumers.stores import store_of
 from consumers.telling import Ports
 from consumers.timing import SystemClock
@@ -51,6 +53,9 @@ from learners.models.tasks import Task
 from operations.registry import Reference
 
 log = structlog.get_logger()
+
+FRESH_S = 30.0
+"""For so long it is known which scopes have announced nothing: a thousand are gained at once."""
 
 NOT_USED = 3
 """Exit code: it ran to the end, but more than a tenth of the input could not be used."""
@@ -219,9 +224,9 @@ def learning_loop(
         stores=lambda scope: store_of(settings, scope),
         runners=Runners(settings, clock=clock),
         clock=clock,
-        controls=lambda: KafkaControl(settings),
+        controls=SharedControl(KafkaControl(settings)).reader,
         acks=lambda: KafkaControl(settings, topic="acks"),
-        announced=lambda scope: announced(settings, scope, signer=signer),
+        announced=Announced(settings, signer=signer, clock=clock),
         signer=signer,
         kept=lambda scope, version: kept(settings, scope, version, signer=signer),
         process=this_process(),
@@ -251,6 +256,29 @@ def kept(settings: Settings, scope: Scope, version: int, *, signer: Signer | Non
     packed = kafka_artifacts.fetch(settings.kafka, found[-1])
     unpacked = artifact.unpack(packed, sha256=found[-1].pointer.sha256, trusted=settings.model.trusted)
     return Kept(version, unpacked.model, found[-1].trained_on)
+
+
+class Announced:
+    """Asked for the newest update of a model that has no checkpoint: mostly there is none, and its topic is read once.
+
+    What is announced meanwhile is announced by somebody who has a checkpoint, and is not asked for here.
+    """
+
+    def __init__(self, settings: Settings, *, signer: Signer | None, clock: Clock) -> None:
+        self.settings = settings
+        self.signer = signer
+        self.clock = clock
+        self.known: set[tuple[str, str]] = set()
+        self.read_s = float("-inf")
+
+    def __call__(self, scope: Scope) -> ModelUpdate | None:
+        """The newest update of a scope, as by `announced`."""
+        if self.clock.monotonic_s() - self.read_s > FRESH_S:
+            self.known = kafka_updates.announced(self.settings.kafka, topic=self.settings.topics.name("updates"))
+            self.read_s = self.clock.monotonic_s()
+        if (self.settings.name, scope) not in self.known:
+            return None
+        return announced(self.settings, scope, signer=self.signer)
 
 
 def announced(settings: Settings, scope: Scope, *, signer: Signer | None = None) -> ModelUpdate | None:

@@ -85,8 +85,8 @@ class Source(Protocol):
     def at_end(self) -> bool:
         """Whether everything that was there at the start has been read."""
 
-    def unread(self) -> int | None:
-        """Records that are still to be read, as far as is known without asking a broker; None: nobody waits for it."""
+    def unread(self, partitions: Iterable[Partition]) -> int | None:
+        """Records of these that are still to be read, as far as is known without asking; None: nobody waits for it."""
 
     def close(self) -> None:
         """Leave."""

@@ -196,7 +196,7 @@ class Telling:
     def _completed(self, report: ModelReport) -> ModelReport:
         """With what the lane does not know."""
         live: dict[str, Any] = {"checkpoint_pause_s": self.timing.take(), "refused": dict(self.refused)}
-        unread = self.ports.source.unread()
+        unread = self.ports.source.unread(self.positions)
         if unread is not None:  # in a backtest nothing waits, and time is nobody's
             live |= {"unread": unread, "records_per_s": self.pace.take(sum(self.positions.values()))}
         return report.model_copy(update=live)
@@ -204,7 +204,7 @@ class Telling:
     def report_if_due(self) -> None:
         """By the clock, so that who watches sees at most so late how it stands, and that the learner is there."""
         interval_s = self.settings.publish.report_interval
-        if not interval_s or self.pace.since_s < interval_s or self.ports.source.unread() is None:
+        if not interval_s or self.pace.since_s < interval_s or self.ports.source.unread(()) is None:
             return
         report = self.lane.report_between(mark=f"{self.ports.clock.time_s():.3f}")
         if report is not None:

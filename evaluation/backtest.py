@@ -120,8 +120,9 @@ class FileSource:
     def commit(self, positions: Positions, metadata: str) -> None:
         """Nobody else needs to know."""
 
-    def unread(self) -> int | None:
+    def unread(self, partitions: Iterable[Partition]) -> int | None:
         """Nobody waits."""
+        del partitions
         return None
 
     def at_end(self) -> bool:

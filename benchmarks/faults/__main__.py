@@ -26,6 +26,7 @@ from benchmarks.faults.shared import shared, shared_zombie
 from benchmarks.faults.stores import damages, damages_over_partitions, full_disk
 from benchmarks.faults.table import Row, table
 from benchmarks.faults.trainers import dying_workers
+from benchmarks.faults.workers import workers
 from commands.brokers.local import LocalKafka
 
 Part = Callable[[dict[str, Any], LocalKafka], Iterable[Row]]
@@ -42,6 +43,8 @@ PARTS: dict[str, Part] = {
     "cooperative": lambda where, kafka: shared(**where, times=5, assignment="cooperative-sticky"),
     "shared-zombie": lambda where, kafka: shared_zombie(**where, assignment="range"),
     "cooperative-zombie": lambda where, kafka: shared_zombie(**where, assignment="cooperative-sticky"),
+    "workers": lambda where, kafka: workers(**where, times=5, assignment="range"),
+    "cooperative-workers": lambda where, kafka: workers(**where, times=5, assignment="cooperative-sticky"),
     "newcomers": lambda where, kafka: newcomers(**where, times=2),
     "strangers": lambda where, kafka: strangers(**where, times=2),
     "damages": lambda where, kafka: damages(**where, times=2),

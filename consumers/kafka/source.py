@@ -6,11 +6,13 @@ several, and each partition is gained and given up by itself.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
 
 from anabranch.errors import KafkaRefused, KafkaUnavailable, LogTruncated, OwnershipLost
 from anabranch.events import Partition, Record
@@ -28,10 +30,17 @@ log = structlog.get_logger()
 COMMITS_MAX = 10
 COMMIT_S = 45.0
 COMMIT_AGAIN_S = 0.2
+HEARD_S = 1.0
+"""A broker that has answered is there for so long."""
 CLOSE_S = 1.0
 SILENT_S = 2.5
 """After so long without a place in the group somebody wants to know why."""
 SAID_EVERY_S = 15.0
+
+_SPECS: dict[str, OffsetSpec] = {
+    "earliest": OffsetSpec.earliest(),  # type: ignore[no-untyped-call]  # confluent-kafka gives it no types
+    "latest": OffsetSpec.latest(),  # type: ignore[no-untyped-call]  # likewise
+}
 
 
 class KafkaSource:
@@ -71,6 +80,12 @@ class KafkaSource:
         self.has_given_up = False
         """Whether a commit is still on its way, for all that is known."""
         self.waits_since_s = self.said_s = 0.0
+        self.origins: dict[str, Origin] = {}
+        """Of topics, as they were asked for since partitions were last gained."""
+        self.answered_s = float("-inf")
+        """When a broker was last heard before a commit."""
+        self.was_idle = False
+        """Whether it was without partitions, and has said so."""
 
     # ── ownership ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -107,6 +122,7 @@ class KafkaSource:
 
     def _gain(self, owners: Owners, assigned: list[Partition]) -> None:
         self.rebalanced = True
+        self.origins = {}
         self.group.member_id = self.consumer.memberid() or self.group.member_id
         gained = self._all_or_nothing(assigned)
         # Of all partitions: one that was added since has no commit,
@@ -123,6 +139,9 @@ class KafkaSource:
         self.read |= positions
         self.ends = {**(self.ends or {}), **self.first_positions("latest", list(positions))}
         self._begin_reading()
+        if not self.read and not self.was_idle:  # once: others come and go, and there is nothing to do about it
+            self.was_idle = True
+            log.info("no partition so far", group=self.group.id, partitions=len(self.all), what="it waits for one")
 
     def _give_up(self, partitions: list[Partition], tell: Callable[[Sequence[Partition]], None]) -> None:
         self.rebalanced = True
@@ -177,19 +196,21 @@ class KafkaSource:
         return [each for each in self.labels if each.number in numbers]
 
     def origin(self, topic: str) -> Origin:
-        """Which log the topic is now."""
-        return origin(self.admin, topic)
+        """Which log the topic is now: asked once for all partitions that are gained together."""
+        if topic not in self.origins:
+            self.origins[topic] = origin(self.admin, topic)
+        return self.origins[topic]
 
     def first_positions(self, start: str, partitions: Sequence[Partition]) -> Positions:
         """The first or the next offset of each partition."""
-        return {partition: self._watermarks(partition)[0 if start == "earliest" else 1] for partition in partitions}
-
-    def _watermarks(self, partition: Partition) -> tuple[int, int]:
-        try:
-            low, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), timeout=TIMEOUT_S)
-        except KafkaException as error:
-            raise KafkaUnavailable(f"{partition.topic} partition {partition.number}: {error.args[0].str()}") from error
-        return low, high
+        if not partitions:
+            return {}
+        wanted = dict.fromkeys((TopicPartition(*each) for each in partitions), _SPECS[start])
+        # By the admin: on the consumer's own connections each question waits for the fetch before it, half a second.
+        asked = self.admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT_S
+        )
+        return {Partition(each.topic, each.partition): _offset(each, answer) for each, answer in asked.items()}
 
     def rewind(self, positions: Positions) -> None:
         """Read on from `positions`."""
@@ -272,12 +293,13 @@ class KafkaSource:
             here >= self.ends[partition] or here == self.told.get(partition) for partition, here in self.read.items()
         )
 
-    def unread(self) -> int | None:
-        """What brokers said with the last fetch that they hold beyond what was read."""
+    def unread(self, partitions: Iterable[Partition]) -> int | None:
+        """What brokers said with the last fetch that they hold of these beyond what was read."""
         behind = 0
-        for partition, here in self.read.items():
-            _, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
-            behind += max(0, high - here)  # below 0: nothing was fetched yet
+        for partition in partitions:
+            if partition in self.read:
+                _, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), cached=True)
+                behind += max(0, high - self.read[partition])  # below 0: nothing was fetched yet
         return behind
 
     # ── commits ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -297,11 +319,17 @@ class KafkaSource:
         raise self.group.gone(f"the commit was refused: {reason}")
 
     def _await_broker(self) -> None:
-        """A commit without a broker would wait for the whole session, and no signal is heard meanwhile."""
+        """A commit without a broker would wait for the whole session, and no signal is heard meanwhile.
+
+        Not asked once more of a broker that was heard just now: the models of a thousand partitions commit together.
+        """
+        if time.monotonic() - self.answered_s < HEARD_S:
+            return
         patience = Deadline(COMMIT_S, stopping=self.stopping)
         while wait_s := patience.left_s(SLICE_S):
             with suppress(KafkaException):
                 self.admin.list_topics(self.topic, timeout=wait_s)
+                self.answered_s = time.monotonic()
                 return
         raise self.group.gone("no broker answers, so nothing can be committed")
 
@@ -367,6 +395,13 @@ def labels_partitions(settings: Settings) -> list[Partition]:
             "topic anew with as many (`anabranch topics create` does), or add partitions to it"
         )
     return [Partition(topic, each) for each in there]
+
+
+def _offset(partition: TopicPartition, answer: "Future[ListOffsetsResultInfo]") -> int:
+    try:
+        return int(answer.result().offset)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"{partition.topic} partition {partition.partition}: {error.args[0].str()}") from error
 
 
 def _partitions(several: list[TopicPartition]) -> list[Partition]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from anabranch.events import Partition
 from anabranch.messages import ModelReport, decode
 from consumers.stores import MemoryStore
 from consumers.timing import Pace
@@ -23,9 +24,9 @@ class LiveSource(MemorySource):
         self.clock.advance(3.0)
         return super().poll(min(100, max_records), timeout_s=timeout_s)
 
-    def unread(self) -> int | None:
-        """What is left."""
-        return sum(self.log.next_offset[each] - at for each, at in self.positions.items())
+    def unread(self, partitions: Iterable[Partition]) -> int | None:
+        """What is left of these."""
+        return sum(self.log.next_offset[each] - self.positions[each] for each in partitions)
 
 
 def told(log: MemoryLog, **publish: Any) -> Iterable[ModelReport]:
