@@ -339,7 +339,8 @@ class Owner(Taking):
         self.announcer.kept = list(state["artifacts"])
         self.audit.restore(state.get("audit"))
         self.merges.close()
-        self.guard, self.intake = Guard(self.settings), Intake(labels_come_late=self.intake.labels_come_late)
+        self.guard = Guard(self.settings, reading=self.ports.reading)
+        self.intake = Intake(labels_come_late=self.intake.labels_come_late)
         self.guard.restore(state["guard"])
         self.intake.restore(state["intake"])
         self.lane = Lane.restored(

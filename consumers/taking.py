@@ -62,7 +62,7 @@ class Taking(Auditing):
         self.requests = Requests(ports.controls(), model=settings.name, settings=settings.control, clock=ports.clock)
         self.followers = Followers(self._acks(), model=settings.name, scope=scope, clock=ports.clock)
         self.budget = ComputeBudget(settings, clock=ports.clock)
-        self.guard = Guard(settings)
+        self.guard = Guard(settings, reading=ports.reading)
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
         self.left_out = Stretches()
         """What is passed over as if it were not there: the guard does not see it, and no dead letter says so."""
