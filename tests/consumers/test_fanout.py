@@ -1,0 +1,260 @@
+"""Models of one process that read one topic together: each as if it were alone, whatever becomes of the others."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import structlog
+from river import naive_bayes
+
+from anabranch.errors import KafkaUnavailable
+from anabranch.events import Partition, Record
+from config.settings import Settings
+from consumers.fanout import KEPT, Fanout, FanoutSource
+from consumers.guard.reading import Reading
+from consumers.loop import LearningLoop
+from consumers.ports import Committed, Positions
+from consumers.stores import MemoryStore
+from evaluation.simulation.world import MemoryFetch, MemoryLog, MemorySource
+from support.loops import filled, first_of, log_of, ports_on, settings_of
+from support.streams import rows, simple
+
+OWN = ("updates", "reports", "lifecycle", "learned", "dead-letters", "alerts", "audit", "artifacts")
+
+
+def named(name: str, **changes: Any) -> Settings:
+    """A model whose outputs lie on topics of its own, so that places on them are its own, too."""
+    topics = {each.replace("-", "_"): f"{name}-{each}" for each in OWN}
+    return settings_of(name=name, topics=topics, **changes)
+
+
+class Counting(MemoryFetch):
+    """Counts what it reads for all."""
+
+    def __init__(self, log: MemoryLog) -> None:
+        super().__init__(log)
+        self.count = 0
+
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        records = super().poll(max_records, timeout_s=timeout_s)
+        self.count += len(records)
+        return records
+
+
+class Models:
+    """Models on one log, together or each alone."""
+
+    def __init__(self, log: MemoryLog, *settings: Settings, together: bool = True) -> None:
+        self.log, self.fetch = log, Counting(log)
+        self.fanout = Fanout(lambda: self.fetch, members=len(settings), together_s=5.0)
+        reading = Reading(settings[0], is_shared=True) if together else None
+        self.stores = {each.name: MemoryStore() for each in settings}
+        self.groups = {each.name: log.for_another_group() for each in settings}
+        self.settings = {each.name: each for each in settings}
+        self.reading, self.together = reading, together
+
+    def loop(self, name: str) -> LearningLoop:
+        settings, log = self.settings[name], self.groups[name]
+        ports = ports_on(log, settings, stores=lambda scope: self.stores[name], reading=self.reading)
+        if self.together:
+            ports.source = FanoutSource(MemorySource(log, "events"), self.fanout)
+        return LearningLoop(settings, first=first_of(settings), ports=ports)
+
+    def run(self) -> dict[str, LearningLoop]:
+        """All to the end, each in a thread of its own."""
+        loops = {name: self.loop(name) for name in self.settings}
+        threads = [threading.Thread(target=each.run, kwargs={"until_end": True}) for each in loops.values()]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        return loops
+
+    def outcome(self, name: str, loop: LearningLoop) -> dict[str, Any]:
+        """All that a model leaves behind."""
+        return {
+            "messages": {each: self.log.values(f"{name}-{each}") for each in OWN},
+            "blobs": self.stores[name].blobs.held,
+            "manifest": self.stores[name].manifest(),
+            "commits": self.groups[name].commits,
+            "state": loop.owner.learning_state_hash(),
+        }
+
+
+def spoilt(events: int = 2000) -> MemoryLog:
+    """A stream that drifts, with records that are refused, and duplicates."""
+    values = [orjson.dumps(each) for each in rows(events)]
+    for n in range(50, events, 400):
+        values[n:n] = [b"{", values[n - 1], b'{"id": "", "ts": 1, "features": {}}']
+    return log_of(values)
+
+
+def test_together_each_model_leaves_what_it_leaves_alone() -> None:
+    """Messages, checkpoints, commits and state, byte for byte; and the log is read once."""
+    several = [named("a"), named("b", seed=7), named("c", guard={"dedup_window": 5})]
+    alone = Models(spoilt(), *several, together=False)
+    together = Models(spoilt(), *several)
+    expected = {name: alone.outcome(name, loop) for name, loop in alone.run().items()}
+    found = {name: together.outcome(name, loop) for name, loop in together.run().items()}
+    assert found == expected
+    assert together.fetch.count == len(together.log.values("events"))
+    assert together.fetch.is_closed
+    assert expected["a"]["messages"]["updates"]
+    assert expected["a"]["messages"]["dead-letters"]
+
+
+class Brittle(naive_bayes.GaussianNB):
+    """Raises on one event, and writes into what it is shown."""
+
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+        if x.pop("poison", None):
+            raise ValueError("poison")
+        super().learn_one(x, y)
+
+
+def test_a_model_that_raises_goes_back_alone() -> None:
+    """Its dead letter is its own, and the other leaves what it leaves alone."""
+    values = [orjson.dumps(each) for each in rows(1500)]
+    for n in (500, 900):
+        values[n] = values[n].replace(b'"features":{', b'"features":{"poison":true,')
+    brittle = {"factory": f"{__name__}:Brittle", "trusted": [f"{__name__}:Brittle"]}
+    several = [named("a"), named("b", model=brittle)]
+    alone = Models(log_of(values), *several, together=False)
+    together = Models(log_of(values), *several)
+    expected = {name: alone.outcome(name, loop) for name, loop in alone.run().items()}
+    found = {name: together.outcome(name, loop) for name, loop in together.run().items()}
+    assert found["a"] == expected["a"]
+    assert found["b"]["state"] == expected["b"]["state"]
+    assert found["b"]["messages"]["dead-letters"] == expected["b"]["messages"]["dead-letters"]
+    assert [len(found[name]["messages"]["dead-letters"]) for name in "ab"] == [0, 2]
+
+
+# ── seats, with sources alone ───────────────────────────────────────────────────────────────────────────────────────
+
+
+class Reader:
+    """Whoever owns all partitions of a source, and begins at some offset."""
+
+    def __init__(self, log: MemoryLog, fanout: Fanout, *, at: int = 0) -> None:
+        self.source, self.at = FanoutSource(MemorySource(log.for_another_group(), "events"), fanout), at
+        self.offsets: list[int] = []
+        self.source.start(self)
+
+    def assigned(self, partitions: Sequence[Partition], committed: Committed | None) -> Positions:
+        return dict.fromkeys(partitions, self.at)
+
+    def revoked(self, partitions: Sequence[Partition]) -> None: ...
+    def lost(self, partitions: Sequence[Partition]) -> None: ...
+
+    def turn(self, most: int = 100) -> bool:
+        """One poll; whether it read with others."""
+        self.offsets += [each.offset for each in self.source.poll(most, timeout_s=0)]
+        return self.source.seat is not None
+
+
+def fanout_on(log: MemoryLog, *, members: int = 1, **more: Any) -> tuple[Fanout, Counting]:
+    fetch = Counting(log)
+    return Fanout(lambda: fetch, members=members, **more), fetch
+
+
+def test_who_comes_late_reads_alone_until_it_has_caught_up() -> None:
+    """Nothing twice, nothing left out."""
+    log = log_of(simple(0, 5 * KEPT))
+    fanout, fetch = fanout_on(log)
+    first = Reader(log, fanout)
+    while len(first.offsets) < 5 * KEPT:
+        first.turn(500)
+    second = Reader(log, fanout)
+    while not second.turn(500):
+        pass
+    assert len(second.offsets) > 3 * KEPT
+    while len(second.offsets) < 5 * KEPT:
+        assert second.turn(500)
+    assert first.offsets == second.offsets == list(range(5 * KEPT))
+    assert fetch.count == 5 * KEPT
+
+
+def test_who_is_ahead_passes_over_what_it_has_learned() -> None:
+    """The reading begins with whoever is behind."""
+    log = log_of(simple(0, 300))
+    fanout, _ = fanout_on(log, members=2)
+    behind, ahead = Reader(log, fanout), Reader(log, fanout, at=200)
+    for _ in range(8):
+        behind.turn()
+        ahead.turn()
+    assert behind.offsets == list(range(300))
+    assert ahead.offsets == list(range(200, 300))
+
+
+def test_who_cannot_keep_pace_goes_on_alone() -> None:
+    """It holds nobody up, and comes back when it can."""
+    log = log_of(simple(0, 1000))
+    fanout, _ = fanout_on(log, members=2, records_max=300)
+    quick, slow = Reader(log, fanout), Reader(log, fanout)
+    slow.turn()
+    while len(quick.offsets) < 1000:
+        quick.turn()
+    slow.turn()
+    assert not slow.turn()
+    for _ in range(30):
+        slow.turn()
+    assert slow.offsets == quick.offsets == list(range(1000))
+
+
+def test_what_fails_for_all_leaves_each_alone() -> None:
+    """A reading that breaks loses nothing, and is not tried again at once."""
+
+    class Broken(MemoryFetch):
+        def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+            if self.read[Partition("events", 0)] >= 100:
+                raise KafkaUnavailable("gone")
+            return super().poll(max_records, timeout_s=timeout_s)
+
+    log = log_of(simple(0, 500))
+    fanout = Fanout(lambda: Broken(log), members=2)
+    readers = [Reader(log, fanout), Reader(log, fanout)]
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(12):
+            for each in readers:
+                each.turn(50)
+    assert [each.offsets for each in readers] == [list(range(500))] * 2
+    assert not any(each.turn() for each in readers)
+    assert [each["event"] for each in logs] == ["models read by themselves"]
+
+
+def test_the_first_waits_for_the_others_but_not_for_ever() -> None:
+    """When a process begins, joining a group takes each its time."""
+    now_s = [0.0]
+    log = log_of(simple(0, 100))
+    fanout, _ = fanout_on(log, members=2, together_s=5.0, monotonic_s=lambda: now_s[0])
+    first = Reader(log, fanout)
+    first.turn()
+    assert first.offsets == []
+    now_s[0] = 6.0
+    first.turn()
+    assert first.offsets == list(range(100))
+
+
+def test_partitions_are_read_in_one_order() -> None:
+    """Whoever reads together learns the partitions' records in the same order."""
+    log = filled(600, partitions=3)
+    fanout, _ = fanout_on(log, members=2)
+    readers = [Reader(log, fanout), Reader(log, fanout)]
+    for _ in range(20):
+        for each in readers:
+            each.turn(70)
+    assert readers[0].offsets == readers[1].offsets
+    assert sorted(readers[0].offsets) == sorted(list(range(200)) * 3)
+
+
+def test_the_last_one_closes() -> None:
+    """And the next one begins anew."""
+    log = log_of(simple(0, 200))
+    fanout, fetch = fanout_on(log)
+    reader = Reader(log, fanout)
+    while reader.turn(50) and len(reader.offsets) < 100:
+        pass
+    reader.source.close()
+    assert fetch.is_closed
+    assert fanout.fetch is None
