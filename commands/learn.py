@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def learn(
-    config: Annotated[Path, typer.Argument(help="the model's TOML file")],
+    configs: Annotated[
+        list[Path],
+        typer.Argument(help="the model's TOML file; several, or a folder of them: a model each", metavar="CONFIG…"),
+    ],
     until_end: Annotated[bool, typer.Option(help="stop when everything now in the log has been learned")] = False,
     warm_up: Annotated[Path | None, typer.Option(help="train the first champion on this file")] = None,
     published: Annotated[
@@ -33,11 +36,52 @@ def learn(
 ) -> None:
     """Learn from the events topic; publish signals, reports, updates and dead letters to theirs.
 
+    Several files are several models, each with its own checkpoints, group and topics' messages as in a process of its
+    own; models of one topic read it together. What ends one does not end the others.
+
     It resumes from the last checkpoint; --warm-up and --from are for the very first start, and refused later. If the
     broker goes away, it waits. SIGTERM and Ctrl-C stop it after a checkpoint. Exit code 75: another process has taken
     over the model; 3: with --until-end, more than a tenth of what was read could not be used (refused, duplicates, no
     label).
     """
+    from commands import several, wiring
+
+    files = several.files(configs)
+    if len(files) > 1:
+        several.refuse_first_only(warm_up=warm_up, published=published)
+        loops = several.learn(files, until_end=until_end, accept_loss=accept_loss, json=json, metrics_port=metrics_port)
+    else:
+        loops = [
+            _learn(
+                files[0],
+                until_end=until_end,
+                warm_up=warm_up,
+                published=published,
+                target=target,
+                accept_loss=accept_loss,
+                json=json,
+                metrics_port=metrics_port,
+            )
+        ]
+    for loop in loops if not json else ():
+        for owner in sorted(loop.owners.values(), key=lambda owner: owner.scope):
+            print(wiring.summary(owner, named=len(files) > 1))
+    if until_end:
+        several.exit_by(loops)
+
+
+def _learn(
+    config: Path,
+    *,
+    until_end: bool,
+    warm_up: Path | None,
+    published: str | None,
+    target: str,
+    accept_loss: bool,
+    json: bool,
+    metrics_port: int | None,
+) -> "LearningLoop":
+    """One model, in this process's own thread."""
     from commands import data, exporting, wiring
     from commands.views.learn import View
     from consumers.kafka import topics
@@ -61,11 +105,6 @@ def learn(
         )
         return view.loop
 
-    exporter = exporting.Exporter(settings, lambda: view.loop, port=metrics_port)
+    exporter = exporting.Exporter([settings], lambda: [view.loop] if view.loop else [], port=metrics_port)
     with exporter, view if shown else nullcontext():
-        loop = supervise(make, until_end=until_end)
-    if not json:
-        for owner in sorted(loop.owners.values(), key=lambda owner: owner.scope):
-            print(wiring.summary(owner))
-    if until_end:
-        wiring.exit_by(loop.read)
+        return supervise(make, until_end=until_end)
