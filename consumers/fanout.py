@@ -260,6 +260,7 @@ class Fanout:
         self.fetch.start(dict(self.start))
         for seat in self.seats:
             seat.at = 0
+        log.info("models read together", models=len(self.seats), topics=sorted({each.topic for each in self.start}))
 
     def unread(self, place: Positions) -> int | None:
         """Records that are still to be read from this place on."""

@@ -220,7 +220,7 @@ def test_what_fails_for_all_leaves_each_alone() -> None:
                 each.turn(50)
     assert [each.offsets for each in readers] == [list(range(500))] * 2
     assert not any(each.turn() for each in readers)
-    assert [each["event"] for each in logs] == ["models read by themselves"]
+    assert [each["event"] for each in logs] == ["models read together", "models read by themselves"]
 
 
 def test_the_first_waits_for_the_others_but_not_for_ever() -> None:
