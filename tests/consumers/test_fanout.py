@@ -1,22 +1,25 @@
 """Models of one process that read one topic together: each as if it were alone, whatever becomes of the others."""
 
+import random
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
+import pytest
 import structlog
 from river import naive_bayes
 
 from anabranch.errors import KafkaUnavailable
 from anabranch.events import Partition, Record
+from anabranch.messages import ModelUpdate, decode
 from config.settings import Settings
 from consumers.fanout import KEPT, Fanout, FanoutSource
 from consumers.guard.reading import Reading
 from consumers.loop import LearningLoop
 from consumers.ports import Committed, Positions
 from consumers.stores import MemoryStore
-from evaluation.simulation.world import MemoryFetch, MemoryLog, MemorySource
+from evaluation.simulation.world import Crash, MemoryFetch, MemoryLog, MemorySource
 from support.loops import filled, first_of, log_of, ports_on, settings_of
 from support.streams import rows, simple
 
@@ -79,6 +82,7 @@ class Models:
             "manifest": self.stores[name].manifest(),
             "commits": self.groups[name].commits,
             "state": loop.owner.learning_state_hash(),
+            "guard": loop.owner.guard.state(),
         }
 
 
@@ -258,3 +262,68 @@ def test_the_last_one_closes() -> None:
     reader.source.close()
     assert fetch.is_closed
     assert fanout.fetch is None
+
+
+# ── the whole process killed again and again ────────────────────────────────────────────────────────────────────────
+
+
+class FewFetched(MemoryFetch):
+    """A few records at a time, so that there is something between two of them."""
+
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        return super().poll(min(max_records, 40), timeout_s=timeout_s)
+
+
+class FewRead(MemorySource):
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        return super().poll(min(max_records, 40), timeout_s=timeout_s)
+
+
+class Killed(Models):
+    """One process with all models, whose threads take turns as a seed has it; it is killed within any step of any."""
+
+    def __init__(self, log: MemoryLog, *settings: Settings, dying: Any, rng: random.Random) -> None:
+        super().__init__(log, *settings)
+        self.dying, self.rng, self.kills = dying, rng, 0
+
+    def loop(self, name: str) -> LearningLoop:
+        loop = super().loop(name)
+        loop.ports.source = FanoutSource(FewRead(self.groups[name], "events"), self.fanout)
+        self.dying(loop, self.stores[name], after=self.rng.randrange(4, 160))
+        return loop
+
+    def survive(self) -> dict[str, LearningLoop]:
+        """Processes, one after the other, until one comes to the end."""
+        while True:
+            members = len(self.settings)
+            self.fanout = Fanout(lambda: FewFetched(self.log), members=members, together_s=0.0, records_max=300)
+            try:
+                return self._live({name: self.loop(name) for name in self.settings})
+            except Crash:
+                self.kills += 1
+
+    def _live(self, loops: dict[str, LearningLoop]) -> dict[str, LearningLoop]:
+        several = list(loops.values())
+        for each in several:
+            each.ports.source.start(each)
+        while not all(each.ports.source.at_end() for each in several):
+            self.rng.choice(several)._turn()
+        for each in several:
+            each.owner.end()
+        return loops
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_process_killed_anywhere_has_each_model_where_one_straight_run_leads(seed: int, dying: Any) -> None:
+    """P1 for all models, wherever each has its last checkpoint: state, counts, dead letters, updates."""
+    several = [named("a", detectors={}), named("b", detectors={}, checkpoint={"every_events": 310})]
+    straight = Models(spoilt(1200), *several, together=False)
+    expected = {name: straight.outcome(name, loop) for name, loop in straight.run().items()}
+    killed = Killed(spoilt(1200), *several, dying=dying, rng=random.Random(seed))
+    for name, loop in killed.survive().items():
+        found = killed.outcome(name, loop)
+        assert [found[each] for each in ("state", "guard")] == [expected[name][each] for each in ("state", "guard")]
+        assert set(found["messages"]["dead-letters"]) == set(expected[name]["messages"]["dead-letters"])
+        updates = [decode(ModelUpdate, each) for each in found["messages"]["updates"]]
+        assert len({(each.epoch, each.seq, each.version, each.artifact.sha256) for each in updates}) == loop.owner.seq
+    assert killed.kills >= 2
