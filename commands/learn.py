@@ -4,7 +4,7 @@ import sys
 import threading
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -46,23 +46,12 @@ def learn(
     """
     from commands import several, wiring
 
-    files = several.files(configs)
+    files, options = several.files(configs), Options(until_end, accept_loss, json, metrics_port)
     if len(files) > 1:
         several.refuse_first_only(warm_up=warm_up, published=published)
-        loops = several.learn(files, until_end=until_end, accept_loss=accept_loss, json=json, metrics_port=metrics_port)
+        loops = several.learn(files, options)
     else:
-        loops = [
-            _learn(
-                files[0],
-                until_end=until_end,
-                warm_up=warm_up,
-                published=published,
-                target=target,
-                accept_loss=accept_loss,
-                json=json,
-                metrics_port=metrics_port,
-            )
-        ]
+        loops = [_learn(files[0], options, warm_up=warm_up, published=published, target=target)]
     for loop in loops if not json else ():
         for owner in sorted(loop.owners.values(), key=lambda owner: owner.scope):
             print(wiring.summary(owner, named=len(files) > 1))
@@ -70,16 +59,17 @@ def learn(
         several.exit_by(loops)
 
 
+class Options(NamedTuple):
+    """What counts for one model and for several; as on the command line."""
+
+    until_end: bool
+    accept_loss: bool
+    json: bool
+    metrics_port: int | None
+
+
 def _learn(
-    config: Path,
-    *,
-    until_end: bool,
-    warm_up: Path | None,
-    published: str | None,
-    target: str,
-    accept_loss: bool,
-    json: bool,
-    metrics_port: int | None,
+    config: Path, options: Options, *, warm_up: Path | None, published: str | None, target: str
 ) -> "LearningLoop":
     """One model, in this process's own thread."""
     from commands import data, exporting, wiring
@@ -92,19 +82,19 @@ def _learn(
     files = None if warm_up is None else data.files(settings, [warm_up], target=target)
     first = wiring.first_champion(settings, warm_up=files, published=published)
     view = View(settings)
-    shown = sys.stderr.isatty() and not json
+    shown = sys.stderr.isatty() and not options.json
     given = f"--from {published}" if published else f"--warm-up {warm_up}" if warm_up else ""
-    how = StartOptions(accept_loss=accept_loss, first_only=given)
+    how = StartOptions(accept_loss=options.accept_loss, first_only=given)
 
     def make(stopping: threading.Event, before: "LearningLoop | None") -> "LearningLoop":
         if before is None:
             topics.see(settings)
-        shows = wiring.print_message if json else view.hear if shown else None
+        shows = wiring.print_message if options.json else view.hear if shown else None
         view.loop = wiring.learning_loop(
             settings, first=first, how=how, before=before, listener=exporter.beside(shows), stopping=stopping
         )
         return view.loop
 
-    exporter = exporting.Exporter([settings], lambda: [view.loop] if view.loop else [], port=metrics_port)
+    exporter = exporting.Exporter([settings], lambda: [view.loop] if view.loop else [], port=options.metrics_port)
     with exporter, view if shown else nullcontext():
-        return supervise(make, until_end=until_end)
+        return supervise(make, until_end=options.until_end)

@@ -14,6 +14,7 @@ import typer
 from anabranch.errors import ConfigError
 from anabranch.messages import Message, encode
 from commands import exporting, wiring
+from commands.learn import Options
 from commands.views.learn import View
 from config.settings import Settings
 from consumers.fanout import Fanout
@@ -114,9 +115,7 @@ def _stream(settings: Settings) -> bytes:
     return orjson.dumps([sorted(settings.kafka.items()), settings.topics.name("events"), labels], default=str)
 
 
-def learn(
-    configs: Sequence[Path], *, until_end: bool, accept_loss: bool, json: bool, metrics_port: int | None
-) -> list[LearningLoop]:
+def learn(configs: Sequence[Path], options: Options) -> list[LearningLoop]:
     """Learn all models until a signal, or each until its end; the last loop of each.
 
     Raises:
@@ -126,18 +125,18 @@ def learn(
     shared = Shared(several)
     views = {each.name: View(each, named=True) for each in several}
     loops = lambda: [view.loop for view in views.values() if view.loop]  # noqa: E731
-    exporter = exporting.Exporter(several, loops, port=metrics_port)
-    shown = sys.stderr.isatty() and not json
-    how = StartOptions(accept_loss=accept_loss)
+    exporter = exporting.Exporter(several, loops, port=options.metrics_port)
+    shown = sys.stderr.isatty() and not options.json
+    how = StartOptions(accept_loss=options.accept_loss)
     makes = {}
     for each in several:
         view = views[each.name]
-        shows = _print_message if json else view.hear if shown else None
+        shows = _print_message if options.json else view.hear if shown else None
         makes[each.name] = _make(each, view, shared, how=how, listener=exporter.beside(shows))
     with ExitStack() as stack:
         for manager in (exporter, *(views.values() if shown else ())):
             stack.enter_context(manager)
-        return list(supervise_all(makes, until_end=until_end).values())
+        return list(supervise_all(makes, until_end=options.until_end).values())
 
 
 def _make(
