@@ -281,6 +281,7 @@ class FanoutSource:
         self.own = own
         self.fanout = fanout
         self.seat: Seat | None = None
+        own.begins_resting = True
 
     def start(self, owners: Owners) -> None:
         """Ask for ownership of partitions."""
@@ -293,8 +294,9 @@ class FanoutSource:
         if self.seat is None:
             return self.own.poll(max_records, timeout_s=timeout_s)
         # The group wants to be heard all the same: within poll() the client learns who owns what.
+        before = self.own.place()
         self.own.poll(1, timeout_s=0)
-        if not self.own.is_resting:
+        if not self.own.is_resting or self.own.place() != before:
             self._leave()
             return ()
         taken = self.fanout.take(self.seat, max_records, timeout_s=timeout_s)
@@ -321,6 +323,8 @@ class FanoutSource:
         self.seat = self.fanout.join(place) if place else None
         if self.seat is not None:
             self.own.rest()
+        elif self.own.is_resting:
+            self.own.rewind(place)
 
     def _leave(self) -> None:
         if self.seat is not None:

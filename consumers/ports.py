@@ -97,6 +97,8 @@ class RestingSource(Source, Protocol):
 
     is_resting: bool
     """Until it is rewound, or gains or loses partitions."""
+    begins_resting: bool
+    """Whether it rests as soon as it has gained some."""
 
     def place(self) -> Positions:
         """What comes next after what was handed on, for every partition that is owned."""

@@ -70,6 +70,7 @@ class KafkaSource:
         """Whether this is within a callback of `poll`."""
         self.is_resting = False
         """Whether somebody else reads for it."""
+        self.begins_resting = False
         self.has_given_up = False
         """Whether a commit is still on its way, for all that is known."""
         self.waits_since_s = self.said_s = 0.0
@@ -124,8 +125,11 @@ class KafkaSource:
         else:
             self.consumer.assign(at(positions))
         self.read |= positions
+        if self.begins_resting:
+            self.rest()  # at once, or it would fetch what nobody takes
         self.ends = {**(self.ends or {}), **self.first_positions("latest", list(positions))}
-        self._begin_reading()
+        if not self.is_resting:
+            self._begin_reading()
 
     def _give_up(self, partitions: list[Partition], tell: Callable[[Sequence[Partition]], None]) -> None:
         self.rebalanced = True
@@ -250,13 +254,14 @@ class KafkaSource:
 
     def rest(self) -> None:
         """Fetch nothing more: somebody else reads for it."""
+        self.told = {}
         self.backlog.start({}, {})
         self.consumer.pause(at(self.read))
         self.is_resting = True
 
     def passed(self, positions: Positions, told: Positions) -> None:
         """Somebody else has read up to there."""
-        self.read, self.told = dict(positions), dict(told) or self.told
+        self.read, self.told = dict(positions), dict(told)
 
     def _wake(self) -> None:
         """What comes after this sets the positions."""

@@ -139,7 +139,7 @@ class MemorySource:
         self.positions: Positions = {}
         self.joined = False
         """Whether the group has said what this member owns."""
-        self.is_resting = False
+        self.is_resting = self.begins_resting = False
 
     def start(self, owners: Owners) -> None:
         """Join; a single owner takes over at once, and the one before is fenced from now on."""
@@ -149,7 +149,7 @@ class MemorySource:
             self._gain(range(self.log.partitions))
 
     def _gain(self, partitions: Sequence[int]) -> None:
-        self.joined, self.is_resting = True, False
+        self.joined, self.is_resting = True, self.begins_resting
         self.positions |= self.owners.assigned(self._named(partitions), self.log.committed_of(partitions, self.topic))
 
     def _named(self, numbers: Iterable[int]) -> list[Partition]:
