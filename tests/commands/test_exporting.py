@@ -72,3 +72,20 @@ def test_without_a_port_nothing_listens_and_nothing_is_heard() -> None:
     assert exporter.beside(None) is None
     with exporter, pytest.raises(AssertionError):
         _ = exporter.listens_on
+
+
+def test_models_of_one_process_are_exported_by_their_names() -> None:
+    """On one port, from the one picture that all tell."""
+    several = [settings_of(name=name) for name in ("a", "b")]
+    loops: list[LearningLoop] = []
+    exporter = Exporter(several, lambda: loops, port=0)
+    for settings, events in zip(several, (300, 500), strict=True):
+        log = filled(events)
+        ports = ports_on(log, settings, stores=lambda scope: MemoryStore())
+        loops.append(LearningLoop(settings, first=first_of(settings), ports=ports, listener=exporter.beside(None)))
+    with exporter:
+        for loop in loops:
+            loop.run(until_end=True)
+        samples = scrape(exporter)
+    assert [samples[f"anabranch_event_number {name} global"] for name in "ab"] == [300, 500]
+    assert [samples[f"anabranch_updates_total first {name} global"] for name in "ab"] == [1, 1]

@@ -1,5 +1,6 @@
 """Models of one process that read one topic together: each as if it were alone, whatever becomes of the others."""
 
+import copy
 import random
 import threading
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ OWN = ("updates", "reports", "lifecycle", "learned", "dead-letters", "alerts", "
 
 def named(name: str, **changes: Any) -> Settings:
     """A model whose outputs lie on topics of its own, so that places on them are its own, too."""
-    topics = {each.replace("-", "_"): f"{name}-{each}" for each in OWN}
+    topics = {each.replace("-", "_"): f"{name}-{each}" for each in OWN} | changes.pop("topics", {})
     return settings_of(name=name, topics=topics, **changes)
 
 
@@ -61,7 +62,8 @@ class Models:
         settings, log = self.settings[name], self.groups[name]
         ports = ports_on(log, settings, stores=lambda scope: self.stores[name], reading=self.reading)
         if self.together:
-            ports.source = FanoutSource(MemorySource(log, "events"), self.fanout)
+            labels = "labels" if settings.labels.late else ""
+            ports.source = FanoutSource(MemorySource(log, "events", labels=labels), self.fanout)
         return LearningLoop(settings, first=first_of(settings), ports=ports)
 
     def run(self) -> dict[str, LearningLoop]:
@@ -106,6 +108,24 @@ def test_together_each_model_leaves_what_it_leaves_alone() -> None:
     assert together.fetch.is_closed
     assert expected["a"]["messages"]["updates"]
     assert expected["a"]["messages"]["dead-letters"]
+
+
+def test_late_labels_are_read_together_too() -> None:
+    """From their own topic, in one order for all."""
+    log = MemoryLog()
+    for each in rows(1200):
+        log.append("events", orjson.dumps({**each, "label": None}))
+        log.append("labels", orjson.dumps({name: each[name] for name in ("id", "ts", "label")}))
+    several = [
+        named(name, labels={"late": True, "horizon": "1h"}, topics={"examples": f"{name}-examples"}) for name in "ab"
+    ]
+    alone = Models(copy.deepcopy(log), *several, together=False)
+    together = Models(log, *several)
+    expected = {name: alone.outcome(name, loop) for name, loop in alone.run().items()}
+    loops = together.run()
+    assert {name: together.outcome(name, loop) for name, loop in loops.items()} == expected
+    assert together.fetch.count == 2400
+    assert all(loop.owner.lane.events == 1200 for loop in loops.values())
 
 
 class Brittle(naive_bayes.GaussianNB):
