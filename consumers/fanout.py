@@ -199,22 +199,31 @@ class Fanout:
             self.size += sum(len(each.value or b"") for each in records)
             # Others', so that nobody sees them half changed.
             self.read, self.told = dict(fetch.read), dict(fetch.told)
-            self._drop()
+            self._drop(fresh=len(records))
 
-    def _drop(self) -> None:
-        """Forget what all have been handed, but for the last; and the oldest, where there are too many."""
+    def _drop(self, *, fresh: int) -> None:
+        """Forget what all have been handed, but for the last; and the oldest, where there are too many or too large.
+
+        Args:
+            fresh: how many have just come: those are handed on, however large they are.
+        """
         last = min((seat.at for seat in self.seats if seat.at is not None), default=self.end)
-        count = max(0, last - KEPT - self.base, len(self.records) - self.records_max)
-        size = self.size - sum(len(each.value or b"") for each in self.records[:count]) if count else self.size
-        while size > self.bytes_max and count < len(self.records):
-            size -= len(self.records[count].value or b"")
+        count = max(last - KEPT - self.base, len(self.records) - self.records_max)
+        portion = min(KEPT, self.records_max // 4)  # not a few at a time: a list is moved as a whole
+        if count >= portion:
+            self._forget(count)
+        excess, count = self.size - self.bytes_max, 0
+        while excess > 0 and count < len(self.records) - fresh:
+            excess -= len(self.records[count].value or b"")
             count += 1
-        if count < KEPT and size == self.size:
-            return  # a list is moved as a whole
+        self._forget(count)
+
+    def _forget(self, count: int) -> None:
         for record in self.records[:count]:
             self.start[Partition(record.topic, record.partition)] = record.offset + 1
+            self.size -= len(record.value or b"")
+        self.base += len(self.records[:count])
         del self.records[:count]
-        self.base, self.size = self.base + count, size
 
     def _await_others(self, timeout_s: float) -> None:
         """Whoever is far ahead lets the others come after: not for long, since one of them may be stuck."""
@@ -222,8 +231,9 @@ class Fanout:
             self._changed.wait_for(self._are_near, timeout=timeout_s)
 
     def _are_near(self) -> bool:
-        behind = self.end - min((seat.at for seat in self.seats if seat.at is not None), default=self.end)
-        return behind <= self.records_max // 2
+        # Who has lost its seat and does not know it yet is waited for no longer.
+        seated = (seat.at for seat in self.seats if seat.at is not None and seat.at >= self.base)
+        return self.end - min(seated, default=self.end) <= self.records_max // 2
 
     # ── the beginning ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -339,7 +349,8 @@ class FanoutSource:
     def unread(self) -> int | None:
         """Records that are still to be read."""
         alone = self.own.unread()
-        return alone if alone is None or self.seat is None else self.fanout.unread(self.own.place())
+        together = None if alone is None or self.seat is None else self.fanout.unread(self.own.place())
+        return alone if together is None else together
 
     def at_end(self) -> bool:
         """Whether everything that was there at the start has been read."""

@@ -3,6 +3,7 @@
 import copy
 import random
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -222,6 +223,34 @@ def test_who_cannot_keep_pace_goes_on_alone() -> None:
     slow.turn()
     assert not slow.turn()
     for _ in range(30):
+        slow.turn()
+    assert slow.offsets == quick.offsets == list(range(1000))
+
+
+def test_who_is_stuck_holds_nobody_up_for_long() -> None:
+    """Once the others have gone on without it, they wait for it no more: a poll would take its whole time each time."""
+    log = log_of(simple(0, 1000))
+    fanout, _ = fanout_on(log, members=2, records_max=300)
+    quick, stuck = Reader(log, fanout), Reader(log, fanout)
+    stuck.turn()
+    while len(quick.offsets) < 800:
+        quick.turn()
+    began_s = time.monotonic()
+    assert quick.source.poll(100, timeout_s=30)
+    assert time.monotonic() - began_s < 15
+
+
+def test_large_records_are_held_within_bounds() -> None:
+    """By their bytes, and who has not had them reads by itself."""
+    log = log_of(simple(0, 1000))
+    fanout, _ = fanout_on(log, members=2, bytes_max=20_000)
+    quick, slow = Reader(log, fanout), Reader(log, fanout)
+    slow.turn()
+    while len(quick.offsets) < 1000:
+        quick.turn()
+        assert fanout.size == sum(len(each.value or b"") for each in fanout.records) <= 20_000
+    assert not slow.turn()
+    while len(slow.offsets) < 1000:
         slow.turn()
     assert slow.offsets == quick.offsets == list(range(1000))
 
