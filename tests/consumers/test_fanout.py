@@ -89,7 +89,7 @@ class Models:
         }
 
 
-def spoilt(events: int = 2000) -> MemoryLog:
+def spoilt(events: int = 1400) -> MemoryLog:
     """A stream that drifts, with records that are refused, and duplicates."""
     values = [orjson.dumps(each) for each in rows(events)]
     for n in range(50, events, 400):
@@ -114,7 +114,7 @@ def test_together_each_model_leaves_what_it_leaves_alone() -> None:
 def test_late_labels_are_read_together_too() -> None:
     """From their own topic, in one order for all."""
     log = MemoryLog()
-    for each in rows(1200):
+    for each in rows(800):
         log.append("events", orjson.dumps({**each, "label": None}))
         log.append("labels", orjson.dumps({name: each[name] for name in ("id", "ts", "label")}))
     several = [
@@ -125,8 +125,8 @@ def test_late_labels_are_read_together_too() -> None:
     expected = {name: alone.outcome(name, loop) for name, loop in alone.run().items()}
     loops = together.run()
     assert {name: together.outcome(name, loop) for name, loop in loops.items()} == expected
-    assert together.fetch.count == 2400
-    assert all(loop.owner.lane.events == 1200 for loop in loops.values())
+    assert together.fetch.count == 1600
+    assert all(loop.owner.lane.events == 800 for loop in loops.values())
 
 
 class Brittle(naive_bayes.GaussianNB):
@@ -140,7 +140,7 @@ class Brittle(naive_bayes.GaussianNB):
 
 def test_a_model_that_raises_goes_back_alone() -> None:
     """Its dead letter is its own, and the other leaves what it leaves alone."""
-    values = [orjson.dumps(each) for each in rows(1500)]
+    values = [orjson.dumps(each) for each in rows(1000)]
     for n in (500, 900):
         values[n] = values[n].replace(b'"features":{', b'"features":{"poison":true,')
     brittle = {"factory": f"{__name__}:Brittle", "trusted": [f"{__name__}:Brittle"]}
