@@ -1,11 +1,12 @@
 """A learner's metrics over HTTP: `[metrics]`, beside the learning loop."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
+from anabranch.errors import ConfigError
 from config.settings import Settings
 from consumers.loop import LearningLoop
 from operations.metrics import Key, Listener, Live, PictureCollector, exported
@@ -13,18 +14,24 @@ from operations.picture import Picture
 
 
 class Exporter:
-    """Hears what the loop tells and answers Prometheus, if a port is set; a context manager.
+    """Hears what the loops of this process tell and answers Prometheus, if a port is set; a context manager.
 
     Args:
-        loop: the one that runs now, if there is one yet.
+        several: a configuration for each model; of their `metrics.host` the first counts.
+        loops: those that run now.
         port: instead of `metrics.port`.
+
+    Raises:
+        ConfigError: they are to answer on several ports.
     """
 
-    def __init__(self, settings: Settings, loop: Callable[[], LearningLoop | None], *, port: int | None = None) -> None:
-        self.settings = settings
-        self.loop = loop
-        self.port = settings.metrics.port if port is None else port
-        self.listener = Listener(Picture.of([settings]), topic=settings.topics.name)
+    def __init__(
+        self, several: Sequence[Settings], loops: Callable[[], Iterable[LearningLoop]], *, port: int | None = None
+    ) -> None:
+        self.loops = loops
+        self.host = several[0].metrics.host
+        self.port = _port(several) if port is None else port
+        self.listener = Listener(Picture.of(several), topic=several[0].topics.name)
         self._open = ExitStack()
         self._listens_on: int | None = None
 
@@ -50,23 +57,32 @@ class Exporter:
 
     def live(self) -> dict[Key, Live]:
         """How far the owners are; asked from another thread than the loop's."""
-        loop = self.loop()
-        owners = [] if loop is None else list(loop.owners.values())
         return {
-            (self.settings.name, str(owner.scope)): Live(owner.lane.events, owner.guard.taken)
-            for owner in owners
+            (loop.settings.name, str(owner.scope)): Live(owner.lane.events, owner.guard.taken)
+            for loop in self.loops()
+            for owner in list(loop.owners.values())
             if hasattr(owner, "lane")  # not before it has restored or begun
         }
 
     def __enter__(self) -> Self:
         if self.port is not None:
             collector = PictureCollector(lambda: self.listener.picture, lock=self.listener.lock, live=self.live)
-            host = self.settings.metrics.host
-            self._listens_on = self._open.enter_context(exported(collector, host=host, port=self.port))
-            print(f"metrics on http://{host}:{self._listens_on}/metrics", file=sys.stderr, flush=True)
+            self._listens_on = self._open.enter_context(exported(collector, host=self.host, port=self.port))
+            print(f"metrics on http://{self.host}:{self._listens_on}/metrics", file=sys.stderr, flush=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.close()
+
+
+def _port(several: Sequence[Settings]) -> int | None:
+    ports = {each.metrics.port: each.name for each in several if each.metrics.port is not None}
+    if len(ports) > 1:
+        told = ", ".join(f"{port} ({name})" for port, name in sorted(ports.items()))
+        raise ConfigError(
+            f"metrics.port: the models of one process answer on one port, and these are several: {told}; write the "
+            "same in all files, or give --metrics-port"
+        )
+    return next(iter(ports), None)

@@ -28,7 +28,9 @@ from commands import views as figures
 from config import loading
 from config.records import Topics
 from config.settings import Settings
+from consumers.fanout import Fanout, FanoutSource
 from consumers.guard import Guard, learnable
+from consumers.guard.reading import Reading
 from consumers.intake import Read
 from consumers.jobs.executors import Runners
 from consumers.kafka.control import SharedControl
@@ -211,15 +213,22 @@ def learning_loop(
     before: LearningLoop | None = None,
     listener: Callable[[Message], None] | None = None,
     stopping: threading.Event | None = None,
+    fanout: Fanout | None = None,
+    reading: Reading | None = None,
 ) -> LearningLoop:
-    """The loop on Kafka; `before` is the one that the broker took for dead."""
+    """The loop on Kafka; `before` is the one that the broker took for dead.
+
+    Args:
+        fanout, reading: what it shares with other models of this process, if there are any (commands/several.py).
+    """
     # What was started goes on from its checkpoint: after an outage, a rebuild must not go back to the first record.
     started = before.started if before is not None else ()
     clock = SystemClock()
     stopping = stopping or threading.Event()
     signer = before.ports.signer if before is not None else signer_of(settings)
+    source = KafkaSource(settings, stopping=stopping)
     ports = Ports(
-        source=KafkaSource(settings, stopping=stopping),
+        source=source if fanout is None else FanoutSource(source, fanout),
         sink=KafkaSink(producer(settings.kafka), stopping=stopping),
         stores=lambda scope: store_of(settings, scope),
         runners=Runners(settings, clock=clock),
@@ -230,6 +239,7 @@ def learning_loop(
         signer=signer,
         kept=lambda scope, version: kept(settings, scope, version, signer=signer),
         process=this_process(),
+        reading=reading,
     )
     return LearningLoop(
         settings, first=first, ports=ports, how=how, started=started, listener=listener, stopping=stopping
@@ -292,11 +302,12 @@ def announced(settings: Settings, scope: Scope, *, signer: Signer | None = None)
     return None
 
 
-def summary(owner: Owner) -> str:
+def summary(owner: Owner, *, named: bool = False) -> str:
     """What an owner's model has come to since its very first start, in a line."""
     lane, guard = owner.lane, owner.guard
     scores = figures.listed(lane.scores.values(), between=", ")
-    where = "" if owner.scope.is_global else f"{owner.scope}: "
+    where = f"{owner.settings.name}: " if named else ""
+    where += "" if owner.scope.is_global else f"{owner.scope}: "
     counted = [f"{lane.events:,} events learned"]
     counted += [f"{guard.duplicates:,} duplicates passed over"] if guard.duplicates else []
     counted += [f"{guard.refused:,} refused"] if guard.refused else []

@@ -30,7 +30,6 @@ from consumers.announcer import update_key
 from consumers.audit import NOTHING_HELD
 from consumers.belonging import Place, place, refuse_other_scope, settled
 from consumers.checkpoint import CheckpointRef, contents_of, nested, newest, positions_of, rebuilt_from
-from consumers.guard import Guard
 from consumers.guard.labels import answer_of
 from consumers.intake import Intake
 from consumers.layouts import LAYOUT
@@ -339,7 +338,7 @@ class Owner(Taking):
         self.announcer.kept = list(state["artifacts"])
         self.audit.restore(state.get("audit"))
         self.merges.close()
-        self.guard, self.intake = Guard(self.settings), Intake(labels_come_late=self.intake.labels_come_late)
+        self.guard, self.intake = self._guard(), Intake(labels_come_late=self.intake.labels_come_late)
         self.guard.restore(state["guard"])
         self.intake.restore(state["intake"])
         self.lane = Lane.restored(

@@ -92,6 +92,28 @@ class Source(Protocol):
         """Leave."""
 
 
+class RestingSource(Source, Protocol):
+    """A source that may rest while somebody else reads its partitions for it (consumers/fanout.py)."""
+
+    is_resting: bool
+    """Until it is rewound, or gains or loses partitions."""
+    begins_resting: bool
+    """Whether it rests as soon as it has gained some."""
+
+    def place(self) -> Positions:
+        """What comes next after what was handed on, for every partition that is owned."""
+
+    def rest(self) -> None:
+        """Fetch nothing more; `poll` only hears of the group, and commits are as ever."""
+
+    def passed(self, positions: Positions, told: Positions) -> None:
+        """Somebody else has read up to there for it.
+
+        Args:
+            told: where the broker last said that a partition ends, as far as that is known.
+        """
+
+
 class Control(Protocol):
     """What people ask for, on a topic of its own, read outside any group. One thread calls it."""
 

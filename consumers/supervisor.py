@@ -40,10 +40,20 @@ def supervise(make: Make, *, until_end: bool) -> LearningLoop:
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # process 1 of a container would not hear it otherwise
     loop = make(stopping, None)  # up to here there is nothing to checkpoint: a signal ends the process at once
+    begin(stopping)
+    return run_on(make, loop, stopping=stopping, until_end=until_end)
+
+
+def begin(stopping: threading.Event) -> None:
+    """The process is about to learn: from here on SIGTERM and Ctrl-C set `stopping`, and no more."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     gc.freeze()  # what is there now stays: the collector need not look at it again
     gc.set_threshold(50_000, 20, 50)
+
+
+def run_on(make: Make, loop: LearningLoop, *, stopping: threading.Event, until_end: bool) -> LearningLoop:
+    """Run this loop, and those after it: what `supervise` does once signals are heard."""
     waiting = _Waiting(stopping)
     while True:
         try:

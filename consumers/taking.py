@@ -62,7 +62,7 @@ class Taking(Auditing):
         self.requests = Requests(ports.controls(), model=settings.name, settings=settings.control, clock=ports.clock)
         self.followers = Followers(self._acks(), model=settings.name, scope=scope, clock=ports.clock)
         self.budget = ComputeBudget(settings, clock=ports.clock)
-        self.guard = Guard(settings)
+        self.guard = self._guard()
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
         self.left_out = Stretches()
         """What is passed over as if it were not there: the guard does not see it, and no dead letter says so."""
@@ -73,6 +73,10 @@ class Taking(Auditing):
         """Whether no record was taken since the state was restored."""
         self.read_before: Read
         """What had been read when the model was gained."""
+
+    def _guard(self) -> Guard:
+        """One that has seen nothing yet."""
+        return Guard(self.settings, reading=self.ports.reading)
 
     def _acks(self) -> Control | None:
         """Where followers tell what they are asked; nobody listens where nothing can come of it."""

@@ -26,6 +26,7 @@ from anabranch.scope import Scope
 from anabranch.signatures import Signer
 from config.settings import Settings
 from consumers.examples import ExampleWriter
+from consumers.guard.reading import Reading
 from consumers.intake import Intake, Outcome
 from consumers.jobs import JobRunner
 from consumers.order import OrderWriter
@@ -61,6 +62,7 @@ class Ports:
         signer: signs what followers make their models of, and the audit; None: it is not signed.
         process: who learns here, for the audit.
         kept: a version as it was announced; raises ArtifactError where its bytes are no longer there.
+        reading: decodes records for several models of this process; None: each owner decodes by itself.
     """
 
     source: Source
@@ -74,6 +76,7 @@ class Ports:
     signer: Signer | None = None
     process: str = ""
     kept: Callable[[Scope, int], Kept] = _none_kept
+    reading: Reading | None = None
 
 
 class Telling:

@@ -184,10 +184,9 @@ class Listener:
         """One message; predictions, examples and the learned order are in no metric."""
         if type(message) not in _HEARD:
             return
-        self._number += 1
-        record = Record(self.time_s(), self.topic(message.goes_to), 0, self._number, message)
-        with self.lock:
-            self.picture.hear(record)
+        with self.lock:  # models of one process tell from threads of their own
+            self._number += 1
+            self.picture.hear(Record(self.time_s(), self.topic(message.goes_to), 0, self._number, message))
 
 
 @contextmanager

@@ -53,7 +53,7 @@ PARTS: dict[str, Part] = {
     "disk": lambda where, kafka: full_disk(**where),
     "jobs": lambda where, kafka: dying_jobs(**where),
     "orphans": lambda where, kafka: orphaned_jobs(**where, times=2),
-    "workers": lambda where, kafka: dying_workers(**where, times=2),
+    "trainers": lambda where, kafka: dying_workers(**where, times=2),
     "transactions": lambda where, kafka: transactions(**where, times=2),
     "added": lambda where, kafka: added_partitions(**where, times=2),
     "logs": lambda where, kafka: other_logs(**where),

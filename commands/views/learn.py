@@ -25,6 +25,7 @@ class View:
     """Hears the messages, and looks at the loop now and then; a context manager.
 
     Args:
+        named: whether each line says of which model it is.
         say: shows a line.
         monotonic_s: a clock.
     """
@@ -33,12 +34,13 @@ class View:
         self,
         settings: Settings,
         *,
+        named: bool = False,
         say: Callable[[str], None] = _say,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.topic = settings.topics.name("events")
         self.several = settings.scope == "partition"
-        self.say = say
+        self.say = (lambda line: say(f"{settings.name}: {line}")) if named else say
         self.monotonic_s = monotonic_s
         self.loop: LearningLoop | None = None
         self.reported: dict[int, tuple[int, float]] = {}

@@ -4,29 +4,21 @@ What it refuses becomes a dead letter; a duplicate is only counted. Neither chan
 """
 
 import base64
-import math
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import orjson
-
-from anabranch.events import NOTHING_APART, AcceptedEvent, AcceptedLabel, Record
+from anabranch.events import AcceptedEvent, AcceptedLabel, Record
 from anabranch.messages import DeadLetter
 from anabranch.privacy import Redacted
 from anabranch.rolling import KEY
 from anabranch.values import KINDS, NUMBER_MAX
 from config.settings import Settings
-from consumers.guard import labels, lookalikes
-from consumers.guard.event_times import Plausible
 from consumers.guard.event_times import own_time_s as own_time_s  # named from here, too
 from consumers.guard.labels import Labels, Refused, named, too_large
+from consumers.guard.reading import SHAPES_MAX, Content, Reading, Shape
 from learners.labels import Verdict
 from learners.labels.recent_ids import TRUTHS, UNKNOWN, UNLABELLED, RecentIds, code_of
 
-_KEYS = frozenset(lookalikes.KEYS)
 _LABEL_KEYS = frozenset(("id", "ts", "label", "revision", "blocked"))
-SHAPES_MAX = 256
-"""Combinations of names and types that are recognised at a glance."""
 
 REASON_MAX = 500
 """Characters of a dead letter's reason: it may quote the record, whose strings can be as long as the record."""
@@ -55,26 +47,24 @@ class Guard:
 
     `check` is the only way in. Its memory (feature types, labels, ids) grows within the settings' bounds, and only
     by accepted events.
+
+    Args:
+        reading: what decodes the records, where several models share one; None: this guard alone.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, reading: Reading | None = None) -> None:
         self.model = settings.name
         self.limits = settings.guard
-        self.read_label = labels.reader(settings)
+        self.reading = reading or Reading(settings)
         named = {"user": settings.model.user, "item": settings.model.item}
         # What somebody unknown has taken teaches what is popular.
         self._needed = {"reco": named, "rank": {"item": named["item"]}}.get(settings.task, {})
         self.labels = Labels(settings)
-        # Read on every event, and reading a pydantic model costs more than an attribute.
-        self._event_max_bytes = self.limits.event_max_bytes
-        self._string_max = self.limits.string_max
-        self._time = Plausible(behind_max=self.limits.ts_behind_max, ahead_max=self.limits.ts_ahead_max).time
         computed = settings.computed
         self.edge = settings.edge
-        self._is_veiled = self.edge.is_on
-        self._by_key, self._computed = computed.by_key, frozenset((*computed.names, KEY) if computed.any else ())
+        self._computed = frozenset((*computed.names, KEY) if computed.any else ())
         self.kinds: dict[str, str] = {}
-        self._plain_shapes: set[tuple[Any, ...]] = set()
+        self._known_shapes: set[Shape] = set()
         self.ids = RecentIds(settings.guard.dedup_window)
         self.accepted = self.refused = self.duplicates = self.repeated = 0
 
@@ -137,7 +127,7 @@ class Guard:
             return self.dead_letter(record, stage=refused.stage, reason=refused.reason)
 
     def _read_label(self, record: Record) -> Told:
-        table = self._decode(record.value, what="label")
+        table = self.reading.decode(record.value, what="label")
         if not table.keys() <= _LABEL_KEYS:
             unknown = next(key for key in table if key not in _LABEL_KEYS)
             hint = "; events belong on the topic of events" if unknown == "features" else ""
@@ -145,8 +135,8 @@ class Guard:
         if missing := [key for key in ("id", "ts") if key not in table]:
             raise Refused("schema", f"no {missing[0]!r}")
         id_, label, blocked = table["id"], table.get("label"), table.get("blocked") or ""
-        self._check_string("id", id_)
-        self._check_string("blocked", blocked)
+        self.reading.check_string("id", id_)
+        self.reading.check_string("blocked", blocked)
         if not id_:
             raise Refused("schema", "'id' is empty")
         if (label is None) != bool(blocked):
@@ -154,8 +144,10 @@ class Guard:
         revision = table.get("revision", 0)
         if type(revision) is not int or not 0 <= revision < 2**53:
             raise Refused("schema", f"'revision' is {str(revision)[:100]!r}, not a whole number from 0 on")
-        ts = self._time(table["ts"], record.timestamp_s)
-        y = None if label is None else self._label(label)
+        ts = self.reading.time(table["ts"], record.timestamp_s)
+        y = None if label is None else self.reading.label(label)
+        if label is not None:
+            self._look(label)
         place = (record.topic, record.partition, record.offset)
         kept = self.edge.redacted(record.value or b"").value
         return Told(AcceptedLabel(self.edge.pseudonym(id_), y, ts, revision, blocked, *place, kept), label)
@@ -213,86 +205,55 @@ class Guard:
 
     def _read(self, record: Record) -> tuple[AcceptedEvent, dict[str, str], Any]:
         """The event, and what is to be remembered if it is no duplicate: new feature types, and its label."""
-        table = self._decode(record.value)
-        try:
-            id_, ts, features = table["id"], table["ts"], table["features"]
-        except KeyError as error:
-            raise Refused("schema", f"no {error.args[0]!r}{lookalikes.of_table(table)}") from None
-        # Three keys are there by now, so only a table with a fourth can hold one that nobody knows.
-        if len(table) > 3 and not table.keys() <= _KEYS:
-            self._refuse_unknown_key(table)
-        if type(id_) is not str or not 0 < len(id_) <= self._string_max:
-            self._check_string("id", id_)
-            raise Refused("schema", "'id' is empty")
-        if type(features) is not dict:
-            raise Refused("schema", f"'features' is {named(features)}, not an object")
-        time_s = self._time(ts, record.timestamp_s)
-        apart = NOTHING_APART
-        if self._is_veiled:
-            id_, apart, features = self.edge.pseudonym(id_), self.edge.apart(features), self.edge.features(features)
-        x, new_kinds = self._features(features)
+        content = self.reading.of(record)
+        x, new_kinds = self._features(content)
         if self._needed:
             self._see_needed(x)
-        if self._by_key and record.key is not None:
-            x = {**x, KEY: self.edge.of_key(record.key)}
-        label = table.get("label")
-        y = None if label is None else self._label(label)
-        return AcceptedEvent(id_, x, y, time_s, record.partition, record.offset, apart), new_kinds, label
+        if content.key is not None:
+            x = {**x, KEY: content.key}
+        label, apart = content.label, content.apart
+        if label is not None:
+            self._look_at_label(content)
+        if apart and self.reading.is_shared:
+            apart = dict(apart)
+        event = AcceptedEvent(content.id, x, content.y, content.ts, record.partition, record.offset, apart)
+        return event, new_kinds, label
 
     def _see_needed(self, x: dict[str, object]) -> None:
         for key, name in self._needed.items():
             if name not in x:
                 raise Refused("schema", f"no feature {name!r}: `model.{key}` says that it holds the {key}")
 
-    def _decode(self, value: bytes | None, *, what: str = "event") -> dict[str, Any]:
-        if value is None:
-            raise Refused("decode", "the record is empty (a tombstone)")
-        if len(value) > self._event_max_bytes:
-            raise Refused("limits", f"{len(value)} bytes; at most {self._event_max_bytes} are taken")
-        try:
-            table = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            if value.startswith(lookalikes.BOM):  # some editors begin with it, and readers may pass over it (RFC 8259)
-                return self._decode(value.removeprefix(lookalikes.BOM), what=what)
-            # orjson takes no NaN, no Infinity, and no 1e999 either.
-            raise Refused("decode", f"not JSON: {error}{lookalikes.of_bytes(value)}") from None
-        if type(table) is not dict:
-            raise Refused("schema", f"the {what} is {named(table)}, not an object{lookalikes.of_value(table)}")
-        return table
-
-    def _refuse_unknown_key(self, table: dict[str, Any]) -> None:
-        unknown = next(key for key in table if key not in _KEYS)
-        raise Refused("schema", f"unknown key {unknown[:100]!r}{lookalikes.of_table(table)}")
-
-    def _check_string(self, name: str, value: Any) -> None:
-        if type(value) is not str:
-            raise Refused("schema", f"{name!r} is {named(value)}, not a string")
-        if len(value) > self._string_max:
-            raise Refused("limits", f"{name!r} has {len(value)} characters; at most {self._string_max}")
-
-    def _features(self, features: dict[str, Any]) -> tuple[dict[str, object], dict[str, str]]:
+    def _features(self, content: Content) -> tuple[dict[str, object], dict[str, str]]:
         """The features without the missing ones, and the kinds of those never seen before."""
-        shape = (*features, *map(type, features.values()))
-        if shape in self._plain_shapes:  # the usual case: numbers and booleans that were all seen before
-            if not _all_within(features.values()):
+        features, shape = content.features, content.shape
+        if shape not in self._known_shapes or not (content.is_sound or shape.is_plain):
+            new = self._long_look(features, shape)
+        else:  # the usual case: features that were all seen before
+            new = {}
+            if not content.is_sound:
                 self._refuse_too_large(features)
-            return features, {}
+        if shape.absent:
+            return {name: value for name, value in features.items() if value is not None}, new
+        return dict(features) if self.reading.is_shared else features, new
+
+    def _long_look(self, features: dict[str, Any], shape: Shape) -> dict[str, str]:
+        """See that each feature is what it was before; the kinds of those never seen before."""
         if len(features) > self.limits.features_max:
             raise Refused("limits", f"{len(features)} features; at most {self.limits.features_max}")
         new: dict[str, str] = {}
         for name, value in features.items():
             self._feature(name, value, new)
-        # A string has a length to be checked, and a missing value is to be taken out: those always need the long look.
-        if not new and not {type(None), str} & set(shape[len(features) :]):
+        if not new:
             self._remember_shape(shape)
-        return {name: value for name, value in features.items() if value is not None}, new
+        return new
 
     def _feature(self, name: str, value: Any, new: dict[str, str]) -> None:
         kind = KINDS.get(type(value))
         if kind is None and value is not None:
             raise Refused("type", f"feature {name[:100]!r} is {named(value)}")
         if kind == "string":
-            self._check_string(name, value)
+            self.reading.check_string(name, value)
         elif kind == "number" and not -NUMBER_MAX <= value <= NUMBER_MAX:
             raise too_large(f"feature {name[:100]!r}", value)
         if kind is not None and self.kinds.get(name) != kind:
@@ -303,11 +264,11 @@ class Guard:
         if abs(value) > NUMBER_MAX:
             raise too_large(f"feature {name[:100]!r}", value)
 
-    def _remember_shape(self, shape: tuple[Any, ...]) -> None:
-        if len(self._plain_shapes) >= SHAPES_MAX:
+    def _remember_shape(self, shape: Shape) -> None:
+        if len(self._known_shapes) >= SHAPES_MAX:
             # A stream of ever new shapes must not make it grow; the usual ones are known again after one event each.
-            self._plain_shapes.clear()
-        self._plain_shapes.add(shape)
+            self._known_shapes.clear()
+        self._known_shapes.add(shape)
 
     def _new_kind(self, name: str, kind: str, new: dict[str, str]) -> None:
         if name in self._computed:  # such a name is always new: no event with it was ever accepted
@@ -315,20 +276,21 @@ class Guard:
         seen = self.kinds.get(name)
         if seen is not None:
             raise Refused("type", f"feature {name!r} is a {kind}; it was a {seen} before")
-        self._check_string("a feature's name", name)
+        self.reading.check_string("a feature's name", name)
         new[name] = kind
         # Producers that write values into names would otherwise fill the memory, and every checkpoint.
         if len(self.kinds) + len(new) > self.limits.shapes_max:
             raise Refused("limits", f"feature {name!r} is new, and {self.limits.shapes_max} names are known already")
 
-    def _label(self, label: Any) -> Any:
-        if type(label) is str:
-            self._check_string("label", label)
-        y = self.read_label(label)
+    def _look_at_label(self, content: Content) -> None:
+        if content.fault is not None:
+            raise Refused(content.fault.stage, str(content.fault))  # a new one, since several may share the content
+        self._look(content.label)
+
+    def _look(self, label: Any) -> None:
         # Of several classes also what is known: 1 and true are equal as keys, and must not both be labels.
         if self.labels.one_kind or label not in self.labels.known:
             self.labels.look(label)
-        return y
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -344,7 +306,7 @@ class Guard:
         """Go on from a checkpoint."""
         self.kinds = dict(state["kinds"])
         # A cache of what the feature types allow, and these are others from here on.
-        self._plain_shapes.clear()
+        self._known_shapes.clear()
         self.labels.restore(list(state["labels"]), kind=state["label_kind"])
         self.ids.restore(state["ids"])
         self.accepted, self.refused, self.duplicates, self.repeated = state["counts"]
@@ -373,11 +335,3 @@ def learnable(guard: Guard, checked: Checked) -> AcceptedEvent | None:
         guard.label_taken(checked)
         return checked.event
     return checked if isinstance(checked, AcceptedEvent) and checked.y is not None else None
-
-
-def _all_within(numbers: Iterable[Any]) -> bool:
-    """Whether no number is beyond the bound; their length as a vector, which is computed in C, is larger than any."""
-    try:
-        return math.hypot(*numbers) <= NUMBER_MAX
-    except OverflowError:
-        return False

@@ -77,6 +77,9 @@ class KafkaSource:
         self.rebalanced = False
         self.is_within_poll = False
         """Whether this is within a callback of `poll`."""
+        self.is_resting = False
+        """Whether somebody else reads for it."""
+        self.begins_resting = False
         self.has_given_up = False
         """Whether a commit is still on its way, for all that is known."""
         self.waits_since_s = self.said_s = 0.0
@@ -123,6 +126,7 @@ class KafkaSource:
     def _gain(self, owners: Owners, assigned: list[Partition]) -> None:
         self.rebalanced = True
         self.origins = {}
+        self._wake()
         self.group.member_id = self.consumer.memberid() or self.group.member_id
         gained = self._all_or_nothing(assigned)
         # Of all partitions: one that was added since has no commit,
@@ -137,14 +141,18 @@ class KafkaSource:
         else:
             self.consumer.assign(at(positions))
         self.read |= positions
+        if self.begins_resting:
+            self.rest()  # at once, or it would fetch what nobody takes
         self.ends = {**(self.ends or {}), **self.first_positions("latest", list(positions))}
-        self._begin_reading()
+        if not self.is_resting:
+            self._begin_reading()
         if not self.read and not self.was_idle:  # once: others come and go, and there is nothing to do about it
             self.was_idle = True
             log.info("no partition so far", group=self.group.id, partitions=len(self.all), what="it waits for one")
 
     def _give_up(self, partitions: list[Partition], tell: Callable[[Sequence[Partition]], None]) -> None:
         self.rebalanced = True
+        self._wake()
         tell(partitions)
         # No subscription has them, so that the client lets go of them only when it is told.
         labels = [each for each in self.labels_of(partitions) if each in self.read]
@@ -214,6 +222,7 @@ class KafkaSource:
 
     def rewind(self, positions: Positions) -> None:
         """Read on from `positions`."""
+        self._wake()
         self.read = dict(positions)
         there = at(positions)
         # A cooperative member may not assign() as a whole: librdkafka refuses it under that strategy.
@@ -246,6 +255,8 @@ class KafkaSource:
         if self.rebalanced and messages:
             self.rewind(self.read)  # what came before the rebalance is of positions that no longer count
             return []
+        if self.is_resting:
+            return []  # fetched before it rested: whoever reads for it hands it on
         return self._hand_on(self.backlog.ordered(records, max_records, read=self.read, told=self.told))
 
     def _hand_on(self, records: Sequence[Record]) -> Sequence[Record]:
@@ -257,6 +268,27 @@ class KafkaSource:
                 # Behind the last record there may be control records, which nobody sees.
                 self.read[partition] = max(end, self.read[partition])
         return records
+
+    def place(self) -> Positions:
+        """What comes next after what was handed on."""
+        return dict(self.read)
+
+    def rest(self) -> None:
+        """Fetch nothing more: somebody else reads for it."""
+        self.told = {}
+        self.backlog.start({}, {})
+        self.consumer.pause(at(self.read))
+        self.is_resting = True
+
+    def passed(self, positions: Positions, told: Positions) -> None:
+        """Somebody else has read up to there."""
+        self.read, self.told = dict(positions), dict(told)
+
+    def _wake(self) -> None:
+        """What comes after this sets the positions."""
+        if self.is_resting:
+            self.is_resting = False
+            self.consumer.resume(at(self.read))
 
     def _heed(self, message: Message) -> bool:
         """What came instead of a record: most faults mend by themselves."""

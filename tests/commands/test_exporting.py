@@ -21,7 +21,7 @@ def learned(
     """A loop that has come to the log's end, what it told, and what was scraped then, by the sample's text."""
     settings, told = settings_of(**changes), []
     ports = ports_on(log, settings, stores=lambda scope: MemoryStore())
-    exporter = Exporter(settings, lambda: loop, port=port)
+    exporter = Exporter([settings], lambda: [loop], port=port)
     loop = LearningLoop(settings, first=first_of(settings), ports=ports, listener=exporter.beside(told.append))
     with exporter:
         if exporter.port is None:
@@ -68,7 +68,24 @@ def test_without_a_port_nothing_listens_and_nothing_is_heard() -> None:
     """It costs nothing where it is not asked for."""
     _, told, _ = learned(filled(300), port=None)
     assert told
-    exporter = Exporter(settings_of(), lambda: None)
+    exporter = Exporter([settings_of()], list)
     assert exporter.beside(None) is None
     with exporter, pytest.raises(AssertionError):
         _ = exporter.listens_on
+
+
+def test_models_of_one_process_are_exported_by_their_names() -> None:
+    """On one port, from the one picture that all tell."""
+    several = [settings_of(name=name) for name in ("a", "b")]
+    loops: list[LearningLoop] = []
+    exporter = Exporter(several, lambda: loops, port=0)
+    for settings, events in zip(several, (300, 500), strict=True):
+        log = filled(events)
+        ports = ports_on(log, settings, stores=lambda scope: MemoryStore())
+        loops.append(LearningLoop(settings, first=first_of(settings), ports=ports, listener=exporter.beside(None)))
+    with exporter:
+        for loop in loops:
+            loop.run(until_end=True)
+        samples = scrape(exporter)
+    assert [samples[f"anabranch_event_number {name} global"] for name in "ab"] == [300, 500]
+    assert [samples[f"anabranch_updates_total first {name} global"] for name in "ab"] == [1, 1]

@@ -8,7 +8,10 @@ from typer.testing import CliRunner
 
 from anabranch.events import AcceptedEvent, Record
 from commands.main import app
-from consumers.guard import Guard, Refused
+from config.settings import Settings
+from consumers.guard import Guard
+from consumers.guard.labels import Refused
+from consumers.guard.reading import Reading
 from evaluation.simulation import guard_fuzz
 from evaluation.simulation.guard_fuzz import GuardFuzz
 
@@ -24,10 +27,10 @@ def findings(guard: type[Guard]) -> list[str]:
     return [each.finding for each in results if each.finding]
 
 
-class Lenient(Guard):
+class LenientReading(Reading):
     """Reads JSON as Python does: recursively, and with much that others do not take."""
 
-    def _decode(self, value: bytes | None) -> dict[str, Any]:
+    def decode(self, value: bytes | None, *, what: str = "event") -> dict[str, Any]:
         try:
             table: dict[str, Any] = json.loads(value or b"")
         except ValueError as error:
@@ -37,12 +40,26 @@ class Lenient(Guard):
         return table
 
 
-class Unbounded(Guard):
+class Lenient(Guard):
+    """Takes what such a reading takes."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, reading=LenientReading(settings))
+
+
+class UnboundedReading(Reading):
     """Never looks at the length of a string."""
 
-    def _check_string(self, name: str, value: Any) -> None:
+    def check_string(self, name: str, value: Any) -> None:
         if type(value) is not str:
             raise Refused("schema", f"{name!r} is no string")
+
+
+class Unbounded(Guard):
+    """Takes strings of any length."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, reading=UnboundedReading(settings))
 
 
 class Eager(Guard):

@@ -7,7 +7,14 @@ them.
 
 from evaluation.simulation.world.faulty_log import FaultySink, FaultySource
 from evaluation.simulation.world.faulty_stores import Bucket, Disk, FaultyBlobs, FaultyFiles, FaultyObjects, FileDisk
-from evaluation.simulation.world.memory_log import FrozenClock, MemoryControl, MemoryLog, MemorySink, MemorySource
+from evaluation.simulation.world.memory_log import (
+    FrozenClock,
+    MemoryControl,
+    MemoryFetch,
+    MemoryLog,
+    MemorySink,
+    MemorySource,
+)
 from evaluation.simulation.world.processes import Crash, Dying, Process, Schedule, Step
 
 __all__ = [
@@ -23,6 +30,7 @@ __all__ = [
     "FileDisk",
     "FrozenClock",
     "MemoryControl",
+    "MemoryFetch",
     "MemoryLog",
     "MemorySink",
     "MemorySource",

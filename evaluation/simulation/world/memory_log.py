@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -33,6 +33,10 @@ class MemoryLog:
     members: list[Hashable] = field(default_factory=list)
     owners: dict[int, Hashable] = field(default_factory=dict)
     """Who may commit, by partition."""
+
+    def for_another_group(self) -> "MemoryLog":
+        """The same records, with a group of its own: another model's."""
+        return replace(self, commits={}, members=[], owners={})
 
     # ── the group ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -135,6 +139,7 @@ class MemorySource:
         self.positions: Positions = {}
         self.joined = False
         """Whether the group has said what this member owns."""
+        self.is_resting = self.begins_resting = False
 
     def start(self, owners: Owners) -> None:
         """Join; a single owner takes over at once, and the one before is fenced from now on."""
@@ -144,7 +149,7 @@ class MemorySource:
             self._gain(range(self.log.partitions))
 
     def _gain(self, partitions: Sequence[int]) -> None:
-        self.joined = True
+        self.joined, self.is_resting = True, self.begins_resting
         self.positions |= self.owners.assigned(self._named(partitions), self.log.committed_of(partitions, self.topic))
 
     def _named(self, numbers: Iterable[int]) -> list[Partition]:
@@ -166,6 +171,7 @@ class MemorySource:
 
     def _drop(self, partitions: Sequence[Partition], tell: Callable[[Sequence[Partition]], None]) -> None:
         if partitions:
+            self.is_resting = False
             tell(partitions)
         for each in partitions:
             del self.positions[each]
@@ -189,6 +195,19 @@ class MemorySource:
 
     def rewind(self, positions: Positions) -> None:
         """Read on from there."""
+        self.positions, self.is_resting = dict(positions), False
+
+    def place(self) -> Positions:
+        """What comes next."""
+        return dict(self.positions)
+
+    def rest(self) -> None:
+        """Read nothing: somebody else does."""
+        self.is_resting = True
+
+    def passed(self, positions: Positions, told: Positions) -> None:
+        """Somebody else has read up to there."""
+        del told
         self.positions = dict(positions)
 
     def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
@@ -197,6 +216,8 @@ class MemorySource:
         if self.log.shared:
             self._rebalance()
         taken: list[Record] = []
+        if self.is_resting:
+            return taken
         for partition, position in sorted(self.positions.items()):
             taken += self._next(partition, position, max_records - len(taken))
         return taken
@@ -273,6 +294,36 @@ class MemorySource:
         """All that were told."""
         del start, end
         return (record.value or b"" for record in self.log.records.get((self.examples, partition), []))
+
+
+class MemoryFetch:
+    """Reads the log for several members, outside their groups."""
+
+    def __init__(self, log: MemoryLog, topic: str = EVENTS) -> None:
+        self.source = MemorySource(log, topic)
+        self.told: Positions = {}
+        self.is_closed = False
+
+    @property
+    def read(self) -> Positions:
+        """What comes next."""
+        return self.source.positions
+
+    def start(self, positions: Positions) -> None:
+        """Read from there on."""
+        self.source.rewind(positions)
+
+    def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+        """The next records."""
+        return self.source.poll(max_records, timeout_s=timeout_s)
+
+    def ends(self) -> Positions | None:
+        """Nobody waits."""
+        return None
+
+    def close(self) -> None:
+        """Leave."""
+        self.is_closed = True
 
 
 class MemorySink:
