@@ -8,7 +8,7 @@ ROOMS := anabranch config detectors learners consumers evaluation serving operat
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help web web-if-npm demo test test-peers check lint simulate bench dashboard-bench serving detectors peers accuracy faults golden kafka client \
+.PHONY: help web web-if-npm demo test test-peers check lint simulate bench dashboard-bench serving detectors peers accuracy faults golden compile test-compiled kafka client \
 	lock clean
 
 help: ## print the targets
@@ -36,6 +36,13 @@ lint: $(READY) ## check format, lint, types and the imports between the rooms
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+compile: $(READY) ## compile an event's path with mypyc, in a copy in build/compiled; needs a C compiler
+	@$(BIN)/python -m commands.compiling $(ARGS)
+
+test-compiled: compile ## run the tests of what is compiled there, and the golden runs
+	@cd build/compiled && ../../$(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal \
+		-m "not kafka and not peers" $(or $(ARGS),tests/learners tests/detectors tests/consumers tests/whole/test_golden_runs.py)
 
 simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEEDS=10000
 	@$(BIN)/anabranch simulate --seeds $(or $(SEEDS),3000) $(ARGS)
