@@ -42,7 +42,8 @@ compile: $(READY) ## compile an event's path with mypyc, in a copy in build/comp
 
 test-compiled: compile ## run the tests of what is compiled there, and the golden runs
 	@cd build/compiled && ../../$(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal \
-		-m "not kafka and not peers" $(or $(ARGS),tests/learners tests/detectors tests/consumers tests/whole/test_golden_runs.py)
+		-m "not kafka and not peers" $(or $(ARGS),tests/learners tests/detectors tests/consumers tests/evaluation/test_estimator.py \
+		tests/evaluation/test_guard_fuzz.py tests/whole/test_golden_runs.py)
 
 simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEEDS=10000
 	@$(BIN)/anabranch simulate --seeds $(or $(SEEDS),3000) $(ARGS)

@@ -27,9 +27,7 @@ MODULES = (
     "consumers/order.py",
     "consumers/taking.py",
     "consumers/telling.py",
-    "detectors/columns.py",
     "detectors/error_signals.py",
-    "detectors/histograms.py",
     "detectors/watch.py",
     "learners/arena/__init__.py",
     "learners/arena/evidence.py",
@@ -55,7 +53,8 @@ MODULES = (
     "learners/time_windows.py",
 )
 """What a plain event runs through. Models of ours stay as they are: a state tree reads the attributes of their objects
-as it reads those of River's, and compiled classes hide them."""
+as it reads those of River's, and compiled classes hide them; and what lays out features, since in an estimator
+their names need not be text."""
 ROOMS = ("anabranch", "config", "detectors", "learners", "consumers", "evaluation", "serving", "operations", "commands")
 _LEFT_BEHIND = (".*", "build", "dist", "__pycache__", "*.egg-info", "checkpoints", "node_modules")
 _MYPY = """[mypy]

@@ -63,6 +63,7 @@ class Grudging(Guard):
         return answer
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(
     ("guard", "finding"),
     [
@@ -83,6 +84,7 @@ def test_the_guard_holds() -> None:
     assert findings(Guard) == []
 
 
+@pytest.mark.interpreted
 def test_a_run_that_fails_can_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command that is printed shows the same record again."""
     monkeypatch.setattr(guard_fuzz, "shipped", lambda: GuardFuzz(sound.settings, make=Lenient))
