@@ -30,6 +30,7 @@ from anabranch.kafka import producer
 from anabranch.messages import TrainedOn
 from benchmarks import pauses, results, signal_cost
 from benchmarks.agrawal import MODELS, QUICK, TimedSource, agrawal, filled_kafka, settings_of
+from benchmarks.others import work
 from commands.compiling import COMPILED, ROOT, is_current
 from config.settings import Settings
 from consumers.guard import Guard
@@ -105,7 +106,7 @@ def _all(options: argparse.Namespace) -> None:
         values = list(agrawal(options.events))
         data.write_bytes(b"\n".join(values))
         short.write_bytes(b"\n".join(values[:events]))
-        bootstrap = "" if options.no_kafka else filled_kafka(stack, data)
+        bootstrap, its_own = ("", "") if options.no_kafka else (filled_kafka(stack, each) for each in (data, short))
         if options.pauses:
             pauses.table(runs=options.runs, data=data, bootstrap=bootstrap)
             return
@@ -113,8 +114,8 @@ def _all(options: argparse.Namespace) -> None:
         print(f"{options.events:,} Agrawal events, {options.runs} interleaved runs; seconds: median [least, most]")
         tables = []
         for model in MODELS:
-            path, count = (data, options.events) if model in QUICK else (short, events)
-            measured = _interleaved(model, ways, options, data=path, bootstrap=bootstrap, events=count)
+            path, at, count = (data, bootstrap, options.events) if model in QUICK else (short, its_own, events)
+            measured = _interleaved(model, ways, options, data=path, bootstrap=at, events=count)
             tables.append(results.Table(model, count, measured, aim=AIMS.get(model)))
             print("\n" + tables[-1].shown(), flush=True)
         guard = _child("guard", "HoeffdingTree", data=data)
@@ -182,8 +183,10 @@ def _child(way: str, model: str, *, data: Path, bootstrap: str = "", name: str =
 
 def _of_others(way: str, model: str, *, data: Path, bootstrap: str, events: int, name: str) -> dict[str, float]:
     script = ROOT / "benchmarks" / "others" / f"{OTHERS[way]}.py"
-    command = [str(OTHERS_PYTHON), "-W", "ignore", str(script), bootstrap, model, str(events), name, str(data)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    command = [str(OTHERS_PYTHON), str(script), bootstrap, model, str(events), name, str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{way}: {done.stderr.strip()}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -205,8 +208,7 @@ def _one(options: argparse.Namespace) -> dict[str, float]:
     }
     began_s = time.process_time()
     found = measure[options.one](settings, values)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"cpu": time.process_time() - began_s, "rss_mb": peak, **found}
+    return {"cpu": time.process_time() - began_s, "rss_mb": work.peak_mb(), **found}
 
 
 def _bare(settings: Settings, values: list[bytes]) -> dict[str, float]:
