@@ -20,9 +20,9 @@ WAYS = """*bare* decodes the JSON, predicts
 and learns with River, from memory, and does nothing else. All others have two detectors and three scores on. *backtest*
 and *kafka* are Anabranch, with the guard, duplicates, checkpoints every ten seconds, announcements on evidence,
 histograms, time windows: *backtest* from memory, scoring what followers answer, too; *kafka* from Apache Kafka, exactly
-once. *compiled* is the copy that `make compile` makes. The others read from Kafka and commit their positions now and then, as
-they come; they have no guard, no duplicates, and no checkpoint of the model. Vowpal Wabbit reads from memory, and its
-linear model is its own, in C++."""
+once. *compiled* is the copy that `make compile` makes. The others read from Kafka and commit their positions now and
+then, as they come; they have no guard, no duplicates, and no checkpoint of the model. Vowpal Wabbit reads from memory,
+and its linear model is its own, in C++."""
 HEAD = ("", "events/s", "seconds [least, most]", "of the bare loop", "processor time, µs an event", "MB")
 
 
