@@ -5,11 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SHAP := $(VENV)-shap
+OTHERS := $(VENV)-others
 ROOMS := anabranch config detectors learners consumers evaluation serving operations commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help web web-if-npm demo test test-peers test-shap check lint simulate bench dashboard-bench serving detectors peers accuracy faults golden kafka client \
+.PHONY: help web web-if-npm demo test test-peers test-shap test-compiled compile check lint simulate bench dashboard-bench \
+	serving detectors peers others accuracy faults golden kafka client \
 	lock clean
 
 help: ## print the targets
@@ -41,11 +43,19 @@ lint: $(READY) ## check format, lint, types and the imports between the rooms
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+compile: $(READY) ## compile an event's path with mypyc, in a copy in build/compiled; needs a C compiler
+	@$(BIN)/python -m commands.compiling $(ARGS)
+
+test-compiled: compile ## run the tests of what is compiled there, and the golden runs
+	@cd build/compiled && ../../$(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal \
+		-m "not kafka and not peers" $(or $(ARGS),tests/learners tests/detectors tests/consumers tests/evaluation/test_estimator.py \
+		tests/evaluation/test_guard_fuzz.py tests/whole/test_golden_runs.py)
+
 simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEEDS=10000
 	@$(BIN)/anabranch simulate --seeds $(or $(SEEDS),3000) $(ARGS)
 
-bench: $(READY) ## measure the throughput, and the pauses for checkpoints; ARGS=--pauses: those alone
-	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+bench: $(READY) ## measure the throughput into benchmarks/RESULTS.md; ARGS=--pauses: the pauses for checkpoints alone
+	@$(BIN)/python -m benchmarks.throughput --out benchmarks/RESULTS.md $(ARGS)
 
 dashboard-bench: peers web ## measure what the dashboard costs, with 50 models over 24 hours; needs Java, Maven, Chromium
 	@$(BIN)/python -m benchmarks.dashboard $(ARGS)
@@ -86,10 +96,15 @@ lock: ## resolve the dependencies again into constraints.txt; ARGS=--upgrade tak
 	@$(VENV)-lock/bin/uv pip compile -q pyproject.toml --extra shap --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		-o constraints-shap.txt $(ARGS)
+	@$(VENV)-lock/bin/uv pip compile -q benchmarks/others/requirements.in --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		-o constraints-others.txt $(ARGS)
 	@rm -rf $(VENV)-lock
 
+others: $(OTHERS)/.installed ## make an environment with what `make bench` compares with
+
 clean: ## remove .venv, caches and built files
-	@rm -rf $(VENV) $(VENV)-lock $(SHAP) dist client/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(VENV)-lock $(SHAP) $(OTHERS) build dist client/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call made,folder,constraints): a virtual environment with exactly these.
@@ -110,4 +125,8 @@ $(READY): pyproject.toml constraints.txt
 # The checkout is not installed there: it is tested from its folder.
 $(SHAP)/.installed: constraints-shap.txt
 	@$(call made,$(SHAP),constraints-shap.txt)
+	@touch $@
+
+$(OTHERS)/.installed: constraints-others.txt
+	@$(call made,$(OTHERS),constraints-others.txt)
 	@touch $@

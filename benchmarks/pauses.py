@@ -24,7 +24,7 @@ import structlog
 
 from anabranch.kafka import producer
 from anabranch.messages import TrainedOn
-from benchmarks.agrawal import MODELS, TimedSource, settings_of
+from benchmarks.agrawal import QUICK, TimedSource, settings_of
 from config.settings import Settings
 from consumers.jobs.executors import Runners
 from consumers.kafka.sink import KafkaSink
@@ -138,7 +138,7 @@ class TimedFile(FileSource):
 def main(words: Sequence[str] | None = None) -> None:
     """One run, for the process that prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--model", choices=QUICK, required=True)
     parser.add_argument("--every-s", type=float, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--bootstrap", default="")

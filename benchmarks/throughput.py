@@ -10,8 +10,8 @@ import argparse
 import gc
 import itertools
 import json
+import re
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,13 +23,15 @@ from typing import Any
 
 import orjson
 import structlog
-from river import linear_model, preprocessing, tree
+from river import forest, linear_model, preprocessing, tree
 
 from anabranch.events import Record
 from anabranch.kafka import producer
 from anabranch.messages import TrainedOn
-from benchmarks import pauses, signal_cost
-from benchmarks.agrawal import MODELS, TimedSource, agrawal, filled_kafka, settings_of
+from benchmarks import pauses, results, signal_cost
+from benchmarks.agrawal import MODELS, QUICK, TimedSource, agrawal, filled_kafka, settings_of
+from benchmarks.others import work
+from commands.compiling import COMPILED, ROOT, is_current
 from config.settings import Settings
 from consumers.guard import Guard
 from consumers.jobs.executors import Runners
@@ -43,13 +45,27 @@ from evaluation.backtest import Backtest
 from learners.models import catalogue
 
 PLAIN: dict[str, Callable[[], Any]] = {  # as a user of River would write them
+    "forest.ARFClassifier": lambda: forest.ARFClassifier(n_models=10, seed=1),
     "tree.HoeffdingTreeClassifier": tree.HoeffdingTreeClassifier,
     "preprocessing.StandardScaler linear_model.LogisticRegression": lambda: (
         preprocessing.StandardScaler() | linear_model.LogisticRegression()
     ),
 }
-AIMS = {"HoeffdingTree": 0.70, "StandardScaler|LogisticRegression": 0.45}
+AIMS = {"HoeffdingTree": 0.82, "StandardScaler|LogisticRegression": 0.65}
+SLOWER = 20
+"""A forest is given a twentieth of the events."""
 WAYS = ("bare", "backtest", "kafka")
+LINEAR_ONLY = "Vowpal Wabbit, from memory"
+OTHERS = {
+    "confluent-kafka and River, by hand": "by_hand",
+    "Quix Streams and River": "quix",
+    "Bytewax and River": "bytewax_flow",
+    LINEAR_ONLY: "vw",
+}
+"""Who else does the same work, by the script in benchmarks/others."""
+OTHERS_PYTHON = ROOT / ".venv-others" / "bin" / "python"
+OF_THE_COPY = " compiled"
+"""After the name of a way that is run in the copy that `make compile` makes."""
 
 
 WINDOWS_FULL = 100_000
@@ -71,6 +87,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--no-kafka", action="store_true")
     parser.add_argument("--pauses", action="store_true", help="the pauses for checkpoints alone")
+    parser.add_argument("--out", type=Path, help="a file that the tables are written to: benchmarks/RESULTS.md")
     parser.add_argument("--one", choices=(*WAYS, "guard", "memory"), help=argparse.SUPPRESS)
     parser.add_argument("--model", default="HoeffdingTree", help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
@@ -84,58 +101,94 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
 
 def _all(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="anabranch-bench-") as folder, ExitStack() as stack:
-        data = Path(folder, "agrawal.jsonl")
-        data.write_bytes(b"\n".join(agrawal(options.events)))
-        bootstrap = "" if options.no_kafka else filled_kafka(stack, data)
+        data, short = Path(folder, "agrawal.jsonl"), Path(folder, "short.jsonl")
+        events = max(1, options.events // SLOWER)
+        values = list(agrawal(options.events))
+        data.write_bytes(b"\n".join(values))
+        short.write_bytes(b"\n".join(values[:events]))
+        bootstrap, its_own = ("", "") if options.no_kafka else (filled_kafka(stack, each) for each in (data, short))
         if options.pauses:
             pauses.table(runs=options.runs, data=data, bootstrap=bootstrap)
             return
-        ways = WAYS[:2] if options.no_kafka else WAYS
+        ways, missing = _ways(with_kafka=bool(bootstrap))
         print(f"{options.events:,} Agrawal events, {options.runs} interleaved runs; seconds: median [least, most]")
+        tables = []
         for model in MODELS:
-            _print_model(model, _interleaved(model, ways, options, data=data, bootstrap=bootstrap))
+            path, at, count = (data, bootstrap, options.events) if model in QUICK else (short, its_own, events)
+            measured = _interleaved(model, ways, options, data=path, bootstrap=at, events=count)
+            tables.append(results.Table(model, count, measured, aim=AIMS.get(model)))
+            print("\n" + tables[-1].shown(), flush=True)
         guard = _child("guard", "HoeffdingTree", data=data)
         print(f"decoding and validating an event of 10 features: {guard['us']:.2f} µs (aim: at most 5)")
-        memory = _child("memory", "StandardScaler|LogisticRegression", data=data)
-        grown, since_full = memory["grown_mb"], memory["since_full_mb"]
-        print(
-            f"1,000,000 events through a LogisticRegression lane: {grown:+.1f} MB, of which {since_full:+.1f} MB after "
-            f"the first {WINDOWS_FULL:,} (aim: under 20): until then windows fill"
-        )
+        _print_memory(data)
         if options.events > pauses.LEARNED:
             pauses.table(runs=min(options.runs, 3), data=data, bootstrap=bootstrap)
         else:
             print(f"pauses are measured after {pauses.LEARNED:,} events: take --events {2 * pauses.LEARNED}")
     signal_cost.main()
+    if options.out is not None:
+        options.out.write_text(results.document(tables, words=sys.argv[1:], missing=missing))
+        print(f"wrote {options.out}")
+
+
+def _print_memory(data: Path) -> None:
+    memory = _child("memory", "StandardScaler|LogisticRegression", data=data)
+    grown, since_full = memory["grown_mb"], memory["since_full_mb"]
+    print(
+        f"1,000,000 events through a LogisticRegression lane: {grown:+.1f} MB, of which {since_full:+.1f} MB after "
+        f"the first {WINDOWS_FULL:,} (aim: under 20): until then windows fill"
+    )
+
+
+def _ways(*, with_kafka: bool) -> tuple[list[str], list[str]]:
+    """The ways that can be gone here, and why others cannot."""
+    ways, missing = list(WAYS if with_kafka else WAYS[:2]), []
+    if is_current(COMPILED):
+        ways += [way + OF_THE_COPY for way in ways if way != "bare"]
+    else:
+        missing.append("nothing is compiled, or another state of the checkout: `make compile`")
+    if not with_kafka:
+        missing.append("nothing that reads from Kafka was asked for")
+    elif OTHERS_PYTHON.is_file():
+        ways += OTHERS
+    else:
+        missing.append("the libraries of others are not there: `make others`")
+    return ways, missing
 
 
 def _interleaved(
-    model: str, ways: Sequence[str], options: argparse.Namespace, *, data: Path, bootstrap: str
-) -> dict[str, list[float]]:
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    model: str, ways: Sequence[str], options: argparse.Namespace, *, data: Path, bootstrap: str, events: int
+) -> dict[str, list[results.Run]]:
+    measured: dict[str, list[results.Run]] = {}
     for run, way in itertools.product(range(options.runs), ways):
-        name = f"bench-{model[:2].lower()}-{run}"
-        seconds[way].append(_child(way, model, data=data, bootstrap=bootstrap, name=name)["seconds"])
-    return seconds
+        if way in OTHERS and way == LINEAR_ONLY and not model.endswith("LogisticRegression"):
+            continue
+        name = f"bench-{re.sub('[^a-z]+', '-', (model + way).lower())}-{run}"
+        if way in OTHERS:
+            done = _of_others(way, model, data=data, bootstrap=bootstrap, events=events, name=name)
+        else:
+            done = _child(way, model, data=data, bootstrap=bootstrap, name=name)
+        measured.setdefault(way, []).append(results.Run(done["seconds"], done["cpu"], done["rss_mb"]))
+    return measured
 
 
 def _child(way: str, model: str, *, data: Path, bootstrap: str = "", name: str = "bench") -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.throughput", "--one", way, "--model", model, "--data", str(data)]
-    done = subprocess.run(
-        [*command, "--bootstrap", bootstrap, "--name", name], check=True, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "benchmarks.throughput", "--model", model, "--data", str(data)]
+    command += ["--one", way.removesuffix(OF_THE_COPY), "--bootstrap", bootstrap, "--name", name]
+    folder = COMPILED if way.endswith(OF_THE_COPY) else ROOT  # what -m finds first
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder)
     result: dict[str, float] = json.loads(done.stdout)
     return result
 
 
-def _print_model(model: str, seconds: dict[str, list[float]]) -> None:
-    bare = statistics.median(seconds["bare"])
-    print(f"\n{model}")
-    for way, each in seconds.items():
-        ratios = [base / one for base, one in zip(seconds["bare"], each, strict=True)]
-        aim = "" if way == "bare" else f"  ratio to bare {bare / statistics.median(each):.2f} (aim {AIMS[model]:.2f})"
-        spread = "" if way == "bare" else f", by run {min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"  {way:9} {statistics.median(each):6.2f} [{min(each):.2f}, {max(each):.2f}]{aim}{spread}", flush=True)
+def _of_others(way: str, model: str, *, data: Path, bootstrap: str, events: int, name: str) -> dict[str, float]:
+    script = ROOT / "benchmarks" / "others" / f"{OTHERS[way]}.py"
+    command = [str(OTHERS_PYTHON), str(script), bootstrap, model, str(events), name, str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{way}: {done.stderr.strip()}")
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 # ── one measurement ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -153,7 +206,9 @@ def _one(options: argparse.Namespace) -> dict[str, float]:
         "guard": _guard,
         "memory": _memory,
     }
-    return measure[options.one](settings, values)
+    began_s = time.process_time()
+    found = measure[options.one](settings, values)
+    return {"cpu": time.process_time() - began_s, "rss_mb": work.peak_mb(), **found}
 
 
 def _bare(settings: Settings, values: list[bytes]) -> dict[str, float]:
@@ -196,7 +251,7 @@ def _kafka(settings: Settings, values: list[bytes]) -> dict[str, float]:
         )
         loop.run(until_end=True)
     assert loop.owner.lane.events == len(values)
-    return {"seconds": source.ended_s - source.began_s}
+    return {"seconds": source.ended_s - source.began_s, "cpu": source.cpu_s}
 
 
 def _guard(settings: Settings, values: list[bytes]) -> dict[str, float]:

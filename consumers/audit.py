@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
+from mypy_extensions import mypyc_attr
 
 from anabranch.chain import Head, digest
 from anabranch.messages import (
@@ -116,6 +117,7 @@ Answer = RetrainAnswer | RetireAnswer | DecisionAnswer
 NOTHING_HELD = "nothing is held"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Auditing(Telling):
     """Whoever has one model and records what changes of it.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import structlog
+from mypy_extensions import mypyc_attr
 
 from anabranch import statetree
 from anabranch.errors import ArtifactError, KafkaUnavailable
@@ -47,6 +48,7 @@ from learners.retraining import JobResult
 log = structlog.get_logger()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Taking(Auditing):
     """Whoever takes the records of one model.
 

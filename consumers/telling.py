@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from mypy_extensions import mypyc_attr
 
 from anabranch.errors import ArtifactMissing
 from anabranch.events import AcceptedEvent, Headers, Prediction
@@ -79,6 +80,7 @@ class Ports:
     reading: Reading | None = None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Telling:
     """Whoever has one model and says what becomes of it.
 

@@ -10,7 +10,7 @@
 import math
 from collections.abc import Callable, Iterable
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from anabranch.events import Prediction
 from anabranch.messages import CalibrationBin, TimeWindow
@@ -34,8 +34,10 @@ NEAR_ZERO = 1e-15
 class _Tally:
     """What is counted of answers, as counts and sums by name: two tallies add up to that of both."""
 
-    sums: tuple[str, ...] = ()
-    rows: tuple[str, ...] = ()
+    sums: ClassVar[tuple[str, ...]] = ()
+    rows: ClassVar[tuple[str, ...]] = ()
+    kept: ClassVar[tuple[str, ...]] = ()
+    """All attributes, in the order in which a checkpoint keeps them."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -52,7 +54,7 @@ class _Tally:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {name: _copied(each) for name, each in vars(self).items()}
+        return {name: _copied(getattr(self, name)) for name in self.kept}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -73,8 +75,9 @@ def _copied(each: Any) -> Any:
 class BinaryTally(_Tally):
     """Of two classes: a confusion matrix, and histograms of the probabilities of both."""
 
-    sums = ("brier", "logloss", "with_proba")
-    rows = ("cells", "of_false", "of_true", "said")
+    sums: ClassVar = ("brier", "logloss", "with_proba")
+    rows: ClassVar = ("cells", "of_false", "of_true", "said")
+    kept: ClassVar = ("events", *rows, *sums)
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,8 +148,9 @@ def _areas(of_false: list[int], of_true: list[int]) -> dict[str, float | None]:
 class ClassesTally(_Tally):
     """Of several classes: right answers, how often each was meant, answered and hit; and how sure the answers were."""
 
-    sums = ("answered", "right", "brier", "logloss", "with_proba")
-    rows = ("sure", "said", "came")
+    sums: ClassVar = ("answered", "right", "brier", "logloss", "with_proba")
+    rows: ClassVar = ("sure", "said", "came")
+    kept: ClassVar = ("events", "answered", "right", "by_class", *rows, "brier", "logloss", "with_proba")
 
     def __init__(self) -> None:
         super().__init__()
@@ -211,7 +215,8 @@ class ClassesTally(_Tally):
 class NumbersTally(_Tally):
     """Of numbers: sums of errors and of their squares."""
 
-    sums = ("answered", "error", "absolute", "squared", "label", "labels_squared")
+    sums: ClassVar = ("answered", "error", "absolute", "squared", "label", "labels_squared")
+    kept: ClassVar = ("events", *sums)
 
     def __init__(self) -> None:
         super().__init__()
@@ -250,7 +255,8 @@ class NumbersTally(_Tally):
 class PositionsTally(_Tally):
     """Of rankers: what the positions of items are worth that were taken."""
 
-    sums = ("hits", "gain", "reciprocal", "cold")
+    sums: ClassVar = ("hits", "gain", "reciprocal", "cold")
+    kept: ClassVar = ("events", "hits", "cold", "gain", "reciprocal")
 
     def __init__(self) -> None:
         super().__init__()

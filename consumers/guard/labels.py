@@ -101,7 +101,7 @@ class Labels:
         if len(self.known) >= self.labels_max:
             hint = '; for several classes write task = "multiclass"' if self.labels_max == 2 else ""
             raise Refused("label", f"label {str(label)[:100]!r} is one too many beside {known}{hint}")
-        if self.known and self.positive is not None and self.positive not in (label, *self.known):
+        if self.known and self.positive is not None and self.positive != label and self.positive not in self.known:
             raise Refused(
                 "label",
                 f"label {str(label)[:100]!r} cannot stand beside {known}: neither is `positive` = {self.positive!r} of "

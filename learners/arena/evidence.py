@@ -36,10 +36,14 @@ EVIDENCE_MAX = 1e300
 """A winner that a hard constraint holds back goes on gathering evidence; it stays finite."""
 
 
+INTERVAL_STATE = ("bound", "count", "square", "total", "weight", "weighted")
+"""The attributes of an interval, which a checkpoint keeps."""
+
+
 class Interval:
     """A confidence sequence for the mean of differences in [−1, 1]: valid at every event at once, O(1) an event."""
 
-    __slots__ = ("bound", "count", "square", "total", "weight", "weighted")
+    __slots__ = INTERVAL_STATE
 
     def __init__(self) -> None:
         self.count = 0
@@ -165,7 +169,7 @@ class Contest:
             "powers": list(self.powers),
             "ties": self.ties,
             "total": self.total,
-            "interval": {name: getattr(interval, name) for name in interval.__slots__},
+            "interval": {name: getattr(interval, name) for name in INTERVAL_STATE},
         }
 
     def restore(self, state: dict[str, Any]) -> None:

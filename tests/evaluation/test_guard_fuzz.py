@@ -80,6 +80,7 @@ class Grudging(Guard):
         return answer
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize(
     ("guard", "finding"),
     [
@@ -100,6 +101,7 @@ def test_the_guard_holds() -> None:
     assert findings(Guard) == []
 
 
+@pytest.mark.interpreted
 def test_a_run_that_fails_can_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command that is printed shows the same record again."""
     monkeypatch.setattr(guard_fuzz, "shipped", lambda: GuardFuzz(sound.settings, make=Lenient))

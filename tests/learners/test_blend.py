@@ -132,6 +132,7 @@ def learned_slowly(slow: Slowly, y: Any, tables: dict[str, dict[Any, float]], fo
             slow.ways[way].append(float(max(shares, key=shares.__getitem__) != y))
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("lag", [LAG, 300])
 def test_it_answers_by_its_rule(lag: int) -> None:
     """As a slow reference does that computes everything again for each event, from what members answered when asked."""

@@ -365,6 +365,7 @@ def test_hostile_models_in_the_arena_end_nothing(seed: int) -> None:
     assert result.tried
 
 
+@pytest.mark.interpreted
 def test_the_fuzz_finds_a_champion_that_blames_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted bug: a fence that lets everything through."""
     monkeypatch.setattr(

@@ -1,0 +1,18 @@
+"""A loop as people write it by hand: confluent-kafka, records by the thousand."""
+
+from confluent_kafka import Consumer
+from work import asked_for
+
+bootstrap, work, group = asked_for()
+consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "earliest"})
+consumer.subscribe(["events"])
+ended = False
+while not ended:
+    for message in consumer.consume(1000, timeout=1.0):
+        if message.error():
+            raise SystemExit(str(message.error()))
+        if work.take(message.value()):
+            ended = True
+            break
+work.tell()
+consumer.close()
