@@ -368,7 +368,9 @@ class ListsReport(Message):
     gain: float = Field(description="the share that would be taken of what it lists, less that of the champion")
     low: float = Field(description="lower end of its 95 % confidence interval, valid at all lists at once")
     high: float
-    evidence: float = Field(description="the e-detector's value, as a share of what a win needs")
+    evidence: float = Field(
+        description="the e-detector's value, as a share of what a win needs; the interval has to lie above 0, too"
+    )
 
 
 class MemberReport(Message):

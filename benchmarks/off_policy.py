@@ -23,7 +23,7 @@ from learners.arena.off_policy import ListContest
 from learners.lane import Lane
 from learners.models import catalogue
 
-LISTS_MAX = 200_000
+LISTS_MAX = 100_000
 BLOCK = 20_000
 
 
@@ -87,13 +87,13 @@ def _heading(*names: str) -> None:
 
 
 def wrong(seeds: int) -> None:
-    """How many of the seeds a shadow wins within T lists that is as good as the champion, or worse, at A = 20·T."""
-    lists = 2_000
+    """How many of the seeds a shadow wins within so many lists that is as good as the champion, or worse."""
+    lists, wins_at = 20_000, ArenaSettings().false_swap_every
     _heading("items", "listed", "explore", "taken: champion's, shadow's", "wins", "of", "0.05 of them")
     for items, n, explore in ((20, 1, 0.02), (20, 1, 0.2), (100, 10, 0.02), (100, 10, 0.2)):
         for rates in ((0.1, 0.1), (0.1, 0.05)):
             shop = Shop(items, n, explore, *rates)
-            won = [lists_to_a_win(shop, seed, wins_at=20.0 * lists, lists=lists) for seed in range(seeds)]
+            won = [lists_to_a_win(shop, seed, wins_at=wins_at, lists=lists) for seed in range(seeds)]
             wins = sum(each is not None for each in won)
             print(f"| {items} | {n} | {explore} | {rates[0]}, {rates[1]} | {wins} | {seeds} | {0.05 * seeds:g} |")
 
@@ -141,10 +141,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--false", action="store_true", dest="false", help="how often one that is no better wins")
     parser.add_argument("--shop", action="store_true", help="a simulated audience, and a lane")
-    parser.add_argument("--seeds", type=int, help="5; with --false 400; with --shop 3")
+    parser.add_argument("--seeds", type=int, help="5; with --false 200; with --shop 3")
     options = parser.parse_args()
     if options.false:
-        wrong(options.seeds or 400)
+        wrong(options.seeds or 200)
     elif options.shop:
         shops(options.seeds or 3)
     else:

@@ -79,11 +79,11 @@ class LowerBound:
             low, high = (middle, high) if self.refuses(middle) else (low, middle)
         return low
 
-    def refuses(self, mean: float) -> bool:
-        """Whether the mean lies below it."""
+    def refuses(self, mean: float, *, shadows: float = 1.0) -> bool:
+        """Whether the mean lies below it; by an interval that holds for so many shadows at once."""
         exponents = [log - self.count * math.log1p(lam * mean) for log, lam in zip(self.logs, STAKES, strict=True)]
         wealth = sum(math.exp(min(each, math.log(EVIDENCE_MAX))) for each in exponents) / len(STAKES)
-        return wealth >= 2 / CONFIDENCE_ALPHA
+        return wealth >= 2 * shadows / CONFIDENCE_ALPHA
 
 
 class Difference:
@@ -110,15 +110,30 @@ class Difference:
 
 
 class ListContest(Contest):
-    """One ranker against the champion by lists that were shown. Its interval is over all of them, from the first on."""
+    """One ranker against the champion by lists that were shown. Its interval is over all of them, from the first on.
 
-    __slots__ = ("sequence",)
+    A win takes both: the evidence of the e-detector, and an interval above the least useful gain. Improbable items make
+    steps so large that the e-detector between equals comes near its own bound: within A lists some three in ten would
+    win. The interval is wrong in one contest of forty, divided among the shadows, however long it lasts.
+
+    Args:
+        alone: the evidence that a win takes against one shadow; None: there is one.
+    """
+
+    __slots__ = ("alone", "sequence")
 
     stakes = STAKES
 
-    def __init__(self, *, min_gain: float = 0.0) -> None:
+    def __init__(self, *, min_gain: float = 0.0, alone: float | None = None) -> None:
         super().__init__(min_gain=min_gain)
+        self.alone = alone
         self.interval = self.sequence = Difference()
+
+    def won(self, wins_at: float, *, times_ties: float = 1.0) -> bool:
+        """Whether the evidence suffices, and the interval lies above the least useful gain."""
+        shadows = wins_at / (self.alone or wins_at)
+        is_sure = super().won(wins_at, times_ties=times_ties)
+        return is_sure and self.sequence.ahead.refuses(self.min_gain, shadows=shadows)
 
     def compare(self, ahead: float, behind: float) -> float:
         """Take in one list: x, and x with the sides exchanged; the evidence after it."""
@@ -151,14 +166,15 @@ class RankerContest(Contest):
 
     Args:
         by_lists: whether a win is decided by lists (`arena.evidence`).
+        alone: as in `ListContest`.
     """
 
     __slots__ = ("by_lists", "lists")
 
-    def __init__(self, *, min_gain: float = 0.0, by_lists: bool = False) -> None:
+    def __init__(self, *, min_gain: float = 0.0, by_lists: bool = False, alone: float | None = None) -> None:
         super().__init__(min_gain=min_gain)
         self.by_lists = by_lists
-        self.lists = ListContest(min_gain=min_gain)
+        self.lists = ListContest(min_gain=min_gain, alone=alone)
 
     @property
     def deciding(self) -> Contest:

@@ -46,7 +46,7 @@ class Shadows:
     def contest(self) -> Contest:
         """A new one."""
         if self.constraints.task.kind == "rank":
-            return RankerContest(min_gain=self._min_gain, by_lists=self._by_lists)
+            return RankerContest(min_gain=self._min_gain, by_lists=self._by_lists, alone=self._false_swap_every)
         return Contest(min_gain=self._min_gain)
 
     def enter(self, member: Member, *, reason: str) -> None:

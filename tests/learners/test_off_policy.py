@@ -69,6 +69,22 @@ def test_equals_win_seldom_and_the_interval_holds_at_every_list() -> None:
     assert outside <= 10
 
 
+def test_a_few_improbable_items_do_not_win_while_the_interval_holds_no_gain() -> None:
+    """The e-detector begins again and again, and rare items make large steps; the interval is over all lists."""
+    contest = ListContest()
+    for ahead in [-0.1] * 3000 + [50.0] * 3:
+        contest.compare(ahead, 0.1)
+    assert contest.evidence > WINS_AT > contest.events
+    assert contest.gain < 0
+    assert not contest.won(WINS_AT)
+    alone = ListContest(alone=WINS_AT)
+    for _ in range(60):
+        alone.compare(0.4, -0.4)
+    assert alone.won(WINS_AT)
+    assert alone.sequence.ahead.refuses(0.0, shadows=100)
+    assert not alone.sequence.ahead.refuses(0.0, shadows=1e30)
+
+
 def test_a_worse_ranker_never_wins() -> None:
     """Its items are taken half as often; over 50 seeds its evidence stays a tie's, and the interval is seen to fall."""
     below = 0
