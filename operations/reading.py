@@ -1,15 +1,15 @@
 """One pass over several topics: from a moment on, bounded, to where they end now; and on from there, if wanted."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from anabranch.errors import ConfigError, KafkaUnavailable
-from anabranch.kafka import QUIET, SLICE_S, TIMEOUT_S, Kafka, batch, consumer, reader
+from anabranch.kafka import NO_LEADER, QUIET, SLICE_S, TIMEOUT_S, Kafka, batch, consumer, patiently, reader, watermarks
 from anabranch.kafka.faults import with_words
 from config.settings import Settings
 from operations.picture import KINDS
@@ -21,9 +21,7 @@ LEAST = 500
 """So many of the newest records of a partition are read, however old they are: what has not changed for long counts."""
 LEAST_UPDATES = 5_000
 BATCH_MAX = 500
-UNSETTLED = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
-AGAIN_S = 0.2
-T = TypeVar("T")
+UNSETTLED = (*NO_LEADER, KafkaError.UNKNOWN_TOPIC_OR_PART)
 SPARING = {
     "queued.max.messages.kbytes": 4_096,
     "fetch.message.max.bytes": 262_144,
@@ -119,9 +117,7 @@ class Reading:
             firsts = self._by_time({place: given.get(place[0], self.since_s) for place in new})
             known = ends or ({} if until_s is None else self._by_time(dict.fromkeys(new, until_s)))
             for place in new:
-                low, high = _patiently(
-                    partial(self.consumer.get_watermark_offsets, TopicPartition(*place), timeout=TIMEOUT_S)
-                )
+                low, high = watermarks(self.consumer, place, mends=UNSETTLED)
                 end = min(high, known.get(place, high))
                 newest = high if ends else end
                 least = 0 if self.is_again else LEAST_UPDATES if place[0] in whole else self.least
@@ -139,7 +135,7 @@ class Reading:
         if not places:
             return {}
         asked = [TopicPartition(*place, int(1000 * max(0.0, at_s))) for place, at_s in places.items()]
-        found = _patiently(partial(self.consumer.offsets_for_times, asked, timeout=TIMEOUT_S))
+        found = patiently(partial(self.consumer.offsets_for_times, asked, timeout=TIMEOUT_S), mends=UNSETTLED)
         return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
 
     def poll(self, timeout_s: float) -> list[Message]:
@@ -183,18 +179,6 @@ class Reading:
                 self.unread.pop(place, None)
             elif error.code() not in QUIET and not error.retriable():
                 raise KafkaUnavailable(with_words(f"{place[0]}: {error.str()}"))
-
-
-def _patiently(ask: Callable[[], T]) -> T:
-    """Of a topic that was made just now brokers do not agree at once who leads it."""
-    ends_s = time.monotonic() + TIMEOUT_S
-    while True:
-        try:
-            return ask()
-        except KafkaException as error:
-            if error.args[0].code() not in UNSETTLED or time.monotonic() > ends_s:
-                raise
-            time.sleep(AGAIN_S)
 
 
 def share_of(*several: Reading) -> float:

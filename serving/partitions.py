@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 
 from anabranch.errors import ConfigError, KafkaUnavailable
 from anabranch.events import Partition
-from anabranch.kafka import TIMEOUT_S, Kafka, at, batch, consumer, partitions, reader
+from anabranch.kafka import Kafka, at, batch, consumer, partitions, reader, watermarks
 from anabranch.privacy import OPEN, Edge
 from serving.explanation import Explanation
 from serving.models import Answer, Answerer, Choice, Served, likeliest
@@ -111,7 +111,7 @@ def _sampled(kafka: Kafka, topic: str) -> Iterator[tuple[bytes, int]]:
         for number in partitions(kafka, topic):
             place = Partition(topic, number)
             try:
-                low, high = client.get_watermark_offsets(at({place: 0})[0], timeout=TIMEOUT_S)
+                low, high = watermarks(client, place)
             except KafkaException as error:
                 raise KafkaUnavailable(f"{topic} partition {number}: {error.args[0].str()}") from error
             if high > low:

@@ -16,7 +16,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from anabranch.errors import AnabranchError, KafkaUnavailable
 from anabranch.events import Partition
-from anabranch.kafka import TIMEOUT_S, at, batch, consumer, partitions, producer, publisher, sharer, trace_of
+from anabranch.kafka import (
+    TIMEOUT_S,
+    at,
+    batch,
+    consumer,
+    partitions,
+    producer,
+    publisher,
+    sharer,
+    trace_of,
+    watermarks,
+)
 from anabranch.messages import ModelPrediction, encode
 from anabranch.values import as_key, plain
 from config.settings import Settings
@@ -128,7 +139,7 @@ class AnsweredEvents:
                 raise KafkaUnavailable(f"where group {GROUP}{self.served.name} has come to: {each.error.str()}")
             offset = each.offset
             if offset < 0:
-                first, end = reader.get_watermark_offsets(each, timeout=TIMEOUT_S)
+                first, end = watermarks(reader, Partition(each.topic, each.partition))
                 offset = first if begins else end
             positions.append(TopicPartition(each.topic, each.partition, offset))
         return positions

@@ -1,7 +1,8 @@
 """Kafka as followers and learners need it: every client is made here, with what its errors mean."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -16,6 +17,7 @@ Kafka = Mapping[str, Any]
 
 DEFAULT_BOOTSTRAP = "localhost:9092"
 TIMEOUT_S = 15.0
+AGAIN_S = 0.2
 SLICE_S = 1.0
 """While librdkafka waits, no signal is heard: what may wait for long waits in slices."""
 
@@ -34,6 +36,8 @@ LOST = frozenset(
 ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 QUIET = (KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
 """What comes instead of a record and is no fault, or mends by itself."""
+NO_LEADER = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""A partition that was just made, or whose broker has gone: somebody will lead it in a moment."""
 UNAUTHORISED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 _OFFLINE = {"bootstrap.servers": "", "metadata.broker.list": "", "log_level": 0}
@@ -130,6 +134,7 @@ def _without(settings: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
 
 
 Client = TypeVar("Client")
+T = TypeVar("T")
 
 
 def consumer(configured: Mapping[str, Any]) -> Consumer:
@@ -261,3 +266,35 @@ def headers_of(message: Message) -> Headers:
 def trace_of(message: Message) -> list[tuple[str, bytes]]:
     """The trace of a record; where it has no headers, that costs a tenth of a microsecond."""
     return carried(headers_of(message)) if message.headers() else []
+
+
+def patiently(ask: Callable[[], T], *, mends: Collection[int] = NO_LEADER, timeout_s: float = TIMEOUT_S) -> T:
+    """What brokers answer; of a topic that was made just now they do not agree at once who leads it.
+
+    Args:
+        mends: codes of errors that go by.
+
+    Raises:
+        KafkaException: another error, or it did not go by.
+    """
+    until_s = time.monotonic() + timeout_s
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in mends or time.monotonic() >= until_s:
+                raise
+            time.sleep(AGAIN_S)
+
+
+def watermarks(
+    client: Consumer, partition: tuple[str, int], *, mends: Collection[int] = NO_LEADER, timeout_s: float = TIMEOUT_S
+) -> tuple[int, int]:
+    """The first and the next offset of a partition.
+
+    Raises:
+        KafkaException: the broker does not tell.
+    """
+    ask = partial(client.get_watermark_offsets, TopicPartition(*partition), timeout=timeout_s)
+    low, high = patiently(ask, mends=mends, timeout_s=timeout_s)
+    return low, high

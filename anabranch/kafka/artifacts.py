@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from anabranch.artifact import chunk_key
 from anabranch.errors import ArtifactError, ArtifactMissing, KafkaUnavailable
 from anabranch.events import Partition
-from anabranch.kafka import QUIET, Kafka, at, batch, consumer, reader
+from anabranch.kafka import QUIET, Kafka, at, batch, consumer, reader, watermarks
 from anabranch.kafka.faults import with_words
 from anabranch.messages import ArtifactPointer, ModelUpdate
 
@@ -97,7 +97,7 @@ def _see_that_it_can_be(pointer: ArtifactPointer) -> None:
 
 def _see_that_it_is_there(client: Consumer, pointer: ArtifactPointer) -> None:
     try:
-        first, end = client.get_watermark_offsets(TopicPartition(pointer.topic, pointer.partition), timeout=SILENCE_S)
+        first, end = watermarks(client, Partition(pointer.topic, pointer.partition), timeout_s=SILENCE_S)
     except KafkaException as error:
         if error.args[0].code() in _NOWHERE:
             raise ArtifactMissing(f"{_place(pointer)}: {error.args[0].str()}") from error

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from anabranch.errors import KafkaUnavailable
 from anabranch.events import Partition, Record
-from anabranch.kafka import QUIET, TIMEOUT_S, at, batch, consumer, reader
+from anabranch.kafka import QUIET, at, batch, consumer, reader, watermarks
 from consumers.kafka.backlog import KafkaBacklog
 from consumers.kafka.reader import record_of
 from consumers.ports import Positions
@@ -40,7 +40,7 @@ class KafkaFetch:
 
     def _end(self, partition: Partition) -> int:
         try:
-            _, high = self.consumer.get_watermark_offsets(TopicPartition(*partition), timeout=TIMEOUT_S)
+            _, high = watermarks(self.consumer, partition)
         except KafkaException as error:
             raise KafkaUnavailable(f"{partition.topic} partition {partition.number}: {error.args[0].str()}") from error
         return int(high)

@@ -11,7 +11,19 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from anabranch.errors import KafkaUnavailable, LogTruncated, SignatureError
 from anabranch.events import Partition, Record
-from anabranch.kafka import QUIET, TIMEOUT_S, Kafka, at, batch, consumer, headers_of, partitions, reader, trace_of
+from anabranch.kafka import (
+    QUIET,
+    TIMEOUT_S,
+    Kafka,
+    at,
+    batch,
+    consumer,
+    headers_of,
+    partitions,
+    reader,
+    trace_of,
+    watermarks,
+)
 from anabranch.kafka.faults import with_words
 from anabranch.kafka.tail import Tail
 from anabranch.messages import CONTROL_PARTITION, LearnedOrder, UnreadableMessage, decode
@@ -70,7 +82,7 @@ class KafkaLogReader:
         place = Partition(self.settings.topics.name("examples"), partition)
         client = consumer({**reader(self.settings.kafka), "enable.partition.eof": True})
         try:
-            low, high = client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
+            low, high = watermarks(client, place)
             back = (end - start) + EXAMPLES_SLACK
             while True:
                 begin = max(low, high - back)
@@ -245,7 +257,7 @@ def offsets_at(kafka: Kafka, places: Iterable[Partition], *, at_s: float) -> dic
 def _bounds(client: Consumer, place: Partition) -> tuple[int, int]:
     """The first and the next offset of a partition; none of a topic that is gone."""
     try:
-        low, high = client.get_watermark_offsets(TopicPartition(*place), timeout=TIMEOUT_S)
+        low, high = watermarks(client, place)
     except KafkaException as error:
         if error.args[0].code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
             return 0, 0
@@ -298,9 +310,7 @@ class KafkaControl:
             return position or 0
         self.consumer = consumer(reader(self.settings.kafka))
         try:
-            low, high = self.consumer.get_watermark_offsets(
-                TopicPartition(self.topic, CONTROL_PARTITION), timeout=TIMEOUT_S
-            )
+            low, high = watermarks(self.consumer, Partition(self.topic, CONTROL_PARTITION))
         except KafkaException as error:
             raise KafkaUnavailable(f"{self.topic}: {error.args[0].str()}") from error
         # A position beyond the end: the topic was recreated.

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (
     AclOperation,
     ClusterMetadata,
@@ -31,6 +31,7 @@ from anabranch.kafka import (
     partitions,
     reach,
     reader,
+    watermarks,
 )
 from anabranch.kafka import admin as admin_of
 from config.settings import Settings
@@ -420,7 +421,7 @@ def _ends(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[
 def _watermarks(configured: dict[str, Any], topic: str, every: Sequence[int]) -> dict[int, tuple[int, int]]:
     """The first and the next offset of each partition, for such a reader."""
     with closing(consumer(configured)) as client:
-        return {each: client.get_watermark_offsets(TopicPartition(topic, each), timeout=ANSWER_S) for each in every}
+        return {each: watermarks(client, Partition(topic, each), timeout_s=ANSWER_S) for each in every}
 
 
 def _without_a_last_record(configured: dict[str, Any], topic: str, ends: Mapping[int, int]) -> set[int]:
