@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import orjson
+from mypy_extensions import mypyc_attr
 
 from anabranch.events import NOTHING_APART, Record
 from anabranch.values import KINDS, NUMBER_MAX
@@ -184,6 +185,7 @@ class Reading:
         )
 
 
+@mypyc_attr(native_class=False)
 class SharedRecord(Record):
     """A record that several models are handed, with what was made of it."""
 

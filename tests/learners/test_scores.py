@@ -13,7 +13,7 @@ from anabranch import statetree
 from anabranch.errors import ConfigError, ModelSpecError
 from anabranch.events import AcceptedEvent, Prediction
 from config.loading import build
-from consumers.guard import Guard
+from consumers.guard.reading import Reading
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue
@@ -118,7 +118,7 @@ def test_string_labels_score_as_truths() -> None:
     stream = STREAMS["binary"]()
     lane = lane_of("binary", [TREE], METRICS["binary"], positive="fraud")
     said = ["fraud" if y else "fine" for _, y in stream]
-    read = [Guard(lane.settings).read_label(label) for label in said]
+    read = [Reading(lane.settings).read_label(label) for label in said]
     truths = show(lane_of("binary", [TREE], METRICS["binary"]), stream)
     show(lane, [(x, y) for (x, _), y in zip(stream, read, strict=True)])
     assert lane.scores.values() == truths.scores.values()
