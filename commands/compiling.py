@@ -33,6 +33,7 @@ MODULES = (
     "learners/arena/__init__.py",
     "learners/arena/evidence.py",
     "learners/arena/members.py",
+    "learners/arena/off_policy.py",
     "learners/arena/rollout.py",
     "learners/arena/shadows.py",
     "learners/arena/succession.py",

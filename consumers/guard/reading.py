@@ -48,7 +48,7 @@ class Content(NamedTuple):
     is_sound: bool
     """Whether no number and no string is beyond its bound."""
     apart: Mapping[str, object]
-    key: object
+    key: Any
     """Of the record, where the lane computes by it; else None."""
     label: Any
     y: Any

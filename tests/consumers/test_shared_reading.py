@@ -71,6 +71,7 @@ def test_a_shared_guard_says_what_a_guard_of_its_own_says() -> None:
     assert alone.refused > 50
 
 
+@pytest.mark.interpreted
 def test_a_record_is_decoded_once_for_all() -> None:
     """However many guards look at it."""
     settings = settings_of()
