@@ -219,7 +219,8 @@ class PairwiseLinear(Popularity):
         mixed = (self.parts[slots][:, :, None] ^ marks) * _LINE
         places = (mixed >> np.uint32(32 - self.bits)).astype(np.int64)
         values = self.values[slots][:, :, None] * times
-        return places.reshape(len(slots), -1), values.reshape(len(slots), -1)
+        flat = (len(slots), self.parts.shape[1] * len(context))  # no -1, which cannot be told where there are no items
+        return places.reshape(flat), values.reshape(flat)
 
     def _step(self, taken: Slots, others: Slots, context: list[tuple[int, float]], weight: float) -> None:
         """One step for all pairs of a list at once."""

@@ -4,7 +4,7 @@
 
 The same modules, the same answers and the same state hashes, at less time an event. Nothing is compiled in the checkout
 itself: a module that has changed since would be hidden by what was made of it. Run the copy as the checkout is run:
-`cd build/compiled && python -m commands.main learn --config …`.
+`cd build/compiled && python -m commands.main learn …`.
 """
 
 import argparse

@@ -17,7 +17,7 @@ class Exporter:
     """Hears what the loops of this process tell and answers Prometheus, if a port is set; a context manager.
 
     Args:
-        several: a configuration for each model; of their `metrics.host` the first counts.
+        several: a configuration for each model; the first that sets `metrics.port` says on which host.
         loops: those that run now.
         port: instead of `metrics.port`.
 
@@ -29,7 +29,7 @@ class Exporter:
         self, several: Sequence[Settings], loops: Callable[[], Iterable[LearningLoop]], *, port: int | None = None
     ) -> None:
         self.loops = loops
-        self.host = several[0].metrics.host
+        self.host = next((each for each in several if each.metrics.port is not None), several[0]).metrics.host
         self.port = _port(several) if port is None else port
         self.listener = Listener(Picture.of(several), topic=several[0].topics.name)
         self._open = ExitStack()

@@ -84,19 +84,21 @@ def settings_of(configs: Sequence[Path]) -> list[Settings]:
                 f"{before} and {config} are both of model {settings.name!r}: give each another `name`, by which it has "
                 "its checkpoints, its group and its messages"
             )
-        _see_factory(config, settings)
+        _see_module(config, settings.model.factory or "", key="model.factory")
+        if ":" in settings.retrain.executor:
+            _see_module(config, settings.retrain.executor, key="retrain.executor")
         found[settings.name] = config, settings
     return [settings for _, settings in found.values()]
 
 
-def _see_factory(config: Path, settings: Settings) -> None:
+def _see_module(config: Path, named: str, *, key: str) -> None:
     """A process imports one module of a name: that beside another file would be taken for this one's."""
-    name = (settings.model.factory or "").partition(":")[0]
+    name = named.partition(":")[0]
     beside = config.resolve().parent.joinpath(*name.split(".")).with_suffix(".py")
     taken = getattr(sys.modules.get(name), "__file__", None)
     if name and beside.exists() and taken and Path(taken).resolve() != beside.resolve():
         raise ConfigError(
-            f"{config}: model.factory is in {beside}, but {taken} is imported under the same name already: rename one "
+            f"{config}: {key} is in {beside}, but {taken} is imported under the same name already: rename one "
             "of the modules, or learn the models in processes of their own"
         )
 
@@ -165,10 +167,12 @@ def _make(
     def make(stopping: threading.Event, before: LearningLoop | None) -> LearningLoop:
         if before is None:
             topics.see(settings)
+        # What was lost before the first start is accepted once; what is lost later needs a person again.
+        has_run = view.loop is not None and bool(view.loop.started or view.loop.has_restored)
         view.loop = wiring.learning_loop(
             settings,
             first=first,
-            how=how,
+            how=StartOptions() if has_run and before is None else how,
             before=before,
             listener=listener,
             stopping=stopping,

@@ -143,9 +143,8 @@ class Hearing:
     def heard(self, number: int, line: bytes) -> None:
         """A line of a worker's: one for this command, a message, or what something else has printed there."""
         with self._lock:
-            if line.startswith(b"["):
-                kind, told = orjson.loads(line)
-                self._told(number, kind, told)
+            if told := _told_in(line):
+                self._told(number, *told)
             elif self.relays or not line.startswith(b"{"):
                 self._print(line)
             elif self.shows:
@@ -162,7 +161,7 @@ class Hearing:
 
     def _print(self, line: bytes) -> None:
         try:
-            sys.stdout.write(line.decode())
+            sys.stdout.write(line.decode(errors="replace"))
             sys.stdout.flush()
         except BrokenPipeError:  # `anabranch learn … --json | head` ends like this, and nothing is wrong
             self.relays = False
@@ -172,6 +171,17 @@ class Hearing:
         """It has nothing any more."""
         with self._lock:
             self.view.stands(number, {})
+
+
+def _told_in(line: bytes) -> tuple[str, Any] | None:
+    """What a worker's `Teller` says in this line; None where somebody else has printed it."""
+    if not line.startswith(b'["'):
+        return None
+    with suppress(orjson.JSONDecodeError):
+        match orjson.loads(line):
+            case [("standing" | "summary" | "read") as kind, dict(told)]:
+                return kind, told
+    return None
 
 
 # ── In a worker ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -212,10 +222,8 @@ class Teller:
         self._put(orjson.dumps([kind, told]))
 
     def _put(self, line: bytes) -> None:
-        with (
-            self._lock,
-            suppress(BrokenPipeError),
-        ):  # the command is gone: this process ends as well, after a checkpoint
+        # A broken pipe: the command is gone, and this process ends as well, after a checkpoint.
+        with self._lock, suppress(BrokenPipeError):
             sys.stdout.write(f"{line.decode()}\n")
             sys.stdout.flush()
 

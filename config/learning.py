@@ -165,7 +165,7 @@ class RetrainSettings(Section):
         "`anabranch train` does; or a concurrent.futures.Executor, which `module:function` makes: docs/RETRAINING.md",
     )
     processes_max: int | None = Field(
-        None, ge=1, description="retraining processes at once, of all partitions of a learner; None = one a core"
+        None, ge=1, description="retraining processes at once, of all partitions that a process has; None = one a core"
     )
     fallback: bool = Field(
         True, description="a job that nobody else has carried out is tried once more by a process of this machine"

@@ -188,8 +188,10 @@ class Fanout:
                 return
             records = [shared(each) for each in self.fetch.poll(max_records, timeout_s=timeout_s)]
             self._keep(records, self.fetch)
-        except AnabranchError as error:
+        except Exception as error:  # whatever it is: what was fetched and not kept is behind this fetch
             self._break_up(error)
+            if not isinstance(error, AnabranchError):
+                raise
         finally:
             self._fetching.release()
 
@@ -249,8 +251,10 @@ class Fanout:
             self.awaited = 1  # whoever comes back later joins those who read
             try:
                 self._begin()
-            except AnabranchError as error:
+            except Exception as error:
                 self._break_up(error)
+                if not isinstance(error, AnabranchError):
+                    raise
             self._changed.notify_all()
         return True
 

@@ -185,7 +185,11 @@ class LearningLoop:
         """Restore what was committed for these partitions, or begin; where to read on."""
         scope = GLOBAL if self.is_global else of_partition(partitions[0].number)
         owner = self._owner(scope)
-        positions = owner.assign(partitions, committed, how=PLAIN if scope in self.started else self.how)
+        try:
+            positions = owner.assign(partitions, committed, how=PLAIN if scope in self.started else self.how)
+        except BaseException:
+            owner.close()  # its jobs are under way already, and nobody would know of them
+            raise
         self.has_restored |= bool(owner.sha)
         self.owners[scope] = owner
         self.owner_of |= dict.fromkeys(positions, owner)

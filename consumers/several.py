@@ -48,6 +48,9 @@ class Kept(threading.Thread):
             try:
                 run_on(self._made, self._made(self.stopping, None), stopping=self.stopping, until_end=self.until_end)
                 return
+            except BrokenPipeError:  # nobody reads what is printed any more: nothing is wrong, and all end
+                self.stopping.set()
+                return
             except Exception as error:  # whatever it is, the others go on
                 pause_s = RESTART_S if self._ran_well() else min(2 * pause_s, RESTART_MAX_S)
                 self.error = error
@@ -100,7 +103,8 @@ def supervise_all(makes: Mapping[str, Make], *, until_end: bool) -> dict[str, Le
     while any(each.is_alive() for each in kept):
         if all(each.error is not None and not each.has_run for each in kept):
             stopping.set()  # with one model, too, a process that has never run ends at once
-        next(each for each in kept if each.is_alive()).join(LOOK_S)
+        for each in [each for each in kept if each.is_alive()][:1]:
+            each.join(LOOK_S)
     return _came_to(kept, until_end=until_end)
 
 

@@ -42,6 +42,9 @@ FINAL = {2: ConfigError, OwnershipLost.exit_code: OwnershipLost}
 """Exit codes that do not mend themselves: no second start."""
 
 
+FIRST_ONLY = ("--accept-loss",)
+"""Options of the first start alone."""
+
 UNSTARTED = (130, -signal.SIGTERM)
 """How one ends that is asked to before it has begun: there was nothing to checkpoint."""
 
@@ -117,18 +120,25 @@ class Worker:
         self.began_s = time.monotonic()
         self._hearing = threading.Thread(target=self._hear, args=(self.process.stdout,), daemon=True)
         self._hearing.start()
+        # What was lost before the start is accepted once; what is lost later needs a person again.
+        self.command = [each for each in self.command if each not in FIRST_ONLY]
         return self.process.pid
 
     def _hear(self, output: IO[bytes]) -> None:
         for line in output:
-            self.listener.heard(self.number, line)
+            try:
+                self.listener.heard(self.number, line)
+            except Exception as error:  # whatever it is: who is not heard stands still as soon as the pipe is full
+                log.error("a line of a worker could not be taken in", worker=self.number, reason=repr(error))
 
     def has_ended(self) -> bool:
         """Whether a process that was started is there no longer; then its code is known, and nothing is left of it."""
         if self.process is None or self.process.poll() is None:
             return False
         self._hearing.join(HEARD_S)
-        for pipe in (self.process.stdin, self.process.stdout):
+        # What the thread still reads, it leaves by itself: somebody else holds the other end, and to close here would
+        # wait for that.
+        for pipe in (self.process.stdin, None if self._hearing.is_alive() else self.process.stdout):
             if pipe is not None:
                 pipe.close()
         self.code, self.process = self.process.returncode, None
@@ -180,8 +190,11 @@ class Workers:
             )
 
     def _look_at(self, worker: Worker) -> None:
-        if worker.has_ended() and worker.code != 0:
-            self._mourn(worker)
+        if worker.has_ended():
+            if worker.code:
+                self._mourn(worker)
+            else:
+                log.info("worker ended", worker=worker.number, what="by itself, and well: it is not started again")
         if worker.process is None and not worker.is_done and time.monotonic() >= worker.due_s:
             log.info("worker started", worker=worker.number, pid=worker.start())
 
@@ -196,6 +209,8 @@ class Workers:
             raise kind(f"worker {worker.number} {worker.in_words()}: {others}")
         lived_s = time.monotonic() - worker.began_s
         again_s = worker.deaths.again_in_s(lived_s=lived_s)
+        if again_s is None and self._others_are_well(worker):
+            again_s = AGAIN_MAX_S  # a broker that is away ends who starts, not who runs
         if again_s is None:
             raise WorkerDied(
                 f"worker {worker.number} has died {worker.deaths.in_a_row} times in a row, each time within "
@@ -210,6 +225,10 @@ class Workers:
             in_a_row=worker.deaths.in_a_row,
             again_in_s=again_s,
         )
+
+    def _others_are_well(self, dead: Worker) -> bool:
+        others = (each for each in self.workers if each is not dead and each.process is not None)
+        return any(time.monotonic() - each.began_s >= WELL_S for each in others)
 
     def _end_all(self) -> list[Worker]:
         """End all that still run, and wait; those that take too long are killed. Which ones that were."""

@@ -221,6 +221,8 @@ class LaneParts:
             "derived": None if self.derived is None else self.derived.state(),
             "ranked": None if self.ranked is None else self.ranked.state(),
             **({} if self.quarantine is None else {"quarantine": self.quarantine.state()}),
+            # Seldom: by lists that closed without a label, it is seen before the event that may change something.
+            **({"ahead": True} if self.arena.ahead else {}),
         }
 
     @property
@@ -306,6 +308,7 @@ class LaneParts:
         self.observed.restore(state["observed"])
         if self.derived is not None:
             self.derived.restore(state["derived"])
+        self.arena.ahead = state.get("ahead", False)
         if self.quarantine is not None and "quarantine" in state:
             self.quarantine.restore(state["quarantine"])
 

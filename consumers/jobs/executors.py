@@ -5,6 +5,7 @@ from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from threading import Lock
 from typing import Any
 
 import structlog
@@ -144,6 +145,9 @@ def _submitted(executor: Executor, settings: dict[str, Any], job: bytes) -> "Fut
 # ── Which executor a configuration means ────────────────────────────────────────────────────────────────────────────
 
 
+_MAKING = Lock()
+
+
 @cache
 def _own(named: str) -> Executor:
     """A user's own, made once a process: several owners share it, and so do the loops after an outage."""
@@ -177,7 +181,10 @@ class Runners:
     def _executor(self, named: str) -> Executor:
         if named == "topic":
             return TopicExecutor(self.settings, clock=self.clock)
-        return self.processes if named == "processes" else _own(named)
+        if named == "processes":
+            return self.processes
+        with _MAKING:  # a cache would let two threads make one each
+            return _own(named)
 
     def __call__(self, scope: Scope = GLOBAL) -> ExecutorRunner:
         """The runner of an owner: they differ in nothing but their jobs."""

@@ -109,6 +109,14 @@ def test_what_was_taken_refused_or_excluded_is_not_ranked() -> None:
     assert [(each.item, each.cold) for each in ranked] == [("b", ""), ("e", ""), ("new", "item")]
 
 
+@every_kind
+def test_who_has_taken_everything_is_offered_nothing(kind: str) -> None:
+    ranker = taught(kind)
+    for item in list(ranker.slots):
+        ranker.learn_one({"user": "greedy", "item": item}, 1.0)
+    assert ranker.rank({"user": "greedy"}, n=5) == []
+
+
 def test_names_are_text_whatever_json_had() -> None:
     """7 and 7.0 are one item, and "7" in a list of what was shown is that one."""
     ranker = Popularity()

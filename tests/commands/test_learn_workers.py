@@ -112,9 +112,18 @@ def test_messages_go_on_line_by_line_and_nothing_else_is_lost(monkeypatch: pytes
     """What a factory prints is no message, and is printed all the same."""
     monkeypatch.setattr(sys, "stdout", out := io.StringIO())
     heard, said = hearing(relays=True, shows=False)
-    for line in (b'{"id": "a"}\n', b'["standing", {}]\n', b"hello from a factory\n"):
+    printed = (
+        b"hello from a factory\n",
+        b"[INFO] loaded\n",
+        b"[1, 2, 3]\n",
+        b'["standing"\n',
+        b'["no", {}]\n',
+        b"\xff\n",
+    )
+    for line in (b'{"id": "a"}\n', b'["standing", {}]\n', *printed):
         heard.heard(1, line)
-    assert (out.getvalue(), said) == ('{"id": "a"}\nhello from a factory\n', [])
+    expected = b"".join((b'{"id": "a"}\n', *printed)).decode(errors="replace")
+    assert (out.getvalue(), said) == (expected, [])
 
 
 def test_what_a_worker_tells_at_its_end_is_summed_up(monkeypatch: pytest.MonkeyPatch) -> None:

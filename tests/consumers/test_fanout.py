@@ -276,6 +276,30 @@ def test_what_fails_for_all_leaves_each_alone() -> None:
     assert [each["event"] for each in logs] == ["models read together", "models read by themselves"]
 
 
+def test_a_bug_in_the_reading_loses_nothing() -> None:
+    """It is the one's who has met it; what was fetched and not handed on is read again by each alone."""
+
+    class Buggy(MemoryFetch):
+        def poll(self, max_records: int, *, timeout_s: float) -> Sequence[Record]:
+            records = super().poll(max_records, timeout_s=timeout_s)
+            if self.read[Partition("events", 0)] >= 100:
+                raise RuntimeError("a bug")
+            return records
+
+    log = log_of(simple(0, 500))
+    fanout = Fanout(lambda: Buggy(log), members=2)
+    readers = [Reader(log, fanout), Reader(log, fanout)]
+    raised = 0
+    for _ in range(14):
+        for each in readers:
+            try:
+                each.turn(50)
+            except RuntimeError:
+                raised += 1
+    assert raised == 1
+    assert [each.offsets for each in readers] == [list(range(500))] * 2
+
+
 def test_the_first_waits_for_the_others_but_not_for_ever() -> None:
     """When a process begins, joining a group takes each its time."""
     now_s = [0.0]

@@ -97,6 +97,13 @@ def test_all_are_checkpointed_when_the_process_is_stopped() -> None:
         assert models.stores[name].manifest()[-1]["sha"] == loop.owner.sha
 
 
+def test_where_nobody_reads_what_is_printed_all_end_and_nothing_is_wrong() -> None:
+    """`anabranch learn … --json | head`, as with one model."""
+    models = Models("a", "b", errors={"a": [BrokenPipeError()]}, gone=["b"])
+    models.run()
+    assert models.made == {"a": 1, "b": 1}
+
+
 def test_who_has_lost_its_model_leaves_it_to_the_other() -> None:
     """It is not run again, and what is left goes on and ends well."""
     models = Models("lost", "well", errors={"lost": [OwnershipLost("another process")]}, gone=["lost"])

@@ -93,6 +93,48 @@ def test_one_that_dies_over_and_over_ends_the_command() -> None:
     assert "ended with code 1" in str(error)
 
 
+def test_one_that_dies_over_and_over_ends_nobody_who_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that is away ends who starts, not who runs: the one is tried again, the others wait for the broker."""
+    monkeypatch.setattr(workers, "WELL_S", 0.5)
+    monkeypatch.setattr(workers, "AGAIN_MAX_S", 0.01)
+    running = Running(FOR_EVER, "import time; time.sleep(0.1); raise SystemExit(1)")
+    try:
+        until(lambda: running.heard.lines)
+        running.workers.workers[0].began_s -= 1.0  # it has been there for longer
+        until(lambda: running.heard.left.count(2) > 8)
+        assert running.error is None
+    finally:
+        running.stopping.set()
+        running.thread.join(30)
+
+
+def test_what_is_accepted_at_the_first_start_is_accepted_once() -> None:
+    """What is lost later needs a person again."""
+    command = [sys.executable, "-c", "import sys; print(sys.argv[1:])", "--accept-loss", "--json"]
+    heard = Heard()
+    worker = workers.Worker(1, command, listener=heard)
+    for _ in range(2):
+        worker.start()
+        until(worker.has_ended)
+    assert heard.lines == [(1, b"['--accept-loss', '--json']\n"), (1, b"['--json']\n")]
+
+
+def test_who_is_not_heard_does_not_stand_still() -> None:
+    """Whatever the listener raises: the pipe is read on."""
+
+    class Deaf(Heard):
+        def heard(self, number: int, line: bytes) -> None:
+            super().heard(number, line)
+            raise ValueError("what was that?")
+
+    heard = Deaf()
+    program = "for _ in range(2000): print('x' * 99)"
+    worker = workers.Worker(1, [sys.executable, "-c", program], listener=heard)
+    worker.start()
+    until(worker.has_ended)
+    assert len(heard.lines) == 2000
+
+
 @pytest.mark.parametrize(("code", "kind"), [(2, ConfigError), (75, workers.OwnershipLost)])
 def test_what_no_start_mends_ends_the_command_at_once(code: int, kind: type[Exception]) -> None:
     """A configuration that cannot be used: with the exit code that one process would have had."""

@@ -147,8 +147,9 @@ def test_what_a_list_lacks_is_no_gain_and_holds_up_no_others(monkeypatch: pytest
 # ── in a lane ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def lane_of(evidence: str, *, late: bool = False) -> Lane:
+def lane_of(evidence: str, *, late: bool = False, default: int | None = 0) -> Lane:
     """A shop that shows one item at a time, "good" and "bad" to its two rankers; its losses cannot tell them apart."""
+    more = {} if default is None else {"default": default}
     settings = build(
         {
             "name": "shop",
@@ -157,7 +158,7 @@ def lane_of(evidence: str, *, late: bool = False) -> Lane:
             "detectors": {},
             "arena": {"evidence": evidence, "false_swap_every": 500},
             "publish": {"warm_up_events": 5, "report_events": 10**9},
-            **({"labels": {"late": True, "horizon": "60s", "default": 0}} if late else {}),
+            **({"labels": {"late": True, "horizon": "60s", **more}} if late else {}),
         }
     )
     return Lane(settings, Favours("i0"), watch=Watch(settings))
@@ -221,6 +222,27 @@ def test_a_lane_goes_on_from_its_state_with_lists_open() -> None:
     trusted = lane.settings.model.trusted
     assert statetree.digest(lane.state(), trusted=trusted) == statetree.digest(twin.state(), trusted=trusted)
     assert len(lane.ranked.lists.waiting) == 1
+
+
+def test_a_win_by_a_list_that_ends_without_a_label_outlasts_a_restart() -> None:
+    """It is put through at the next label, in whichever process that comes."""
+    lane = lane_of("off-policy", late=True, default=None)
+    lane.shadows.enter(entrant(lane, "near", Favours("i1")), reason="")
+    rng, taken = random.Random(1), []
+    for n in range(3000):
+        item = rng.choice(ITEMS) if rng.random() < 0.3 else "i0"
+        x = {"user": f"u{n}", "item": item, "shown": item, "propensity": 0.3 / len(ITEMS) + 0.7 * (item == "i0")}
+        lane.on_event(AcceptedEvent(f"e{n}", x, None, float(n), 0, n))
+        taken += [n] if rng.random() < {"i1": 0.8, "i2": 0.0}.get(item, 0.2) else []
+        if n > 50 and taken and taken[0] < n - 50:
+            lane.on_label(AcceptedLabel(f"e{taken[0]}", 1.0, float(n), 0, "", "labels", 0, n))
+            taken.pop(0)
+        while not lane.arena.ahead and lane.end_due() is not None:
+            pass
+        if lane.arena.ahead:
+            break
+    assert lane.arena.ahead, "no list that ended without a label was ever the last that it took"
+    assert twin_of(lane).arena.ahead
 
 
 def test_only_rankers_make_lists() -> None:
