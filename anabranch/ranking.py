@@ -290,9 +290,11 @@ class CoOccurrence(Popularity):
         latest_max: items of a user that count, the latest ones.
         recency: what an item of the user weighs, per later one.
         source, target: how far counts are divided by how often the items were taken: 0 = not at all, 1 = wholly.
+        prior: how many takes more than it has each target counts as: what was taken twice is not yet known to be rare.
     """
 
     _PER_ITEM = (*Popularity._PER_ITEM, "near", "together")
+    prior = 0.0  # of models that were kept before there was one
 
     def __init__(
         self,
@@ -306,9 +308,10 @@ class CoOccurrence(Popularity):
         history_max: int = 500,
         neighbours_max: int = 200,
         latest_max: int = 50,
-        recency: float = 0.95,
+        recency: float = 0.9,
         source: float = 0.5,
-        target: float = 0.1,
+        target: float = 0.7,
+        prior: float = 30.0,
     ) -> None:
         super().__init__(
             user=user,
@@ -326,6 +329,7 @@ class CoOccurrence(Popularity):
         self.recency = recency
         self.source = source
         self.target = target
+        self.prior = prior
         self.near = np.zeros((1, neighbours_max), np.int32)
         """By slot: 1 + the slots near it; 0 is a free place."""
         self.together = np.zeros((1, neighbours_max), np.float32)
@@ -382,7 +386,8 @@ class CoOccurrence(Popularity):
         weights = self.recency ** np.arange(len(latest)) / np.maximum(self.taken[latest], 1e-300) ** self.source
         counts = self.together[latest] * weights[:, None]
         sums = np.bincount(self.near[latest].ravel(), weights=counts.ravel(), minlength=len(self.names) + 1)[1:]
-        scores: Scores = sums[slots] / np.maximum(self.taken[slots], 1e-300) ** self.target
+        often = np.maximum(self.taken[slots] + self.prior * self.step, 1e-300)
+        scores: Scores = sums[slots] / often**self.target
         scores *= self.step ** (self.source + self.target - 1.0)
         return scores
 
