@@ -117,6 +117,16 @@ def test_who_has_taken_everything_is_offered_nothing(kind: str) -> None:
     assert ranker.rank({"user": "greedy"}, n=5) == []
 
 
+def test_a_model_of_before_there_was_a_prior_ranks_as_it_did() -> None:
+    """What was kept has no such attribute."""
+    ranker = taught("CoOccurrence", target=0.1)
+    del ranker.prior
+    again = statetree.decode(statetree.encode(ranker))
+    assert [each.score for each in again.rank({"user": "u1"})] == [
+        each.score for each in taught("CoOccurrence", target=0.1, prior=0.0).rank({"user": "u1"})
+    ]
+
+
 def test_names_are_text_whatever_json_had() -> None:
     """7 and 7.0 are one item, and "7" in a list of what was shown is that one."""
     ranker = Popularity()
