@@ -8,7 +8,7 @@ consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "auto.of
 consumer.subscribe(["events"])
 ended = False
 while not ended:
-    for message in consumer.consume(1000, timeout=1.0):
+    for message in consumer.consume(1000, timeout=0.1):
         if message.error():
             raise SystemExit(str(message.error()))
         if work.take(message.value()):
