@@ -133,7 +133,7 @@ class Bench:
         """Of the processor, from the process's start to its end."""
         self.runs += 1
         prefix = f"{self.folder.name}-{events}-"
-        configs = [self._config(f"m{self.runs}x{number}", prefix) for number in range(models)]
+        configs = [self._config(f"{self.folder.name}{self.runs}x{number}", prefix) for number in range(models)]
         self._fill(configs[0], prefix, events)
         command = [sys.executable, "-m", "commands.main", "learn", *map(str, configs), "--until-end"]
         with Path(self.folder, "log").open("wb") as log:
