@@ -17,6 +17,7 @@ import structlog
 
 from anabranch.events import Record
 from anabranch.messages import ModelUpdate, TrainedOn
+from commands.compiling import ROOMS, ROOT
 from config.loading import build
 from consumers.jobs import InlineRunner
 from consumers.loop import LearningLoop
@@ -26,8 +27,6 @@ from consumers.telling import Ports
 from evaluation.simulation.world import FrozenClock, MemoryLog, MemorySink, MemorySource
 from learners.models import catalogue
 
-ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("anabranch", "config", "detectors", "learners", "consumers", "evaluation", "serving", "operations", "commands")
 WORLD = Path("evaluation/simulation/world")
 EVENTS = 4000
 

@@ -168,7 +168,7 @@ def _make(
         if before is None:
             topics.see(settings)
         # What was lost before the first start is accepted once; what is lost later needs a person again.
-        has_run = view.loop is not None and bool(view.loop.started or view.loop.has_restored)
+        has_run = view.loop is not None and view.loop.has_run
         view.loop = wiring.learning_loop(
             settings,
             first=first,

@@ -40,6 +40,10 @@ class Topics(Section):
         return self.prefix + str(getattr(self, which))
 
 
+TOPICS = tuple(name for name in Topics.model_fields if name not in ("prefix", "partitions", "replication"))
+"""All topics that a system reads or writes, by their keys in `[topics]`."""
+
+
 class GuardSettings(Section):
     """What an event may be. Anything beyond goes to dead-letters."""
 

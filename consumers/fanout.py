@@ -153,7 +153,11 @@ class Fanout:
                 closing.close()
 
     def _break_up(self, reason: Exception) -> None:
-        """Everybody reads alone: whatever is wrong shows itself there, to whom it concerns."""
+        """Everybody reads alone: whatever is wrong shows itself there, to whom it concerns.
+
+        Raises:
+            Exception: the reason, if nobody has foreseen it.
+        """
         log.warning("models read by themselves", reason=str(reason))
         with self._changed:
             closing, self.fetch, self.seats = self.fetch, None, {}
@@ -161,6 +165,8 @@ class Fanout:
         if closing is not None:
             with suppress(AnabranchError, RuntimeError):
                 closing.close()
+        if not isinstance(reason, AnabranchError):
+            raise reason
 
     # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,8 +196,6 @@ class Fanout:
             self._keep(records, self.fetch)
         except Exception as error:  # whatever it is: what was fetched and not kept is behind this fetch
             self._break_up(error)
-            if not isinstance(error, AnabranchError):
-                raise
         finally:
             self._fetching.release()
 
@@ -253,8 +257,6 @@ class Fanout:
                 self._begin()
             except Exception as error:
                 self._break_up(error)
-                if not isinstance(error, AnabranchError):
-                    raise
             self._changed.notify_all()
         return True
 

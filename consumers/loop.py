@@ -169,6 +169,11 @@ class LearningLoop:
                 owner.checkpoint()
             self.started.add(scope)
 
+    @property
+    def has_run(self) -> bool:
+        """Whether it, or the loop before it, has ever had its partitions and its state."""
+        return bool(self.started) or self.has_restored
+
     def _positions(self) -> Positions:
         return {partition: at for owner in self.owners.values() for partition, at in owner.positions.items()}
 

@@ -64,7 +64,7 @@ class Kept(threading.Thread):
 
     def _ran_well(self) -> bool:
         loop = self.loop
-        self.has_run |= loop is not None and bool(loop.started or loop.has_restored)
+        self.has_run |= loop is not None and loop.has_run
         return self.error is None and loop is not None and loop.was_well
 
     def _ends(self, pause_s: float) -> bool:
@@ -100,11 +100,10 @@ def supervise_all(makes: Mapping[str, Make], *, until_end: bool) -> dict[str, Le
     begin(stopping)
     for each in kept:
         each.start()
-    while any(each.is_alive() for each in kept):
+    while alive := [each for each in kept if each.is_alive()]:
         if all(each.error is not None and not each.has_run for each in kept):
             stopping.set()  # with one model, too, a process that has never run ends at once
-        for each in [each for each in kept if each.is_alive()][:1]:
-            each.join(LOOK_S)
+        alive[0].join(LOOK_S)
     return _came_to(kept, until_end=until_end)
 
 

@@ -64,7 +64,7 @@ def run_on(make: Make, loop: LearningLoop, *, stopping: threading.Event, until_e
         except (KafkaUnavailable, StoreUnavailable) as error:
             if stopping.is_set() and _can_leave(loop, error):
                 return loop
-            if not (loop.started or loop.has_restored):
+            if not loop.has_run:
                 raise  # it has never run
             following = waiting.for_next(make, loop, reason=error)
         if following is None:

@@ -194,10 +194,6 @@ class KafkaBacklog:
         """Whether there are records without another fetch."""
         return self.merger.is_ready
 
-    def holds(self, partition: Partition) -> bool:
-        """Whether a fetched record of the partition waits."""
-        return self.merger.holds(partition)
-
     def reached(self, partition: Partition) -> None:
         """The broker has told that the partition ends here."""
         self.merger.reached(partition)
@@ -217,20 +213,28 @@ class KafkaBacklog:
         for partition in ended:
             self.merger.reached(partition)
 
-    def ordered(
-        self,
-        records: Sequence[Record],
-        max_records: int,
-        *,
-        read: Positions,
-        told: Positions,
+    def hand_on(
+        self, records: Sequence[Record], max_records: int, *, read: Positions, told: Positions
     ) -> Sequence[Record]:
         """The next records, given those that were just fetched.
 
         Args:
-            read: what comes next after what was handed on.
+            read: what comes next after what was handed on; it is moved on, up to where the broker told that a partition
+                ends, where none of it waits any more.
             told: where the broker last said that a partition ends.
         """
+        following = self._ordered(records, max_records, read=read, told=told)
+        for record in following:
+            read[Partition(record.topic, record.partition)] = record.offset + 1
+        for partition, end in told.items():
+            if not self.merger.holds(partition):
+                # Behind the last record there may be control records, which nobody sees.
+                read[partition] = max(end, read[partition])
+        return following
+
+    def _ordered(
+        self, records: Sequence[Record], max_records: int, *, read: Positions, told: Positions
+    ) -> Sequence[Record]:
         if not self.merger.is_merging and len(records) >= max_records:
             self._look_ahead(read, told)
         if not self.merger.is_merging:

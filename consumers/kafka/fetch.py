@@ -57,14 +57,7 @@ class KafkaFetch:
         except KafkaException as error:
             raise KafkaUnavailable(error.args[0].str()) from error
         fetched = [record_of(message) for message in messages if not self._heed(message)]
-        records = self.backlog.ordered(fetched, max_records, read=self.read, told=self.told)
-        for record in records:
-            self.read[Partition(record.topic, record.partition)] = record.offset + 1
-        for partition, end in self.told.items():
-            if not self.backlog.holds(partition):
-                # Behind the last record there may be control records, which nobody sees.
-                self.read[partition] = max(end, self.read[partition])
-        return records
+        return self.backlog.hand_on(fetched, max_records, read=self.read, told=self.told)
 
     def _heed(self, message: Any) -> bool:
         """Whether it came instead of a record."""

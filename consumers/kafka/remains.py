@@ -11,14 +11,11 @@ from confluent_kafka import Message
 
 from anabranch.kafka import headers_of
 from anabranch.kafka.tail import Tail
-from config.records import Topics
+from config.records import TOPICS
 from config.settings import Settings
 from consumers.forgetting import Traces, mentions, spellings
 from consumers.kafka.topics import configs, kept_s
 from consumers.kafka.traces import Where, in_checkpoints, in_models, present, until_day
-
-TOPICS = tuple(name for name in Topics.model_fields if name not in ("prefix", "partitions", "replication"))
-"""All that a system reads or writes, by their keys in `[topics]`."""
 
 Place = tuple[int, int]
 """Partition and offset."""

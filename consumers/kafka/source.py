@@ -257,17 +257,7 @@ class KafkaSource:
             return []
         if self.is_resting:
             return []  # fetched before it rested: whoever reads for it hands it on
-        return self._hand_on(self.backlog.ordered(records, max_records, read=self.read, told=self.told))
-
-    def _hand_on(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Note what was read: up to where the broker told that a partition ends, where none of it waits any more."""
-        for record in records:
-            self.read[Partition(record.topic, record.partition)] = record.offset + 1
-        for partition, end in self.told.items():
-            if not self.backlog.holds(partition):
-                # Behind the last record there may be control records, which nobody sees.
-                self.read[partition] = max(end, self.read[partition])
-        return records
+        return self.backlog.hand_on(records, max_records, read=self.read, told=self.told)
 
     def place(self) -> Positions:
         """What comes next after what was handed on."""

@@ -12,28 +12,17 @@ from anabranch.kafka import partitions, producer, reach
 from anabranch.kafka.tail import Tail
 from anabranch.kafka.updates import all_updates
 from anabranch.scope import GLOBAL, Scope, of_partition
+from config.records import TOPICS
 from config.settings import Settings
 from consumers.forgetting import READ, WORD_MIN, WRITTEN, Entity, Found, Traces, mentions
 from consumers.kafka.reader import record_of
 from consumers.kafka.sink import KafkaSink
-from consumers.kafka.topics import TRAINED, configs, kept_s
+from consumers.kafka.topics import configs, kept_s
 from consumers.stores import store_of
 from consumers.stores.manifest import NAME
 
-OTHERS = (
-    "updates",
-    "signals",
-    "reports",
-    "lifecycle",
-    "alerts",
-    "control",
-    "answers",
-    "audit",
-    "learned",
-    "acks",
-    *TRAINED,
-)
-"""Topics on which nothing of single events should be, but what a trained model holds."""
+OTHERS = tuple(which for which in TOPICS if which not in (*READ, *WRITTEN, "artifacts"))
+"""Topics on which nothing of single events should be, but what a trained model holds; artifacts are looked at as such."""
 
 
 class Where(NamedTuple):

@@ -18,7 +18,7 @@ from confluent_kafka import Producer
 
 from anabranch.kafka.tail import Tail
 from config.loading import load
-from config.records import Topics
+from config.records import TOPICS, Topics
 from consumers.keys import make
 from support.command_line import anabranch, ended, start
 from support.dashboards import dashboard
@@ -86,7 +86,7 @@ class Planted(Project):
     @property
     def topics(self) -> list[str]:
         """All but those that only producers write."""
-        which = set(Topics.model_fields) - {"prefix", "partitions", "replication", "events", "labels"}
+        which = set(TOPICS) - {"events", "labels"}
         return [f"{self.prefix}{Topics.model_fields[each].default}" for each in sorted(which)]
 
     def run(self, *words: object) -> str:
