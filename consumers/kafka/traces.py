@@ -22,7 +22,7 @@ from consumers.stores import store_of
 from consumers.stores.manifest import NAME
 
 OTHERS = tuple(which for which in TOPICS if which not in (*READ, *WRITTEN, "artifacts"))
-"""Topics on which nothing of single events should be, but what a trained model holds; artifacts are looked at as such."""
+"""Topics on which nothing of single events should be, but what a trained model holds; artifacts are the models."""
 
 
 class Where(NamedTuple):
