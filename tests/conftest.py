@@ -1,6 +1,7 @@
 """Where the tests get their Kafka from, and the fixtures they share."""
 
 import itertools
+import logging
 import os
 import re
 import shutil
@@ -48,8 +49,10 @@ def children_end_with_the_test() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def logs_as_a_process_begins() -> None:
-    """A verb, a benchmark or a simulation carried out in this process may have silenced them."""
+    """A verb, a benchmark or a simulation carried out in this process may have silenced or redirected them."""
     structlog.reset_defaults()
+    shared = logging.getLogger("anabranch")
+    shared.handlers, shared.propagate = [], True
 
 
 GOT = pytest.StashKey[str]()
