@@ -45,6 +45,7 @@ MODULES = (
     "learners/lane.py",
     "learners/lateness.py",
     "learners/models/fence.py",
+    "learners/models/fused.py",
     "learners/models/tasks.py",
     "learners/observed.py",
     "learners/parts.py",

@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import msgpack
@@ -22,6 +23,15 @@ DEFAULTS = {
     "regression": ("MAE", "RMSE", "R2"),
     "rank": ("HitRate", "NDCG", "MRR", "ColdShare"),
 }
+
+
+AT_ONCE_MAX = 256
+"""How many answers the running metrics are shown at once."""
+SHARE_LEAST, SHARE_MOST = 1e-15, 1 - 1e-15
+"""What River's LogLoss takes for the least and the largest probability."""
+
+Row = tuple[Any, Any, dict[Any, float] | None]
+"""A label; the label or number that was answered, and the probabilities: None where there were none."""
 
 
 def metrics_of(settings: Settings) -> list[metrics.base.Metric]:
@@ -65,32 +75,55 @@ class Measures:
     def __init__(self, several: list[Any], *, tally: Tally | None = None) -> None:
         self.metrics = several
         self.numeric = any(isinstance(each, metrics.base.RegressionMetric) for each in several)
-        self.matrix: Any = next((each.cm for each in several if _derived(each)), None)
+        self.matrices: list[Any] = list({id(each.cm): each.cm for each in several if _derived(each)}.values())
+        self.matrix: Any = self.matrices[0] if self.matrices else None
         self.tally = tally or Tally(numeric=self.numeric)
         """What they divide by, where no confusion matrix counts it."""
         self.on_labels, self.on_probas = _updates(several)
+        self.log_losses = [each for each in several if type(each) is metrics.LogLoss]
         self.raised: dict[str, int] = {}
 
     def show(self, y: Any, value: Any, proba: dict[Any, float] | None) -> None:
         """One label, with the label or number and the probabilities that were answered; None where there were none."""
-        if self.matrix is None:
-            self.tally.add(y, value)
-        if value is not None:
-            for update in self.on_labels:
-                try:
-                    update(y, value)
-                except Exception:  # the metric's, on an answer that it has no value for
-                    self._note(update)
-        if proba:
-            for update in self.on_probas:
-                try:
-                    update(y, proba)
-                except Exception:  # the same
-                    self._note(update)
+        self.show_all([(y, value, proba)])
 
-    def _note(self, update: Any) -> None:
-        name = _name(update.__self__)
-        self.raised[name] = self.raised.get(name, 0) + 1
+    def show_all(self, rows: Sequence[Row]) -> None:
+        """Several labels at once, in their order: every metric comes to what it would if it were shown each of them.
+
+        A confusion matrix holds counts, so it is shown each pair once, with its number.
+        """
+        if self.matrix is None:
+            for y, value, _ in rows:
+                self.tally.add(y, value)
+        else:
+            self._count(rows)
+        for metric in self.log_losses:
+            _log_losses(metric, rows)
+        for update in self.on_labels:
+            for y, value, _ in rows:
+                if value is not None:
+                    self._update(update, y, value)
+        for update in self.on_probas:
+            for y, _, proba in rows:
+                if proba:
+                    self._update(update, y, proba)
+
+    def _count(self, rows: Sequence[Row]) -> None:
+        pairs: dict[tuple[Any, Any], int] = {}
+        for y, value, _ in rows:
+            if value is not None:
+                pairs[y, value] = pairs.get((y, value), 0) + 1
+        for matrix in self.matrices:
+            for (y, value), times in pairs.items():
+                matrix.update(y, value, float(times))
+                matrix.n_samples += times - 1
+
+    def _update(self, update: Any, y: Any, answer: Any) -> None:
+        try:
+            update(y, answer)
+        except Exception:  # the metric's, on an answer that it has no value for
+            name = _name(update.__self__)
+            self.raised[name] = self.raised.get(name, 0) + 1
 
     def values(self) -> list[float]:
         """In the order of the metrics; NaN for one that divides by what has not come."""
@@ -110,14 +143,27 @@ class Scores:
     metrics on numbers it is an error beyond all bounds, 1e100: in the window always, and in the running values, which
     never forget, only where a number was there and was too large. What a metric raises on is passed over and counted.
 
+    The running ones are shown what came since when somebody asks for them, or when it is a good many: nobody asks on
+    every event, and many at once cost less.
+
     Attributes:
         unusable: answers that could not be used, by the reason.
     """
 
     def __init__(self, fresh: Iterable[metrics.base.Metric], *, window: int) -> None:
-        self.running = Measures(_sharing(fresh))
+        self._running = Measures(_sharing(fresh))
         self.recent: deque[tuple[Any, Prediction]] = deque(maxlen=window)
+        self._unshown = 0
+        """How many of the last ones the running metrics have not been shown."""
+        self._unshown_max = min(window, AT_ONCE_MAX)
         self.unusable: dict[str, int] = {}
+
+    @property
+    def running(self) -> Measures:
+        """The running metrics, as of now."""
+        if self._unshown:
+            self._catch_up()
+        return self._running
 
     @property
     def raised(self) -> dict[str, int]:
@@ -127,13 +173,22 @@ class Scores:
     def update(self, y: Any, answer: Prediction) -> None:
         """Take in one label and the answer that was served for it."""
         self.recent.append((y, answer))
-        value, proba, unusable = answer
-        if unusable:
-            self.unusable[unusable] = self.unusable.get(unusable, 0) + 1
+        if answer.unusable:
+            self.unusable[answer.unusable] = self.unusable.get(answer.unusable, 0) + 1
+        self._unshown += 1
+        if self._unshown >= self._unshown_max:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Show the running metrics what came since."""
+        rows: list[Row] = []
+        numeric, start = self._running.numeric, len(self.recent) - self._unshown
+        for y, (value, proba, unusable) in islice(self.recent, start, None):
             # A running mean never forgets: a NaN that counted as 1e100 would be the only thing it ever said again.
-            if unusable in WITHOUT_BOUND or not self.running.numeric:
-                value = worst(y, numeric=self.running.numeric)
-        self.running.show(y, value, proba)
+            bad = unusable and (unusable in WITHOUT_BOUND or not numeric)
+            rows.append((y, worst(y, numeric=numeric) if bad else value, proba))
+        self._unshown = 0
+        self._running.show_all(rows)
 
     @property
     def names(self) -> list[str]:
@@ -151,8 +206,12 @@ class Scores:
     def measured(self) -> list[float]:
         """The values over the window, in the order of the metrics; NaN for one that divides by what is not there."""
         fresh = Measures(_sharing(self.running.metrics))
-        for y, (value, proba, unusable) in self.recent:
-            fresh.show(y, worst(y, numeric=fresh.numeric) if unusable else value, proba)
+        fresh.show_all(
+            [
+                (y, worst(y, numeric=fresh.numeric) if unusable else value, proba)
+                for y, (value, proba, unusable) in self.recent
+            ]
+        )
         return fresh.values()
 
     def _named(self, values: Iterable[float]) -> dict[str, float]:
@@ -177,7 +236,7 @@ class Scores:
             return
         if state["tally"] is not None:
             self.running.tally.restore(state["tally"])
-        self.running = Measures(state["running"], tally=self.running.tally)
+        self._running = Measures(state["running"], tally=self.running.tally)
         self.recent.clear()
         recent = state["recent"]  # a list, in old checkpoints
         if isinstance(recent, bytes):
@@ -217,11 +276,23 @@ def _derived(metric: Any) -> bool:
 
 
 def _updates(several: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The update methods of what takes labels (or numbers), and of metrics on probabilities."""
-    matrices = {id(metric.cm): metric.cm.update for metric in several if _derived(metric)}
-    others = [metric for metric in several if not _derived(metric)]
+    """The update methods of what takes labels (or numbers), and of metrics on probabilities; see `Measures.show_all`."""
+    others = [metric for metric in several if not _derived(metric) and type(metric) is not metrics.LogLoss]
     labels = [metric.update for metric in others if not on_proba(metric)]
-    return [*matrices.values(), *labels], [metric.update for metric in others if on_proba(metric)]
+    return labels, [metric.update for metric in others if on_proba(metric)]
+
+
+def _log_losses(metric: metrics.LogLoss, rows: Iterable[Row]) -> None:
+    """`LogLoss.update` for each row that has probabilities."""
+    running = metric._mean
+    n: float = running.n
+    mean: float = running._mean
+    for y, _, proba in rows:
+        if proba:
+            share: float = max(min(proba.get(True, 0.0), SHARE_MOST), SHARE_LEAST)
+            n += 1.0
+            mean += (1.0 / n) * (-math.log(share if y else 1 - share) - mean)
+    running.n, running._mean = n, mean
 
 
 def _value(metric: Any) -> float:

@@ -18,6 +18,7 @@ from anabranch.recommender import bayes_shares
 from config.ranking import gain
 from config.settings import Settings
 from learners.derived import views_of
+from learners.models import fused
 from learners.models.fence import Fence, Predictor
 
 LOG_LOSS_CAP = math.log(100)
@@ -204,7 +205,7 @@ class Task:
 
     def learner(self, model: Any) -> Callable[[Any, Any], None]:
         """A function that teaches `model` what it sees."""
-        view, learn = self.view_of(model), model.learn_one
+        view, learn = self.view_of(model), fused.learner(model) if fused.is_fused(model) else model.learn_one
         return learn if view is None else lambda x, y: learn(view(x), y)
 
     def predictor(self, model: Any) -> Predictor:
@@ -224,6 +225,8 @@ class Task:
     def _predictor(self, model: Any, *, with_proba: bool) -> Predictor:
         if self.kind == "rank":
             return self._positions(model)
+        if fused.is_fused(model) and self.kind == "binary":
+            return fused.predictor(model, self.fence.probabilities, with_proba=with_proba)
         if not with_proba:
             return self.fence.predictor(model.predict_one)
         if not gives_probabilities(model):
