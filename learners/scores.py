@@ -276,7 +276,7 @@ def _derived(metric: Any) -> bool:
 
 
 def _updates(several: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The update methods of what takes labels (or numbers), and of metrics on probabilities; see `Measures.show_all`."""
+    """The update methods of what takes labels or numbers, and of metrics on probabilities, less those known by name."""
     others = [metric for metric in several if not _derived(metric) and type(metric) is not metrics.LogLoss]
     labels = [metric.update for metric in others if not on_proba(metric)]
     return labels, [metric.update for metric in others if on_proba(metric)]

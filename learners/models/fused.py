@@ -1,8 +1,8 @@
 """River's scaled logistic regression in one step each for asking and learning: the same answers, the same state.
 
-River does the same in a dozen calls, each of which looks up what never changes. What is computed, and in which order, is
-River's to the last digit, and it is kept in River's own objects, so that state trees, artifacts and followers know of
-nothing. Any other model, and any other parameter than those known here, is left to River: a subclass may compute
+River does the same in a dozen calls, each of which looks up what never changes. What is computed, and in which order,
+is River's to the last digit, and it is kept in River's own objects, so that state trees, artifacts and followers know
+of nothing. Any other model, and any other parameter than those known here, is left to River: a subclass may compute
 anything, so classes are compared exactly.
 """
 
@@ -47,7 +47,7 @@ def learner(model: Any) -> Callable[[dict[str, Any], Any], None]:
 
     def learn(x: dict[str, Any], y: Any) -> None:
         scaled = _learn_scale(scaler, x)
-        weights = VectorDict(linear._weights, linear.initializer, scaled)
+        weights: Any = VectorDict(linear._weights, linear.initializer, scaled)
         slope = _slope(linear, weights.dot(scaled) + linear.intercept, y)
         gradient = VectorDict.from_scaled(scaled, slope)
         if linear.l2:
@@ -133,11 +133,11 @@ def _slope(linear: Any, logit: float, y: Any) -> float:
     return float(max(min(slope, clip), -clip))
 
 
-def _sgd(optimizer: Any, weights: VectorDict, gradient: VectorDict) -> None:
+def _sgd(optimizer: Any, weights: Any, gradient: Any) -> None:
     weights.isub_scaled(gradient, optimizer.lr.get(optimizer.n_iterations))
 
 
-def _adagrad(optimizer: Any, weights: VectorDict, gradient: VectorDict) -> None:
+def _adagrad(optimizer: Any, weights: Any, gradient: Any) -> None:
     squares = optimizer.g2
     eps: float = optimizer.eps
     rate: float = optimizer.lr.get(optimizer.n_iterations)
