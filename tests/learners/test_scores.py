@@ -13,11 +13,12 @@ from anabranch import statetree
 from anabranch.errors import ConfigError, ModelSpecError
 from anabranch.events import AcceptedEvent, Prediction
 from config.loading import build
+from config.metrics import metric_of
 from consumers.guard.reading import Reading
 from detectors.watch import Watch
 from learners.lane import Lane
 from learners.models import catalogue
-from learners.scores import Scores
+from learners.scores import Measures, Scores, _sharing
 
 Rows = list[tuple[dict[str, Any], Any]]
 
@@ -210,3 +211,19 @@ def test_a_metric_on_labels_asks_for_no_probabilities() -> None:
     lane = lane_of("binary", [{"use": "dummy.PriorClassifier"}], ["Accuracy"])
     assert isinstance(lane.champion.model, dummy.PriorClassifier)
     assert lane.champion.predict({}).proba is None
+
+
+def test_many_answers_at_once_come_to_what_one_after_the_other_does() -> None:
+    rng = random.Random(5)
+    several = ["Accuracy", "F1", "LogLoss", "CohenKappa", "ROCAUC", "CrossEntropy"]
+    at_once, one_by_one = (Measures(_sharing([metric_of(name, task="binary") for name in several])) for _ in range(2))
+    rows: list[Any] = []
+    for _ in range(700):
+        p = rng.choice([rng.random(), 0.0, 1.0])
+        rows.append((rng.random() < 0.3, p > 0.5, {False: 1.0 - p, True: p}))
+        rows.append((rng.random() < 0.3, rng.choice([None, True]), None))
+    at_once.show_all(rows)
+    for row in rows:
+        one_by_one.show(*row)
+    assert at_once.values() == one_by_one.values()
+    assert statetree.encode(at_once.metrics) == statetree.encode(one_by_one.metrics)
