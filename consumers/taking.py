@@ -140,7 +140,8 @@ class Taking(Auditing):
         checked = self.guard.check(record)
         if type(checked) is AcceptedEvent:
             self.order.append(record)
-            if checked.y is not None and self.lane.join.waits(checked.id):
+            join = self.lane.join
+            if checked.y is not None and join.pending and join.waits(checked.id):
                 self.guard.was_waiting()
                 self._took("label")
                 self._fold(self.lane.on_label(brought_by(checked, record), by=checked))

@@ -19,6 +19,7 @@ from anabranch.messages import LabelBalanceReport, LabelShare
 from anabranch.values import as_key
 
 REFERENCE_LABELS, WINDOW_LABELS, BLOCKS = 500, 500, 5
+BLOCK_LABELS = WINDOW_LABELS // BLOCKS
 """An effect between so many has a standard deviation of .063, whatever the shares: .4 is six of them."""
 NAMED_MAX = 10
 """Labels that are told by name: those that were most when the champion began. All others are one."""
@@ -56,9 +57,10 @@ class _Shares:
         self.counts: Counter[str] = Counter()
         self.count = 0
 
-    def add(self, y: Any) -> None:
-        self.counts[as_key(y)] += 1
-        self.count += 1
+    def add(self, ys: list[Any]) -> None:
+        for y, times in Counter(ys).items():
+            self.counts[as_key(y)] += times
+        self.count += len(ys)
 
     def state(self) -> dict[str, int]:
         return dict(self.counts)
@@ -74,8 +76,9 @@ class _Numbers:
     def __init__(self) -> None:
         self.moments = Moments()
 
-    def add(self, y: Any) -> None:
-        self.moments = self.moments.plus(Moments(1, float(y), 0.0))
+    def add(self, ys: list[Any]) -> None:
+        for y in ys:
+            self.moments = self.moments.plus(Moments(1, float(y), 0.0))
 
     @property
     def count(self) -> int:
@@ -92,7 +95,8 @@ class _Numbers:
 class LabelBalance:
     """The first labels that a champion was scored on, and the latest, in the order in which they have come.
 
-    Memory: what of the first ones is there by name, and the counts of so many blocks; of numbers only moments.
+    Memory: what of the first ones is there by name, and the counts of so many blocks; of numbers only moments. They are
+    counted many at a time, or when somebody asks.
     """
 
     def __init__(self, *, numeric: bool) -> None:
@@ -104,19 +108,30 @@ class LabelBalance:
         self.reference: _Shares | _Numbers = self.make()
         self.block: _Shares | _Numbers = self.make()
         self.blocks: deque[_Shares | _Numbers] = deque(maxlen=BLOCKS)
+        self.uncounted: list[Any] = []
 
     def update(self, y: Any) -> None:
         """One label."""
-        if self.reference.count < REFERENCE_LABELS:
-            self.reference.add(y)
-            return
-        self.block.add(y)
-        if self.block.count >= WINDOW_LABELS // BLOCKS:
-            self.blocks.append(self.block)
-            self.block = self.make()
+        self.uncounted.append(y)
+        if len(self.uncounted) >= BLOCK_LABELS:
+            self._count()
+
+    def _count(self) -> None:
+        ys, self.uncounted = self.uncounted, []
+        while ys:
+            into, full = self.reference, REFERENCE_LABELS
+            if into.count >= full:
+                into, full = self.block, BLOCK_LABELS
+            room = full - into.count
+            into.add(ys[:room])
+            ys = ys[room:]
+            if self.block.count >= BLOCK_LABELS:
+                self.blocks.append(self.block)
+                self.block = self.make()
 
     def report(self) -> LabelBalanceReport | None:
         """None until there is something to compare: the first labels, and then a window of them."""
+        self._count()
         if len(self.blocks) < BLOCKS:
             return None
         if isinstance(self.reference, _Numbers):
@@ -126,6 +141,7 @@ class LabelBalance:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
+        self._count()
         return {
             "reference": self.reference.state(),
             "block": self.block.state(),

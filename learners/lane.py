@@ -463,7 +463,7 @@ class Lane(LaneParts):
         champion = self.succession.champion
         loss, seen, cost = self._judge(champion, event, answers, window, ripe)
         rollout = self.succession.rollout
-        if rollout.under_way and loss is not None and (other := answers.get(rollout.displaced)) is not None:
+        if rollout.share is not None and loss is not None and (other := answers.get(rollout.displaced)) is not None:
             rollout.judge(loss, self.task.loss(event.y, other))
         # In blocks members stay as they were announced; before there is anything to be equal to, they learn at once.
         if learns and self._blocks and self.published.version is not None:
@@ -561,7 +561,7 @@ class Lane(LaneParts):
         emitted = NOTHING if findings is None else self._drifted(event, findings)
         if promotion is None and self.arena.ahead and not self.blend.serves:
             promotion = self._contest(event)
-        if promotion is None and may_change and succession.rollout.under_way:
+        if promotion is None and may_change and succession.rollout.share is not None:
             promotion = self._roll_out(event)
         if promotion is None and may_change and self.blend.turns(number):
             promotion = self._turn(event)

@@ -141,7 +141,7 @@ class Published:
         self.lost += (difference - self.lost) / min(self.judged, self._window)
         evidence = self.contest.update(difference)
         if evidence >= self._level:
-            self.enough = self.contest.won(self._level, times_ties=TIMES_TIES)
+            self.enough = evidence > TIMES_TIES * self.contest.events
         self._pace(evidence)
 
     def _pace(self, evidence: float) -> None:

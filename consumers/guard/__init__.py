@@ -147,7 +147,7 @@ class Guard:
         ts = self.reading.time(table["ts"], record.timestamp_s)
         y = None if label is None else self.reading.label(label)
         if label is not None:
-            self._look(label)
+            self.labels.look(label)
         place = (record.topic, record.partition, record.offset)
         kept = self.edge.redacted(record.value or b"").value
         return Told(AcceptedLabel(self.edge.pseudonym(id_), y, ts, revision, blocked, *place, kept), label)
@@ -212,7 +212,9 @@ class Guard:
         if content.key is not None:
             x = {**x, KEY: content.key}
         label, apart = content.label, content.apart
-        if label is not None:
+        # Of several classes also what is known: 1 and true are equal as keys, and must not both be labels.
+        labels = self.labels
+        if content.fault is not None or (label is not None and (labels.one_kind or label not in labels.known)):
             self._look_at_label(content)
         if apart and self.reading.is_shared:
             apart = dict(apart)
@@ -285,12 +287,8 @@ class Guard:
     def _look_at_label(self, content: Content) -> None:
         if content.fault is not None:
             raise Refused(content.fault.stage, str(content.fault))  # a new one, since several may share the content
-        self._look(content.label)
-
-    def _look(self, label: Any) -> None:
-        # Of several classes also what is known: 1 and true are equal as keys, and must not both be labels.
-        if self.labels.one_kind or label not in self.labels.known:
-            self.labels.look(label)
+        if content.label is not None:
+            self.labels.look(content.label)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

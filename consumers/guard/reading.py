@@ -113,9 +113,14 @@ class Reading:
             id_, apart, features = self.edge.pseudonym(id_), self.edge.apart(features), self.edge.features(features)
         shape = self._shape(features)
         key = self.edge.of_key(record.key) if self._by_key and record.key is not None else None
-        label = table.get("label")
-        y, fault = (None, None) if label is None else self._label(label)
-        return Content(id_, time_s, features, shape, self._is_sound(features, shape), apart, key, label, y, fault)
+        label, y, fault = table.get("label"), None, None
+        if label is not None:
+            try:
+                y = self.label(label) if type(label) is str else self.read_label(label)
+            except Refused as refused:  # told only where nothing is wrong with the features
+                fault = refused
+        is_sound = all_within(features.values()) if shape.is_plain else self._is_sound(features, shape)
+        return Content(id_, time_s, features, shape, is_sound, apart, key, label, y, fault)
 
     def decode(self, value: bytes | None, *, what: str = "event") -> dict[str, Any]:
         """The object that a record's value is.
@@ -149,13 +154,6 @@ class Reading:
         if len(value) > self._string_max:
             raise Refused("limits", f"{name!r} has {len(value)} characters; at most {self._string_max}")
 
-    def _label(self, label: Any) -> tuple[Any, Refused | None]:
-        """Its fault is told only where nothing is wrong with the features."""
-        try:
-            return self.label(label), None
-        except Refused as fault:
-            return None, fault
-
     def label(self, label: Any) -> Any:
         """The label as the task reads it.
 
@@ -177,8 +175,6 @@ class Reading:
         return shape
 
     def _is_sound(self, features: dict[str, Any], shape: Shape) -> bool:
-        if shape.is_plain:
-            return all_within(features.values())
         longest = self._string_max
         return all(len(features[name]) <= longest for name in shape.strings) and all_within(
             [features[name] for name in shape.numbers]

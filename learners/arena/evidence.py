@@ -147,7 +147,7 @@ class Contest:
                 min((m + plus) * (1 + lam * x), EVIDENCE_MAX) for m, lam in zip(self.powers, self.stakes, strict=True)
             ]
             self.ties = 0
-        return self.evidence
+        return sum(self.powers) / len(self.stakes) + self.ties
 
     def _note_gain(self, d: float) -> None:
         """The gain and its interval restart when the shadow has fallen behind, as the e-detector itself does.
