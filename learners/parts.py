@@ -25,7 +25,6 @@ from learners.emitted import Learned
 from learners.labels import LabelJoin
 from learners.labels.pending import refers_to as segments_of
 from learners.lateness import Lateness
-from learners.models import speedups
 from learners.models.tasks import Task
 from learners.observed import Observed
 from learners.publication import Published
@@ -86,7 +85,6 @@ class LaneParts:
         scope: Scope = GLOBAL,
         observer: Observer | None = None,
     ) -> None:
-        speedups.install()
         metrics = metrics_of(settings)
         self.settings = settings
         self.task = Task(settings, wants_proba=wants_proba(metrics) or watch.wants_proba)
