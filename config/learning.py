@@ -191,7 +191,10 @@ class ShadowsSettings(Section):
         None, description="several models that ship; with -1: as they were when there were no later editions"
     )
     standing: tuple[StandingSettings, ...] = Field((), description="models of your own, beside the portfolio's")
-    budget: float | None = Field(None, gt=0, description="time of all shadows, in times of the champion's; None = any")
+    budget: Annotated[float, Field(gt=0)] | Literal["auto", "unlimited"] = Field(
+        "auto",
+        description="time of all shadows, in times of the champion's; auto = as much as lets the learner keep up",
+    )
 
     @model_validator(mode="after")
     def _each_name_once(self) -> "ShadowsSettings":

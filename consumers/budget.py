@@ -1,4 +1,7 @@
-"""What members cost: measured on some events, turned into inputs of the lane where a budget or a bound is configured.
+"""What members cost: measured on some events, turned into inputs of the lane where it is bounded.
+
+Where no budget is configured, shadows take what they take until the learner falls behind what comes in: then they are
+measured, and held to what lets it keep up (`consumers/headroom.py`).
 
 The lane itself reads no clock. A decision comes in between two batches and is followed by a checkpoint, as a finished
 retraining job is, so that it is never taken a second time elsewhere in the stream.
@@ -6,16 +9,21 @@ retraining job is, so that it is never taken a second time elsewhere in the stre
 
 import statistics
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import structlog
+
 from anabranch.events import Prediction
 from config.settings import Settings
+from consumers.headroom import Headroom, Step
 from consumers.ports import Clock
 from learners.arena.members import Member
 from learners.blend import NAME as BLEND
 from learners.lane import Lane
+
+log = structlog.get_logger()
 
 SAMPLE_EVERY = 19
 """Records from one measured event to the next; no multiple of `SAMPLED`, or some members would never be measured."""
@@ -26,6 +34,9 @@ CHANGE_EVENTS = 1000
 
 SAMPLED = 8
 """A shadow beyond the budget takes part in one of so many events, or in none."""
+
+WIDEN_FROM = 0.5
+"""A budget of nothing, doubled, would stay one."""
 
 MARGIN = 0.8
 """Who was beyond takes part in all events again when the total is below this share of the budget."""
@@ -68,12 +79,38 @@ class ComputeBudget:
 
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
         self.clock = clock
-        self.budget = settings.shadows.budget
+        wanted = settings.shadows.budget
+        self.model = settings.name
+        self.budget = wanted if isinstance(wanted, float) else None
+        """Of all shadows, in times of the champion's; None: they are not held to any."""
+        self.headroom = Headroom(clock=clock) if wanted == "auto" else None
         self.max_predict_us = settings.constraints.max_predict_us
-        self.on = self.budget is not None or self.max_predict_us is not None
         self.times: dict[str, Times] = {}
+        self.whole_s: deque[float] = deque(maxlen=SAMPLES_MAX)
+        """The last times of measured events, with all that is around the members."""
+        self.step: Step | None = None
         self.changed_at = 0
         self.seen = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether members are timed now: never without need, as it takes time itself."""
+        falls_behind = self.headroom is not None and (self.headroom.behind > 0 or self.step is not None)
+        return falls_behind or self.budget is not None or self.max_predict_us is not None
+
+    def look(self, unread: Callable[[], int | None], *, read: int) -> None:
+        """Every few seconds: whether the learner keeps up with what comes in.
+
+        Args:
+            unread: how many records are still to be read; None: nobody waits for them.
+            read: records so far.
+        """
+        headroom = self.headroom
+        if headroom is None or not headroom.is_due:
+            return
+        left = unread()
+        if left is not None:
+            self.step = headroom.look(unread=left, read=read) or self.step
 
     def is_due(self) -> bool:
         """Whether the next record is one of those on which members are timed."""
@@ -83,11 +120,12 @@ class ComputeBudget:
     @contextmanager
     def measured(self, lane: Lane) -> Iterator[None]:
         """Within it, the members are timed."""
-        lane.timed = self
+        lane.timed, began_s = self, self.clock.monotonic_s()
         try:
             yield
         finally:
             lane.timed = None
+            self.whole_s.append(self.clock.monotonic_s() - began_s)
 
     def predict(self, member: Member, x: Any) -> Prediction:
         """Have a member predict, and take the time."""
@@ -111,6 +149,8 @@ class ComputeBudget:
             return None
         members = lane.shadows.members
         self.times = {each.name: self.times[each.name] for each in [lane.champion, *members] if each.name in self.times}
+        if self.step is not None:
+            self._take_step(lane)
         stride = {member.name: member.stride for member in members if member.stride != 1}
         wanted = Change(self._shares(lane), self._too_slow(lane))
         # By the names alone: measured times differ at each look, and each change costs a checkpoint.
@@ -118,6 +158,25 @@ class ComputeBudget:
             return None
         self.changed_at = lane.events
         return wanted
+
+    def _take_step(self, lane: Lane) -> None:
+        """Hold shadows to what lets the learner keep up; or give them twice as much, once it has kept up for long."""
+        assert self.headroom is not None  # who looks has one
+        champion, step = self.times.get(lane.champion.name), self.step
+        if champion is None or not champion.known or not champion.total_s:
+            return  # it is taken when members have been timed
+        self.step = None
+        spent_s = sum(self._cost(each) / each.stride for each in lane.shadows.members if each.stride)
+        if step == "narrow":
+            to_save_s = (1.0 - self.headroom.share) * statistics.median(self.whole_s)
+            self.budget = max(0.0, spent_s - to_save_s) / champion.total_s
+            log.warning("falls behind what comes in", model=self.model, shadows_budget=round(self.budget, 2))
+        elif all(each.stride == 1 for each in lane.shadows.members):
+            self.budget = None
+        else:
+            # After a restart only what the shadows take part in tells what they were held to.
+            held = self.budget if self.budget is not None else spent_s / champion.total_s
+            self.budget = 2.0 * max(held, WIDEN_FROM)
 
     def _too_slow(self, lane: Lane) -> dict[str, float]:
         """Those above the bound; who was is asked for a margin. A blend takes as long as all its members."""

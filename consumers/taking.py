@@ -253,6 +253,7 @@ class Taking(Auditing):
         retrainings = tuple(each for each in asked if isinstance(each, Retrain))
         for each in retrainings:
             self._emit(self.lane.retrain_asked(each))
+        self.budget.look(lambda: self.ports.source.unread(self.positions), read=sum(self.positions.values()))
         change = self.budget.change(self.lane)
         if change is not None:
             self._emit(self.lane.measured(stride=change.stride, too_slow=change.too_slow))

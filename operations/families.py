@@ -243,6 +243,13 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family("members", "gauge", "members of the arena", ("kind",), _reported_by(_members)),
     Family(
+        "held_shadows",
+        "gauge",
+        "shadows that take part in fewer events, or in none, by the budget",
+        (),
+        _reported(lambda report: sum(each.stride != 1 for each in report.members)),
+    ),
+    Family(
         "published_loss_excess",
         "gauge",
         "mean loss of the announced copy, less the live champion's",

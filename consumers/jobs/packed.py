@@ -12,6 +12,7 @@ from config import loading
 from config.settings import Settings
 from consumers.jobs import carried_out
 from consumers.kafka.reader import KafkaLogReader
+from learners.models import speedups
 from learners.retraining import Job, JobResult
 
 DECIDING = (
@@ -63,6 +64,7 @@ def carry_out(settings: dict[str, Any], job: bytes) -> bytes:
         KafkaUnavailable: the log cannot be read now.
     """
     known = loading.build(settings)
+    speedups.install()
     done = carried_out(Job.from_state(statetree.decode(job)), KafkaLogReader(known), known)
     return told(done, known)
 

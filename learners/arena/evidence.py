@@ -32,6 +32,7 @@ from typing import Any, Protocol
 # Stakes from bold to careful: which one grows fastest depends on a gain that nobody knows.
 LAMBDAS = tuple(2.0**-k for k in range(1, 8))
 CONFIDENCE_ALPHA = 0.05
+_LOG_ALPHA = math.log(2 / CONFIDENCE_ALPHA)
 EVIDENCE_MAX = 1e300
 """A winner that a hard constraint holds back goes on gathering evidence; it stays finite."""
 
@@ -52,7 +53,7 @@ class Interval:
         self.square = 0.25
         self.weight = 0.0
         self.weighted = 0.0
-        self.bound = math.log(2 / CONFIDENCE_ALPHA)
+        self.bound = _LOG_ALPHA
 
     def update(self, d: float) -> None:
         """Take in one difference."""
@@ -63,7 +64,7 @@ class Interval:
         mean_before = self.total / t
         variance = self.square / t
         # The cap keeps log(1 − λ) away from its pole; 1/2 is a value that the paper proposes.
-        lam = min(0.5, math.sqrt(2 * math.log(2 / CONFIDENCE_ALPHA) / (variance * t * math.log(1 + t))))
+        lam = min(0.5, math.sqrt(2 * _LOG_ALPHA / (variance * t * math.log(1 + t))))
         self.weight += lam
         self.weighted += lam * x
         # The paper's v = 4·(x − mean)² times ψ = (−log(1 − λ) − λ)/4: the fours cancel.

@@ -18,7 +18,7 @@ from anabranch.recommender import bayes_shares
 from config.ranking import gain
 from config.settings import Settings
 from learners.derived import views_of
-from learners.models import fused
+from learners.models import fused, speedups
 from learners.models.fence import Fence, Predictor
 
 LOG_LOSS_CAP = math.log(100)
@@ -125,6 +125,7 @@ class Task:
     """What the lane needs to know of the task, made from the settings."""
 
     def __init__(self, settings: Settings, *, wants_proba: bool) -> None:
+        speedups.install()  # before any method of a model is bound
         self.name = settings.task
         self.kind = settings.measured_as
         self.loss_name = settings.arena.loss or _USUAL.get(self.kind, "zero-one")

@@ -3,8 +3,6 @@
 from contextlib import nullcontext
 from typing import Any
 
-from river import base
-
 from anabranch.messages import ModelReport, Transition, decode
 from config.loading import build
 from consumers.budget import CHANGE_EVENTS, SAMPLED, ComputeBudget
@@ -13,35 +11,19 @@ from consumers.timing import SystemClock
 from detectors.watch import Watch
 from evaluation.simulation.world import FrozenClock, MemoryLog
 from learners.lane import Lane
-from support.lanes import QUICK, entrant, event
+from support.lanes import QUICK, Takes, entrant, event
 from support.loops import filled, loop_on, settings_of
 
 CLOCK = FrozenClock()
 
 
-class Takes(base.Classifier):
-    """A classifier that takes so many microseconds for a prediction, by the clock above, and as many to learn."""
-
-    def __init__(self, us: float) -> None:
-        self.us = us
-
-    def predict_one(self, x: dict[str, Any], **kwargs: Any) -> Any:
-        """Always right."""
-        CLOCK.advance(self.us / 1e6)
-        return True
-
-    def learn_one(self, x: dict[str, Any], y: Any) -> None:
-        """It learns nothing."""
-        CLOCK.advance(self.us / 1e6)
-
-
 def lane_of(*shadows_us: float, **more: Any) -> tuple[Lane, ComputeBudget]:
     """A lane whose champion takes 10 µs for each half, with shadows that take longer."""
     settings = build({**QUICK, "detectors": {}, **more})
-    lane = Lane(settings, Takes(10.0), watch=Watch(settings))
+    lane = Lane(settings, Takes(10.0, CLOCK), watch=Watch(settings))
     lane.on_event(event(0))
     for n, us in enumerate(shadows_us):
-        member = entrant(lane, f"s{n}", Takes(us), place=f"s{n}")
+        member = entrant(lane, f"s{n}", Takes(us, CLOCK), place=f"s{n}")
         lane.shadows.enter(member, reason="")
     return lane, ComputeBudget(settings, clock=CLOCK)
 

@@ -13,6 +13,7 @@ from anabranch.ranking import Popularity
 from config.loading import build
 from config.settings import Settings
 from detectors.watch import Watch
+from evaluation.simulation.world import FrozenClock
 from learners.arena.members import Cause, Member
 from learners.lane import Lane
 from learners.retraining import Job, JobResult
@@ -50,6 +51,23 @@ class ReadsNumber(base.Regressor):
 
     def learn_one(self, x: dict[str, Any], y: Any) -> None:
         """It learns nothing."""
+
+
+class Takes(base.Classifier):
+    """A classifier that takes so many microseconds for a prediction, by a clock, and as many to learn."""
+
+    def __init__(self, us: float, clock: FrozenClock) -> None:
+        self.us = us
+        self.clock = clock
+
+    def predict_one(self, x: dict[str, Any], **kwargs: Any) -> Any:
+        """Always right."""
+        self.clock.advance(self.us / 1e6)
+        return True
+
+    def learn_one(self, x: dict[str, Any], y: Any) -> None:
+        """It learns nothing."""
+        self.clock.advance(self.us / 1e6)
 
 
 class Favours(Popularity):

@@ -1,0 +1,395 @@
+"""River's hot functions once more, with the same results to the last digit at less time: put in River's place.
+
+A tree asks the same leaf about the same event several times: when it predicts, when it learns, and at each branch on
+the way if it is adaptive. Its answer is kept here until the leaf has learned something. All else is what River
+computes, in the same order, without the calls in between. What a model holds stays as it is: its bytes, checkpoints and
+digests are what River makes of it.
+
+The functions are of one version of River. Under another nothing is put in place, and all goes on at River's own pace.
+"""
+
+import math
+import numbers
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import river
+from river import proba
+from river.drift import ADWIN
+from river.naive_bayes import GaussianNB, gaussian
+from river.preprocessing import StandardScaler
+from river.tree import base, hoeffding_adaptive_tree_classifier
+from river.tree.nodes import efdtc_nodes, hatc_nodes, htc_nodes, last_nodes
+from river.tree.nodes.leaf import HTLeaf
+from river.tree.split_criterion import InfoGainSplitCriterion
+from river.tree.splitter import GaussianSplitter
+from river.tree.splitter.nominal_splitter_classif import NominalSplitterClassif
+from river.tree.utils import BranchFactory
+from river.utils import norm
+
+RIVER = "0.26.1"
+"""The version whose results these functions give."""
+
+LEAVES_MAX = 1024
+"""Leaves of which something is kept: those that events fall into now, of all trees of all models of a process."""
+
+_HALF_LOG_TAU = 0.5 * math.log(math.tau)
+_SQRT_2 = math.sqrt(2.0)
+_SQRT_TAU = math.sqrt(2.0 * math.pi)
+
+X = Mapping[Any, Any]
+Votes = dict[Any, float]
+Normals = dict[Any, tuple[float, float, float] | None]
+"""How a class is spread: by feature the mean, −2σ² and half of log σ²."""
+
+_KNOWN = (GaussianSplitter, NominalSplitterClassif)
+"""What is computed with here; others are River's affair."""
+
+# What River has itself: where something is not as usual, that one is asked.
+_naive_bayes: Callable[..., Votes] = htc_nodes.do_naive_bayes_prediction
+_normalized: Callable[..., Any] = norm.normalize_values_in_dict
+_suggestion: Any = GaussianSplitter.best_evaluated_split_suggestion
+_adaptive: Callable[..., Any] = hatc_nodes.AdaLeafClassifier.prediction
+_cloned: Any = ADWIN.clone
+_learn_scale: Any = StandardScaler.learn_one
+
+# ── Leaves: naive Bayes over what a leaf has seen ───────────────────────────────────────────────────────────────────
+
+
+class _Leaf:
+    """What is known of a leaf: its last answer, and what it computes with, by class."""
+
+    __slots__ = ("normals", "splitters", "total", "votes", "weights", "x")
+
+    def __init__(self, weights: Votes, splitters: dict[Any, Any]) -> None:
+        self.weights, self.splitters = weights, splitters
+        self.total = -1.0
+        self.x: X = {}
+        self.votes: Votes = {}
+        self.normals: dict[Any, tuple[float, Normals]] = {}
+        """By class its weight then, and how it is spread."""
+
+
+_leaves: dict[int, _Leaf] = {}
+"""By the identity of a leaf's class weights."""
+
+
+def naive_bayes_votes(x: X, weights: Votes, splitters: dict[Any, Any]) -> Votes:
+    """As `river.tree.utils.do_naive_bayes_prediction`: shares of 1 by class; none before anything was learned."""
+    total = sum(weights.values())
+    leaf = _leaves.get(id(weights))
+    if leaf is None or leaf.weights is not weights or leaf.splitters is not splitters:
+        if len(_leaves) >= LEAVES_MAX:
+            _leaves.clear()
+        leaf = _leaves[id(weights)] = _Leaf(weights, splitters)
+    # A leaf that has learned since has another total. The event is compared by its values: whoever asks outside of a
+    # lane may fill in one table again and again.
+    elif leaf.total == total and leaf.x == x:
+        return leaf.votes.copy()
+    leaf.votes = _votes(x, leaf, total)
+    leaf.x, leaf.total = dict(x), total
+    return leaf.votes.copy()
+
+
+def _votes(x: X, leaf: _Leaf, total: float) -> Votes:
+    weights, splitters = leaf.weights, leaf.splitters
+    if not weights or total == 0 or not splitters:
+        return _naive_bayes(x, weights, splitters)
+    for splitter in splitters.values():
+        if type(splitter) not in _KNOWN:
+            return _naive_bayes(x, weights, splitters)
+    log, least, known, votes = math.log, -math.inf, leaf.normals, {}
+    for label, weight in weights.items():
+        if not weight > 0:
+            votes[label] = 0.0
+            continue
+        kept = known.get(label)
+        # What a leaf has seen of a class changes with the weight of that class.
+        if kept is None or kept[0] != weight:
+            kept = known[label] = weight, _normals(label, splitters)
+        vote = log(weight / total)
+        for name, normal in kept[1].items():
+            if name not in x:
+                continue
+            if normal is None:
+                share = splitters[name].cond_proba(x[name], label)
+                vote += log(share) if share > 0 else 0.0
+                continue
+            mean, spread, half_log = normal
+            density = (x[name] - mean) ** 2 / spread - _HALF_LOG_TAU - half_log
+            if density > least:
+                vote += density
+        votes[label] = vote
+    return _shares(votes)
+
+
+def _normals(label: Any, splitters: dict[Any, Any]) -> Normals:
+    """Of each number of which it is known how it is spread within the class; None for what is no number."""
+    log = math.log
+    found: Normals = {}
+    for name, splitter in splitters.items():
+        if type(splitter) is not GaussianSplitter:
+            found[name] = None
+            continue
+        normal = splitter._att_dist_per_class.get(label)
+        if normal is not None:
+            var = normal._var
+            mean = var.mean
+            n, ddof = mean.n, var.ddof
+            if n > ddof:
+                variance = var._S / (n - ddof)
+                if variance > 0.0:
+                    found[name] = mean._mean, -2.0 * variance, 0.5 * log(variance)
+    return found
+
+
+def _shares(votes: Votes) -> Votes:
+    """Shares of 1 of logarithms."""
+    most, exp = max(votes.values()), math.exp
+    total = most + math.log(sum([exp(vote - most) for vote in votes.values()]))
+    return {label: exp(vote - total) for label, vote in votes.items()}
+
+
+def normalized(dictionary: Any, factor: float | None = None, inplace: bool = True, raise_error: bool = False) -> Any:
+    """As `river.utils.norm.normalize_values_in_dict`: a table of numbers need not be copied all the way down."""
+    if not inplace and type(dictionary) is dict:
+        return _normalized(dictionary.copy(), factor, True, raise_error)
+    return _normalized(dictionary, factor, inplace, raise_error)
+
+
+# ── Splitters: what a leaf has seen of each feature ─────────────────────────────────────────────────────────────────
+
+
+def update_splitters(self: HTLeaf, x: X, y: Any, w: float, nominal_attributes: Any) -> None:
+    """As `HTLeaf.update_splitters`."""
+    splitters, disabled = self.splitters, self._disabled_attrs
+    for name, value in self._iter_features(x):
+        if name in disabled:
+            continue
+        splitter = splitters.get(name)
+        if splitter is None:
+            splitter = splitters[name] = _new_splitter(self, name, value, nominal_attributes)
+        if type(splitter) is not GaussianSplitter:
+            splitter.update(value, y, w)
+        elif value is not None:
+            _update_splitter(splitter, value, y, w)
+
+
+def _new_splitter(leaf: HTLeaf, name: Any, value: Any, nominal: Any) -> Any:
+    """For a feature that the leaf sees for the first time."""
+    if (nominal is not None and name in nominal) or not isinstance(value, numbers.Number):
+        return leaf.new_nominal_splitter()
+    # As clone() makes it, which looks each time for what it is made of.
+    like = leaf.splitter
+    return GaussianSplitter(like.n_splits) if type(like) is GaussianSplitter else like.clone()
+
+
+def _update_splitter(splitter: GaussianSplitter, value: Any, y: Any, w: float) -> None:
+    normal = splitter._att_dist_per_class.get(y)
+    if normal is None:
+        splitter._att_dist_per_class[y] = normal = proba.Gaussian()
+        splitter._min_per_class[y] = splitter._max_per_class[y] = value
+    else:
+        splitter._min_per_class[y] = min(splitter._min_per_class[y], value)
+        splitter._max_per_class[y] = max(splitter._max_per_class[y], value)
+    _update_normal(normal, value, w)
+
+
+def _update_normal(normal: proba.Gaussian, value: Any, w: float) -> None:
+    var = normal._var
+    mean = var.mean
+    before = mean._mean
+    n = mean.n = mean.n + w
+    after = mean._mean = before + (w / n) * (value - before)
+    var._S += w * (value - before) * (value - after)
+
+
+def best_split(self: GaussianSplitter, criterion: Any, pre_split_dist: Any, att_idx: Any, binary_only: bool) -> Any:
+    """As `GaussianSplitter.best_evaluated_split_suggestion`, where splits are judged by the information gained."""
+    if type(criterion) is not InfoGainSplitCriterion or type(pre_split_dist) is not dict:
+        return _suggestion(self, criterion, pre_split_dist, att_idx, binary_only)
+    least = criterion.min_branch_fraction
+    before = _entropy(pre_split_dist)
+    normals = [
+        (label, normal.n_samples, normal.mu, normal.sigma, self._min_per_class[label], self._max_per_class[label])
+        for label, normal in self._att_dist_per_class.items()
+    ]
+    best, at, sides = -math.inf, None, None
+    for value in self._split_point_suggestions():
+        left, right = _sides(normals, value)
+        of_left, of_right = sum(left.values()), sum(right.values())
+        total = of_left + of_right
+        if not (total > 0 and of_left / total > least and of_right / total > least):
+            continue
+        merit = before - (of_left * _entropy(left) + of_right * _entropy(right)) / total
+        if merit > best:
+            best, at, sides = merit, value, [left, right]
+    return BranchFactory() if sides is None else BranchFactory(best, att_idx, at, sides)
+
+
+def _sides(normals: list[tuple[Any, ...]], value: float) -> tuple[Votes, Votes]:
+    """How much of each class lies on either side of a value."""
+    left: Votes = {}
+    right: Votes = {}
+    for label, n, mu, sigma, least, most in normals:
+        if value < least:
+            right[label] = n
+        elif value >= most:
+            left[label] = n
+        else:
+            share = 0.5 * (1.0 + math.erf((value - mu) / sigma / _SQRT_2)) if sigma else 0.0
+            left[label] = share * n
+            right[label] = n - left[label]
+    return left, right
+
+
+def _entropy(weights: Votes) -> float:
+    entropy = total = 0.0
+    log2 = math.log2
+    for weight in weights.values():
+        if weight > 0.0:
+            entropy -= weight * log2(weight)
+            total += weight
+    return (entropy + total * log2(total)) / total if total > 0.0 else 0.0
+
+
+# ── Branches, and naive Bayes as a model of its own ─────────────────────────────────────────────────────────────────
+
+
+def walk(self: base.Branch, x: X, until_leaf: bool = True) -> Iterator[Any]:
+    """As `Branch.walk`, without a generator for each node."""
+    node: Any = self
+    while True:
+        yield node
+        if "children" not in node.__dict__:  # a leaf; asked so, since isinstance() takes long for an abstract class
+            return
+        try:
+            node = node.next(x)
+        except KeyError:
+            if not until_leaf:
+                return
+            _, node = node.most_common_path()
+            yield node
+
+
+def traverse(self: base.Branch, x: X, until_leaf: bool = True) -> Any:
+    """As `Branch.traverse`."""
+    node: Any = self
+    while "children" in node.__dict__:
+        try:
+            node = node.next(x)
+        except KeyError:
+            if not until_leaf:
+                return node
+            _, node = node.most_common_path()
+    return node
+
+
+def adaptive_prediction(self: Any, x: X, *, tree: Any = None) -> Any:
+    """As `AdaLeafClassifier.prediction`."""
+    if not self.stats or self.splitters is None or tree.leaf_prediction != tree._NAIVE_BAYES_ADAPTIVE:
+        return _adaptive(self, x, tree=tree)
+    if self._nb_correct_weight >= self._mc_correct_weight:
+        shares = naive_bayes_votes(x, self.stats, self.splitters)
+    else:
+        shares = _normalized(self.stats.copy())
+    error = self._mean_error._mean
+    return _normalized(shares, sum(shares.values()) * error * error)
+
+
+def joint_log_likelihood(self: GaussianNB, x: X) -> Votes:
+    """As `GaussianNB.joint_log_likelihood`."""
+    counts, log, exp, sqrt = self.class_counts, math.log, math.exp, math.sqrt
+    if not counts:
+        return {}
+    total, items, likelihoods = sum(counts.values()), x.items(), {}
+    for label in counts:
+        normals: Mapping[Any, proba.Gaussian] = self.gaussians.get(label, {})
+        logs = []
+        for name, value in items:
+            normal, density = normals.get(name), 0.0
+            if normal is not None:
+                var = normal._var
+                mean = var.mean
+                n, ddof = mean.n, var.ddof
+                variance = var._S / (n - ddof) if n > ddof else 0.0
+                if variance > 0.0:
+                    try:
+                        sigma = sqrt(variance)
+                        z = (value - mean._mean) / sigma
+                        density = exp(-0.5 * z * z) / _SQRT_TAU / sigma
+                    except (ValueError, OverflowError):
+                        density = 0.0
+            logs.append(log(gaussian._PDF_EPS + density) if normal is not None else gaussian._LOG_PDF_EPS)
+        likelihoods[label] = log(counts[label] / total) + sum(logs)
+    return likelihoods
+
+
+def learn_naive_bayes(self: GaussianNB, x: X, y: Any) -> None:
+    """As `GaussianNB.learn_one`."""
+    self.class_counts[y] += 1
+    for name, value in x.items():
+        _update_normal(self.gaussians[y][name], value, 1.0)
+
+
+def fresh_adwin(self: ADWIN, new_params: Any = None, include_attributes: bool = False) -> Any:
+    """As `ADWIN.clone`: an adaptive tree makes one whenever it looks whether a leaf should be split."""
+    if new_params or include_attributes or type(self) is not ADWIN:
+        return _cloned(self, new_params, include_attributes)
+    return ADWIN(self.delta, self.clock, self.max_buckets, self.min_window_length, self.grace_period)
+
+
+# ── Scaled features ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def learn_scale(self: StandardScaler, x: X) -> None:
+    """As `StandardScaler.learn_one`."""
+    if self.window_size is not None or not self.with_std:
+        _learn_scale(self, x)
+        return
+    counts, means, variances = self.counts, self.means, self.vars
+    for name, value in x.items():
+        n = counts[name] = counts[name] + 1
+        before = means[name]
+        after = means[name] = before + (value - before) / n
+        variance = variances[name]
+        variances[name] = variance + ((value - before) * (value - after) - variance) / n
+
+
+# ── In River's place ────────────────────────────────────────────────────────────────────────────────────────────────
+
+PLACES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
+    *((each, "do_naive_bayes_prediction", naive_bayes_votes) for each in (htc_nodes, hatc_nodes, last_nodes)),
+    *(
+        (each, "normalize_values_in_dict", normalized)
+        for each in (htc_nodes, hatc_nodes, efdtc_nodes, hoeffding_adaptive_tree_classifier)
+    ),
+    (HTLeaf, "update_splitters", update_splitters),
+    (GaussianSplitter, "best_evaluated_split_suggestion", best_split),
+    (base.Branch, "walk", walk),
+    (base.Branch, "traverse", traverse),
+    (hatc_nodes.AdaLeafClassifier, "prediction", adaptive_prediction),
+    (ADWIN, "clone", fresh_adwin),
+    (StandardScaler, "learn_one", learn_scale),
+    (GaussianNB, "joint_log_likelihood", joint_log_likelihood),
+    (GaussianNB, "learn_one", learn_naive_bayes),
+)
+"""Where in River each function goes, and under which name."""
+
+RIVERS = tuple(getattr(where, name) for where, name, _ in PLACES)
+"""What stood there."""
+
+
+def install() -> bool:
+    """Put all functions in River's place, for this process; whether it is of the version that they were written for."""
+    if river.__version__ != RIVER:
+        return False
+    for where, name, ours in PLACES:
+        setattr(where, name, ours)
+    return True
+
+
+def remove() -> None:
+    """Put back what River had."""
+    for (where, name, _), rivers in zip(PLACES, RIVERS, strict=True):
+        setattr(where, name, rivers)
