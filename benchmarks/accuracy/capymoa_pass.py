@@ -67,8 +67,8 @@ def passed(learner: str, events: Sequence[XY], *, seed: int) -> Passed:
 def rows(events: Sequence[XY], classes: Sequence[Any]) -> Iterator[str]:
     """The events as the lines of an ARFF file; a class is called by its place.
 
-    >>> list(rows([({"a": 1.5}, True), ({"b": 2}, False)], [False, True]))[1:]
-    ['@attribute a numeric', '@attribute b numeric', '@attribute label {0,1}', '@data', '1.5,?,1', '?,2,0']
+    >>> list(rows([({"a": 1.5}, True), ({"b": True}, False)], [False, True]))[1:]
+    ['@attribute a numeric', '@attribute b numeric', '@attribute label {0,1}', '@data', '1.5,?,1', '?,1,0']
     """
     names = list(dict.fromkeys(name for x, _ in events for name in x))
     place = {y: str(number) for number, y in enumerate(classes)}
@@ -77,4 +77,5 @@ def rows(events: Sequence[XY], classes: Sequence[Any]) -> Iterator[str]:
     yield f"@attribute label {{{','.join(place.values())}}}"
     yield "@data"
     for x, y in events:
-        yield ",".join([*(str(x.get(name, "?")) for name in names), place[y]])
+        # The sign makes numbers of truth values, and leaves numbers as they are.
+        yield ",".join([*(str(+x[name]) if name in x else "?" for name in names), place[y]])
