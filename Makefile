@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 SHAP := $(VENV)-shap
 OTHERS := $(VENV)-others
+CAPYMOA := $(VENV)-capymoa
 ROOMS := anabranch config detectors learners consumers evaluation serving operations commands
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .PHONY: help web web-if-npm demo test test-peers test-shap test-compiled compile check lint simulate bench dashboard-bench \
-	serving detectors peers others accuracy faults golden kafka client \
+	serving detectors peers others capymoa accuracy faults golden kafka client \
 	lock clean
 
 help: ## print the targets
@@ -99,12 +100,17 @@ lock: ## resolve the dependencies again into constraints.txt; ARGS=--upgrade tak
 	@$(VENV)-lock/bin/uv pip compile -q benchmarks/others/requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		-o constraints-others.txt $(ARGS)
+	@$(VENV)-lock/bin/uv pip compile -q benchmarks/others/capymoa.in --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		-o constraints-capymoa.txt $(ARGS)
 	@rm -rf $(VENV)-lock
 
 others: $(OTHERS)/.installed ## make an environment with what `make bench` compares with
 
+capymoa: $(CAPYMOA)/.installed ## make an environment with CapyMOA, for `make accuracy` and `make bench`; needs Java
+
 clean: ## remove .venv, caches and built files
-	@rm -rf $(VENV) $(VENV)-lock $(SHAP) $(OTHERS) build dist client/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(VENV)-lock $(SHAP) $(OTHERS) $(CAPYMOA) build dist client/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(call made,folder,constraints): a virtual environment with exactly these.
@@ -129,4 +135,8 @@ $(SHAP)/.installed: constraints-shap.txt
 
 $(OTHERS)/.installed: constraints-others.txt
 	@$(call made,$(OTHERS),constraints-others.txt)
+	@touch $@
+
+$(CAPYMOA)/.installed: constraints-capymoa.txt
+	@$(call made,$(CAPYMOA),constraints-capymoa.txt)
 	@touch $@

@@ -13,11 +13,20 @@ from river.datasets import synth
 
 from anabranch.events import Record
 from anabranch.kafka import producer
+from anabranch.messages import TrainedOn
 from commands.brokers.local import LocalKafka
 from config.loading import build
 from config.settings import Settings
+from consumers.jobs.executors import Runners
+from consumers.kafka.sink import KafkaSink
 from consumers.kafka.source import KafkaSource
 from consumers.kafka.topics import create
+from consumers.loop import LearningLoop
+from consumers.stores import CheckpointStore
+from consumers.stores.files import FolderBlobs
+from consumers.telling import Ports
+from consumers.timing import SystemClock
+from learners.models import catalogue
 
 MODELS = {
     "HoeffdingTree": [{"use": "tree.HoeffdingTreeClassifier"}],
@@ -71,6 +80,22 @@ def settings_of(model: str, *, bootstrap: str = "", name: str = "bench", **more:
             "kafka": {"bootstrap.servers": bootstrap} if bootstrap else {},
             **more,
         }
+    )
+
+
+def learning_loop(settings: Settings, *, source: KafkaSource, folder: Path) -> LearningLoop:
+    """The loop of production on a real Kafka, with its checkpoints in a folder."""
+    clock = SystemClock()
+    return LearningLoop(
+        settings,
+        first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
+        ports=Ports(
+            source=source,
+            sink=KafkaSink(producer(settings.kafka)),
+            stores=lambda scope: CheckpointStore(FolderBlobs(folder), keep=2),
+            runners=Runners(settings, clock=clock),
+            clock=clock,
+        ),
     )
 
 

@@ -16,13 +16,17 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from benchmarks.latency import Lags
+from benchmarks.latency import shown as lags_shown
+
 WAYS = """*bare* decodes the JSON, predicts
 and learns with River, from memory, and does nothing else. All others have two detectors and three scores on. *backtest*
 and *kafka* are Anabranch, with the guard, duplicates, checkpoints every ten seconds, announcements on evidence,
 histograms, time windows: *backtest* from memory, scoring what followers answer, too; *kafka* from Apache Kafka, exactly
 once. *compiled* is the copy that `make compile` makes. The others read from Kafka and commit their positions now and
 then, as they come; they have no guard, no duplicates, and no checkpoint of the model. Vowpal Wabbit reads from memory,
-and its linear model is its own, in C++."""
+and its linear model is its own, in C++. CapyMOA reads from memory, and its trees are MOA's, in Java: its Python loop
+has the same scores and detectors, its loop in Java has neither, and reads rows as text."""
 HEAD = ("", "events/s", "seconds [least, most]", "of the bare loop", "processor time, µs an event", "MB")
 
 
@@ -77,7 +81,19 @@ class Table(NamedTuple):
         return f"{middle:.2f}, {min(shares):.2f} to {max(shares):.2f}{aim}"
 
 
-def document(tables: Sequence[Table], *, words: Sequence[str], missing: Sequence[str]) -> str:
+LATENCY = """## Latency at half load
+
+Events are published at half of the rate at which Anabranch has just learned the model from Kafka, each at its planned
+moment, from which the time counts; the first seconds are left out. *Learned*: until the event was predicted, scored and
+learned; Anabranch's holds what follows a batch, too (its order is told and, when it is time, a checkpoint written).
+*Answered*: until a reader of committed records has the answer of `anabranch score` on `model-predictions`, at half of
+the rate at which it answers many that wait; its model was learned before. Peers answer nobody. Broker, publisher and
+learner share the processors."""
+
+
+def document(
+    tables: Sequence[Table], *, words: Sequence[str], missing: Sequence[str], latency: Sequence[Lags] = ()
+) -> str:
     """benchmarks/RESULTS.md."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("river", "confluent-kafka", "orjson"))
     runs = max(len(each) for table in tables for each in table.measured.values())
@@ -89,7 +105,7 @@ Written by `make bench ARGS="{" ".join(words)}"`; not to be edited. Python {plat
 {runs} turns, each way once a turn, one after the other, every one a process of its own. {WAYS}"""
     missed = [f"Not measured: {each}." for each in missing]
     shown = [f"## {table.shown()}".replace("\n", "\n\n", 1) for table in tables]
-    parts = [title, *missed, *shown]
+    parts = [title, *missed, *shown, *([LATENCY, lags_shown(latency)] if latency else [])]
     return "\n\n".join(parts) + "\n"
 
 

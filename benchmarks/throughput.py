@@ -12,6 +12,7 @@ import itertools
 import json
 import re
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,20 +27,14 @@ import structlog
 from river import forest, linear_model, preprocessing, tree
 
 from anabranch.events import Record
-from anabranch.kafka import producer
 from anabranch.messages import TrainedOn
-from benchmarks import pauses, results, signal_cost
-from benchmarks.agrawal import MODELS, QUICK, TimedSource, agrawal, filled_kafka, settings_of
+from benchmarks import latency, pauses, results, signal_cost
+from benchmarks.accuracy import capymoa_pass
+from benchmarks.agrawal import MODELS, QUICK, TimedSource, agrawal, filled_kafka, learning_loop, settings_of
 from benchmarks.others import work
 from commands.compiling import COMPILED, ROOT, is_current
 from config.settings import Settings
 from consumers.guard import Guard
-from consumers.jobs.executors import Runners
-from consumers.kafka.sink import KafkaSink
-from consumers.loop import LearningLoop
-from consumers.stores import CheckpointStore
-from consumers.stores.files import FolderBlobs
-from consumers.telling import Ports
 from consumers.timing import SystemClock
 from evaluation.backtest import Backtest
 from learners.models import catalogue
@@ -63,6 +58,9 @@ OTHERS = {
     LINEAR_ONLY: "vw",
 }
 """Who else does the same work, by the script in benchmarks/others."""
+IN_JAVA = "CapyMOA's loop in Java, from memory"
+CAPYMOA = {"CapyMOA's Python loop, from memory": "capymoa_loop", IN_JAVA: "capymoa_fast"}
+"""Likewise, in an environment of its own; trees and forests alone."""
 OTHERS_PYTHON = ROOT / ".venv-others" / "bin" / "python"
 OF_THE_COPY = " compiled"
 """After the name of a way that is run in the copy that `make compile` makes."""
@@ -118,6 +116,7 @@ def _all(options: argparse.Namespace) -> None:
             measured = _interleaved(model, ways, options, data=path, bootstrap=at, events=count)
             tables.append(results.Table(model, count, measured, aim=AIMS.get(model)))
             print("\n" + tables[-1].shown(), flush=True)
+        waited = _latency(tables) if bootstrap else []
         guard = _child("guard", "HoeffdingTree", data=data)
         print(f"decoding and validating an event of 10 features: {guard['us']:.2f} µs (aim: at most 5)")
         _print_memory(data)
@@ -127,8 +126,20 @@ def _all(options: argparse.Namespace) -> None:
             print(f"pauses are measured after {pauses.LEARNED:,} events: take --events {2 * pauses.LEARNED}")
     signal_cost.main()
     if options.out is not None:
-        options.out.write_text(results.document(tables, words=sys.argv[1:], missing=missing))
+        options.out.write_text(results.document(tables, words=sys.argv[1:], missing=missing, latency=waited))
         print(f"wrote {options.out}")
+
+
+def _latency(tables: Sequence[results.Table]) -> list[latency.Lags]:
+    """At half of what a learner on Kafka has just done."""
+    rates = {
+        each.model: each.events / statistics.median(run.seconds for run in each.measured["kafka"]) / 2
+        for each in tables
+        if each.model in QUICK
+    }
+    found = latency.measured(rates, seconds=latency.SECONDS, peers=OTHERS_PYTHON.is_file())
+    print("\n" + latency.shown(found), flush=True)
+    return found
 
 
 def _print_memory(data: Path) -> None:
@@ -153,7 +164,16 @@ def _ways(*, with_kafka: bool) -> tuple[list[str], list[str]]:
         ways += OTHERS
     else:
         missing.append("the libraries of others are not there: `make others`")
+    if capymoa_pass.is_there():
+        ways += CAPYMOA
+    else:
+        missing.append("CapyMOA is not there: `make capymoa`")
     return ways, missing
+
+
+def _fits(way: str, model: str) -> bool:
+    is_linear = model.endswith("LogisticRegression")
+    return not (way == LINEAR_ONLY and not is_linear) and not (way in CAPYMOA and is_linear)
 
 
 def _interleaved(
@@ -161,10 +181,10 @@ def _interleaved(
 ) -> dict[str, list[results.Run]]:
     measured: dict[str, list[results.Run]] = {}
     for run, way in itertools.product(range(options.runs), ways):
-        if way == LINEAR_ONLY and not model.endswith("LogisticRegression"):
+        if not _fits(way, model):
             continue
         name = f"bench-{re.sub('[^a-z]+', '-', (model + way).lower())}-{run}"
-        if way in OTHERS:
+        if way in OTHERS or way in CAPYMOA:
             done = _of_others(way, model, data=data, bootstrap=bootstrap, events=events, name=name)
         else:
             done = _child(way, model, data=data, bootstrap=bootstrap, name=name)
@@ -182,13 +202,25 @@ def _child(way: str, model: str, *, data: Path, bootstrap: str = "", name: str =
 
 
 def _of_others(way: str, model: str, *, data: Path, bootstrap: str, events: int, name: str) -> dict[str, float]:
-    script = ROOT / "benchmarks" / "others" / f"{OTHERS[way]}.py"
-    command = [str(OTHERS_PYTHON), str(script), bootstrap, model, str(events), name, str(data)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    python = str(capymoa_pass.PYTHON if way in CAPYMOA else OTHERS_PYTHON)
+    script = str(ROOT / "benchmarks" / "others" / f"{(OTHERS | CAPYMOA)[way]}.py")
+    with tempfile.TemporaryDirectory() as folder:
+        if way == IN_JAVA:
+            words = [model, "1", str(_as_rows(data, Path(folder, "rows.arff")))]
+        else:
+            words = [bootstrap, model, str(events), name, str(data)]
+        done = subprocess.run([python, script, *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{way}: {done.stderr.strip()}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def _as_rows(data: Path, path: Path) -> Path:
+    """The events as CapyMOA's loop in Java reads them."""
+    events = [(each["features"], each["label"]) for each in map(orjson.loads, data.read_bytes().splitlines())]
+    path.write_text("\n".join(capymoa_pass.rows(events, [False, True])) + "\n")
+    return path
 
 
 # ── one measurement ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -235,20 +267,9 @@ def _backtest(settings: Settings, values: list[bytes]) -> dict[str, float]:
 
 
 def _kafka(settings: Settings, values: list[bytes]) -> dict[str, float]:
-    clock = SystemClock()
     source = TimedSource(settings)
     with tempfile.TemporaryDirectory() as folder:
-        loop = LearningLoop(
-            settings,
-            first=lambda: (catalogue.build(settings.model, seed=1), TrainedOn()),
-            ports=Ports(
-                source=source,
-                sink=KafkaSink(producer(settings.kafka)),
-                stores=lambda scope: CheckpointStore(FolderBlobs(Path(folder)), keep=2),
-                runners=Runners(settings, clock=clock),
-                clock=clock,
-            ),
-        )
+        loop = learning_loop(settings, source=source, folder=Path(folder))
         loop.run(until_end=True)
     assert loop.owner.lane.events == len(values)
     return {"seconds": source.ended_s - source.began_s, "cpu": source.cpu_s}

@@ -38,7 +38,7 @@ def simulate(
     from commands import wiring
     from commands.views import simulation as simulation_view
     from evaluation.simulation import guard_fuzz, model_fuzz
-    from evaluation.simulation.campaign import MODELS, Campaign, configured, shipped
+    from evaluation.simulation.campaign import MODELS, Campaign, configured, shipped, with_workers
 
     if data is not None and config is None:
         raise typer.BadParameter("it needs a configuration", param_hint="--data")
@@ -53,7 +53,7 @@ def simulate(
             given_data.refuse_nothing_accepted(settings, files, limit=events)
             records = itertools.islice(given_data.records(files), events)
             given = [(each.timestamp_s, each.value or b"") for each in records]
-        campaign = Campaign((configured(settings, events=events, given=given),))
+        campaign = Campaign(with_workers(configured(settings, events=events, given=given)))
         guard_runs = guard_fuzz.GuardFuzz((settings,))
     if seed is not None:
         simulation_view.show(campaign, seed)

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.accuracy import document
 from benchmarks.accuracy.entries import ENTRIES, Entry
-from benchmarks.accuracy.jobs import ROOT, Job, carry_out, planned, trials
+from benchmarks.accuracy.jobs import ROOT, Job, can_run, carry_out, planned, trials
 from benchmarks.accuracy.results import Cache, Results
 from benchmarks.accuracy.streams import SEEDS, STREAMS, Stream
 
@@ -34,12 +34,11 @@ def main(words: Sequence[str] | None = None) -> int:
     jobs = list(planned(streams, entries, seeds=options.seeds, data=options.data, limit=limit))
     jobs += [] if options.streams or options.entries else trials(seeds=options.seeds)
     if not options.table:
-        _run([job for job in jobs if cache.get(job) is None], cache, workers=options.workers)
+        _run([job for job in jobs if cache.get(job) is None and can_run(job)], cache, workers=options.workers)
     known = [result for job in jobs if (result := cache.get(job)) is not None]
     left_out = [each.name for each in streams if not each.is_there(options.data)]
-    text = document.written(
-        Results(known, streams=streams), entries, left_out=left_out, missing=len(jobs) - len(known), limit=limit
-    )
+    unknown = [job.entry for job in jobs if cache.get(job) is None]
+    text = document.written(Results(known, streams=streams), entries, left_out=left_out, unknown=unknown, limit=limit)
     if options.out is None:
         print(text)
     else:

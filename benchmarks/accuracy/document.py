@@ -17,11 +17,11 @@ Cell = Callable[[Stream, Entry], str]
 
 
 def written(
-    results: Results, entries: Sequence[Entry], *, left_out: Sequence[str], missing: int, limit: int | None
+    results: Results, entries: Sequence[Entry], *, left_out: Sequence[str], unknown: Sequence[str], limit: int | None
 ) -> str:
     """The whole document."""
     shown = [each for each in entries if any(results.of(stream.name, each.name) for stream in results.streams)]
-    parts = [_head(limit), *_gaps(results, left_out=left_out, missing=missing)]
+    parts = [_head(limit), *_gaps(results, left_out=left_out, unknown=unknown)]
     parts += [
         "## Aims\n",
         _table(("aim", "wanted", "measured", ""), (each.row() for each in aims(results)), words=True),
@@ -46,6 +46,9 @@ only, since they are slow. *batch LR* (scaled, scikit-learn) and *batch LightGBM
 every 25,000 events, and answer the most frequent label before. Files are in time order, and models have seed 1 there.
 Features are numbers for everybody: a word is the place of its first appearance in its column. Where fewer than a fifth
 are positive, Anabranch's arena judges by Brier's score.
+*CapyMOA* is MOA's own loop in Java, with CapyMOA's defaults, ten models, or a hundred trees of *SGBT*. It tells no
+probabilities, knows the classes beforehand, and its time holds the reading of rows as text. Its SRP10 and SGBT100 have
+seed 1 only.
 All other settings are the defaults. LeveragingBagging5, Bagging5 and the two adaptive rivals hold Hoeffding trees;
 *reset on ADWIN* begins a fresh tree when River's ADWIN sees the error rise; *peeking McNemar* then retrains a candidate
 on the last 1,000 events, and swaps as soon as McNemar's test says p < .05.
@@ -67,13 +70,16 @@ on the last 1,000 events, and swaps as soon as McNemar's test says p < .05.
 """
 
 
-def _gaps(results: Results, *, left_out: Sequence[str], missing: int) -> list[str]:
+def _gaps(results: Results, *, left_out: Sequence[str], unknown: Sequence[str]) -> list[str]:
     said = []
     if left_out:
         said.append(f"Left out, since the file is not in the data folder: {', '.join(left_out)}.")
     said += [f"Left out: {entry}: {reason.splitlines()[0]}." for entry, reason in sorted(results.refused.items())]
-    if missing:
-        said.append(f"{missing} passes have not been run yet.")
+    if unknown:
+        how = (
+            ": `make capymoa` makes the environment of CapyMOA's" if any("CapyMOA" in each for each in unknown) else ""
+        )
+        said.append(f"{len(unknown)} passes have not been run yet, of {', '.join(dict.fromkeys(unknown))}{how}.")
     return [f"{each}\n" for each in said]
 
 

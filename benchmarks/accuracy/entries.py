@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 from benchmarks.accuracy.streams import SEEDS
 
-Way = Literal["alone", "reset", "peeking", "batch", "anabranch"]
+Way = Literal["alone", "reset", "peeking", "batch", "capymoa", "anabranch"]
 
 
 @dataclass(frozen=True)
 class Entry:
     """A competitor: the way it is run, and a configuration (or a part of one) for labels, numbers and ratings.
 
-    `seeds` is how many of a synthetic stream's seeds it is run on: fewer where it is slow.
+    `seeds` is how many of a synthetic stream's seeds it is run on: fewer where it is slow. One of CapyMOA's has no
+    configuration but the name of its learner.
     """
 
     name: str
@@ -59,6 +60,10 @@ ENTRIES = (
     Entry("AMF10", "alone", _model({"use": "forest.AMFClassifier"}), _model({"use": "forest.AMFRegressor"}), seeds=1),
     Entry("batch LR", "batch", labels={}),
     Entry("batch LightGBM", "batch", labels={}),
+    Entry("CapyMOA ARF10", "capymoa", labels={"learner": "ARF10"}),
+    Entry("CapyMOA LeveragingBagging10", "capymoa", labels={"learner": "LeveragingBagging10"}),
+    Entry("CapyMOA SRP10", "capymoa", labels={"learner": "SRP10"}, seeds=1),
+    Entry("CapyMOA SGBT100", "capymoa", labels={"learner": "SGBT100"}, seeds=1),
     Entry("reco.Baseline", "alone", ratings=_model({"use": "reco.Baseline"})),
     Entry("reco.BiasedMF", "alone", ratings=_model(_FACTORS)),
     Entry("Anabranch, BiasedMF", "anabranch", ratings=_model(_FACTORS)),

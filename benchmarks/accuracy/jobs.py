@@ -13,13 +13,15 @@ from typing import Any
 import structlog
 
 from anabranch.errors import AnabranchError
-from benchmarks.accuracy import batch_pass, false_swaps, measures, one_pass, our_pass
+from benchmarks.accuracy import batch_pass, capymoa_pass, false_swaps, measures, one_pass, our_pass
 from benchmarks.accuracy.entries import ENTRIES, Entry
+from benchmarks.accuracy.generators import XY
 from benchmarks.accuracy.streams import SEEDS, STREAMS, Stream
 
 ROOT = Path(__file__).resolve().parents[2]
 _HARNESS = ("generators", "rivals", "one_pass", "measures")
 _BATCH = ("generators", "batch_pass", "measures")
+_CAPYMOA = ("generators", "capymoa_pass", "measures")
 _OURS = ("our_pass",)
 _TRIALS = ("false_swaps",)
 _ROOMS = ("anabranch", "detectors", "learners", "consumers")
@@ -59,6 +61,8 @@ class Job:
             return code(_HARNESS + _OURS + _TRIALS, ours=True)
         if _entry(self).way == "batch":
             return code(_BATCH, ours=False)
+        if _entry(self).way == "capymoa":
+            return code(_CAPYMOA, ours=False) + capymoa_pass.recipe()
         ours = _entry(self).way == "anabranch"
         return code(_HARNESS + (_OURS if ours else ()), ours=ours)
 
@@ -72,6 +76,11 @@ def planned(
         if stream.is_there(data) and entry.table(stream.task) is not None:
             for seed in stream.seeds[: min(seeds, entry.seeds)]:
                 yield Job(stream.name, entry.name, seed, str(data), limit)
+
+
+def can_run(job: Job) -> bool:
+    """Whether what the pass needs is installed; what CapyMOA needs is in an environment of its own."""
+    return not job.stream or _entry(job).way != "capymoa" or capymoa_pass.is_there()
 
 
 def trials(*, seeds: int) -> Iterable[Job]:
@@ -91,18 +100,10 @@ def carry_out(job: Job) -> dict[str, Any]:
 
 def _pass(job: Job) -> dict[str, Any]:
     stream, entry = _stream(job), _entry(job)
-    settings = one_pass.settings_of(
-        entry.table(stream.task) or {}, task=stream.task, seed=job.seed, rare=stream.group == "rare"
-    )
     events = stream.events(seed=job.seed, data=Path(job.data), limit=job.limit)
-    if entry.way == "anabranch":
-        passed = our_pass.anabranch(settings, events)
-    elif entry.way == "batch":
-        passed = batch_pass.refitted(entry.name, events)
-    else:
-        passed = one_pass.rival(entry.way, settings, events)
+    passed = _passed(entry, stream, events, seed=job.seed)
     followed = passed.followed
-    if settings.numeric:
+    if stream.task in ("regression", "reco"):
         measured = measures.of_numbers(passed.served)
         behind = measures.of_numbers(followed)["mae"] if followed else None
     else:
@@ -111,6 +112,9 @@ def _pass(job: Job) -> dict[str, Any]:
         behind = measures.accuracy(followed) if followed else None
     if behind is not None:
         measured["followers"] = behind
+    if entry.way == "capymoa":
+        for of_probabilities in ("brier", "pr_auc", "top_a_day"):
+            measured.pop(of_probabilities, None)
     return {
         "events": len(events),
         **measured,
@@ -121,6 +125,18 @@ def _pass(job: Job) -> dict[str, Any]:
         "wrong": passed.wrong,
         "signals": passed.signals,
     }
+
+
+def _passed(entry: Entry, stream: Stream, events: list[XY], *, seed: int) -> one_pass.Passed:
+    table = entry.table(stream.task) or {}
+    if entry.way == "capymoa":
+        return capymoa_pass.passed(table["learner"], events, seed=seed)
+    settings = one_pass.settings_of(table, task=stream.task, seed=seed, rare=stream.group == "rare")
+    if entry.way == "anabranch":
+        return our_pass.anabranch(settings, events)
+    if entry.way == "batch":
+        return batch_pass.refitted(entry.name, events)
+    return one_pass.rival(entry.way, settings, events)
 
 
 def _stream(job: Job) -> Stream:

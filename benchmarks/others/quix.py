@@ -5,19 +5,19 @@ import warnings
 warnings.filterwarnings("ignore")
 
 from quixstreams import Application  # noqa: E402
-from work import asked_for  # noqa: E402
+from work import TOPIC, asked_for  # noqa: E402
 
 bootstrap, work, group = asked_for()
 app = Application(broker_address=bootstrap, consumer_group=group, auto_offset_reset="earliest", loglevel="ERROR")
-frame = app.dataframe(app.topic("events", value_deserializer="bytes"))
+frame = app.dataframe(app.topic(TOPIC, value_deserializer="bytes"))
 
 
-def take(value: bytes) -> None:
+def take(value: bytes, _key: object, timestamp_ms: int, _headers: object) -> None:
     """One event; the last one ends the application."""
-    if work.take(value):
+    if work.take(value, timestamp_ms):
         work.tell()
         app.stop()
 
 
-frame.update(take)
+frame.update(take, metadata=True)
 app.run()

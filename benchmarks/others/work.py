@@ -4,6 +4,7 @@ No guard, no duplicates, no checkpoint, no exactly-once: who writes this loop by
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 import orjson
 from river import drift, forest, linear_model, metrics, preprocessing, tree
 
+TOPIC = os.environ.get("WORK_TOPIC", "events")
+NOTES_LAGS = bool(os.environ.get("WORK_LAGS"))
+"""Whether it is measured how long events wait; else the clock is not asked."""
 MODELS = {
     "HoeffdingTree": tree.HoeffdingTreeClassifier,
     "ARF10": lambda: forest.ARFClassifier(n_models=10, seed=1),
@@ -33,14 +37,23 @@ class Work:
         self.detectors = [drift.ADWIN(delta=1e-12), drift.PageHinkley(threshold=1e9, delta=0.02, alpha=1.0)]
         self.events, self.left = events, events
         self.began_s = self.cpu_s = 0.0
+        self.lags: list[tuple[float, float]] = []
+        """Of each event its timestamp, and seconds from there until it was learned; where they are asked for."""
 
-    def take(self, value: bytes) -> bool:
+    def take(self, value: bytes, timestamp_ms: float = 0.0) -> bool:
         """One event; whether it was the last."""
         if not self.began_s:
             self.began_s, self.cpu_s = time.perf_counter(), time.process_time()
         self.learn(orjson.loads(value))
         self.left -= 1
+        if NOTES_LAGS:
+            self._note_lag(timestamp_ms / 1e3)
         return not self.left
+
+    def _note_lag(self, at_s: float) -> None:
+        self.lags.append((at_s, time.time() - at_s))
+        if len(self.lags) == 1:
+            print("ready", flush=True)
 
     def learn(self, event: dict[str, Any]) -> None:
         """The work itself, on a decoded event."""
@@ -59,7 +72,8 @@ class Work:
     def tell(self) -> None:
         """Seconds of wall and processor since the first event, and the memory at its highest."""
         wall, cpu = time.perf_counter() - self.began_s, time.process_time() - self.cpu_s
-        print(json.dumps({"seconds": wall, "cpu": cpu, "rss_mb": peak_mb(), "accuracy": self.scores[0].get()}))
+        told = {"seconds": wall, "cpu": cpu, "rss_mb": peak_mb(), "accuracy": self.scores[0].get()}
+        print(json.dumps(told | ({"lags": self.lags} if NOTES_LAGS else {})))
         sys.stdout.flush()
 
 

@@ -12,6 +12,7 @@ from config.loading import build
 from config.settings import Settings
 from evaluation.simulation.schedules import Finding, Scenario, Simulation
 from evaluation.simulation.stream import Given, Recipe, Stamped, Synthetic
+from evaluation.simulation.workers import SimulatedWorkers
 
 # ── What comes of one seed, and many seeds on all cores ─────────────────────────────────────────────────────────────
 
@@ -82,6 +83,9 @@ MODELS = (
     "linear, trained elsewhere",
     "hoeffding_tree of partitions, trained elsewhere",
     "bayes, late, trained elsewhere",
+    "linear of partitions, several workers",
+    "hoeffding_tree of partitions, late, several workers",
+    "linear of partitions, several workers",
 )
 """The quick ones oftener; some of them with a model for each partition."""
 
@@ -158,7 +162,7 @@ def shipped(name: str) -> Scenario:
         **(_COMPUTED if "computed" in how else {}),
     }
     settings = build({**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, **more})
-    scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)))
+    scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)), workers="several workers" in how)
     return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself
 
 
@@ -173,6 +177,14 @@ def configured(settings: Settings, *, events: int, given: Sequence[Stamped] = ()
     return Scenario(settings.name, fitted, Recipe(Given(tuple(given)) if given else Synthetic(events)))
 
 
+def with_workers(scenario: Scenario) -> tuple[Scenario, ...]:
+    """A user's model; where each partition has one of its own, also as several workers learn them."""
+    if scenario.settings.scope != "partition":
+        return (scenario,)
+    # A rebuild has the group to itself.
+    return scenario, replace(scenario, name=f"{scenario.name}, several workers", workers=True, rebuilds=0.0)
+
+
 @dataclass(frozen=True)
 class Campaign:
     """Runs seeds over scenarios: seed n has scenario n modulo their number, alone or with others."""
@@ -182,7 +194,7 @@ class Campaign:
     def one(self, seed: int) -> Result:
         """One seed."""
         scenario = self.scenarios[seed % len(self.scenarios)]
-        simulation = Simulation(scenario, seed=seed)
+        simulation = (SimulatedWorkers if scenario.workers else Simulation)(scenario, seed=seed)
         finding = ""
         try:
             simulation.run()

@@ -60,6 +60,7 @@ class Scenario:
         volumes: where checkpoints lie; a schedule draws one.
         rebuilds: how often the model is rebuilt from the log when all is learned.
         disasters: what befalls a schedule, out of everybody's hands: blobs that rot, commits that the broker forgets.
+        workers: several processes are started that share the partitions (`simulation/workers.py`), and not one.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Scenario:
     volumes: Sequence[Callable[..., Volume]] = VOLUMES
     disasters: Sequence[str] = ("", "", "", "rot", "amnesia")
     rebuilds: float = 0.15
+    workers: bool = False
 
 
 class Finding(Exception):
@@ -89,7 +91,8 @@ class Simulation:
         self.rng = self.schedule.rng
         self.clock = FrozenClock()
         # The order of the draws is what a seed means: in another one, a seed replays another run.
-        partitions, shared = self.rng.randint(1, PARTITIONS_MAX), scenario.settings.scope == "partition"
+        fewest = 2 if scenario.workers else 1
+        partitions, shared = self.rng.randint(fewest, PARTITIONS_MAX), scenario.settings.scope == "partition"
         self.log = ObservedLog(partitions=partitions, shared=shared, holds=self._holds)
         make = self.rng.choice(scenario.volumes)
         self.volumes: dict[str, Volume] = {
@@ -161,8 +164,14 @@ class Simulation:
                 scope=scope,
                 calm=not self.disasters,
             )
-            for finding in oracle.findings(self.loops[self.done].owners[scope], self.pasts[self.done, scope]):
+            name = self._finisher(scope)
+            for finding in oracle.findings(self.loops[name].owners[scope], self.pasts[name, scope]):
                 raise Finding(f"{scope}: {finding}" if self.log.shared else finding)
+
+    def _finisher(self, scope: Scope) -> str:
+        """The name of the process whose state of a model is judged: the one that has learned everything."""
+        del scope
+        return self.done
 
     def _begin_rebuild(self) -> None:
         """Somebody wants the model learned again, from what retention has left; with faults of its own."""
@@ -238,12 +247,15 @@ class Simulation:
 
     def _slice(self, alive: list[Process]) -> None:
         """One process goes on for a while, mostly the newest; then the world may interfere."""
-        process = alive[-1] if self.rng.random() < 0.6 else self.rng.choice(alive)
+        process = self._next(alive)
         process.resume(self.rng.randint(1, SLICE_STEPS_MAX))
         if process.ended:
             self._ended(process)
         else:
             self._interfere(process, zombies=len(alive) - 1)
+
+    def _next(self, alive: list[Process]) -> Process:
+        return alive[-1] if self.rng.random() < 0.6 else self.rng.choice(alive)
 
     def _ended(self, process: Process) -> None:
         error = process.error
@@ -253,10 +265,14 @@ class Simulation:
         if error is None:
             self._finished(process.name)
             return
-        if self.log.shared and process.name in self.sources:
-            self.log.leave(self.sources[process.name])  # the group notices in the end
+        self._missed(process)
         if not self._expected(process, error):
             raise Finding(f"a process ended with {_told(error)}")
+
+    def _missed(self, process: Process) -> None:
+        """The group notices in the end that a process is there no longer."""
+        if self.log.shared and process.name in self.sources:
+            self.log.leave(self.sources[process.name])
 
     def _finished(self, name: str) -> None:
         """A process has ended in order; that is the end of all, if it owned everything and was not stopped."""
@@ -276,8 +292,9 @@ class Simulation:
             if self.rng.random() < 0.5:
                 return
             self.schedule.note("world", "the power fails")
-            for each in self.processes:
+            for each in (each for each in self.processes if not each.ended):
                 each.kill()
+                self._missed(each)
         for volume in self.volumes.values():
             volume.power_fails(by=process.name, rng=self.rng)
 

@@ -11,7 +11,7 @@ import pytest
 from river import dummy, metrics, tree
 
 from anabranch.events import Prediction
-from benchmarks.accuracy import batch_pass, generators, jobs, measures, one_pass, our_pass
+from benchmarks.accuracy import batch_pass, capymoa_pass, generators, jobs, measures, one_pass, our_pass
 from benchmarks.accuracy.__main__ import main
 from benchmarks.accuracy.aims import ARF, CHEAP, EIGHT, aims
 from benchmarks.accuracy.entries import ENTRIES
@@ -239,3 +239,38 @@ def test_recovery_is_measured_against_the_best_final_level_of_anybody() -> None:
     )
     assert results.recovery("sea_abrupt", "a") == pytest.approx((690 + 200 + 200) / 3)
     assert results.recovery("sea_abrupt", "b") == 8000
+
+
+def test_capymoas_passes_are_left_for_who_has_installed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without its environment nothing is run, nothing is kept as a result, and the table says how to have it."""
+    monkeypatch.setattr(capymoa_pass, "PYTHON", tmp_path / "nowhere")
+    words = ["--quick", "--streams", "sea_abrupt", "--entries", "capymoa", "--seeds", "1", "--workers", "1"]
+    assert main([*words, "--data", str(tmp_path), "--cache", str(tmp_path)]) == 0
+    assert "4 passes have not been run yet, of CapyMOA ARF10, " in (said := capfd.readouterr().out)
+    assert "`make capymoa`" in said
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_a_pass_of_capymoas_is_kept_whatever_becomes_of_our_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers depend on CapyMOA's version and on the stream, and on nothing of the rooms."""
+    job = jobs.Job("sea_abrupt", "CapyMOA ARF10", 1, "data", 100)
+    key = job.key()
+    monkeypatch.setattr(jobs, "_ROOMS", ())
+    jobs.code.cache_clear()
+    assert job.key() == key
+    monkeypatch.setattr(capymoa_pass, "recipe", lambda: "capymoa==0.16.0")
+    assert job.key() != key
+
+
+@pytest.mark.skipif(not capymoa_pass.is_there(), reason="CapyMOA is not installed: make capymoa")
+def test_capymoas_tree_is_about_as_right_as_rivers() -> None:
+    """Each answer belongs to its event: shifted by one they would be right by chance."""
+    events = SEA.events(seed=1, data=Path(), limit=2000)
+    settings = one_pass.settings_of(
+        {"model": {"steps": [{"use": "tree.HoeffdingTreeClassifier"}]}}, task="binary", seed=1, rare=False
+    )
+    ours = measures.accuracy(one_pass.rival("alone", settings, events).served)
+    theirs = measures.accuracy(capymoa_pass.passed("HoeffdingTree", events, seed=1).served)
+    assert theirs == pytest.approx(ours, abs=0.03)

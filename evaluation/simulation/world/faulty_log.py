@@ -70,6 +70,11 @@ class FaultySource(MemorySource):
             taken += self._next(partition, self.positions[partition], left - len(taken))
         return taken
 
+    def close(self) -> None:
+        """Leave; whoever has crashed says nothing, and the group has to notice."""
+        if not self.process.is_doomed:
+            super().close()
+
     def commit(self, positions: Positions, metadata: str) -> None:
         """Commit; when it fails, nobody knows whether it took place."""
         self.process.endanger()

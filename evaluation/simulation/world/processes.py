@@ -145,6 +145,11 @@ class Process:
         """Whether it ended as by kill -9."""
         return isinstance(self.error, Crash)
 
+    @property
+    def is_doomed(self) -> bool:
+        """Whether it has crashed or been killed, though its `finally` blocks may still run."""
+        return self._doomed
+
     # ── for its ports ───────────────────────────────────────────────────────────────────────────────────────────
 
     def act(self, what: str, do: Callable[[], T], faults: Mapping[str, Callable[[], T]] | None = None) -> T:
