@@ -41,6 +41,9 @@ COPY = "#~"
 SWAPS_MAX = 100
 """So many swaps are told in one report; those beyond are counted."""
 
+CHANGED_MAX = 1000
+"""So many models that have changed are packed in the pause of a checkpoint, at most; the others before, one by one."""
+
 BYTES_MAX = 500_000
 """A larger model is not let in: it goes out within one message, which brokers take up to 1 MB of."""
 
@@ -56,7 +59,6 @@ class Ready:
         against: the global champion that the contest is against.
         announced: `learned`, when it was announced last.
         digest: of what lies on the shelf of it; 0: nothing.
-        is_dirty: whether it has changed since.
     """
 
     __slots__ = (
@@ -64,7 +66,6 @@ class Ready:
         "announced",
         "contest",
         "digest",
-        "is_dirty",
         "learn",
         "learned",
         "model",
@@ -75,7 +76,7 @@ class Ready:
     def __init__(self, model: Any, *, task: Task, contest: Contest) -> None:
         self.contest = contest
         self.learned, self.serves, self.against, self.announced = 0, False, "", 0
-        self.digest, self.is_dirty = 0, True
+        self.digest = 0
         self.exchange(model, task)
 
     def exchange(self, model: Any, task: Task) -> None:
@@ -144,6 +145,8 @@ class Segmented:
         self._fresh = statetree.encode(fresh, trusted=self._trusted)
         self.ready: dict[str, Ready] = {}
         """Least recently used first."""
+        self.changed: dict[str, None] = {}
+        """Those in memory that are others than on the shelf; changed longest ago first."""
         self.shelf = Shelf(memory_max=of.packed_max)
         self.totals = Totals()
         self.swaps: list[SegmentSwap] = []
@@ -226,12 +229,23 @@ class Segmented:
                 return
             mine = self._begun(name)
         own = answers.get(OWN)
+        judges = own is not None and loss is not None
         if own is not None and loss is not None:
             self._judge(name, mine, self.task.loss(event.y, own), loss, champion)
             if may_change and mine.contest.won(self.wins_at):
                 self._swap(name, mine, event_number)
         if learns:
             self._teach(name, mine, event, event_number)
+        if judges or learns:
+            self._note_change(name)
+
+    def _note_change(self, name: str) -> None:
+        """Not all that changes between two checkpoints is packed in the pause of the second one."""
+        self.changed.pop(name, None)
+        self.changed[name] = None
+        if len(self.changed) > CHANGED_MAX:
+            first = next(iter(self.changed))
+            self._pack(first, self.ready[first])
 
     def again(self, event: AcceptedEvent, *, event_number: int) -> None:
         """A correction: the segment's model learns the event once more."""
@@ -239,6 +253,7 @@ class Segmented:
         mine = None if name is None else self._look(name)
         if name is not None and mine is not None:
             self._teach(name, mine, event, event_number)
+            self._note_change(name)
 
     def _begun(self, name: str) -> Ready:
         model = statetree.decode(self._fresh, trusted=self._trusted)
@@ -255,7 +270,6 @@ class Segmented:
         """The contest is that of whoever does not answer against who does."""
         if mine.against != champion:
             mine.contest, mine.against = self._contest(), champion
-        mine.is_dirty = True
         if mine.serves:
             self.totals.answered += 1
             self.totals.won += loss - own
@@ -298,7 +312,6 @@ class Segmented:
         self._announce(name, mine)
 
     def _teach(self, name: str, mine: Ready, event: AcceptedEvent, event_number: int) -> None:
-        mine.is_dirty = True
         try:
             mine.learn(event.x, event.y)
         except BaseException as error:
@@ -325,7 +338,6 @@ class Segmented:
 
     def _announce(self, name: str, mine: Ready) -> None:
         mine.announced = mine.learned
-        mine.is_dirty = True
         self.due[name] = None
         if self.copies is not None:
             self.copies.pop(name, None)
@@ -394,25 +406,26 @@ class Segmented:
         )
         ready = Ready(statetree.decode(data, trusted=self._trusted), task=self.task, contest=contest)
         ready.learned, ready.serves, ready.announced, ready.against = learned, serves, announced, against
-        ready.digest, ready.is_dirty = _digest(name, packed), False
+        ready.digest = _digest(name, packed)
         return ready
 
     def _pack(self, name: str, ready: Ready) -> None:
         """What has changed is put on the shelf, in place of what lay there."""
-        if not ready.is_dirty:
+        if name not in self.changed:
             return
+        del self.changed[name]
         packed = self._packed(name, ready)
         if ready.digest:
             self.shelf.drop(name)
         self.shelf.young[name] = 0.0, packed
         digest = _digest(name, packed)
         self._sum = (self._sum - ready.digest + digest) % _MODULUS
-        ready.digest, ready.is_dirty = digest, False
+        ready.digest = digest
 
     def pack(self) -> None:
         """Put all that has changed on the shelf: what a checkpoint keeps is kept once."""
-        for name, ready in self.ready.items():
-            self._pack(name, ready)
+        for name in list(self.changed):
+            self._pack(name, self.ready[name])
 
     def put_away(self) -> None:
         """Before a checkpoint: what lies on the shelf is put away by the thousand."""
@@ -452,9 +465,8 @@ class Segmented:
     def learned_state(self) -> dict[str, Any]:
         """What belongs to the learning state: a digest of all models and contests, wherever they lie."""
         total = self._sum
-        for name, ready in self.ready.items():
-            if ready.is_dirty:
-                total += _digest(name, self._packed(name, ready)) - ready.digest
+        for name in self.changed:
+            total += _digest(name, self._packed(name, self.ready[name])) - self.ready[name].digest
         return {"by": self.by, "digest": f"{total % _MODULUS:032x}", "totals": self.totals.state()}
 
     def state(self) -> dict[str, Any]:
