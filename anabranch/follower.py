@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -33,10 +33,11 @@ from anabranch.errors import (
 from anabranch.kafka import Kafka, examine
 from anabranch.kafka.artifacts import fetch
 from anabranch.kafka.tail import LIVE_S, LiveModel
-from anabranch.kafka.updates import Acks, Updates
+from anabranch.kafka.updates import Acks, SegmentUpdates, Updates
 from anabranch.messages import ModelUpdate
 from anabranch.ranking import Popularity, Ranked
 from anabranch.rolling import KEY
+from anabranch.segments import SegmentModels
 from anabranch.signatures import TrustedKeys
 from anabranch.tally import Tally
 
@@ -53,6 +54,8 @@ class Champion(NamedTuple):
     event_number: int
     as_of_ts: float
     """When it was what the learner had, epoch seconds: announced then, or learned along until then."""
+    segments: SegmentModels | None = None
+    """The models that answer for their segments in its place, where the follower was asked for them."""
 
     @property
     def age_s(self) -> float:
@@ -64,14 +67,22 @@ class Champion(NamedTuple):
         """Whether it is being rolled out, beside another one that answers for the other keys."""
         return self.update.kind == "canary"
 
-    def predict_one(self, x: dict[str, Any]) -> Any:
+    def predict_one(self, x: dict[str, Any], *, key: str | bytes | None = None) -> Any:
         """As `Follower.predict_one`."""
-        return self.artifact.model.predict_one(self.known(x))
+        return self._ask(x, key, lambda model, known: model.predict_one(known))
 
-    def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
+    def predict_proba_one(self, x: dict[str, Any], *, key: str | bytes | None = None) -> dict[Any, float]:
         """As `Follower.predict_proba_one`."""
-        proba: dict[Any, float] = self.artifact.model.predict_proba_one(self.known(x))
-        return proba
+        return self._ask(x, key, lambda model, known: model.predict_proba_one(known))
+
+    def _ask(self, x: dict[str, Any], key: str | bytes | None, ask: Callable[[Any, dict[str, Any]], T]) -> T:
+        """Ask the model of the event's segment, if it has one that answers; one that raises does not."""
+        known = self.known(x)
+        own = None if self.segments is None else self.segments.model_for(x, epoch=self.update.epoch, key=key)
+        if own is not None:
+            with suppress(Exception):
+                return ask(own, known)
+        return ask(self.artifact.model, known)
 
     @property
     def ranker(self) -> Popularity:
@@ -128,6 +139,8 @@ class Follower:
             `acks`, for `anabranch followers`. None: nothing is told.
         acks: the topic for it; by default `model-acks`, with the prefix that `topic` has.
         learned: the topic of the learned order; by default `model-learned`, with the prefix that `topic` has.
+        segments: answer by the model of an event's segment where it has one of its own: docs/SEGMENTS.md. Needs the
+            topic `model-segments`, with the prefix that `topic` has.
         slow: seconds; while a new champion is rolled out, answers that take longer are counted and told on `acks`.
         on_update: called in the follower's thread after each exchange, and when the model is retired.
 
@@ -152,6 +165,7 @@ class Follower:
         ack_as: str | None = None,
         acks: str | None = None,
         slow: float = 0.1,
+        segments: bool = False,
         on_update: Callable[[ModelUpdate], None] | None = None,
     ) -> None:
         # Here, where the caller hears of a mistaken setting: the thread would only log it, and try for ever.
@@ -177,6 +191,7 @@ class Follower:
             if learn_along
             else None
         )
+        self.segments = SegmentModels(trusted=trusted) if segments else None
         self.max_age = max_age
         self.min_version = min_version
         self.on_update = on_update
@@ -206,7 +221,7 @@ class Follower:
             ModelTooOld: it is older than `max_age` or `min_version` allow.
             ModelRetired: it was taken out of service.
         """
-        return self._asked(key, lambda champion: champion.predict_one(x))
+        return self._asked(key, lambda champion: champion.predict_one(x, key=key))
 
     def predict_proba_one(self, x: dict[str, Any], *, key: str | bytes | None = None) -> dict[Any, float]:
         """The champion's probability of each label.
@@ -220,7 +235,7 @@ class Follower:
             ModelRetired: it was taken out of service.
             NotImplementedError: the model has no probabilities.
         """
-        return self._asked(key, lambda champion: champion.predict_proba_one(x))
+        return self._asked(key, lambda champion: champion.predict_proba_one(x, key=key))
 
     def rank(
         self,
@@ -403,7 +418,7 @@ class Follower:
                     updates = stack.enter_context(self._updates())
                     if self._live is not None:
                         stack.enter_context(self._live)
-                    self._follow(updates)
+                    self._follow(updates, None if self.segments is None else stack.enter_context(self._of_segments()))
             except Exception as error:
                 # Brokers that are away, a topic that is not there yet, or what nobody has thought of: the model in use
                 # stays in use, and the following goes on.
@@ -422,7 +437,13 @@ class Follower:
             refusals=self._refusals,
         )
 
-    def _follow(self, updates: Updates) -> None:
+    def _of_segments(self) -> SegmentUpdates:
+        topic = f"{self.topic.removesuffix('model-updates')}model-segments"
+        return SegmentUpdates(
+            self.kafka, topic=topic, model=self.model, scope=self.scope, keys=self.keys, refusals=self._refusals
+        )
+
+    def _follow(self, updates: Updates, of_segments: SegmentUpdates | None) -> None:
         """Take the newest that can be used of what is there, then every newer one that comes."""
         update: ModelUpdate | None = None
         while not self._stopping.is_set():
@@ -430,6 +451,8 @@ class Follower:
             waits = update is None and (self._live is None or self._champion is None)
             for each in updates.poll(0.1 if waits else 0.0):
                 self._line_of(each).add(each)
+            if of_segments is not None and self.segments is not None:
+                of_segments.poll_into(self.segments)
             # Not before the topic was read to its end, or a start would load every version that there ever was.
             update = self._newest() if updates.caught_up else None
             if update is not None:
@@ -460,7 +483,7 @@ class Follower:
         champion, learned = self._champion, live.learned(timeout_s=LIVE_S)
         if champion is not None and learned is not None:
             artifact = champion.artifact._replace(model=learned, computing=live.along.computing)
-            self._champion = Champion(champion.update, artifact, live.along.event_number, time.time())
+            self._champion = Champion(champion.update, artifact, live.along.event_number, time.time(), self.segments)
 
     def _consider(self, update: ModelUpdate) -> None:
         """Use the update's model if everything about it is right; else keep the one in use, and try the one before."""
@@ -469,7 +492,7 @@ class Follower:
             return
         try:
             artifact = self._load(update)
-            champion = Champion(update, artifact, update.event_number, update.announced_ts)
+            champion = Champion(update, artifact, update.event_number, update.announced_ts, self.segments)
             if self._live is not None and update.kind != "canary":
                 self._live.exchange(update, artifact)
         except (ArtifactMissing, KafkaUnavailable) as error:

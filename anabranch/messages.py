@@ -621,6 +621,60 @@ class LabelBalanceReport(Message):
     sd: float | None = Field(default=None, exclude_if=_is_none)
 
 
+class SegmentSwap(Message):
+    """Somebody else answers for a segment: its own model, or the global champion again."""
+
+    segment: str
+    serves: bool = Field(description="whether it is the segment's own model")
+    event_number: EventNumber = Field(description="accepted events so far")
+    reason: Literal["evidence", "fault"] = Field(description="a fault: the model raised, and begins anew")
+    evidence: float = Field(description="of the contest that decided it: see `arena.false_swap_every`")
+    events: int = Field(description="labelled events of that contest")
+    gain: float = Field(description="mean difference of the losses, as far back as the evidence reaches")
+    low: float
+    high: float
+    learned: int = Field(description="labelled events that the segment's model had learned")
+
+
+class SegmentsReport(Message):
+    """How per-segment models do ([segments])."""
+
+    by: str = Field(description="the feature whose values are segments, or @key")
+    models: int = Field(description="segments that have a model")
+    ready: int = Field(description="of them, how many can be in memory; the others are packed")
+    serving: int = Field(description="segments that their own model answers for")
+    swapped_in: int = 0
+    swapped_out: int = 0
+    faults: int = Field(default=0, description="models that raised, and began anew")
+    too_large: int = Field(default=0, description="models that were not let in, since no announcement takes them")
+    answered: int = Field(default=0, description="labelled events that an own model answered")
+    gain: float | None = Field(default=None, description="mean loss of the champion on these, less that of the answers")
+    swaps: tuple[SegmentSwap, ...] = Field(
+        default=(), exclude_if=not_, description="since the last report, a hundred at most; by the clock: none"
+    )
+
+
+class SegmentModel(Message):
+    """Who answers for a segment, for followers: its own model, or the global champion again.
+
+    Of several of one segment that of the latest epoch counts, and of these that of the latest event. (A tombstone would
+    say the same of the champion, in no order and with nobody's signature.)
+    """
+
+    goes_to: ClassVar[str] = "segments"
+    model: str
+    scope: str = "global"
+    epoch: int = Field(description="it counts beside an update of this epoch, or of one before")
+    by: str = Field(description="the feature whose value the segment is, or @key")
+    segment: str
+    event_number: EventNumber = Field(description="accepted events of the whole model, when it was so")
+    learned: int = Field(description="labelled events of the segment that it had learned")
+    announced_ts: float = Field(description="epoch seconds")
+    artifact_base64: str = Field(
+        description="the model's bytes, as `statetree` reads them; empty: the champion answers"
+    )
+
+
 class ModelReport(Message):
     """How the learner does: every so many events (`publish.report_events`), and by the clock (`report_interval`)."""
 
@@ -656,6 +710,9 @@ class ModelReport(Message):
     )
     held: tuple[str, ...] = Field(
         default=(), exclude_if=not_, description="what is held by a person's word: pinned or frozen, by whom and why"
+    )
+    segments: SegmentsReport | None = Field(
+        default=None, exclude_if=_is_none, description="left out where there are no per-segment models"
     )
     notes: tuple[str, ...] = ()
     detectors: tuple[DetectorReport, ...] = Field(default=(), exclude_if=not_)

@@ -12,6 +12,7 @@ What it is given goes through bytes and all checks, as a model from the topic do
 `predict_one` raises NoChampionYet.
 """
 
+import base64
 import hashlib
 import platform
 import time
@@ -21,11 +22,11 @@ from typing import Any
 import numpy
 import river
 
-from anabranch import artifact
+from anabranch import artifact, statetree
 from anabranch.computing import Computing
 from anabranch.errors import ArtifactError
 from anabranch.follower import Follower
-from anabranch.messages import ArtifactPointer, ModelUpdate, UpdateKind
+from anabranch.messages import ArtifactPointer, ModelUpdate, SegmentModel, UpdateKind
 
 # The settings are examined as any are, but nothing connects: on port 1 nobody would answer.
 _NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}
@@ -38,6 +39,7 @@ class MemoryFollower(Follower):
         model: its name.
         scope: "global", or "p3" for the model of partition 3.
         trusted: import paths of classes outside River that its models may hold.
+        segments: answer by the models that `publish_segment` gives to segments.
         on_update: called after each exchange.
     """
 
@@ -47,11 +49,13 @@ class MemoryFollower(Follower):
         *,
         scope: str = "global",
         trusted: tuple[str, ...] = (),
+        segments: bool = False,
         on_update: Callable[[ModelUpdate], None] | None = None,
     ) -> None:
-        super().__init__(model, kafka=_NOWHERE, scope=scope, trusted=trusted, on_update=on_update)
+        super().__init__(model, kafka=_NOWHERE, scope=scope, trusted=trusted, segments=segments, on_update=on_update)
         self._packed: dict[int, bytes] = {}
         self._retirements = 0
+        self._segments_told = 0
 
     def publish(
         self,
@@ -97,6 +101,29 @@ class MemoryFollower(Follower):
         if taken != version:
             raise ArtifactError(self.last_refusal)
         return update
+
+    def publish_segment(self, segment: str, model: Any, *, by: str) -> None:
+        """Let a model answer for a segment; None: the champion answers again.
+
+        Args:
+            by: the feature whose value the segment is, or `@key`.
+        """
+        assert self.segments is not None  # made with `segments=True`
+        data = b"" if model is None else statetree.encode(model, trusted=self.trusted)
+        self._segments_told += 1
+        self.segments.hear(
+            SegmentModel(
+                model=self.model,
+                scope=self.scope,
+                epoch=1,
+                by=by,
+                segment=segment,
+                event_number=self._segments_told,
+                learned=0,
+                announced_ts=time.time(),
+                artifact_base64=base64.b64encode(data).decode(),
+            )
+        )
 
     def retire(self, *, reason: str, by: str = "") -> ModelUpdate:
         """Take the model out of service, until the next is published.

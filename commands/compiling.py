@@ -42,6 +42,7 @@ MODULES = (
     "learners/labels/__init__.py",
     "learners/labels/pending.py",
     "learners/labels/recent_ids.py",
+    "learners/labels/shelf.py",
     "learners/lane.py",
     "learners/lateness.py",
     "learners/models/fence.py",

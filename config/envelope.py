@@ -33,12 +33,13 @@ SECTIONS = (
     "rollout",
     "freeze",
 )
-"""The keys of the configuration that belong to it."""
+"""The keys of the configuration that belong to it; and `segments`, where there are some."""
 
 
 def document(settings: Settings) -> dict[str, Any]:
     """The envelope as plain values, for people and for JSON."""
-    table = settings.model_dump(mode="json", include=set(SECTIONS), exclude={"retrain": set(WHERE)})
+    segmented = {"segments"} if settings.segments.by is not None else set()  # or all envelopes had changed with it
+    table = settings.model_dump(mode="json", include={*SECTIONS, *segmented}, exclude={"retrain": set(WHERE)})
     return {"format": FORMAT, **table}
 
 

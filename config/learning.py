@@ -206,6 +206,39 @@ class ShadowsSettings(Section):
         return self
 
 
+class SegmentsSettings(Section):
+    """A small champion of its own for each tenant, customer or station, beside the global one: docs/SEGMENTS.md.
+
+    `by = "tenant"` names a feature whose values are the segments; `by = "@key"` takes the Kafka key of the event.
+    """
+
+    by: str | None = Field(
+        None, min_length=1, description="the feature whose values are segments, or `@key`; None: there are none"
+    )
+    memory_max: int = Field(
+        10_000, ge=1, description="models kept ready in memory; those not used for longest wait packed, then on disk"
+    )
+    packed_max: int = Field(
+        1000,
+        ge=1,
+        description="packed models that wait in memory, and are written with each checkpoint; more go to disk",
+    )
+    min_events: int = Field(
+        50, ge=1, description="labelled events that a segment's model has learned before it may compete"
+    )
+    refresh_events: int = Field(
+        100, ge=1, description="a model that answers for its segment is announced again after so many of its labels"
+    )
+    model: ModelSpec | None = Field(None, description="another model than the champion's")
+
+    @model_validator(mode="after")
+    def _by_what(self) -> "SegmentsSettings":
+        fields = type(self).model_fields.items()
+        if self.by is None and any(getattr(self, name) != field.default for name, field in fields):
+            raise ValueError('write `by`, a feature whose values are segments, or `by = "@key"` for the Kafka key')
+        return self
+
+
 class ArenaSettings(Section):
     """How shadows are compared with the champion, and when one wins."""
 

@@ -15,6 +15,7 @@ class Topics(Section):
     labels: str = Field("labels", description="labels that come after their events (`labels.late`)")
     examples: str = Field("model-examples", description="what was learned: events as they were asked, and labels")
     updates: str = Field("model-updates", description="every announced champion")
+    segments: str = Field("model-segments", description="the models that answer for their segments ([segments])")
     artifacts: str = Field("model-artifacts", description="the bytes of the announced models, in chunks")
     signals: str = Field("drift-signals", description="what the detectors have noticed")
     reports: str = Field("model-reports", description="scores and counts, every `publish.report_events`")

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from anabranch.groups import Grouping
 from anabranch.privacy import Edge
+from anabranch.rolling import KEY
 from config.alerts import AlertsSettings
 from config.features import Computed, FeaturesSettings, MemorySettings
 from config.learning import (
@@ -20,6 +21,7 @@ from config.learning import (
     Rollout,
     RolloutSettings,
     ScoresSettings,
+    SegmentsSettings,
     ShadowsSettings,
     TriggerSettings,
     default_detectors,
@@ -94,6 +96,7 @@ class Settings(BaseSettings):
     retrain: RetrainSettings = RetrainSettings()
     shadows: ShadowsSettings = ShadowsSettings()
     arena: ArenaSettings = ArenaSettings()
+    segments: SegmentsSettings = SegmentsSettings()
     constraints: ConstraintsSettings = ConstraintsSettings()
     fairness: FairnessSettings = FairnessSettings()
     rollout: Rollout = RolloutSettings()
@@ -142,7 +145,8 @@ class Settings(BaseSettings):
         hidden, users = set(self.privacy.hidden), set(self.privacy.users)
         rules = [(f"features.rules, {rule.name!r}", (rule.by, rule.of)) for rule in self.features.rules]
         known = {"model.user": self.model.user, "model.item": self.model.item} if self.task in ("reco", "rank") else {}
-        needing = [*rules, ("memory.key", (self.memory.key,)), *((key, (name,)) for key, name in known.items())]
+        by = ("segments.by", (self.segments.by,))
+        needing = [*rules, ("memory.key", (self.memory.key,)), by, *((key, (name,)) for key, name in known.items())]
         for where, names in needing:
             if needed := hidden & set(names):
                 raise ValueError(
@@ -199,6 +203,32 @@ class Settings(BaseSettings):
             raise ValueError(
                 '`serve = "blend"` and `publish.blocks` do not go together: the weights move with each label'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _segments_go_with_the_rest(self) -> "Settings":
+        """What would be half supported is refused; each with what to do."""
+        by = self.segments.by
+        if by is None:
+            return self
+        if self.task in ("rank", "reco"):
+            raise ValueError(
+                f'`segments.by` is for classes and numbers, and task = "{self.task}" knows its users itself'
+            )
+        blends = self.serve == "blend" or (
+            self.serve == "auto" and not self.numeric and (self.shadows.portfolio or self.shadows.standing)
+        )
+        pseudonyms = by in self.privacy.users or (by == KEY and self.privacy.key)
+        champion = 'a segment\'s model is compared with the champion, and not with a blend: set `serve = "champion"`'
+        faults = (
+            (blends, f"`serve`: {champion}"),
+            (self.publish.blocks, "`publish.blocks`: segments learn each event at once: leave one of both out"),
+            (self.rollout.kind != "immediate", "`rollout`: shares of keys are of champions: leave one of both out"),
+            (self.memory.labels, "`memory.labels`: a segment's model sees no earlier labels: leave one of both out"),
+            (pseudonyms, "pseudonyms: followers are asked with the value itself: choose a feature that is none"),
+        )
+        if fault := next((fault for holds, fault in faults if holds), ""):
+            raise ValueError(f"`segments.by` does not go with {fault}")
         return self
 
     @model_validator(mode="after")
@@ -264,7 +294,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _models_share(self) -> "Settings":
         """All members lie in one checkpoint and see the same events: what is trusted, who is user, what is the item."""
+        of_segments = self.segments.model
         others = [each.model for each in self.retrain.recruits if each.model is not None]
+        others += [] if of_segments is None else [of_segments]
         trusted = tuple(dict.fromkeys(name for spec in (self.model, *others) for name in spec.trusted))
         shared = {"user": self.model.user, "item": self.model.item, "trusted": trusted}
         recruits = tuple(
@@ -273,6 +305,9 @@ class Settings(BaseSettings):
         )
         object.__setattr__(self, "model", self.model.model_copy(update={"trusted": trusted}))
         object.__setattr__(self, "retrain", self.retrain.model_copy(update={"recruits": recruits}))
+        if of_segments is not None:
+            shares = {"model": _sharing(of_segments, shared)}
+            object.__setattr__(self, "segments", self.segments.model_copy(update=shares))
         return self
 
     @model_validator(mode="after")

@@ -60,6 +60,9 @@ def refuse_other_settings(state: Mapping[str, Any], settings: Settings) -> None:
     before: Mapping[str, Any] = state.get("settled", now)
     keys = [*now, *(key for key in before if key not in now)]
     changed = [_change(key, before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)]
+    segments = state["lane"].get("segmented")
+    if segments is not None and segments["by"] != settings.segments.by:
+        changed.append(_change("segments.by", segments["by"], settings.segments.by))
     if known := sorted({*state["guard"]["kinds"]} & {*settings.privacy.hidden}):
         changed.append(
             f"`privacy.hidden` names {known[0]!r}, which was learned before, and lies in models and in what waits"

@@ -223,6 +223,7 @@ def inspect(
         "endings": dict(lane.join.endings),
         "scores": lane.scores.values(),
         "shadows": [member.name for member in lane.shadows.members],
+        **({} if lane.segmented is None else {"segments": lane.segmented.report(ends=False).model_dump(mode="json")}),
         "state_hash": statetree.digest(lane.learning_state(), trusted=settings.model.trusted),
     }
 

@@ -1,14 +1,14 @@
-"""Merges segments of pending events beside the learning: small ones at once, large ones in a thread."""
+"""Merges the segments of a shelf beside the learning: small ones at once, large ones in a thread."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from consumers.ports import Store
 from consumers.stores.manifest import digest
-from learners.labels.pending import Merge, Pending
 from learners.labels.segments import Segment
+from learners.labels.shelf import Merge, Shelf
 
 AT_ONCE_MAX = 20_000
-"""So many events are merged between two records, in some 20 ms."""
+"""So many entries are merged between two records, in some 20 ms."""
 
 
 class Merges:
@@ -22,7 +22,7 @@ class Merges:
         self.thread: ThreadPoolExecutor | None = None
         self.under_way: tuple[Merge, Future[Segment]] | None = None
 
-    def step(self, pending: Pending) -> None:
+    def step(self, shelf: Shelf) -> None:
         """After a checkpoint: take in what is done, begin what is due.
 
         Raises:
@@ -33,12 +33,12 @@ class Merges:
             if not done.done():
                 return
             self.under_way = None
-            pending.adopt(merge, done.result())
-        while (due := pending.merge_due()) is not None:
+            shelf.adopt(merge, done.result())
+        while (due := shelf.merge_due()) is not None:
             if sum(each.left for each in due.segments) > AT_ONCE_MAX:
                 self._begin(due)
                 return
-            pending.adopt(due, Segment.of(due.carried_out()))
+            shelf.adopt(due, Segment.of(due.carried_out()))
 
     def _begin(self, merge: Merge) -> None:
         self.thread = self.thread or ThreadPoolExecutor(1, thread_name_prefix="merges")

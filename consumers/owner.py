@@ -100,7 +100,8 @@ class Owner(Taking):
         super().__init__(settings, scope=scope, ports=ports, listener=listener)
         self.first = first
         self.observer = observer
-        self.merges = Merges(self.store)
+        self.merges = [Merges(self.store), Merges(self.store)]
+        """Of what waits for a label, and of per-segment models."""
         self._asked = self._tell_answer if settings.publish.predictions else None
         self.sha = ""
         """Of the last checkpoint."""
@@ -176,6 +177,8 @@ class Owner(Taking):
         if committed is None or not committed.metadata or self.sha != entry.sha:
             # A later checkpoint may have been announced: what is announced from here on must be newer, and other.
             self.epoch, self.number = entry.epoch + 1, entry.number
+            if self.lane.segmented is not None:
+                self.lane.segmented.announced_again()
         # Nothing is told before a checkpoint of one's own is committed: so no two learners, of which the one went on
         # where the other did, tell what they learn under one epoch and number, and no clock has to say who was later.
         self.unwritten = True
@@ -337,7 +340,7 @@ class Owner(Taking):
             )
         self.announcer.kept = list(state["artifacts"])
         self.audit.restore(state.get("audit"))
-        self.merges.close()
+        self._end_merges()
         self.guard, self.intake = self._guard(), Intake(labels_come_late=self.intake.labels_come_late)
         self.guard.restore(state["guard"])
         self.intake.restore(state["intake"])
@@ -420,10 +423,14 @@ class Owner(Taking):
 
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""
-        self.merges.close()
+        self._end_merges()
         self.runner.close()
         self.requests.close()
         self.followers.close()
+
+    def _end_merges(self) -> None:
+        for each in self.merges:
+            each.close()
 
     # ── records ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -467,7 +474,7 @@ class Owner(Taking):
         self.ports.sink.flush()
         self.timing.lap("flush_s")
         self.poison.forget(self.positions)
-        self.lane.join.pending.put_away()
+        self.lane.put_away()
         blob = self._encoded()
         sha = digest(blob)
         self.timing.lap("encode_s")
@@ -483,7 +490,8 @@ class Owner(Taking):
         self.unwritten, self.written = False, self.written + 1
         self.store.record(reference.as_entry(self.positions))
         self._publish_outbox()
-        self.merges.step(self.lane.join.pending)
+        for merges, shelf in zip(self.merges, self.lane.shelves, strict=False):
+            merges.step(shelf)
         self.timing.lap("announce_s")
         self.checkpointed_at = (self.guard.taken, self.ports.clock.monotonic_s())
         log.debug("checkpoint", scope=self.scope, number=self.number, size_bytes=len(blob), **self.timing.end())
@@ -494,7 +502,8 @@ class Owner(Taking):
         for sha, data in blobs.items():
             if sha not in self.refs and data is not None:
                 self.store.put(sha, data)
-        self.lane.join.pending.let_go(self.store.open)
+        for shelf in self.lane.shelves:
+            shelf.let_go(self.store.open)
         return tuple(blobs)
 
     def _encoded(self) -> bytes:
@@ -535,6 +544,8 @@ class Owner(Taking):
             # Signed as they go out, not as they were decided: a learner that has a new key signs with that.
             self._put(self.settings.topics.name("updates"), key=update_key(update), message=update)
         self._publish_audit()
+        if self.lane.segmented is not None and not self.rebuilding and self.retired is None:
+            self._tell_segments(self.lane.segmented)
         if self.outbox:
             self.ports.sink.flush()
             self.announcer.tidy(in_use=self.lane.succession.rollout.beside)

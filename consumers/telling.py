@@ -1,5 +1,6 @@
 """What an owner says: messages on their topics, the learned order, examples, dead letters, alerts."""
 
+import base64
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from anabranch.messages import (
     ModelPrediction,
     ModelReport,
     ModelUpdate,
+    SegmentModel,
     encode,
 )
 from anabranch.scope import Scope
+from anabranch.segments import key_of as segment_key
 from anabranch.signatures import Signer
 from config.settings import Settings
 from consumers.examples import ExampleWriter
@@ -36,11 +39,12 @@ from consumers.predictions import prediction
 from consumers.timing import CheckpointTiming, Pace
 from learners.emitted import Kept
 from learners.lane import Lane
+from learners.segmented import Segmented
 
 log = structlog.get_logger()
 
 FIRST_EPOCH = 1
-SIGNED = (ModelUpdate, LearnedOrder)
+SIGNED = (ModelUpdate, LearnedOrder, SegmentModel)
 """What followers make their models of."""
 OF_A_RECORD = (DeadLetter, ModelPrediction)
 """What comes of one record alone."""
@@ -135,6 +139,27 @@ class Telling:
                 ts=self.ports.clock.time_s(),
             )
         )
+
+    def _tell_segments(self, segmented: Segmented) -> None:
+        """The models that answer for their segments, as they were committed just now; or that they do no more."""
+        topic = self.settings.topics.name("segments")
+        for segment, data, learned in segmented.to_announce():
+            message = SegmentModel(
+                model=self.settings.name,
+                scope=self.scope,
+                epoch=self.epoch,
+                by=segmented.by,
+                segment=segment,
+                event_number=self.lane.events,
+                learned=learned,
+                announced_ts=self.ports.clock.time_s(),
+                artifact_base64=base64.b64encode(data or b"").decode(),
+            )
+            self._put(topic, key=segment_key(self.settings.name, self.scope, segment), message=message)
+            self.listener(message)
+        if segmented.due:
+            self.ports.sink.flush()
+        segmented.due = {}
 
     def _took(self, outcome: Outcome) -> None:
         """Say what there is to say of the records so far."""

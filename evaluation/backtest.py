@@ -21,6 +21,7 @@ from consumers.telling import Ports
 from learners.parts import LaneParts, Observer
 from learners.publication import copied
 from learners.scores import Scores, metrics_of
+from learners.segmented import COPY
 
 # ── A file as a log of one partition: the offset is the record's place in the file ──────────────────────────────────
 
@@ -256,6 +257,7 @@ class Backtest:
     ) -> None:
         # In blocks there is no copy beside the champion: it is its own.
         copy = served if lane.settings.publish.blocks and lane.published.version is not None else copied(answers)
+        copy = answers.get(COPY, copy)
         if copy is not None:
             self.followers.update(event.y, copy)
         if self.observer is not None:
@@ -298,12 +300,20 @@ class Backtest:
             "waiting_for_label": len(lane.join),
             "labels": None if (report := lane.labels_report()) is None else report.model_dump(),
             "fairness": [each.model_dump(mode="json") for each in lane.observed.fairness_reports()],
+            **_segments(lane),
             "held_back": [_held_back(said) for said in self.said if isinstance(said, Transition)],
             "unusable_answers": dict(lane.scores.unusable),
             "read": asdict(self.loop.read),
             "events_per_second": round(lane.events / self.seconds, 1) if self.seconds else 0.0,
             "state_hash": self.loop.owner.learning_state_hash(),
         }
+
+
+def _segments(lane: LaneParts) -> dict[str, Any]:
+    """How per-segment models did; nothing where there are none."""
+    if lane.segmented is None:
+        return {}
+    return {"segments": lane.segmented.report(ends=False).model_dump(mode="json")}
 
 
 def _signal(said: DriftSignal) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from anabranch.messages import (
     ModelReport,
     Retrain,
     RetrainAnswer,
+    SegmentsReport,
     ServedCounts,
     TimeWindow,
     Transition,
@@ -78,6 +79,8 @@ class Lane(LaneParts):
         if self.blend.judges:
             blended = self.blend.answer(answers)
             answer = blended if blended is not None and self.blend.serves else answer
+        if self.segmented is not None:
+            answer = self.segmented.ask(event, answer, answers)
         if self.asked is not None:
             self.asked(event, answer)
         if not self.lateness.asked % LOOK_EVERY_NTH:
@@ -108,7 +111,8 @@ class Lane(LaneParts):
     def _watched(self, event: AcceptedEvent, answer: Prediction, answers: dict[str, Prediction]) -> Emitted:
         """The same, with signals that need no label."""
         number = self.events + (event.y is not None)
-        findings = self.watch.on_event(self._shown(event), answer, event_number=number, withheld=self._withheld)
+        watched = answer if self.segmented is None else answers[self.champion.name]
+        findings = self.watch.on_event(self._shown(event), watched, event_number=number, withheld=self._withheld)
         emitted = self._go_on(event, answer, answers)
         return emitted if findings is None else emitted.and_then(self._drifted(event, findings))
 
@@ -218,6 +222,8 @@ class Lane(LaneParts):
             self.notes += self.recruits.remember(lesson)
         self._teach(self.succession.champion, event, self.events + 1, timed=self.timed)
         self.arena.catch_up(event, self.events + 1, asked=())
+        if self.segmented is not None:
+            self.segmented.again(event, event_number=self.events)
         return Emitted(self._transitions(event)) if self.lifecycle.pending else NOTHING
 
     def _tell(self, event: AcceptedEvent, ts: float | None, ending: str, *, corrects: bool = False) -> AcceptedEvent:
@@ -471,6 +477,8 @@ class Lane(LaneParts):
             learns = False
         if learns:
             self._teach(champion, event, self.events, timed=self.timed)
+        if self.segmented is not None:
+            self._learn_segment(event, answers, loss, learns=learns)
         self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
@@ -483,6 +491,21 @@ class Lane(LaneParts):
         if self.observer is not None:
             self.observer(event, served, answers, self)
         return emitted
+
+    def _learn_segment(
+        self, event: AcceptedEvent, answers: dict[str, Prediction], loss: float | None, *, learns: bool
+    ) -> None:
+        assert self.segmented is not None  # who calls has looked
+        succession = self.succession
+        self.segmented.on_label(
+            event,
+            answers,
+            loss,
+            champion=succession.champion.name,
+            event_number=self.events,
+            learns=learns,
+            may_change=not (succession.pinned or succession.frozen or succession.unapproved),
+        )
 
     def _score(self, event: AcceptedEvent, served: Prediction, answers: dict[str, Prediction], ts: float) -> None:
         """What was served is scored; of rankers, only what was taken says anything."""
@@ -649,7 +672,10 @@ class Lane(LaneParts):
         """The report that is part of the fold: what it tells of is told once."""
         self.observed.close()
         notes, self.notes = tuple(self.notes), []
-        return self._standing(event, what="report", notes=notes, windows=self.observed.windows_ended())
+        segments = None if self.segmented is None else self.segmented.report(ends=True)
+        return self._standing(
+            event, what="report", notes=notes, windows=self.observed.windows_ended(), segments=segments
+        )
 
     def report_between(self, *, mark: str) -> ModelReport | None:
         """How it stands, for whoever asks between two events; it changes nothing. None before the first event.
@@ -657,15 +683,25 @@ class Lane(LaneParts):
         Args:
             mark: makes the report's id one of its own.
         """
-        return None if self.newest is None else self._standing(self.newest, what=f"report/{mark}")
+        if self.newest is None:
+            return None
+        segments = None if self.segmented is None else self.segmented.report(ends=False)
+        return self._standing(self.newest, what=f"report/{mark}", segments=segments)
 
     def _standing(
-        self, event: AcceptedEvent, *, what: str, notes: tuple[str, ...] = (), windows: tuple[TimeWindow, ...] = ()
+        self,
+        event: AcceptedEvent,
+        *,
+        what: str,
+        segments: SegmentsReport | None,
+        notes: tuple[str, ...] = (),
+        windows: tuple[TimeWindow, ...] = (),
     ) -> ModelReport:
         groups = self.champion.groups
         return self.reports.report(
             event,
             what=what,
+            segments=segments,
             windows=windows,
             detectors=self.watch.levels(),
             features=self.observed.features(),

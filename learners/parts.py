@@ -23,7 +23,8 @@ from learners.blend import Blend
 from learners.derived import Seen, derived_of
 from learners.emitted import Learned
 from learners.labels import LabelJoin
-from learners.labels.pending import refers_to as segments_of
+from learners.labels.shelf import Shelf
+from learners.labels.shelf import refers_to as segments_of
 from learners.lateness import Lateness
 from learners.models.tasks import Task
 from learners.observed import Observed
@@ -34,6 +35,8 @@ from learners.reports import Reports
 from learners.retraining.lineage import placeless
 from learners.retraining.recruits import Recruits
 from learners.scores import Scores, fits, metrics_of, wants_proba
+from learners.segmented import opens as blobs_of_segments
+from learners.segmented import segmented_of
 from learners.watcher import Watcher
 
 
@@ -154,6 +157,8 @@ class LaneParts:
             Ranked(self.settings, task=self.task, standing=self.standing) if self.task.kind == "rank" else None
         )
         """What is measured of rankers; None where nothing is ranked."""
+        self.segmented = segmented_of(self.settings, task=self.task, asks_copies=self.observer is not None)
+        """Per-segment models; None where there are none."""
 
     def _first(self, champion: base.Estimator, trained_on: TrainedOn) -> Member:
         place = self.standing.of_first
@@ -221,6 +226,7 @@ class LaneParts:
             "derived": None if self.derived is None else self.derived.state(),
             "ranked": None if self.ranked is None else self.ranked.state(),
             **({} if self.quarantine is None else {"quarantine": self.quarantine.state()}),
+            **({} if self.segmented is None else {"segmented": self.segmented.learned_state()}),
             # Seldom: by lists that closed without a label, it is seen before the event that may change something.
             **({"ahead": True} if self.arena.ahead else {}),
         }
@@ -231,7 +237,20 @@ class LaneParts:
 
         None stands for what is not held any more: an earlier checkpoint referred to it.
         """
-        return {**self.published.blobs, **self.join.pending.blobs}
+        segmented = {} if self.segmented is None else self.segmented.blobs
+        return {**self.published.blobs, **self.join.pending.blobs, **segmented}
+
+    def put_away(self) -> None:
+        """Before a checkpoint: what lies in memory beyond a bound becomes blobs that the state names."""
+        self.join.pending.put_away()
+        if self.segmented is not None:
+            self.segmented.put_away()
+
+    @property
+    def shelves(self) -> list[Shelf]:
+        """What those blobs lie on."""
+        pending: Shelf = self.join.pending
+        return [pending] if self.segmented is None else [pending, self.segmented.shelf]
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps: the learning state and what is under way."""
@@ -251,6 +270,7 @@ class LaneParts:
             "unusable_band": self.unusable_band,
             "observed": self.observed.state(),
             **({} if self.ranked is None else {"listed": self.ranked.observed()}),
+            **({} if self.segmented is None else {"segments": self.segmented.state()}),
         }
 
     @classmethod
@@ -311,6 +331,8 @@ class LaneParts:
         self.arena.ahead = state.get("ahead", False)
         if self.quarantine is not None and "quarantine" in state:
             self.quarantine.restore(state["quarantine"])
+        if self.segmented is not None and "segments" in state:
+            self.segmented.restore(state["segmented"], state["segments"], blobs)
 
 
 def refers_to(state: Mapping[str, Any]) -> list[str]:
@@ -320,4 +342,4 @@ def refers_to(state: Mapping[str, Any]) -> list[str]:
 
 def opens(state: Mapping[str, Any]) -> list[str]:
     """The digests of the blobs of which it needs parts only."""
-    return segments_of(state["join"]["pending"])
+    return [*segments_of(state["join"]["pending"]), *blobs_of_segments(state.get("segments"))]

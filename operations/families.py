@@ -124,6 +124,12 @@ def _members(report: ModelReport) -> dict[str, float]:
     return dict.fromkeys(("champion", *SHADOW_KINDS), 0.0) | Counter(each.kind for each in report.members)
 
 
+def _segments(report: ModelReport) -> dict[str, float]:
+    """Segments that have a model of their own, and those that it answers for."""
+    found = report.segments
+    return {} if found is None else {"model": found.models, "answer": found.serving}
+
+
 def best_evidence(report: ModelReport) -> float | None:
     """The highest evidence of a shadow, as a share of what a win needs; None where no trial is under way."""
     return max((each.verdict.evidence for each in report.members if each.verdict), default=None)
@@ -242,6 +248,14 @@ FAMILIES: tuple[Family, ...] = (
         "member_loss", "gauge", "least mean loss of a kind of member, over the window", ("kind",), _reported_by(_loss)
     ),
     Family("members", "gauge", "members of the arena", ("kind",), _reported_by(_members)),
+    Family("segments", "gauge", "segments, by what is theirs", ("own",), _reported_by(_segments)),
+    Family(
+        "segments_gain",
+        "gauge",
+        "mean loss of the champion on what own models answered, less theirs",
+        (),
+        _reported(lambda report: report.segments.gain if report.segments else None),
+    ),
     Family(
         "held_shadows",
         "gauge",

@@ -117,10 +117,19 @@ def _watch_of(settings: Settings, count: int) -> KeysWatch:
 
 
 def loaded(configs: Sequence[Path], overrides: Mapping[str, object]) -> list[Settings]:
-    """The settings of several files; what the command line says counts for all of them."""
+    """The settings of several files; what the command line says counts for all of them.
+
+    Raises:
+        ConfigError: one cannot be read, or has segments, which only followers know.
+    """
     found = []
     for config in configs:
         settings = loading.load(config)
+        if settings.segments.by is not None:
+            raise ConfigError(
+                f"{config}: per-segment models ([segments]) are not served over HTTP, and answer no topic: follow the "
+                f"model where it is needed, with `follow({settings.name!r}, segments=True, …)`; docs/SEGMENTS.md"
+            )
         # Classes of artifacts may be defined beside the file, as for `learn`.
         sys.path.insert(0, str(config.resolve().parent))
         score = Score.model_validate(settings.score.model_dump() | dict(overrides))

@@ -14,7 +14,8 @@ from anabranch.errors import ArtifactError
 from anabranch.events import Partition
 from anabranch.kafka import TIMEOUT_S, Kafka, headers_of, producer, publisher
 from anabranch.kafka.tail import Tail, told
-from anabranch.messages import ModelAck, ModelUpdate, ServedCounts, UnreadableMessage, decode, encode
+from anabranch.messages import ModelAck, ModelUpdate, SegmentModel, ServedCounts, UnreadableMessage, decode, encode
+from anabranch.segments import SegmentModels, key_of
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.models")
@@ -172,6 +173,64 @@ def _read(message: Message, keys: TrustedKeys | None = None) -> ModelUpdate | No
         if not 0 <= number <= most:
             raise UnreadableMessage(f"no learner announces {name} {number}")
     return update
+
+
+# ── Models of segments ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class SegmentUpdates:
+    """Reads what is announced of the segments of one model, from the beginning of the topic; a context manager.
+
+    Args:
+        kafka, model, scope, keys, refusals: as of `Updates`.
+        topic: the topic of per-segment models.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or there is no such topic.
+    """
+
+    def __init__(
+        self, kafka: Kafka, *, topic: str, model: str, scope: str, keys: TrustedKeys | None, refusals: Refusals
+    ) -> None:
+        self.model, self.scope = model, scope
+        self.keys, self.refusals = keys, refusals
+        self.tail = Tail(kafka, [topic], timeout_s=FOLLOWED_TIMEOUT_S)
+
+    def poll_into(self, models: SegmentModels) -> None:
+        """Take in what has come; what cannot be read is counted, and passed over.
+
+        Raises:
+            KafkaUnavailable: the topic is gone.
+        """
+        while found := self.tail.poll(0.0):
+            for message in found:
+                try:
+                    self._take(message, models)
+                except (ArtifactError, UnreadableMessage) as error:
+                    place = Partition(message.topic() or "", message.partition() or 0)
+                    if self.refusals.add_record(error, place, offset=message.offset() or 0):
+                        log.warning("passed over: %s", self.refusals.last)
+
+    def _take(self, message: Message, models: SegmentModels) -> None:
+        value, key = bytes(message.value() or b""), bytes(message.key() or b"").decode(errors="replace")
+        if not value or not key.startswith(f"{self.model}/{self.scope}/"):
+            return
+        if self.keys is not None:
+            self.keys.verify(value, headers_of(message))
+        told = decode(SegmentModel, value)
+        if key != key_of(self.model, self.scope, told.segment) or (told.model, told.scope) != (self.model, self.scope):
+            raise UnreadableMessage(
+                f"it is of {told.model}/{told.scope}/{told.segment[:100]}, but its key is {key[:200]!r}"
+            )
+        models.hear(told)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.tail.__exit__(kind, error, trace)
 
 
 # ── Who serves what: told by followers, read by `anabranch followers` ───────────────────────────────────────────────

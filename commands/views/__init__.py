@@ -6,7 +6,14 @@
 
 from collections.abc import Iterable, Mapping
 
-from anabranch.messages import FairnessReport, LabelBalanceReport, LabelsReport, PublishedReport, RolloutReport
+from anabranch.messages import (
+    FairnessReport,
+    LabelBalanceReport,
+    LabelsReport,
+    PublishedReport,
+    RolloutReport,
+    SegmentsReport,
+)
 
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -69,6 +76,23 @@ def labels(report: LabelsReport | None) -> str:
     ended = ", ".join(f"{count:,} {ending}" for ending, count in report.endings.items())
     told = [f"{report.waiting:,} events wait{oldest}", f"95 % come within {span(report.coverage.mature_age_s)}"]
     return f"labels: {'; '.join(told)}" + (f"; ended: {ended}" if ended else "")
+
+
+def segments(report: SegmentsReport | None) -> str:
+    """How per-segment models do, where there are some.
+
+    >>> told = {"models": 1200, "ready": 1000, "serving": 31, "swapped_in": 40, "swapped_out": 9, "gain": 0.05}
+    >>> segments(SegmentsReport(by="tenant", **told))
+    'segments by tenant: 1,200 have a model, 31 are answered by it; let in 40 times, displaced 9; gain 0.0500'
+    """
+    if report is None:
+        return ""
+    gain = "" if report.gain is None else f"; gain {figure(report.gain)}"
+    faults = f"; {report.faults:,} raised and began anew" if report.faults else ""
+    return (
+        f"segments by {report.by}: {report.models:,} have a model, {report.serving:,} are answered by it; "
+        f"let in {report.swapped_in:,} times, displaced {report.swapped_out:,}{faults}{gain}"
+    )
 
 
 def balance(report: LabelBalanceReport | None) -> str:

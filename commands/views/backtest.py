@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from anabranch.messages import LabelsReport, Message, ModelReport
+from anabranch.messages import LabelsReport, Message, ModelReport, SegmentsReport
 from commands import views as figures
 from evaluation.backtest import Backtest
 
@@ -54,6 +54,8 @@ def show(result: dict[str, Any]) -> None:
         console.print(", ".join(f"{name} {result[key]:,}" for name, key in counts.items() if result[key]))
     if result["labels"] is not None:
         console.print(figures.labels(LabelsReport.model_validate(result["labels"])), soft_wrap=True)
+    if "segments" in result:
+        console.print(figures.segments(SegmentsReport.model_validate(result["segments"])), soft_wrap=True, markup=False)
     for why, count in result["unusable_answers"].items():
         console.print(f"{count:,} answers could not be used, and count as wrong: {why}")
     signals = "; ".join(map(_signal, result["signals"]))

@@ -57,9 +57,9 @@ class View:
         if isinstance(message, ModelReport):
             windowed = figures.listed(message.windowed)
             where = f"partition {message.partition}: " if self.several else ""
-            behind = figures.behind(message.published)
+            behind, segments = figures.behind(message.published), figures.segments(message.segments)
             words = [f"{where}{message.event_number:,} events{self._rate(message)}", f"version {message.version}"]
-            self.say("  ".join(filter(None, [*words, windowed, behind, figures.labels(message.labels)])))
+            self.say("  ".join(filter(None, [*words, windowed, behind, figures.labels(message.labels), segments])))
 
     def _rate(self, report: ModelReport) -> str:
         """Events a second since the report before; nothing at the first."""

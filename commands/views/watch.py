@@ -82,6 +82,7 @@ def _words(message: Message) -> str:  # noqa: PLR0911  # a kind of message, a li
                 figures.listed(message.windowed),
                 figures.behind(message.published),
                 figures.labels(message.labels),
+                figures.segments(message.segments),
                 figures.balance(message.balance),
                 figures.fairness(message.fairness),
                 f"{message.unread:,} records unread" if message.unread else "",

@@ -12,6 +12,7 @@ import orjson
 from mypy_extensions import mypyc_attr
 
 from anabranch.events import NOTHING_APART, Record
+from anabranch.rolling import KEY
 from anabranch.values import KINDS, NUMBER_MAX
 from config.settings import Settings
 from consumers.guard import labels, lookalikes
@@ -74,6 +75,7 @@ class Reading:
         # Read on every event, and reading a pydantic model costs more than an attribute.
         self._event_max_bytes, self._string_max = limits.event_max_bytes, limits.string_max
         self._by_key = settings.computed.by_key
+        self._segments_by_key = settings.segments.by == KEY
         self.time = Plausible(behind_max=limits.ts_behind_max, ahead_max=limits.ts_ahead_max).time
         self.edge = settings.edge
         self._is_veiled = self.edge.is_on
@@ -111,6 +113,8 @@ class Reading:
         apart = NOTHING_APART
         if self._is_veiled:
             id_, apart, features = self.edge.pseudonym(id_), self.edge.apart(features), self.edge.features(features)
+        if self._segments_by_key and record.key is not None:
+            apart = {**apart, KEY: self.edge.of_key(record.key)}
         shape = self._shape(features)
         key = self.edge.of_key(record.key) if self._by_key and record.key is not None else None
         label, y, fault = table.get("label"), None, None
@@ -199,7 +203,7 @@ def agreed(settings: Settings) -> tuple[Any, ...]:
     """What two models must agree in, so that a record is the same to both of their guards."""
     limits, privacy, hidden = settings.guard, settings.privacy, frozenset(settings.privacy.hidden)
     return (
-        (settings.task, settings.positive, settings.computed.by_key),
+        (settings.task, settings.positive, settings.computed.by_key, settings.segments.by == KEY),
         (limits.event_max_bytes, limits.string_max, limits.ts_behind_max, limits.ts_ahead_max),
         (hidden, frozenset(privacy.users), privacy.key),
         hidden.intersection((*settings.constraints.groups, *settings.fairness.sensitive)),

@@ -183,9 +183,11 @@ def kept_too_long(settings: Settings) -> Iterator[Finding]:
     most_s = settings.privacy.retention_max
     if most_s is None:
         return
-    names = {which: settings.topics.name(which) for which in (*PERSONAL, "artifacts")}
+    # A segment's name is a value of events.
+    personal = (*PERSONAL, *(("segments",) if settings.segments.by is not None else ()))
+    names = {which: settings.topics.name(which) for which in (*personal, "artifacts")}
     known = configs(settings, names)
-    said = list(too_long({names[which]: known[which] for which in PERSONAL if which in known}, most_s=most_s))
+    said = list(too_long({names[which]: known[which] for which in personal if which in known}, most_s=most_s))
     if "artifacts" in known and kept_s(known["artifacts"]) is None:
         publish = settings.publish
         models = f"the last {publish.versions_kept} models, each with {publish.canary_rows} events to check it by"

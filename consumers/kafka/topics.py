@@ -122,6 +122,7 @@ def needed(settings: Settings) -> list[str]:
     """The names of the topics that a learner with these settings reads and writes."""
     labels = settings.labels
     more = {"labels": labels.late, "examples": labels.tells_examples, "predictions": settings.publish.predictions}
+    more |= {"segments": settings.segments.by is not None}
     more |= dict.fromkeys(TRAINED, settings.retrain.executor == "topic")
     return [settings.topics.name(which) for which in (*LEARNED, *(which for which, on in more.items() if on))]
 
@@ -155,6 +156,7 @@ _CONFIGS: dict[str, dict[str, str]] = {
     "labels": _DAYS_7,
     "examples": _DAYS_30,
     "updates": _KEPT,
+    "segments": _KEPT,
     "artifacts": _KEPT | {"segment.bytes": str(128 * 2**20)},  # smaller ones are cleaned sooner
     "signals": _DAYS_30,
     "reports": _DAYS_7,

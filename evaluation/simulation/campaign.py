@@ -86,6 +86,9 @@ MODELS = (
     "linear of partitions, several workers",
     "hoeffding_tree of partitions, late, several workers",
     "linear of partitions, several workers",
+    "linear, segmented",
+    "bayes, late, segmented",
+    "linear of partitions, segmented",
 )
 """The quick ones oftener; some of them with a model for each partition."""
 
@@ -140,6 +143,13 @@ _COMPUTED: dict[str, Any] = {
 """Features that are computed, of fewer entities than there are keys."""
 
 
+_SEGMENTED: dict[str, Any] = {
+    "serve": "champion",
+    "segments": {"by": "tenant", "memory_max": 2, "packed_max": 2, "min_events": 5, "refresh_events": 9},
+}
+"""Per-segment models, of which some are always packed, and some lie in blobs."""
+
+
 _TRAINED_ELSEWHERE: dict[str, Any] = {**_SMALL["retrain"], "executor": "topic", "job_timeout": 8.0}
 """By workers. Each time that the loop asks for results is a second, so that a slow worker is too late."""
 
@@ -160,9 +170,11 @@ def shipped(name: str) -> Scenario:
         **({"rollout": _ROLLED_OUT} if "rolled out" in how else {}),
         **({"retrain": _TRAINED_ELSEWHERE} if "trained elsewhere" in how else {}),
         **(_COMPUTED if "computed" in how else {}),
+        **(_SEGMENTED if "segmented" in how else {}),
     }
     settings = build({**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, **more})
-    scenario = Scenario(name, settings, Recipe(Synthetic(EVENTS, poison=0.01)), workers="several workers" in how)
+    recipe = Recipe(Synthetic(EVENTS, poison=0.01, tenants=6 if "segmented" in how else 0))
+    scenario = Scenario(name, settings, recipe, workers="several workers" in how)
     return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself
 
 

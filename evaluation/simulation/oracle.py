@@ -1,5 +1,6 @@
 """What must hold after a simulated run, whatever went wrong in it: each event learned once, each update said once."""
 
+import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from anabranch.messages import (
     Message,
     ModelReport,
     ModelUpdate,
+    SegmentModel,
     decode,
     encode,
 )
 from anabranch.order import OrderReader
 from anabranch.scope import Scope
+from anabranch.segments import order_of
 from config.settings import Settings
 from consumers.checkpoint import rebuilt_from
 from consumers.examples import counted
@@ -35,6 +38,7 @@ from evaluation.simulation.stream import Stream
 from evaluation.simulation.world import MemoryLog
 from learners.emitted import Promotion
 from learners.lane import Lane
+from learners.segmented import Segmented
 
 Place = tuple[int, int]
 
@@ -136,6 +140,10 @@ class Oracle:
         yield from _later(updates, after=past.rebuilt_from)
         yield from self._fetchable(updates)
         yield from self._said(straight.messages)
+        if straight.lane.segmented is not None:
+            yield from swapped_on_evidence(straight.messages, wins_at=self.settings.arena.false_swap_every)
+            if self.calm and past.rebuilt_from is None:
+                yield from self._segments_told(straight.lane.segmented)
 
     def _same_join(self, straight: Replay, owner: Owner) -> Iterator[str]:
         """What waits and how what has waited ended; each event that was asked has ended once, or waits."""
@@ -275,6 +283,24 @@ class Oracle:
             if times != 1 and (self.calm or times > 1):
                 yield f"update {update.epoch}/{update.seq} is recorded {times} times in the audit"
 
+    def _segments_told(self, segmented: Segmented) -> Iterator[str]:
+        """What a reader of the topic takes for the models that answer is what answers."""
+        told: dict[str, SegmentModel] = {}
+        for value in self.log.values(self._topic("segments")):
+            message = decode(SegmentModel, value)
+            before = told.get(message.segment)
+            if message.scope == self.scope and (before is None or order_of(message) >= order_of(before)):
+                told[message.segment] = message
+        having = {name: each for name, each in told.items() if each.artifact_base64}
+        for name, ready in segmented.everyone():
+            newest = having.get(name)
+            if (newest is not None) != ready.serves:
+                yield f"segment {name}: followers were told that its own model answers: {newest is not None}"
+            elif newest is None or newest.learned != ready.learned:
+                continue
+            elif segmented.encoded(name, ready.model) != base64.b64decode(newest.artifact_base64):
+                yield f"segment {name}: followers were told another model than it had after {ready.learned} labels"
+
     def _said(self, expected: Iterable[Message]) -> Iterator[str]:
         """Every signal, step, report and alert is on its topic, as the straight run says it."""
         known: dict[str, set[bytes]] = {}
@@ -284,6 +310,21 @@ class Oracle:
                 known[message.goes_to] = {_timeless(decode(type(message), value)) for value in values}
             if _timeless(message) not in known[message.goes_to]:
                 yield f"{_name(message)} was never published"
+
+
+def swapped_on_evidence(messages: Iterable[Message], *, wins_at: float) -> Iterator[str]:
+    """Each swap of a segment has its evidence, and they take turns."""
+    serving: set[str] = set()
+    for report in (each for each in messages if isinstance(each, ModelReport) and each.segments is not None):
+        assert report.segments is not None
+        for swap in report.segments.swaps:
+            if swap.reason == "evidence" and not (swap.evidence >= wins_at and swap.evidence > swap.events):
+                yield f"segment {swap.segment} was swapped at event {swap.event_number} on evidence of {swap.evidence}"
+            if swap.serves == (swap.segment in serving):
+                yield f"segment {swap.segment} was swapped twice in a row at event {swap.event_number}"
+            serving ^= {swap.segment}
+        if len(serving) != report.segments.serving:
+            yield f"{report.id}: {report.segments.serving} are said to answer, and {len(serving)} were let in"
 
 
 def _learn_again(straight: Replay, records: Iterable[Record], inputs: Sequence[Input]) -> None:

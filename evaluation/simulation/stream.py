@@ -151,11 +151,13 @@ class Synthetic:
 
     Args:
         poison: the share of events that carry the number on which `evaluation.simulation.world.choking` chokes.
+        tenants: how many there are, as the feature `tenant`; every second of them has the labels of the other concept.
     """
 
     events: int
     changes: int = 2
     poison: float = 0.0
+    tenants: int = 0
 
     def __call__(self, settings: Settings, rng: Random) -> Iterator[Stamped]:
         """The events, encoded."""
@@ -164,7 +166,9 @@ class Synthetic:
         for n in range(self.events):
             turned = n * (self.changes + 1) // self.events % 2 == 1
             x = {name: round(rng.uniform(0.0, 10.0), 2) for name in "abc"}
-            label = label_of(x["a"] + x["b"], turned)
+            if self.tenants:
+                x["tenant"] = rng.randrange(self.tenants)
+            label = label_of(x["a"] + x["b"], turned != (x.get("tenant", 0) % 2 == 1))
             if rng.random() < poison:
                 x["c"] = POISON
             yield TS, orjson.dumps({"id": f"e{n}", "ts": TS, "features": x, "label": label})

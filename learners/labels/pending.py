@@ -1,24 +1,19 @@
 """Events that wait for their label, with the predictions that were made for them.
 
-The youngest lie in memory, and with each checkpoint are written anew. Beyond a bound they are put away as a segment, an
-immutable blob in the store of the checkpoints, which checkpoints only name: who goes on from one finds there all that
-waited, on any machine, and what a crash undid never was. What ends is marked; a segment of which nothing waits is named
-no more. Segments that have become many or empty are merged.
+They lie on a shelf: the youngest in memory, those beyond a bound in immutable blobs.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgpack
-import numpy as np
 
 from anabranch.events import AcceptedEvent, Prediction
 from anabranch.values import unboxed
-from learners.labels.segments import Blob, BytesBlob, Entry, Segment, built, hash_of, merged
+from learners.labels.segments import Entry, Segment
+from learners.labels.shelf import Shelf
 
 INFINITY = float("inf")
-HELD_BYTES_MAX = 64 * 2**20
-"""So much of the newest segments stays in memory, too."""
 
 
 class Waiting(NamedTuple):
@@ -33,18 +28,7 @@ class Waiting(NamedTuple):
     asked_ts: float
 
 
-class Merge(NamedTuple):
-    """Segments that follow each other, to become one; and what waited in each when that was decided."""
-
-    segments: tuple[Segment, ...]
-    live: tuple[bytes, ...]
-
-    def carried_out(self) -> bytes:
-        """The bytes of the new one: nothing changes meanwhile that it looks at, so any thread may do it."""
-        return merged(self.segments, self.live)
-
-
-class Pending:
+class Pending(Shelf):
     """The events that wait, in the order in which they were asked.
 
     Each is packed once: a checkpoint that looked at all of them again would take seconds.
@@ -65,26 +49,8 @@ class Pending:
     """
 
     def __init__(self, *, memory_max: int) -> None:
-        self.memory_max = memory_max
-        self.young: dict[str, tuple[float, bytes]] = {}
-        self.segments: list[Segment] = []
-        """Oldest first, all older than the young."""
-        self.left = 0
-        """How many wait in the segments."""
+        super().__init__(memory_max=memory_max)
         self._oldest_ts: float | None = None
-
-    def __len__(self) -> int:
-        return len(self.young) + self.left
-
-    def __contains__(self, event_id: str) -> bool:
-        return event_id in self.young or (self.left > 0 and self._found(event_id) is not None)
-
-    def _found(self, event_id: str) -> tuple[Segment, int] | None:
-        hashed = np.uint64(hash_of(event_id))
-        for segment in reversed(self.segments):
-            if segment.left and (number := segment.find(event_id, hashed)) >= 0:
-                return segment, number
-        return None
 
     def put(self, waiting: Waiting) -> None:
         """Keep what was predicted until the label comes."""
@@ -112,11 +78,8 @@ class Pending:
 
     def _take(self, segment: Segment, number: int) -> Waiting:
         entry = segment.entry(number)
-        segment.drop(number)
-        self.left -= 1
+        self._drop(segment, number)
         self._oldest_ts = None
-        if not segment.left:
-            self.segments.remove(segment)
         return _of_entry(entry)
 
     # ── the oldest ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,100 +109,12 @@ class Pending:
 
     def waiting(self) -> Iterator[Entry]:
         """All that wait, in order, as they are kept."""
-        for segment in self.segments:
-            yield from segment.waiting()
-        for event_id, each in self.young.items():
-            yield Entry(event_id, *each)
-
-    # ── segments ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def put_away(self) -> None:
-        """If too many lie in memory, make a segment of them; before a checkpoint, and never within one."""
-        if len(self.young) <= self.memory_max:
-            return
-        self.segments.append(Segment.of(built(Entry(event_id, *each) for event_id, each in self.young.items())))
-        self.left += len(self.young)
-        self.young = {}
-
-    def merge_due(self) -> Merge | None:
-        """Segments that are to be merged: two neighbours of which the older has no more waiting than twice the younger.
-
-        So there are as many segments as doublings from the first size, and each event is written as often.
-        """
-        for older, younger in zip(self.segments[-2::-1], self.segments[:0:-1], strict=True):
-            if older.left <= 2 * younger.left or older.left < older.count // 4:
-                return Merge((older, younger), (bytes(older.live), bytes(younger.live)))
-        return None
-
-    def adopt(self, merge: Merge, segment: Segment) -> None:
-        """The merged segment takes the place of those that it was made of, less what has ended meanwhile."""
-        if any(each not in self.segments for each in merge.segments):
-            return  # one of them is empty by now, and gone: the other goes on
-        at = self.segments.index(merge.segments[0])
-        first = 0
-        for before, then in zip(merge.segments, merge.live, strict=True):
-            waited = np.frombuffer(then, dtype=np.uint8)
-            ended = (waited == 1) & (np.frombuffer(before.live, dtype=np.uint8) == 0)
-            for number in (first + np.cumsum(waited, dtype=np.int64) - 1)[ended].tolist():
-                segment.drop(number)
-            first += int(waited.sum())
-        self.segments[at : at + len(merge.segments)] = [segment] if segment.left else []
-
-    @property
-    def blobs(self) -> dict[str, bytes | None]:
-        """The segments' bytes by their digests; None, where they are no longer held: they lie in the store."""
-        return {each.sha256: each.blob.data if isinstance(each.blob, BytesBlob) else None for each in self.segments}
-
-    def let_go(self, opened: Callable[[str], Blob]) -> None:
-        """All segments lie in the store: hold only the newest.
-
-        Args:
-            opened: opens one there, by its digest.
-        """
-        held = 0
-        for segment in reversed(self.segments):
-            held += segment.blob.size
-            if held > HELD_BYTES_MAX and isinstance(segment.blob, BytesBlob):
-                segment.blob = opened(segment.sha256)
-
-    # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the young, and the names of the segments, with what waits in each."""
-        return {
-            "young": msgpack.packb([(event_id, *each) for event_id, each in self.young.items()]),
-            "segments": [(each.sha256, each.count, _bits(each.live)) for each in self.segments],
-        }
+        return self.entries()
 
     def restore(self, state: Mapping[str, Any], blobs: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint.
-
-        Args:
-            blobs: the segments' bytes, or a `Blob` of each.
-        """
-        self.young = {event_id: (asked_ts, packed) for event_id, asked_ts, packed in msgpack.unpackb(state["young"])}
-        self.segments = [
-            Segment(sha, _opened(blobs[sha]), live=_flags(bits, count)) for sha, count, bits in state["segments"]
-        ]
-        self.left = sum(each.left for each in self.segments)
+        """Go on from a checkpoint; `blobs` as of `Shelf.restore`."""
+        super().restore(state, blobs)
         self._oldest_ts = None
-
-
-def refers_to(state: Mapping[str, Any]) -> list[str]:
-    """The digests of the segments that a state names."""
-    return [sha for sha, _, _ in state["segments"]]
-
-
-def _opened(given: bytes | Blob) -> Blob:
-    return BytesBlob(given) if isinstance(given, bytes) else given
-
-
-def _bits(live: bytearray) -> bytes:
-    return np.packbits(np.frombuffer(bytes(live), dtype=np.uint8)).tobytes()
-
-
-def _flags(bits: bytes, count: int) -> bytes:
-    return np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=count).tobytes()
 
 
 def _of_entry(entry: Entry) -> Waiting:

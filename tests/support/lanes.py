@@ -182,3 +182,8 @@ def twin_of(lane: Lane, settings: Settings | None = None) -> Lane:
     state = statetree.decode(statetree.encode(lane.state(), trusted=trusted), trusted=trusted)
     settings = settings or lane.settings
     return Lane.restored(settings, state, blobs=lane.blobs, watch=Watch(settings))
+
+
+def reads_own() -> Reads:
+    """A segment's model, which answers feature o."""
+    return Reads("o")
