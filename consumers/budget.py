@@ -111,7 +111,7 @@ class ComputeBudget:
             return None
         members = lane.shadows.members
         self.times = {each.name: self.times[each.name] for each in [lane.champion, *members] if each.name in self.times}
-        stride = {member.name: member.stride for member in members if member.stride != 1}
+        stride = {member.name: member.share for member in members if member.share != 1}
         wanted = Change(self._shares(lane), self._too_slow(lane))
         # By the names alone: measured times differ at each look, and each change costs a checkpoint.
         if (wanted.stride, wanted.too_slow.keys()) == (stride, lane.constraints.too_slow.keys()):
@@ -138,7 +138,7 @@ class ComputeBudget:
         """Who takes part in fewer events: the budget is spent on those who do best, and on whom a rollback may need."""
         champion = self.times.get(lane.champion.name)
         if self.budget is None or champion is None or not champion.known or not champion.total_s:
-            return {member.name: member.stride for member in lane.shadows.members if member.stride != 1}
+            return {member.name: member.share for member in lane.shadows.members if member.share != 1}
         left, shares = self.budget * champion.total_s, {}
         for member in sorted(lane.shadows.members, key=_first):
             share = self._share(member, left=left, allowed=self.budget * champion.total_s)
@@ -150,7 +150,7 @@ class ComputeBudget:
     def _share(self, member: Member, *, left: float, allowed: float) -> int:
         cost = self._cost(member)
         # Who was beyond the budget needs some room to come back, or members at its edge would change at every look.
-        margin = 0.0 if member.stride == 1 else (1 - MARGIN) * allowed
+        margin = 0.0 if member.share == 1 else (1 - MARGIN) * allowed
         if cost <= left - margin or member.kind == "displaced":
             return 1
         return SAMPLED if cost / SAMPLED <= left else 0
@@ -163,4 +163,4 @@ class ComputeBudget:
 
 def _first(member: Member) -> tuple[bool, bool, float]:
     """Who comes first when the budget is spent."""
-    return member.kind != "displaced", member.stride != 1, member.loss_mean
+    return member.kind != "displaced", member.share != 1, member.loss_mean
