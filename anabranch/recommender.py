@@ -1,4 +1,4 @@
-"""Models of our own: recommenders that are asked by features, and the blend of several classifiers.
+"""Models of our own: recommenders that are asked by features, and the blends of several models.
 
 River's `reco` models want a user and an item, which here are features of the event.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from river import base, naive_bayes, stats
 
 from anabranch.memory import LAST, sees_labels, without_labels
-from anabranch.values import SUM_LEAST, SUM_MOST
+from anabranch.values import NUMBER_MAX, SUM_LEAST, SUM_MOST
 
 Shares = Mapping[Any, float]
 """Probabilities by label."""
@@ -146,6 +146,81 @@ def mixed(tables: Iterable[tuple[float, Shares]], *, clip: float) -> dict[Any, f
 def certain(label: Any) -> dict[Any, float]:
     """What a label without probabilities counts for in a blend."""
     return {} if label is None else {label: 1.0}
+
+
+class NumberBlend(base.Regressor):
+    """The weighted mean of what several regressors answer, each brought within the span in which numbers lie.
+
+    It is a copy, made to be asked. A model that raises, or whose answer is no finite number, sits the question out.
+
+    Args:
+        models: in the order in which they are summed up.
+        weights: one for each model.
+        low: what answers below are taken for; a linear model answers 10²³ once, and one answer must not be all.
+        high: what answers above are taken for.
+
+    >>> from river import dummy, stats
+    >>> blend = NumberBlend([dummy.StatisticRegressor(stats.Mean()) for _ in "ab"], [0.75, 0.25], low=-5.0, high=5.0)
+    >>> blend.models[0].learn_one({}, 1.0)
+    >>> blend.models[1].learn_one({}, 1e23)
+    >>> blend.predict_one({})
+    2.0
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Any] = (),
+        weights: Sequence[float] = (),
+        low: float = -math.inf,
+        high: float = math.inf,
+    ) -> None:
+        self.models = list(models)
+        self.weights = list(weights)
+        self.low = low
+        self.high = high
+
+    @property
+    def sees_labels(self) -> bool:
+        """Whether one of the models is made to know the last labels; the others do not see them."""
+        return any(sees_labels(model) for model in self.models)
+
+    def predict_one(self, x: dict[Any, Any], **kwargs: Any) -> float:
+        """The number; NaN if no model answers."""
+        bare = without_labels(x) if LAST in x else x
+        seen = [x if sees_labels(model) else bare for model in self.models]
+        numbers = [_number(model, each) for model, each in zip(self.models, seen, strict=True)]
+        mean = mean_within(zip(self.weights, numbers, strict=True), low=self.low, high=self.high)
+        return math.nan if mean is None else mean
+
+    def learn_one(self, x: dict[Any, Any], y: Any) -> None:
+        """It does not: what its models weigh depends on what they answered before, which is not in it.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("a published blend learns nothing: its weights come from its learner, with the next version")
+
+
+def mean_within(answers: Iterable[tuple[float, float | None]], *, low: float, high: float) -> float | None:
+    """The weighted mean of numbers, each brought within a span; None if there are none.
+
+    >>> mean_within([(0.5, 1.0), (0.25, 1e23), (0.25, None)], low=0.0, high=4.0)
+    2.0
+    """
+    several = [(weight, number) for weight, number in answers if number is not None]
+    total = sum(weight for weight, _ in several)
+    if not total:
+        return None
+    return sum(weight * min(max(number, low), high) for weight, number in several) / total
+
+
+def _number(model: Any, x: dict[Any, Any]) -> float | None:
+    """A usable number, or none."""
+    try:
+        number = float(model.predict_one(x))
+    except Exception:  # whatever a model does: at its learner it sits out as well
+        return None
+    return number if -NUMBER_MAX <= number <= NUMBER_MAX else None
 
 
 def _answered(model: Any, x: dict[Any, Any]) -> dict[Any, float]:

@@ -181,20 +181,21 @@ class StandingSettings(Section):
     reset_on_alarm: bool = Field(False, description="it restarts when ADWIN sees its own error rise")
 
 
-Portfolio = Literal["cheap", "cheap+forest", "cheap-1", "cheap-1+forest"]
+Portfolio = Literal["cheap", "cheap+forest", "cheap-2", "cheap-2+forest", "cheap-1", "cheap-1+forest"]
 
 
 class ShadowsSettings(Section):
     """The standing shadows: those that race beside the champion all the time."""
 
     portfolio: Portfolio | None = Field(
-        None, description="several models that ship; with -1: as they were when there were no later editions"
+        None, description='several models that ship; with a number: as they, and what `serve = "auto"` does, once were'
     )
     standing: tuple[StandingSettings, ...] = Field((), description="models of your own, beside the portfolio's")
     budget: Annotated[float, Field(gt=0)] | Literal["auto", "unlimited"] = Field(
         "auto",
         description="time of all shadows, in times of the champion's; auto = as much as lets the learner keep up",
     )
+    rest: bool = Field(False, description="one that has long been worse than another takes part in one of eight events")
 
     @model_validator(mode="after")
     def _each_name_once(self) -> "ShadowsSettings":

@@ -86,7 +86,8 @@ class Settings(BaseSettings):
     serve: Literal["auto", "champion", "blend"] = Field(
         "auto",
         description="what answers: the champion; a blend of it and the standing shadows, weighted by how they answered "
-        "lately; or the blend where labels come more than 50 events late and there are standing shadows",
+        "lately; or the blend where there are standing shadows and labels come more than 50 events late, or champions of "
+        "a portfolio take turns",
     )
     scores: ScoresSettings = ScoresSettings()
     detectors: dict[str, Detector] = Field(
@@ -195,8 +196,8 @@ class Settings(BaseSettings):
     def _blends_have_members(self) -> "Settings":
         if self.serve != "blend":
             return self
-        if self.numeric:
-            raise ValueError(f'`serve = "blend"` is for classes, and there are none with task = "{self.task}"')
+        if self.task == "rank":
+            raise ValueError('`serve = "blend"` is for classes and numbers, and task = "rank" has neither')
         if not (self.shadows.portfolio or self.shadows.standing):
             raise ValueError('`serve = "blend"` needs standing shadows: `shadows.portfolio` or `shadows.standing`')
         if self.publish.blocks:

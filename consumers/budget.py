@@ -151,7 +151,7 @@ class ComputeBudget:
         self.times = {each.name: self.times[each.name] for each in [lane.champion, *members] if each.name in self.times}
         if self.step is not None:
             self._take_step(lane)
-        stride = {member.name: member.stride for member in members if member.stride != 1}
+        stride = {member.name: member.share for member in members if member.share != 1}
         wanted = Change(self._shares(lane), self._too_slow(lane))
         # By the names alone: measured times differ at each look, and each change costs a checkpoint.
         if (wanted.stride, wanted.too_slow.keys()) == (stride, lane.constraints.too_slow.keys()):
@@ -171,7 +171,7 @@ class ComputeBudget:
             to_save_s = (1.0 - self.headroom.share) * statistics.median(self.whole_s)
             self.budget = max(0.0, spent_s - to_save_s) / champion.total_s
             log.warning("falls behind what comes in", model=self.model, shadows_budget=round(self.budget, 2))
-        elif all(each.stride == 1 for each in lane.shadows.members):
+        elif all(each.share == 1 for each in lane.shadows.members):
             self.budget = None
         else:
             # After a restart only what the shadows take part in tells what they were held to.
@@ -197,7 +197,7 @@ class ComputeBudget:
         """Who takes part in fewer events: the budget is spent on those who do best, and on whom a rollback may need."""
         champion = self.times.get(lane.champion.name)
         if self.budget is None or champion is None or not champion.known or not champion.total_s:
-            return {member.name: member.stride for member in lane.shadows.members if member.stride != 1}
+            return {member.name: member.share for member in lane.shadows.members if member.share != 1}
         left, shares = self.budget * champion.total_s, {}
         for member in sorted(lane.shadows.members, key=_first):
             share = self._share(member, left=left, allowed=self.budget * champion.total_s)
@@ -209,7 +209,7 @@ class ComputeBudget:
     def _share(self, member: Member, *, left: float, allowed: float) -> int:
         cost = self._cost(member)
         # Who was beyond the budget needs some room to come back, or members at its edge would change at every look.
-        margin = 0.0 if member.stride == 1 else (1 - MARGIN) * allowed
+        margin = 0.0 if member.share == 1 else (1 - MARGIN) * allowed
         if cost <= left - margin or member.kind == "displaced":
             return 1
         return SAMPLED if cost / SAMPLED <= left else 0
@@ -222,4 +222,4 @@ class ComputeBudget:
 
 def _first(member: Member) -> tuple[bool, bool, float]:
     """Who comes first when the budget is spent."""
-    return member.kind != "displaced", member.stride != 1, member.loss_mean
+    return member.kind != "displaced", member.share != 1, member.loss_mean

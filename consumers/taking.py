@@ -24,7 +24,7 @@ from anabranch.messages import (
     RetireAnswer,
     Retrain,
 )
-from anabranch.recommender import Blend
+from anabranch.recommender import Blend, NumberBlend
 from anabranch.scope import Scope
 from anabranch.values import unboxed
 from config.settings import Settings
@@ -316,7 +316,8 @@ class Taking(Auditing):
                 f"version {version} cannot be had: {error}; in their probation: {probation}; of which the bytes are "
                 f"there: {held}"
             )
-        return (None, f"version {version} was a blend of members") if isinstance(kept.model, Blend) else (kept, "")
+        is_blend = isinstance(kept.model, Blend | NumberBlend)
+        return (None, f"version {version} was a blend of members") if is_blend else (kept, "")
 
     def _tell_failures(self, result: JobResult) -> None:
         """A retraining that came to nothing, all of it or a part."""

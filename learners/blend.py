@@ -18,7 +18,7 @@ from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import TrainedOn
 from config.settings import Settings
 from learners.arena.members import Cause, Member
-from learners.arena.succession import DecisionContext, Succession
+from learners.arena.succession import TURNS, DecisionContext, Succession
 from learners.emitted import Promotion
 from learners.lateness import Lateness
 from learners.models.fence import NOTHING
@@ -33,20 +33,24 @@ TAKES_PART_FROM = 200
 WINDOW_EVENTS = 1000
 """Losses are means over so many labels, or over as many as they are late."""
 
-RATE_MAX = 0.3
-
 
 class Way(NamedTuple):
-    """A way to weigh: its answers' key among the members', its rate where labels are prompt, its clip."""
+    """A way to weigh: its answers' key among the members', its rate, which falls with the lag, and the most of it; its
+    clip; and the share of the largest weight below which a member has none."""
 
     key: str
     rate: float
-    clip: float
+    rate_max: float = 0.3
+    clip: float = 0.0
+    least: float = 0.0
 
 
-SHARP, SOFT, RARE = Way("#sharp", 100.0, 0.3), Way("#soft", 30.0, 0.0), Way("#rare", 30.0, 0.0)
+SHARP, SOFT, RARE = Way("#sharp", 100.0, clip=0.3), Way("#soft", 30.0), Way("#rare", 30.0)
 WAYS = (SHARP, SOFT)
-"""Those that are told apart by wrong answers; the third answers where these say nothing."""
+"""Those that are told apart by wrong answers, where labels are late; the third answers where these say nothing."""
+
+PROMPT_WAYS = (Way("#sharp", 100.0, least=0.02), Way("#soft", 30.0, rate_max=0.03, least=0.02))
+"""The same where they are prompt. Nobody has to be kept from being certain: whoever is wrong loses its say at once."""
 
 RARE_BELOW, COMMON = 0.05, 0.25
 """A label is rare below the first share. The second is the variance of one that is as common as the other."""
@@ -103,7 +107,15 @@ class Blend:
         # In blocks the members are as they were announced, and weights that move with each label are not.
         can = bool(settings.shadows.portfolio or settings.shadows.standing) and not settings.publish.blocks
         can = can and settings.rollout.kind == "immediate"  # it is champions that are rolled out
-        self.mode = settings.serve if can and not settings.numeric else "champion"
+        can = can and settings.task != "rank"
+        self.mode = settings.serve if can else "champion"
+        self.is_numeric = settings.numeric
+        # A published blend learns nothing, so where followers learn along a champion serves as long as it can.
+        self.ends_turns = (
+            settings.shadows.portfolio in ("cheap", "cheap+forest")
+            and settings.task != "reco"
+            and not settings.score.learn_along
+        )
         self.task = task
         self.succession = succession
         self.constraints = succession.shadows.constraints
@@ -125,7 +137,7 @@ class Blend:
         """Members that could not be announced alone, by name, and why."""
         self.member = Member(
             NAME,
-            recommender.Blend(),
+            self._mixture([], [], SHARP),
             lifecycle=self.succession.lifecycle,
             task=self.task,
             trained_on=TrainedOn(note="the members of the blend, each of its own"),
@@ -137,8 +149,18 @@ class Blend:
     @property
     def wanted(self) -> bool:
         """Whether it should serve. How long it takes is known only when it does, so too slow a one ends."""
-        wanted = self.mode == "blend" or (self.mode == "auto" and self.lateness.is_late)
+        wanted = self.mode == "blend" or (self.mode == "auto" and bool(self._occasion))
         return wanted and NAME not in self.constraints.too_slow
+
+    @property
+    def _occasion(self) -> str:
+        """Why no champion should answer, unless it is configured; empty: one may."""
+        if self.lateness.is_late and not self.is_numeric:
+            return f": labels come {self.lateness.lag:.0f} events late"
+        if self.ends_turns and self.succession.take_turns:
+            first, *_, last = self.succession.swapped_at
+            return f": champions take turns, {TURNS} swaps in {last - first} events"
+        return ""
 
     def turns(self, event_number: int) -> bool:
         """Whether something can be changed at the event with this number, by `turn`."""
@@ -177,11 +199,16 @@ class Blend:
     @property
     def way(self) -> Way:
         """The one that answers."""
+        sharp, soft = self._told_apart
         if self.has_rare:
             # Until answers are ripe, at least none is clipped: a rare label would be as likely as .3 at every event.
             ripe = any(record.surprise.labels >= TAKES_PART_FROM for record in self.records.values())
-            return RARE if ripe else SOFT
-        return SOFT if self.ways[SOFT.key].value < self.ways[SHARP.key].value else SHARP
+            return RARE if ripe else soft
+        return soft if self.ways[soft.key].value < self.ways[sharp.key].value else sharp
+
+    @property
+    def _told_apart(self) -> tuple[Way, Way]:
+        return WAYS if self.lateness.is_late else PROMPT_WAYS
 
     @property
     def has_rare(self) -> bool:
@@ -195,7 +222,7 @@ class Blend:
         least = min(losses, default=0.0)
         if least == math.inf:  # of these no answer was ripe; of others some were
             losses, least = [0.0] * len(losses), 0.0
-        scale = min(RATE_MAX, way.rate / (1 + self.lateness.lag))
+        scale = min(way.rate_max, way.rate / (1 + self.lateness.lag))
         if way is RARE:
             share, records = self.positives.value, self.records
             ripe = max(records[member.name].surprise.labels for member in members) if members else 0
@@ -203,14 +230,16 @@ class Blend:
         else:
             scale *= min(self.labels, self.window)
         powers = [math.exp(-scale * (loss - least)) for loss in losses]
+        if way.least:
+            powers = [each if each >= way.least else 0.0 for each in powers]
         total = sum(powers)
         return [each / total for each in powers]
 
     def _loss_by(self, way: Way, record: Record) -> float:
         """The mean loss that this way weighs by; infinite, if there is none yet."""
-        if way is SHARP:
+        if way.key == SHARP.key:
             return record.wrong.value
-        if way is SOFT:
+        if way.key == SOFT.key:
             return record.brier.value
         if record.surprise.labels < TAKES_PART_FROM:
             return math.inf
@@ -228,8 +257,10 @@ class Blend:
         if self.has_rare:
             for member, table in zip(members, tables, strict=True):
                 self.records[member.name].said.update(table.get(True, 0.0), window=WINDOW_EVENTS)
-        for way in (*WAYS, RARE) if answering is RARE else WAYS:
-            proba = recommender.mixed(zip(self.weights(members, way), tables, strict=True), clip=way.clip)
+        ways = self._told_apart
+        for way in (*ways, RARE) if answering is RARE else ways:
+            weighted = [each for each in zip(self.weights(members, way), tables, strict=True) if each[0]]
+            proba = recommender.mixed(weighted, clip=way.clip)
             value = max(proba, key=proba.__getitem__) if proba else None
             # Of the one that does not answer, it only matters whether it is right.
             answers[way.key] = Prediction(value)
@@ -252,15 +283,25 @@ class Blend:
         for member in everybody:
             answer = answers.get(member.name)
             if answer is not None:
-                record, table = self.records.setdefault(member.name, Record(*_nothing_yet())), _table(answer)
+                record, table = self._record(member), _table(answer)
+                whole = answer if answer.proba else Prediction(answer.value, table)
                 record.wrong.update(zero_one(y, answer), window=window)
-                record.brier.update(brier(y, Prediction(answer.value, table)), window=window)
+                record.brier.update(brier(y, whole), window=window)
                 if ripe and self.is_binary:
                     record.surprise.update(-math.log(max(table.get(y, 0.0), SURPRISE_MIN)), window=window)
+        self._forget_who_left(everybody)
+        return self._judge_ways(event, {way.key: answers[way.key] for way in (*WAYS, RARE) if way.key in answers})
+
+    def _record(self, member: Member) -> Record:
+        found = self.records.get(member.name)
+        if found is None:
+            found = self.records[member.name] = Record(*(Mean() for _ in Record._fields))
+        return found
+
+    def _forget_who_left(self, everybody: list[Member]) -> None:
         if len(self.records) > len(everybody):
             here = {member.name for member in everybody}
             self.records = {name: record for name, record in self.records.items() if name in here}
-        return self._judge_ways(event, {way.key: answers[way.key] for way in (*WAYS, RARE) if way.key in answers})
 
     def _judge_ways(self, event: AcceptedEvent, given: dict[str, Prediction]) -> tuple[Prediction | None, float | None]:
         if not given:
@@ -268,6 +309,10 @@ class Blend:
         for way in WAYS:
             self.ways[way.key].update(zero_one(event.y, given[way.key]), window=self.window)
         own = next((answer for answer in given.values() if answer.proba), NOTHING)
+        return self._measured(event, own)
+
+    def _measured(self, event: AcceptedEvent, own: Prediction) -> tuple[Prediction, float]:
+        """What was answered counts for the constraints, too."""
         member = self.member
         if member.measured is not None:
             member.measured.update(event.y, own)
@@ -304,8 +349,8 @@ class Blend:
             self._hold_back(f"the blend: {examined.fault or alone}", number)
             return None
         self.serves, self.retry = True, 0
-        late = f": labels come {self.lateness.lag:.0f} events late" if self.mode == "auto" else ""
-        reason = f"the blend of {len(self.members())} members answers{late}"
+        why = self._occasion if self.mode == "auto" else ""
+        reason = f"the blend of {len(self.members())} members answers{why}"
         return self.succession.change_sides(self.composed, context, examined, reason=reason)
 
     def _hand_back(self, context: DecisionContext) -> Promotion | None:
@@ -328,11 +373,16 @@ class Blend:
         if self.left_out or self.retry or self.succession.held_until:
             self._leave_out(context)
         members, way = self.members(), self.way
-        models, weights = [member.model for member in members], self.weights(members, way)
-        if not members:  # as it is asked then, too
-            models, weights = [self.succession.champion.model], [1.0]
-        self.member.model = recommender.Blend(models, weights, clip=way.clip)
+        weighted = [(member.model, weight) for member, weight in zip(members, self.weights(members, way), strict=True)]
+        # As it is asked then, too: by the champion where there are no members, and without those that have no say.
+        models = [model for model, weight in weighted if weight] or [self.succession.champion.model]
+        weights = [weight for _, weight in weighted if weight] or [1.0]
+        self.member.model = self._mixture(models, weights, way)
         return self.member
+
+    def _mixture(self, models: list[Any], weights: list[float], way: Way) -> Any:
+        """What is published."""
+        return recommender.Blend(models, weights, clip=way.clip)
 
     def _leave_out(self, context: DecisionContext) -> None:
         """It could not be announced: without those that could not be announced alone it may be."""
@@ -386,10 +436,6 @@ class Blend:
         if member.groups is not None and state["groups"] is not None:
             member.groups.restore(state["groups"])
         self.succession.stand_in = self.composed if self.serves else None
-
-
-def _nothing_yet() -> list[Mean]:
-    return [Mean() for _ in Record._fields]
 
 
 def _divergence(rate: float, said: float) -> float:

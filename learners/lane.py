@@ -398,12 +398,12 @@ class Lane(LaneParts):
         self.constraints.too_slow = dict(too_slow)
         for member in self.shadows.members:
             share = stride.get(member.name, 1) if member.kind != "displaced" else 1
-            if share != member.stride:
+            if share != member.share:
                 self._pace(member, share)
         return NOTHING if self.newest is None else Emitted(self._transitions(self.newest))
 
     def _pace(self, member: Member, stride: int) -> None:
-        member.stride = stride
+        member.allow(stride)
         if not stride:
             self.lifecycle.move(member.name, "paused", reason="paused: beyond the budget")
             return
@@ -606,6 +606,7 @@ class Lane(LaneParts):
 
     def _drifted(self, event: AcceptedEvent, findings: Findings) -> Emitted:
         """The signals, and the job if they add up to a trigger."""
+        self.arena.wake()
         signals = [
             self.reports.signal(
                 event, each, findings, event_number=self.events, window=self.recruits.ranges(each.shift.window_events)

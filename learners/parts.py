@@ -19,7 +19,7 @@ from learners.arena.members import Cause, Member, Timed
 from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import Succession
-from learners.blend import Blend
+from learners.blend_numbers import blend_of
 from learners.derived import Seen, derived_of
 from learners.emitted import Learned
 from learners.labels import LabelJoin
@@ -113,10 +113,12 @@ class LaneParts:
             settings, task=self.task, shadows=self.shadows, library=library, lifecycle=self.lifecycle
         )
         self.lateness = Lateness()
-        self.blend = Blend(settings, task=self.task, succession=self.succession, lateness=self.lateness)
+        self.blend = blend_of(settings, task=self.task, succession=self.succession, lateness=self.lateness)
         # The lane's own names for both: each event asks for them.
         self.lineage, self.jobs = self.recruits.lineage, self.recruits.jobs
-        self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window)
+        self.arena = Arena(
+            self.shadows, self.standing, task=self.task, window=settings.scores.window, rests=settings.shadows.rest
+        )
         self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
         self.observed = Observed(settings, task=self.task, scores=self.scores, watch=watch, published=self.published)

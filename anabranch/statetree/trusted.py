@@ -63,7 +63,8 @@ _BY_HASH = "places values by Python's hash(), which differs between processes"
 
 # Our own models, and our own detector and metrics, which lie in checkpoints beside River's.
 _OURS: Final = frozenset(
-    {"anabranch.recommender:Blend", "anabranch.recommender:Recommender", "detectors.sr:SRDetector"}
+    {f"anabranch.recommender:{name}" for name in ("Blend", "NumberBlend", "Recommender")}
+    | {"detectors.sr:SRDetector"}
     | {f"anabranch.remembering:{name}" for name in ("Differences", "Labels", "LastLabel", "LastValue")}
     | {f"anabranch.groups:{name}" for name in ("GroupThresholds", "Reweighing")}
     | {"anabranch.ranking:CoOccurrence", "anabranch.ranking:Popularity"}

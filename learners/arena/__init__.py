@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from anabranch.events import AcceptedEvent, Prediction
 from learners.arena.members import Cause, Member, Timed, paired
 from learners.arena.off_policy import Compared, RankerContest
+from learners.arena.resting import Resting
 from learners.arena.shadows import Shadows
 from learners.arena.standing import Refill, StandingPlaces
 from learners.models.fence import is_fault
@@ -16,14 +17,18 @@ class Arena:
 
     Attributes:
         ahead: whether one may have evidence enough for a win.
+        resting: who takes part in few events since another is better; None: all take part, as far as there is budget.
     """
 
-    def __init__(self, shadows: Shadows, standing: StandingPlaces, *, task: Task, window: int) -> None:
+    def __init__(
+        self, shadows: Shadows, standing: StandingPlaces, *, task: Task, window: int, rests: bool = False
+    ) -> None:
         self.shadows = shadows
         self.standing = standing
         self.task = task
         self.window = window
         self.ahead = False
+        self.resting = Resting() if rests else None
 
     def predict(
         self, event: AcceptedEvent, answers: dict[str, Prediction], *, event_number: int, timed: Timed | None
@@ -109,7 +114,10 @@ class Arena:
     def tend(
         self, event: AcceptedEvent, answers: dict[str, Prediction], *, champion: Member, event_number: int
     ) -> None:
-        """Fill the standing places whose model is old, alarmed or gone."""
+        """Fill the standing places whose model is old, alarmed or gone; look at who rests."""
+        if self.resting is not None and event_number % self.resting.look_events == 0:
+            for member, why in self.resting.look(champion, self.shadows.members):
+                self.shadows.lifecycle.stay(member.name, reason=why)
         for refill in list(self.standing.tend(event, answers, event_number=event_number)):
             holder = self.standing.holders.get(refill.place)
             if holder is None or holder is champion:
@@ -119,6 +127,13 @@ class Arena:
                 holder.version = None  # what was published was another model
                 holder.entered = event_number
                 self.shadows.lifecycle.stay(holder.name, reason=refill.reason)
+
+    def wake(self) -> None:
+        """A signal: what was learned may hold no longer, and so all take part again."""
+        for member in self.shadows.members:
+            if member.rests:
+                member.wake()
+                self.shadows.lifecycle.stay(member.name, reason="takes part in every event again: a signal")
 
     def _stand(self, refill: Refill, *, instead_of: Member | None, event_number: int) -> None:
         """A new member for a place; a champion that held it serves on without one."""

@@ -22,6 +22,12 @@ MemberKind = Literal["champion", "recruit", "displaced", "standing"]
 
 REPORTED_MAX = 30
 
+RESTING_STRIDE = 8
+"""A member that rests takes part in one of so many events."""
+
+RESTING_WINDOW = 4
+"""Its mean loss is over so many times fewer answers, so that it is seen in time when it is no longer behind."""
+
 
 class Spread(NamedTuple):
     """How far the groups by one feature lie apart, and which are its ends; 0 with fewer than two groups."""
@@ -208,11 +214,17 @@ class Member:
         entered: accepted events when its model came: it has learned none of them from the lane.
         parent: the version that its model began as a copy of, if it did.
         trigger: id of the signal or the request that brought it, or "".
+        share: it may take part in one of so many events, by the budget; 0 is a pause.
+        rests: whether it takes part in fewer by itself: see `learners.arena.resting`.
+        stride: what follows from both: it takes part in one of so many events.
+        dominated: looks in a row at which another was better, from when it was `distance` behind.
     """
 
     __slots__ = (
         "cause",
         "contest",
+        "distance",
+        "dominated",
         "entered",
         "former",
         "groups",
@@ -226,6 +238,8 @@ class Member:
         "parent",
         "place",
         "predict",
+        "rests",
+        "share",
         "since",
         "stride",
         "trained_on",
@@ -257,7 +271,7 @@ class Member:
         self.cause = cause
         self.former = self.parent = former
         self.trigger = ""
-        self.stride = 1
+        self._take_part_fully()
         self.contest = Contest()
         self.measured: Scores | None = None
         self.groups: Groups | None = None
@@ -294,7 +308,26 @@ class Member:
         self.since = since
         self.contest = Contest()
         self.measured = None
-        self.stride = 1
+        self._take_part_fully()
+
+    def _take_part_fully(self) -> None:
+        self.share = self.stride = 1
+        self.rests, self.dominated, self.distance = False, 0, 0.0
+
+    def allow(self, share: int) -> None:
+        """Take part in one of so many events at most, by the budget."""
+        self.share = share
+        self.stride = max(share, RESTING_STRIDE) if share and self.rests else share
+
+    def rest(self) -> None:
+        """Take part in few events, since another has long been better."""
+        self.rests = True
+        self.allow(self.share)
+
+    def wake(self) -> None:
+        """Take part in as many events as the budget allows."""
+        self.rests, self.dominated, self.distance = False, 0, 0.0
+        self.allow(self.share)
 
     def note_loss(self, loss: float, *, window: float) -> None:
         """Keep an exponentially weighted mean of the loss over some `window` events."""
@@ -369,7 +402,10 @@ class Member:
             "former": self.former,
             "parent": self.parent,
             "trigger": self.trigger,
-            "stride": self.stride,
+            "stride": self.share,
+            # Only where it counts: the hash of a state without is what it was before members could rest.
+            **({"rests": self.rests} if self.rests else {}),
+            **({"dominated": (self.dominated, self.distance)} if self.dominated else {}),
             "contest": self.contest.state(),
             "measured": None if self.measured is None else self.measured.state(),
             "groups": None if self.groups is None else self.groups.state(),
@@ -397,7 +433,9 @@ def revived(state: dict[str, Any], *, lifecycle: Lifecycle, task: Task) -> Membe
         former=state["former"],
     )
     member.losses, member.loss_mean = state["losses"]
-    member.stride, member.entered = state["stride"], state["entered"]
+    member.entered, member.rests = state["entered"], state.get("rests", False)
+    member.allow(state["stride"])
+    member.dominated, member.distance = state.get("dominated", (0, 0.0))
     member.parent, member.trigger = state["parent"], state["trigger"]
     member.unusable.restore(state["unusable"])
     return member
@@ -406,7 +444,7 @@ def revived(state: dict[str, Any], *, lifecycle: Lifecycle, task: Task) -> Membe
 def paired(champion_loss: float, y: Any, member: Member, answer: Prediction, *, task: Task, window: float) -> float:
     """Judge a shadow's answer beside the champion's; the evidence for the shadow after it."""
     loss = task.loss(y, answer)
-    member.note_loss(loss, window=window)
+    member.note_loss(loss, window=window / RESTING_WINDOW if member.rests else window)
     if member.measured is not None:
         member.measured.update(y, answer)
     return member.contest.update(champion_loss - loss)

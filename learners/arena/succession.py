@@ -26,6 +26,9 @@ class DecisionContext(NamedTuple):
     """Whether labels come late: see `Lateness`."""
 
 
+TURNS, TURNS_EVENTS = 3, 10_000
+"""So many swaps by evidence within so many accepted events: champions take turns, and nobody is the best for long."""
+
 StandIn = Callable[[DecisionContext], Member]
 """Makes what is served in place of a champion, as it is now."""
 
@@ -43,6 +46,7 @@ class Succession:
         due: accepted events at which the champion's probation is over.
         pinned: by whom and why nothing is swapped; empty: it may be.
         frozen: by whom and why nothing is learned, and so nothing swapped either.
+        swapped_at: of the last swaps by evidence, accepted events; as many as tell whether champions take turns.
         unapproved: the change envelope that nobody has approved yet; empty: the one in use is approved.
     """
 
@@ -68,6 +72,7 @@ class Succession:
         self.held_until = 0
         """Accepted events at which a champion that was broken is looked at again; 0: none was."""
         self.rolled_back: dict[Cause, int] = {}
+        self.swapped_at: tuple[int, ...] = ()
         self.rollout = Rollout(settings.rollout, wins_at=settings.arena.false_swap_every)
         self._probation_events = settings.arena.probation_events
         self._warm_up_events = settings.publish.warm_up_events
@@ -185,6 +190,7 @@ class Succession:
                 member, champion=self.champion, canary=context.canary, event_number=context.event_number
             )
             if not examined.fault:
+                self.swapped_at = (*self.swapped_at, context.event_number)[-TURNS:]
                 return self._swap(member, context, examined, reason="")
             self._hold(member, examined.fault, level="info")
         return None
@@ -379,6 +385,12 @@ class Succession:
         kept = self.library.holds(displaced.name)
         self.lifecycle.move(displaced.name, "library" if kept else "gone", reason="no probation is configured")
 
+    @property
+    def take_turns(self) -> bool:
+        """Whether the last champions have taken turns; it stays so while nobody is swapped."""
+        at = self.swapped_at
+        return len(at) == TURNS and at[-1] - at[0] < TURNS_EVENTS
+
     # ── versions ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def publish(self, kind: UpdateKind, context: DecisionContext, *, data: bytes, reason: str) -> Promotion:
@@ -420,6 +432,7 @@ class Succession:
             "held_until": self.held_until,
             "rolled_back": [(*cause, at) for cause, at in self.rolled_back.items()],
             "library": self.library.state(),
+            **({"swapped_at": self.swapped_at} if self.swapped_at else {}),
             # Only where there is one: the hash of a state without is what it was before there were rollouts.
             **({"rollout": self.rollout.state()} if self.rollout.under_way else {}),
             **({"pinned": self.pinned} if self.pinned else {}),
@@ -439,6 +452,7 @@ class Succession:
         self.due = state["due"]
         self.rolled_back = {Cause(what, which): at for what, which, at in state["rolled_back"]}
         self.library.restore(state["library"])
+        self.swapped_at = tuple(state.get("swapped_at", ()))
         self.pinned, self.frozen = state.get("pinned", ""), state.get("frozen", "")
         self.unapproved = state.get("unapproved", "")
         if "rollout" in state:

@@ -304,6 +304,56 @@ def test_the_champion_serves_again_when_labels_are_prompt() -> None:
     assert lane.lateness.lag < 25
 
 
+def swapped_thrice(lane: Lane, *, within: int) -> None:
+    """As if evidence had swapped the champion three times."""
+    lane.succession.swapped_at = (lane.events - within, lane.events - 100, lane.events)
+
+
+@pytest.mark.parametrize("within", [9999, 10_000])
+def test_it_serves_where_champions_take_turns(within: int) -> None:
+    """Though labels are prompt: three swaps in less than 10,000 events say that nobody is the best for long."""
+    lane = blending(detectors={})
+    lane.blend.ends_turns = True
+    for _, due in steps(100, lag=0):
+        lane.on_event(due)  # type: ignore[arg-type]
+    swapped_thrice(lane, within=within)
+    lane = twin_of(lane)
+    lane.blend.ends_turns = True
+    said = [each for _, due in steps(400, lag=0, first=100) for each in lane.on_event(due)]  # type: ignore[arg-type]
+    assert lane.blend.serves is (within < 10_000)
+    if lane.blend.serves:
+        (swap,) = [each for each in live(said) if each.kind == "swap"]
+        assert swap.member == "blend"
+        assert swap.reason.endswith(f"champions take turns, 3 swaps in {within} events")
+
+
+@pytest.mark.parametrize(
+    ("shadows", "more", "ends"),
+    [
+        ({"portfolio": "cheap"}, {}, True),
+        ({"portfolio": "cheap+forest"}, {}, True),
+        ({"portfolio": "cheap-2"}, {}, False),
+        ({"portfolio": "cheap-1+forest"}, {}, False),
+        ({"standing": STANDING}, {}, False),
+        ({"portfolio": "cheap"}, {"score": {"learn_along": True}}, False),
+    ],
+)
+def test_turns_end_with_the_newest_portfolios_alone(shadows: Any, more: dict[str, Any], ends: bool) -> None:
+    """A configuration that names an edition goes on as it did; and a blend cannot be learned along."""
+    assert blending(shadows=shadows, **more).blend.ends_turns is ends
+
+
+def test_swaps_by_evidence_are_remembered() -> None:
+    """What a person puts in is no sign that champions take turns."""
+    lane = lane_of(detectors={})
+    lane.shadows.enter(entrant(lane, "s", Reads("s")), reason="")
+    for n in range(400):
+        lane.on_event(event(n, c=n < 50, s=True))
+    assert lane.champion.name == "s"
+    assert len(lane.succession.swapped_at) == 1
+    assert not lane.succession.take_turns
+
+
 def test_nobody_is_swapped_while_it_serves() -> None:
     """The contests go on all the same."""
     lane = blending(arena={"false_swap_every": 20.0}, detectors={})
@@ -343,7 +393,10 @@ def test_a_hard_constraint_holds_it_back(bound: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"task": "regression", "model": {"steps": [{"use": "dummy.StatisticRegressor"}]}}, "is for classes"),
+        (
+            {"task": "rank", "model": {"steps": [{"use": "ranking.Popularity"}], "user": "u", "item": "i"}},
+            "has neither",
+        ),
         ({"shadows": {}}, "needs standing shadows"),
         ({"publish": {"blocks": 50}}, "do not go together"),
     ],
