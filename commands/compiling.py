@@ -47,6 +47,7 @@ MODULES = (
     "learners/lateness.py",
     "learners/models/fence.py",
     "learners/models/fused.py",
+    "learners/models/speedups.py",
     "learners/models/tasks.py",
     "learners/observed.py",
     "learners/parts.py",

@@ -127,9 +127,17 @@ class Fence:
         try:
             known = self.labels
             # A table that is ours: a model may go on counting in the one that it gave away.
-            proba = {known[label]: float(share) for label, share in answered.items()}
-            if SUM_LEAST <= sum(proba.values()) <= SUM_MOST and min(proba.values()) >= 0.0:
-                return Prediction(max(proba, key=proba.__getitem__), proba)
+            proba: dict[Any, float] = {}
+            total, likeliest, most, least = 0.0, None, -math.inf, 0.0
+            for label, each in answered.items():
+                share = float(each)
+                proba[known[label]] = share
+                total += share
+                if share > most:
+                    likeliest, most = known[label], share
+                least = min(least, share)
+            if SUM_LEAST <= total <= SUM_MOST and least == 0.0:
+                return Prediction(likeliest, proba)
             return _not_shares(proba)
         except KeyError:
             return self._with_other_labels(answered)

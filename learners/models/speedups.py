@@ -8,17 +8,19 @@ digests are what River makes of it.
 The functions are of one version of River. Under another nothing is put in place, and all goes on at River's own pace.
 """
 
+import ctypes
 import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from types import FunctionType
+from typing import Any, Final
 
 import river
 from river import proba
 from river.drift import ADWIN
 from river.naive_bayes import GaussianNB, gaussian
 from river.preprocessing import StandardScaler
-from river.tree import base, hoeffding_adaptive_tree_classifier
+from river.tree import HoeffdingTreeClassifier, base, hoeffding_adaptive_tree_classifier
 from river.tree.nodes import efdtc_nodes, hatc_nodes, htc_nodes, last_nodes
 from river.tree.nodes.leaf import HTLeaf
 from river.tree.split_criterion import InfoGainSplitCriterion
@@ -33,14 +35,15 @@ RIVER = "0.26.1"
 LEAVES_MAX = 1024
 """Leaves of which something is kept: those that events fall into now, of all trees of all models of a process."""
 
-_HALF_LOG_TAU = 0.5 * math.log(math.tau)
+HALF_LOG_TAU: Final = 0.9189385332046727
+"""Half of the logarithm of 2π."""
 _SQRT_2 = math.sqrt(2.0)
 _SQRT_TAU = math.sqrt(2.0 * math.pi)
 
 X = Mapping[Any, Any]
 Votes = dict[Any, float]
-Normals = dict[Any, tuple[float, float, float] | None]
-"""How a class is spread: by feature the mean, −2σ² and half of log σ²."""
+Normals = list[tuple[Any, float, float, float]]
+"""How a class is spread: each feature with its mean, −2σ² and half of log σ²; no number has a spread of 0 here."""
 
 _KNOWN = (GaussianSplitter, NominalSplitterClassif)
 """What is computed with here; others are River's affair."""
@@ -66,7 +69,7 @@ class _Leaf:
         self.total = -1.0
         self.x: X = {}
         self.votes: Votes = {}
-        self.normals: dict[Any, tuple[float, Normals]] = {}
+        self.normals: dict[Any, tuple[Any, Normals]] = {}
         """By class its weight then, and how it is spread."""
 
 
@@ -98,7 +101,8 @@ def _votes(x: X, leaf: _Leaf, total: float) -> Votes:
     for splitter in splitters.values():
         if type(splitter) not in _KNOWN:
             return _naive_bayes(x, weights, splitters)
-    log, least, known, votes = math.log, -math.inf, leaf.normals, {}
+    known = leaf.normals
+    votes: Votes = {}
     for label, weight in weights.items():
         if not weight > 0:
             votes[label] = 0.0
@@ -107,47 +111,55 @@ def _votes(x: X, leaf: _Leaf, total: float) -> Votes:
         # What a leaf has seen of a class changes with the weight of that class.
         if kept is None or kept[0] != weight:
             kept = known[label] = weight, _normals(label, splitters)
-        vote = log(weight / total)
-        for name, normal in kept[1].items():
-            if name not in x:
-                continue
-            if normal is None:
-                share = splitters[name].cond_proba(x[name], label)
-                vote += log(share) if share > 0 else 0.0
-                continue
-            mean, spread, half_log = normal
-            density = (x[name] - mean) ** 2 / spread - _HALF_LOG_TAU - half_log
-            if density > least:
-                vote += density
-        votes[label] = vote
+        votes[label] = _vote(x, label, math.log(weight / total), kept[1], splitters)
     return _shares(votes)
+
+
+def _vote(x: X, label: Any, prior: float, normals: Normals, splitters: dict[Any, Any]) -> float:
+    """The logarithm of how likely the event is of the class, less what is the same for all."""
+    vote = prior
+    for name, mean, spread, half_log in normals:
+        if name not in x:
+            continue
+        if spread == 0.0:
+            share: float = splitters[name].cond_proba(x[name], label)
+            vote += math.log(share) if share > 0 else 0.0
+            continue
+        value: float = x[name]
+        # Not a square: River's power may differ from it in the last digit.
+        density = math.pow(value - mean, 2.0) / spread - HALF_LOG_TAU - half_log
+        if density > -math.inf:
+            vote += density
+    return vote
 
 
 def _normals(label: Any, splitters: dict[Any, Any]) -> Normals:
     """Of each number of which it is known how it is spread within the class; None for what is no number."""
-    log = math.log
-    found: Normals = {}
+    found: Normals = []
     for name, splitter in splitters.items():
         if type(splitter) is not GaussianSplitter:
-            found[name] = None
+            found.append((name, 0.0, 0.0, 0.0))
             continue
         normal = splitter._att_dist_per_class.get(label)
         if normal is not None:
             var = normal._var
             mean = var.mean
-            n, ddof = mean.n, var.ddof
-            if n > ddof:
-                variance = var._S / (n - ddof)
+            freedom: float = mean.n - var.ddof
+            if freedom > 0:
+                variance: float = var._S / freedom
                 if variance > 0.0:
-                    found[name] = mean._mean, -2.0 * variance, 0.5 * log(variance)
+                    found.append((name, mean._mean, -2.0 * variance, 0.5 * math.log(variance)))
     return found
 
 
 def _shares(votes: Votes) -> Votes:
     """Shares of 1 of logarithms."""
-    most, exp = max(votes.values()), math.exp
-    total = most + math.log(sum([exp(vote - most) for vote in votes.values()]))
-    return {label: exp(vote - total) for label, vote in votes.items()}
+    most: float = max(votes.values())
+    total = 0.0
+    for vote in votes.values():
+        total += math.exp(vote - most)
+    total = most + math.log(total)
+    return {label: math.exp(vote - total) for label, vote in votes.items()}
 
 
 def normalized(dictionary: Any, factor: float | None = None, inplace: bool = True, raise_error: bool = False) -> Any:
@@ -160,7 +172,7 @@ def normalized(dictionary: Any, factor: float | None = None, inplace: bool = Tru
 # ── Splitters: what a leaf has seen of each feature ─────────────────────────────────────────────────────────────────
 
 
-def update_splitters(self: HTLeaf, x: X, y: Any, w: float, nominal_attributes: Any) -> None:
+def update_splitters(self: HTLeaf, x: X, y: Any, w: Any, nominal_attributes: Any) -> None:
     """As `HTLeaf.update_splitters`."""
     splitters, disabled = self.splitters, self._disabled_attrs
     for name, value in self._iter_features(x):
@@ -184,7 +196,7 @@ def _new_splitter(leaf: HTLeaf, name: Any, value: Any, nominal: Any) -> Any:
     return GaussianSplitter(like.n_splits) if type(like) is GaussianSplitter else like.clone()
 
 
-def _update_splitter(splitter: GaussianSplitter, value: Any, y: Any, w: float) -> None:
+def _update_splitter(splitter: GaussianSplitter, value: Any, y: Any, w: Any) -> None:
     normal = splitter._att_dist_per_class.get(y)
     if normal is None:
         splitter._att_dist_per_class[y] = normal = proba.Gaussian()
@@ -195,7 +207,7 @@ def _update_splitter(splitter: GaussianSplitter, value: Any, y: Any, w: float) -
     _update_normal(normal, value, w)
 
 
-def _update_normal(normal: proba.Gaussian, value: Any, w: float) -> None:
+def _update_normal(normal: proba.Gaussian, value: Any, w: Any) -> None:
     var = normal._var
     mean = var.mean
     before = mean._mean
@@ -227,10 +239,10 @@ def best_split(self: GaussianSplitter, criterion: Any, pre_split_dist: Any, att_
     return BranchFactory() if sides is None else BranchFactory(best, att_idx, at, sides)
 
 
-def _sides(normals: list[tuple[Any, ...]], value: float) -> tuple[Votes, Votes]:
+def _sides(normals: list[tuple[Any, ...]], value: Any) -> tuple[dict[Any, Any], dict[Any, Any]]:
     """How much of each class lies on either side of a value."""
-    left: Votes = {}
-    right: Votes = {}
+    left: dict[Any, Any] = {}  # whole numbers stay whole: they are part of a tree's state
+    right: dict[Any, Any] = {}
     for label, n, mu, sigma, least, most in normals:
         if value < least:
             right[label] = n
@@ -253,7 +265,43 @@ def _entropy(weights: Votes) -> float:
     return (entropy + total * log2(total)) / total if total > 0.0 else 0.0
 
 
-# ── Branches, and naive Bayes as a model of its own ─────────────────────────────────────────────────────────────────
+# ── Leaves and branches, and naive Bayes as a model of its own ─────────────────────────────────────────────────────────────────
+
+
+def learn_leaf(self: Any, x: X, y: Any, *, w: Any = 1.0, tree: Any = None) -> None:
+    """As `LeafNaiveBayesAdaptive.learn_one`."""
+    if self.splitters is not None:
+        stats = self.stats
+        if not stats or _most(stats) == y:
+            self._mc_correct_weight += w
+        votes = naive_bayes_votes(x, stats, self.splitters)
+        if votes and max(votes, key=votes.__getitem__) == y:
+            self._nb_correct_weight += w
+    super(htc_nodes.LeafNaiveBayesAdaptive, self).learn_one(x, y, w=w, tree=tree)
+
+
+def _most(weights: dict[Any, Any]) -> Any:
+    """The class with the largest share. Shares may tie where weights do not."""
+    total = sum(weights.values())
+    if total == 0 or math.isnan(total):
+        return max(weights, key=weights.__getitem__)
+    scale, best, most = 1 / total, None, -math.inf
+    for label, weight in weights.items():
+        share = weight * scale
+        if share > most:
+            best, most = label, share
+    return best
+
+
+def tree_shares(self: Any, x: X) -> Votes:
+    """As `HoeffdingTreeClassifier.predict_proba_one`."""
+    shares = dict.fromkeys(sorted(self.classes), 0.0)
+    leaf = self._root
+    if leaf is not None:
+        if "children" in leaf.__dict__:
+            leaf = leaf.traverse(x, until_leaf=True)
+        shares.update(leaf.prediction(x, tree=self))
+    return shares
 
 
 def walk(self: base.Branch, x: X, until_leaf: bool = True) -> Iterator[Any]:
@@ -366,6 +414,8 @@ PLACES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     ),
     (HTLeaf, "update_splitters", update_splitters),
     (GaussianSplitter, "best_evaluated_split_suggestion", best_split),
+    (htc_nodes.LeafNaiveBayesAdaptive, "learn_one", learn_leaf),
+    (HoeffdingTreeClassifier, "predict_proba_one", tree_shares),
     (base.Branch, "walk", walk),
     (base.Branch, "traverse", traverse),
     (hatc_nodes.AdaLeafClassifier, "prediction", adaptive_prediction),
@@ -385,8 +435,17 @@ def install() -> bool:
     if river.__version__ != RIVER:
         return False
     for where, name, ours in PLACES:
-        setattr(where, name, ours)
+        setattr(where, name, _as_method(ours) if isinstance(where, type) else ours)
     return True
+
+
+def _as_method(function: Callable[..., Any]) -> Any:
+    """A compiled function does not bind to the object that it is called on; CPython has a wrapper that does."""
+    if isinstance(function, FunctionType):
+        return function
+    as_method = ctypes.pythonapi.PyInstanceMethod_New
+    as_method.argtypes, as_method.restype = [ctypes.py_object], ctypes.py_object
+    return as_method(function)
 
 
 def remove() -> None:
