@@ -265,7 +265,7 @@ def _entropy(weights: Votes) -> float:
     return (entropy + total * log2(total)) / total if total > 0.0 else 0.0
 
 
-# ── Leaves and branches, and naive Bayes as a model of its own ─────────────────────────────────────────────────────────────────
+# ── Leaves and branches, and naive Bayes as a model of its own ────────────────────────────────────────────────────────
 
 
 def learn_leaf(self: Any, x: X, y: Any, *, w: Any = 1.0, tree: Any = None) -> None:
