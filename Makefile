@@ -7,11 +7,14 @@ READY := $(VENV)/.installed
 SHAP := $(VENV)-shap
 OTHERS := $(VENV)-others
 CAPYMOA := $(VENV)-capymoa
+UV := $(VENV)-uv
 ROOMS := anabranch config detectors learners consumers evaluation serving operations commands
+# Processes for the tests: one more than there are cores, since tests on Kafka wait more than they compute; four at most.
+JOBS := $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 3 ? n + 1 : 4)))
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help web web-if-npm demo test test-peers test-shap test-compiled compile check lint simulate bench dashboard-bench \
+.PHONY: help web web-if-npm demo test test-peers test-shap test-compiled compile check lint simulate bench growth dashboard-bench \
 	serving detectors peers others capymoa accuracy faults golden kafka client \
 	lock clean
 
@@ -25,7 +28,7 @@ demo: $(READY) web-if-npm ## run the demo: a stream that drifts, a swap, a follo
 	@$(BIN)/anabranch demo $(ARGS)
 
 test: $(READY) ## run the tests
-	@$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@$(BIN)/pytest --numprocesses $(JOBS) --dist worksteal $(ARGS)
 
 test-peers: peers web-if-npm ## run the tests that need the libraries of others, which it installs
 	@$(BIN)/pytest -m peers $(ARGS)
@@ -58,6 +61,9 @@ simulate: $(READY) ## crash the learner in thousands of ways; make simulate SEED
 bench: $(READY) ## measure the throughput into benchmarks/RESULTS.md; ARGS=--pauses: the pauses for checkpoints alone
 	@$(BIN)/python -m benchmarks.throughput --out benchmarks/RESULTS.md $(ARGS)
 
+growth: $(READY) ## measure how an event's cost grows with features, classes, lanes and more; writes benchmarks/GROWTH.md
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
+
 dashboard-bench: peers web ## measure what the dashboard costs, with 50 models over 24 hours; needs Java, Maven, Chromium
 	@$(BIN)/python -m benchmarks.dashboard $(ARGS)
 
@@ -67,8 +73,8 @@ serving: $(READY) ## measure answers in a program and over HTTP, and how soon a 
 detectors: $(READY) ## measure false alarms and delays of all detectors into benchmarks/DETECTORS.md
 	@$(BIN)/python -m benchmarks.detectors $(ARGS)
 
-peers: $(READY) ## install the libraries of others that comparisons and some tests use (the extra [peers])
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r constraints-peers.txt
+peers: $(READY) | $(UV)/.installed ## install the libraries of others that comparisons and some tests use (the extra [peers])
+	@$(call installed,$(VENV),constraints-peers.txt)
 
 accuracy: $(READY) ## compare with River's models on streams that drift; writes benchmarks/ACCURACY.md; two hours
 	@$(BIN)/python -m benchmarks.accuracy $(ARGS)
@@ -100,6 +106,9 @@ lock: ## resolve the dependencies again into constraints.txt; ARGS=--upgrade tak
 	@$(VENV)-lock/bin/uv pip compile -q benchmarks/others/requirements.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		-o constraints-others.txt $(ARGS)
+	@echo "uv>=0.13,<1" | $(VENV)-lock/bin/uv pip compile -q - --universal --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		-o constraints-uv.txt $(ARGS)
 	@$(VENV)-lock/bin/uv pip compile -q benchmarks/others/capymoa.in --universal --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
 		-o constraints-capymoa.txt $(ARGS)
@@ -110,33 +119,51 @@ others: $(OTHERS)/.installed ## make an environment with what `make bench` compa
 capymoa: $(CAPYMOA)/.installed ## make an environment with CapyMOA, for `make accuracy` and `make bench`; needs Java
 
 clean: ## remove .venv, caches and built files
-	@rm -rf $(VENV) $(VENV)-lock $(SHAP) $(OTHERS) $(CAPYMOA) build dist client/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(VENV)-lock $(SHAP) $(OTHERS) $(CAPYMOA) $(UV) build dist client/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# $(call made,folder,constraints): a virtual environment with exactly these.
-define made
+# $(call python,): the newest Python on the PATH that the project takes, as the shell variable `python`.
+define python
 python=$$(for p in python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done); \
-test -n "$$python" || { echo "make: Python 3.11 or newer is needed (Debian: python3.11-venv)" >&2; exit 1; }; \
-echo "making $(1) with $$($$python --version), about a minute" && $$python -m venv --clear $(1) && \
+test -n "$$python" || { echo "make: Python 3.11 or newer is needed (Debian: python3.11-venv)" >&2; exit 1; }
+endef
+
+# $(call installed,folder,constraints): exactly these into a virtual environment. uv takes a tenth of pip's time, and
+# keeps what it has unpacked for the next one; but it does not read pip's configuration, so that pip goes where it cannot.
+define installed
+{ test -x $(UV)/bin/uv && \
+	$(UV)/bin/uv pip install -q --python $(1)/bin/python --require-hashes -r $(2) 2>/dev/null; } || \
 $(1)/bin/pip install -q --disable-pip-version-check --require-hashes -r $(2)
 endef
 
+# $(call made,folder,constraints): a virtual environment with exactly these.
+define made
+$(call python,); echo "making $(1) with $$($$python --version)" && $$python -m venv --clear $(1) && \
+$(call installed,$(1),$(2))
+endef
+
+# Where uv cannot be had, everything is installed by pip.
+$(UV)/.installed: constraints-uv.txt
+	@$(call python,); $$python -m venv --clear $(UV) && \
+	{ $(UV)/bin/pip install -q --disable-pip-version-check --require-hashes -r constraints-uv.txt || true; }
+	@touch $@
+
 # Every file is checked against its hash; the build backend is among them, so nothing is fetched unpinned.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt | $(UV)/.installed
 	@$(call made,$(VENV),constraints.txt)
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # The checkout is not installed there: it is tested from its folder.
-$(SHAP)/.installed: constraints-shap.txt
+$(SHAP)/.installed: constraints-shap.txt | $(UV)/.installed
 	@$(call made,$(SHAP),constraints-shap.txt)
 	@touch $@
 
-$(OTHERS)/.installed: constraints-others.txt
+$(OTHERS)/.installed: constraints-others.txt | $(UV)/.installed
 	@$(call made,$(OTHERS),constraints-others.txt)
 	@touch $@
 
-$(CAPYMOA)/.installed: constraints-capymoa.txt
+$(CAPYMOA)/.installed: constraints-capymoa.txt | $(UV)/.installed
 	@$(call made,$(CAPYMOA),constraints-capymoa.txt)
 	@touch $@

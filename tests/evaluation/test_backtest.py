@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,35 +22,37 @@ MODELS = {
 }
 
 
-def backtest(folder: Path, data: Path, *, steps: str, more: str = "", run: Any = anabranch) -> dict[str, Any]:
+def backtest(
+    folder: Path, data: Path, *, steps: str, more: str = "", words: tuple[Any, ...] = (), run: Any = anabranch
+) -> dict[str, Any]:
     config = folder / "model.toml"
     config.write_text(f'name = "m"\ntask = "binary"\nmodel.steps = [{steps}]\n{more}\n')
-    done = run("backtest", config, "--data", data, "--json")
+    done = run("backtest", config, "--data", data, "--json", *words)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
 @cache
-def result_on(data: Path, *, steps: str, more: str = "") -> dict[str, Any]:
+def result_on(data: Path, *, steps: str, more: str = "", words: tuple[Any, ...] = ()) -> dict[str, Any]:
     """The same run is made once, however many tests look at it."""
     with TemporaryDirectory() as folder:
-        return backtest(Path(folder), data, steps=steps, more=more)
+        return backtest(Path(folder), data, steps=steps, more=more, words=words)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_with_detectors_off_elec2_gives_rivers_own_scores(model: str, shared_data: Path) -> None:
-    """The scores equal `progressive_val_score` to the last digit."""
+    """The scores equal `progressive_val_score` to the last digit; the first half year says it as well as all of it."""
     steps, make = MODELS[model]
     path = shared_data / "elec2.csv.gz"
-    result = result_on(path, steps=steps, more="detectors = {}")
+    result = result_on(path, steps=steps, more="detectors = {}", words=("--limit", 10_000))
     columns = ["date", "day", "period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer"]
     rows = stream.iter_csv(
         str(path), target="target", converters={**dict.fromkeys(columns, float), "target": lambda cell: cell == "1"}
     )
-    expected = evaluate.progressive_val_score(rows, make(), metrics.Accuracy() + metrics.F1())
-    assert result["events"] == 45_312
+    expected = evaluate.progressive_val_score(islice(rows, 10_000), make(), metrics.Accuracy() + metrics.F1())
+    assert result["events"] == 10_000
     assert [result["scores"]["accuracy"], result["scores"]["f1"]] == [metric.get() for metric in expected]
     assert result["signals"] == []
 
