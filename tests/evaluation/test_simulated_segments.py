@@ -66,7 +66,7 @@ class Forgetful(Owner):
 
 
 @pytest.mark.parametrize(
-    ("kind", "finding"), [(Mute, "followers were told"), (Forgetful, "differ in segmented")], ids=["mute", "forgetful"]
+    ("kind", "finding"), [(Mute, "followers were told"), (Forgetful, "segmented")], ids=["mute", "forgetful"]
 )
 def test_planted_bugs_are_found(kind: type[Owner], finding: str) -> None:
     """Within a few schedules."""
