@@ -94,7 +94,8 @@ def compared(count: int, *, tenants: int, differ: bool, seed: int) -> Iterator[s
 
 def many(tenants: int, *, count: int, folder: Path, memory_max: int) -> Iterator[str]:
     """A learner with a store in a folder: what it takes."""
-    of = settings(segmented=True, memory_max=memory_max)
+    # Without detectors: nothing is retrained here, and the file keeps no examples for it.
+    of = settings(segmented=True, memory_max=memory_max).model_copy(update={"detectors": {}})
     sink, store = NoSink(), CheckpointStore(FolderBlobs(folder, make=True), keep=2)
     source = FileSource(
         lambda: events(count, tenants=tenants, differ=True, seed=1, skew=SKEW), timestamp_of=None, history_max=1000
