@@ -28,6 +28,7 @@ AlertKind = Literal[
     "refused", "nothing-accepted", "unlabelled", "duplicates", "answers", "retraining", "log", "envelope"
 ]
 
+SwapReason = Literal["evidence", "fault"]
 AuditKind = Literal["start", "promotion", "request", "configuration", "envelope", "key", "rebuild", "loss", "act"]
 
 
@@ -627,7 +628,7 @@ class SegmentSwap(Message):
     segment: str
     serves: bool = Field(description="whether it is the segment's own model")
     event_number: EventNumber = Field(description="accepted events so far")
-    reason: Literal["evidence", "fault"] = Field(description="a fault: the model raised, and begins anew")
+    reason: SwapReason = Field(description="a fault: the model raised, and begins anew")
     evidence: float = Field(description="of the contest that decided it: see `arena.false_swap_every`")
     events: int = Field(description="labelled events of that contest")
     gain: float = Field(description="mean difference of the losses, as far back as the evidence reaches")

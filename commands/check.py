@@ -56,6 +56,8 @@ def check(
     if settings.computed.any:
         made, hidden = (", ".join(each) or "nothing" for each in (settings.computed.names, settings.computed.hidden))
         print(f"computed: {made}; hidden from models: {hidden}")
+    if lane.segmented is not None:
+        print(f"segments: by {lane.segmented.by}; their own model: {lane.segmented.fresh()}")
     if broker:
         _ask(settings)
     print(f"detectors: {', '.join(settings.detectors) or 'off'}; model: {lane.champion.model}")

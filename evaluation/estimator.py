@@ -139,6 +139,8 @@ class _Adaptive(base.Estimator):
             raise ConfigError(
                 f"[{computed[0]}] is of events with a time and a key, which a River estimator is not given"
             )
+        if "segments" in sections:
+            raise ConfigError("[segments] is for learners and followers: a River estimator answers by its champion")
         settings: Settings = build(
             {
                 **sections,

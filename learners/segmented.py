@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import msgpack
 
 from anabranch import statetree
-from anabranch.errors import LearningFrozen
+from anabranch.errors import LearningFrozen, ModelSpecError
 from anabranch.events import AcceptedEvent, Prediction
-from anabranch.messages import SegmentsReport, SegmentSwap
+from anabranch.messages import SegmentsReport, SegmentSwap, SwapReason
 from anabranch.rolling import KEY
 from anabranch.segments import segment_of
 from config.settings import Settings
@@ -139,10 +139,7 @@ class Segmented:
         self.memory_max, self.min_events, self.refresh_events = of.memory_max, of.min_events, of.refresh_events
         self.wins_at, self._min_gain = settings.arena.false_swap_every, settings.arena.min_gain
         self._trusted = settings.model.trusted
-        spec = of.model or settings.model
-        fresh = catalogue.build(spec, seed=settings.seed)
-        task.check(fresh)
-        self._fresh = statetree.encode(fresh, trusted=self._trusted)
+        self._fresh = _fresh(settings, task)
         self.ready: dict[str, Ready] = {}
         """Least recently used first."""
         self.changed: dict[str, None] = {}
@@ -229,15 +226,13 @@ class Segmented:
                 return
             mine = self._begun(name)
         own = answers.get(OWN)
-        judges = own is not None and loss is not None
         if own is not None and loss is not None:
-            self._judge(name, mine, self.task.loss(event.y, own), loss, champion)
+            self._judge(mine, self.task.loss(event.y, own), loss, champion)
             if may_change and mine.contest.won(self.wins_at):
                 self._swap(name, mine, event_number)
         if learns:
             self._teach(name, mine, event, event_number)
-        if judges or learns:
-            self._note_change(name)
+        self._note_change(name)
 
     def _note_change(self, name: str) -> None:
         """Not all that changes between two checkpoints is packed in the pause of the second one."""
@@ -256,17 +251,20 @@ class Segmented:
             self._note_change(name)
 
     def _begun(self, name: str) -> Ready:
-        model = statetree.decode(self._fresh, trusted=self._trusted)
-        ready = self.ready[name] = Ready(model, task=self.task, contest=self._contest())
+        ready = self.ready[name] = Ready(self.fresh(), task=self.task, contest=self._contest())
         self.totals.models += 1
         if len(self.ready) > self.memory_max:
             self._make_room()
         return ready
 
+    def fresh(self) -> Any:
+        """A model that has learned nothing, as each segment's begins."""
+        return statetree.decode(self._fresh, trusted=self._trusted)
+
     def _contest(self) -> Contest:
         return Contest(min_gain=self._min_gain)
 
-    def _judge(self, name: str, mine: Ready, own: float, loss: float, champion: str) -> None:
+    def _judge(self, mine: Ready, own: float, loss: float, champion: str) -> None:
         """The contest is that of whoever does not answer against who does."""
         if mine.against != champion:
             mine.contest, mine.against = self._contest(), champion
@@ -288,10 +286,10 @@ class Segmented:
         else:
             self.totals.serving -= 1
             self.totals.swapped_out += 1
-        self._tell(name, mine, event_number, reason="evidence")
+        self._tell(name, mine, event_number, "evidence")
         mine.contest = self._contest()
 
-    def _tell(self, name: str, mine: Ready, event_number: int, *, reason: str) -> None:
+    def _tell(self, name: str, mine: Ready, event_number: int, reason: SwapReason) -> None:
         contest = mine.contest
         low, high = contest.interval.ends()
         if len(self.swaps) < SWAPS_MAX:
@@ -300,7 +298,7 @@ class Segmented:
                     segment=name,
                     serves=mine.serves,
                     event_number=event_number,
-                    reason="fault" if reason == "fault" else "evidence",
+                    reason=reason,
                     evidence=min(contest.evidence, 1e9),
                     events=contest.events,
                     gain=contest.gain,
@@ -329,8 +327,8 @@ class Segmented:
         if mine.serves:
             mine.serves = False
             self.totals.serving -= 1
-            self._tell(name, mine, event_number, reason="fault")
-        mine.exchange(statetree.decode(self._fresh, trusted=self._trusted), self.task)
+            self._tell(name, mine, event_number, "fault")
+        mine.exchange(self.fresh(), self.task)
         mine.learned = mine.announced = 0
         mine.contest = self._contest()
 
@@ -487,6 +485,17 @@ class Segmented:
         self.shelf.restore(state["shelf"], blobs)
         self.due = dict.fromkeys(state["due"])
         self.swaps = [SegmentSwap.model_validate(each) for each in state["swaps"]]
+
+
+def _fresh(settings: Settings, task: Task) -> bytes:
+    """A fresh model as bytes, which each segment's begins as."""
+    spec = settings.segments.model
+    try:
+        fresh = catalogue.build(spec or settings.model, seed=settings.seed)
+        task.check(fresh)
+    except ModelSpecError as error:
+        raise ModelSpecError(f"segments.model: {error}" if spec else str(error)) from error
+    return statetree.encode(fresh, trusted=settings.model.trusted)
 
 
 def segmented_of(settings: Settings, *, task: Task, asks_copies: bool) -> Segmented | None:

@@ -145,7 +145,7 @@ _COMPUTED: dict[str, Any] = {
 
 _SEGMENTED: dict[str, Any] = {
     "serve": "champion",
-    "segments": {"by": "tenant", "memory_max": 2, "packed_max": 2, "min_events": 5, "refresh_events": 9},
+    "segments": {"by": "tenant", "memory_max": 3, "packed_max": 2, "min_events": 5, "refresh_events": 9},
 }
 """Per-segment models, of which some are always packed, and some lie in blobs."""
 
@@ -173,7 +173,7 @@ def shipped(name: str) -> Scenario:
         **(_SEGMENTED if "segmented" in how else {}),
     }
     settings = build({**_SMALL, "name": slug, "scope": scope, "model": model, "publish": publish, **more})
-    recipe = Recipe(Synthetic(EVENTS, poison=0.01, tenants=6 if "segmented" in how else 0))
+    recipe = Recipe(Synthetic(EVENTS, poison=0.01, tenants=5 if "segmented" in how else 0))
     scenario = Scenario(name, settings, recipe, workers="several workers" in how)
     return replace(scenario, rebuilds=0.0) if of_partitions else scenario  # a rebuild has the group to itself
 

@@ -207,3 +207,10 @@ def test_an_envelope_without_segments_is_as_it_was() -> None:
     """A release with this section is no other configuration."""
     assert "segments" not in envelope.document(settings_of())
     assert envelope.document(settings_of(segments=OWN))["segments"]["by"] == "who"
+
+
+def test_a_model_of_another_task_is_refused() -> None:
+    """Naming the section in which it stands."""
+    model = {"steps": [{"use": "linear_model.LinearRegression"}]}
+    with pytest.raises(ConfigError, match=r"segments\.model: task = 'binary' needs a classifier"):
+        segmented(model=model)
