@@ -103,6 +103,7 @@ class Blend:
         # In blocks the members are as they were announced, and weights that move with each label are not.
         can = bool(settings.shadows.portfolio or settings.shadows.standing) and not settings.publish.blocks
         can = can and settings.rollout.kind == "immediate"  # it is champions that are rolled out
+        can = can and settings.shadows.rhythm == 1  # what members answer is known a round later
         self.mode = settings.serve if can and not settings.numeric else "champion"
         self.task = task
         self.succession = succession

@@ -1,7 +1,7 @@
 """Members of the arena: the champion and its shadows, each with its model, its contest and where it comes from."""
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -208,9 +208,12 @@ class Member:
         entered: accepted events when its model came: it has learned none of them from the lane.
         parent: the version that its model began as a copy of, if it did.
         trigger: id of the signal or the request that brought it, or "".
+        away: brings its model home, while that learns in another process.
     """
 
     __slots__ = (
+        "_model",
+        "away",
         "cause",
         "contest",
         "entered",
@@ -221,7 +224,6 @@ class Member:
         "loss_mean",
         "losses",
         "measured",
-        "model",
         "name",
         "parent",
         "place",
@@ -251,6 +253,7 @@ class Member:
         self.name = name
         self.lifecycle = lifecycle
         self.place = place
+        self.away: Callable[[Member], None] | None = None
         self.exchange_model(model, task=task, trained_on=trained_on)
         self.since = self.entered = since
         self.version = version
@@ -264,6 +267,23 @@ class Member:
         self.unusable = Unusable(since=since)
         self.losses = 0
         self.loss_mean = 0.0
+
+    @property
+    def model(self) -> Any:
+        """Its model; one that is elsewhere is brought home first."""
+        if self.away is not None:
+            self.away(self)
+        return self._model
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model = model
+        self.away = None
+
+    @property
+    def kept(self) -> Any:
+        """Its model as it was when it was last here."""
+        return self._model
 
     @property
     def life(self) -> LifeState:
