@@ -197,6 +197,9 @@ class ShadowsSettings(Section):
     )
     rest: bool = Field(False, description="one that has long been worse than another takes part in one of eight events")
 
+    rhythm: int = Field(1, ge=1, le=10_000, description="events that shadows play at a time; 1 = each at once")
+    processes: int = Field(0, ge=0, description="in which they play; 0 = in the learner's own; needs a `rhythm`")
+
     @model_validator(mode="after")
     def _each_name_once(self) -> "ShadowsSettings":
         names = [each.name for each in self.standing]
@@ -204,6 +207,8 @@ class ShadowsSettings(Section):
             raise ValueError("two standing shadows have the same name")
         if "first" in names:
             raise ValueError("no standing shadow may be named `first`: that is the configured model's place")
+        if self.processes and self.rhythm == 1:
+            raise ValueError("processes play so many events at a time: set a rhythm, such as rhythm = 200")
         return self
 
 

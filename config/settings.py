@@ -193,6 +193,26 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _rounds_have_answers_in_time(self) -> "Settings":
+        """What shadows answer is known a round later: whatever needs it at once cannot be."""
+        if self.shadows.rhythm == 1:
+            return self
+        unfit = {
+            f'task = "{self.task}"': self.task != "binary",
+            "`labels.late`, `labels.horizon`": self.labels.late or self.labels.horizon is not None,
+            "`publish.blocks`": self.publish.blocks,
+            'serve = "blend"': self.serve == "blend",
+            "[rollout]": self.rollout.kind != "immediate",
+            "a number as `shadows.budget`": isinstance(self.shadows.budget, float),
+        }
+        if found := [what for what, is_so in unfit.items() if is_so]:
+            raise ValueError(
+                f"`shadows.rhythm` does not go with {found[0]}: it is for two classes and labels that come with their "
+                "events, and shadows' answers are known a round later; leave one of them out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _blends_have_members(self) -> "Settings":
         if self.serve != "blend":
             return self

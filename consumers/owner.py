@@ -5,6 +5,7 @@ fenced by the broker, and updates are announced only after the commit: see docs/
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,7 @@ from consumers.merges import Merges
 from consumers.order import OrderWriter, returned
 from consumers.poison import Poison
 from consumers.ports import Committed, Origin, Positions, offsets_in
+from consumers.rounds import Processes
 from consumers.stores.manifest import digest
 from consumers.stretches import Stretches
 from consumers.taking import Taking
@@ -130,10 +132,18 @@ class Owner(Taking):
             scope=self.scope,
             observer=self.observer,
         )
-        self.lane.asked = self._asked
+        self._equip()
         self.read_before = self._read()
         if trained_on.events:
             self.guard.labels.expect(answer_of(model))
+
+    def _equip(self) -> None:
+        """Give a lane, new or restored, what it has around it: processes for its shadows, if they are configured."""
+        self.lane.asked = self._asked
+        rounds = self.lane.arena.rounds
+        self.playing.close()
+        if rounds is not None and self.settings.shadows.processes:
+            rounds.crew = self.playing.enter_context(closing(Processes(self.settings, task=self.lane.task)))
 
     # ── gaining and giving up ───────────────────────────────────────────────────────────────────────────────────
 
@@ -352,7 +362,7 @@ class Owner(Taking):
             scope=self.scope,
             observer=self.observer,
         )
-        self.lane.asked = self._asked
+        self._equip()
         self.was_restored = True
         self.refs = tuple(blobs)
         for topic, there in found.items():
@@ -424,6 +434,7 @@ class Owner(Taking):
     def close(self) -> None:
         """End what is under way; what was not checkpointed is dropped."""
         self._end_merges()
+        self.playing.close()
         self.runner.close()
         self.requests.close()
         self.followers.close()

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import astuple
 from typing import Any
 
@@ -64,6 +65,8 @@ class Taking(Auditing):
         self.requests = Requests(ports.controls(), model=settings.name, settings=settings.control, clock=ports.clock)
         self.followers = Followers(self._acks(), model=settings.name, scope=scope, clock=ports.clock)
         self.budget = ComputeBudget(settings, clock=ports.clock)
+        self.playing = ExitStack()
+        """Ends the processes in which shadows play."""
         self.guard = self._guard()
         self.poison = Poison(in_a_row_max=settings.guard.poison_max)
         self.left_out = Stretches()

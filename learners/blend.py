@@ -108,6 +108,7 @@ class Blend:
         can = bool(settings.shadows.portfolio or settings.shadows.standing) and not settings.publish.blocks
         can = can and settings.rollout.kind == "immediate"  # it is champions that are rolled out
         can = can and settings.task != "rank"
+        can = can and settings.shadows.rhythm == 1  # what members answer is known a round later
         self.mode = settings.serve if can else "champion"
         self.is_numeric = settings.numeric
         # A published blend learns nothing, so where followers learn along a champion serves as long as it can.

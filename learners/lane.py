@@ -482,9 +482,13 @@ class Lane(LaneParts):
         self.newest = event
         self.canary.append(event.x)
         if self.shadows.members:
-            self.arena.judge(event, loss, answers, timed=self.timed, window=window, learns=learns)
+            self.arena.judge(
+                event, loss, answers, timed=self.timed, window=window, learns=learns, event_number=self.events
+            )
         if self.standing.any and not frozen:
             self.arena.tend(lesson or event, answers, champion=champion, event_number=self.events)
+        if self.arena.rounds is not None:
+            self._end_round(lesson or event, window, frozen=frozen)
         if self._is_regression:
             self._rescale(event, served)
         emitted = self._conclude(event, cost, seen, lesson)
@@ -506,6 +510,10 @@ class Lane(LaneParts):
             learns=learns,
             may_change=not (succession.pinned or succession.frozen or succession.unapproved),
         )
+    def _end_round(self, event: AcceptedEvent, window: float, *, frozen: bool) -> None:
+        """Where shadows play in rounds, one may end with this event."""
+        champion, tends = self.succession.champion, self.standing.any and not frozen
+        self.arena.end_round(event, champion=champion, event_number=self.events, window=window, tends=tends)
 
     def _score(self, event: AcceptedEvent, served: Prediction, answers: dict[str, Prediction], ts: float) -> None:
         """What was served is scored; of rankers, only what was taken says anything."""

@@ -16,6 +16,7 @@ from learners.arena import Arena
 from learners.arena.constraints import HardConstraints
 from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Cause, Member, Timed
+from learners.arena.rounds import Rounds
 from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import Succession
@@ -142,6 +143,8 @@ class LaneParts:
         self._is_multiclass = self.task.kind == "multiclass"
         self._window, self._blocks = settings.scores.window, settings.publish.blocks
         self._report_events = settings.publish.report_events
+        if settings.shadows.rhythm > 1:
+            self.arena.rounds = Rounds(settings.shadows.rhythm)
         watched = settings.freeze.watches and self.task.kind != "rank"
         self.quarantine = Quarantine(settings.freeze, numeric=settings.numeric) if watched else None
 
@@ -208,9 +211,13 @@ class LaneParts:
             del learned["derived"]  # where nothing is computed, the hash is what it was before there was this
         if self.ranked is None:
             del learned["ranked"]  # likewise
+        if "rounds" in learned:
+            learned["rounds"] = learned["rounds"]["played"]  # what waits to be played has places
         return placeless(learned)
 
     def _learned(self) -> dict[str, Any]:
+        # First, as it waits for what is under way: members are then what they are after it.
+        rounds = None if self.arena.rounds is None else self.arena.rounds.state()
         return {
             "events": self.events,
             "version": self.version,
@@ -231,6 +238,7 @@ class LaneParts:
             **({} if self.segmented is None else {"segmented": self.segmented.learned_state()}),
             # Seldom: by lists that closed without a label, it is seen before the event that may change something.
             **({"ahead": True} if self.arena.ahead else {}),
+            **({} if rounds is None else {"rounds": rounds}),
         }
 
     @property
@@ -331,6 +339,8 @@ class LaneParts:
         if self.derived is not None:
             self.derived.restore(state["derived"])
         self.arena.ahead = state.get("ahead", False)
+        if self.arena.rounds is not None and "rounds" in state:
+            self.arena.rounds.restore(state["rounds"])
         if self.quarantine is not None and "quarantine" in state:
             self.quarantine.restore(state["quarantine"])
         if self.segmented is not None and "segments" in state:

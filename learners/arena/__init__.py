@@ -6,6 +6,7 @@ from anabranch.events import AcceptedEvent, Prediction
 from learners.arena.members import Cause, Member, Timed, paired
 from learners.arena.off_policy import Compared, RankerContest
 from learners.arena.resting import Resting
+from learners.arena.rounds import Rounds, Turn
 from learners.arena.shadows import Shadows
 from learners.arena.standing import Refill, StandingPlaces
 from learners.models.fence import is_fault
@@ -18,11 +19,13 @@ class Arena:
     Attributes:
         ahead: whether one may have evidence enough for a win.
         resting: who takes part in few events since another is better; None: all take part, as far as there is budget.
+        rounds: where shadows play so many events at a time; None: they predict and learn on each at once.
     """
 
     def __init__(
         self, shadows: Shadows, standing: StandingPlaces, *, task: Task, window: int, rests: bool = False
     ) -> None:
+        self.rounds: Rounds | None = None
         self.shadows = shadows
         self.standing = standing
         self.task = task
@@ -34,6 +37,9 @@ class Arena:
         self, event: AcceptedEvent, answers: dict[str, Prediction], *, event_number: int, timed: Timed | None
     ) -> None:
         """Let every shadow predict that takes part in this event."""
+        if self.rounds is not None:
+            self.rounds.prompt = event
+            return
         # A copy, since whoever raises is taken out of the list meanwhile.
         for member in list(self.shadows.members):
             # A stride of 0 is a pause. By the event's number and not
@@ -59,12 +65,16 @@ class Arena:
         timed: Timed | None,
         window: float,
         learns: bool = True,
+        event_number: int = 0,
     ) -> None:
         """Score every shadow on its answer, beside the champion's loss, and teach it if it `learns` at once.
 
         Args:
             window: labels of a member's mean loss.
         """
+        if self.rounds is not None:
+            self.rounds.add(event, event_number, loss, learns=learns)
+            return
         task, wins_at = self.task, self.shadows.wins_at
         for member in list(self.shadows.members):
             answer = answers.get(member.name)
@@ -81,6 +91,51 @@ class Arena:
             if learns:
                 self._teach(member, event, timed=timed)
 
+    def end_round(
+        self, event: AcceptedEvent, *, champion: Member, event_number: int, window: float, tends: bool
+    ) -> None:
+        """If the round ends with this event: what came of the round before counts, and this one begins to be played.
+
+        Args:
+            window: labels of a member's mean loss.
+            tends: whether standing places are filled, and restart.
+        """
+        rounds = self.rounds
+        if rounds is None or event_number % rounds.every:
+            return
+        answers = self._count(rounds, window)
+        if tends:
+            for turn, given in answers.values():
+                self._tend(turn.event, given, champion=champion, event_number=turn.number)
+            self._tend(event, {}, champion=champion, event_number=event_number)
+        rounds.start(self.shadows.members)
+
+    def _count(self, rounds: Rounds, window: float) -> dict[int, tuple[Turn, dict[str, Prediction]]]:
+        """Judge shadows by what they answered in the round before; the answers, by the number of the event."""
+        here = {member.name: member for member in self.shadows.members}
+        found: dict[int, tuple[Turn, dict[str, Prediction]]] = {}
+        for name, turns, done in rounds.take():
+            member = here.get(name)
+            if member is None:
+                continue  # it has left meanwhile, or serves
+            for turn, answer in zip(turns, done.answers, strict=False):
+                if answer is not None and turn.loss is not None:
+                    self._judge(member, turn, answer, window)
+                    found.setdefault(turn.number, (turn, {}))[1][name] = answer
+            if done.fault:
+                self._disqualify(member, done.fault)
+        return dict(sorted(found.items()))
+
+    def _judge(self, member: Member, turn: Turn, answer: Prediction, window: float) -> None:
+        event, loss = turn.event, turn.loss
+        assert loss is not None  # who calls has looked
+        if answer.unusable:
+            member.unusable.note(answer.unusable, event_number=turn.number, window=self.window)
+        if paired(loss, event.y, member, answer, task=self.task, window=window) >= self.shadows.wins_at:
+            self.ahead = True
+        if member.groups is not None:
+            self.shadows.constraints.note(member, event.grouped_by, event.y, answer)
+
     def compare(self, lists: Iterable[Compared]) -> None:
         """Judge rankers by lists that were shown, whoever made them."""
         for compared in lists:
@@ -93,6 +148,9 @@ class Arena:
 
     def catch_up(self, event: AcceptedEvent, event_number: int, *, asked: Collection[str]) -> None:
         """Teach an event of before to every shadow that was there and took part in it."""
+        if self.rounds is not None:
+            self.rounds.add(event, event_number, None, learns=True)
+            return
         for member in list(self.shadows.members):
             if event_number > member.entered and (member.stride == 1 or member.name in asked):
                 self._teach(member, event, timed=None)
@@ -107,14 +165,23 @@ class Arena:
 
     def disqualify(self, member: Member, error: BaseException) -> None:
         """A shadow that raises never costs an event: it leaves."""
+        self._disqualify(member, f"{type(error).__name__}: {error}")
+
+    def _disqualify(self, member: Member, why: str) -> None:
         if member.place:
             self.standing.fault(member.place)
-        self.shadows.leave(member, reason=f"disqualified: {type(error).__name__}: {error}")
+        self.shadows.leave(member, reason=f"disqualified: {why}")
 
     def tend(
         self, event: AcceptedEvent, answers: dict[str, Prediction], *, champion: Member, event_number: int
     ) -> None:
-        """Fill the standing places whose model is old, alarmed or gone; look at who rests."""
+        """Fill the standing places whose model is old, alarmed or gone; with rounds that is done where one ends."""
+        if self.rounds is None:
+            self._tend(event, answers, champion=champion, event_number=event_number)
+
+    def _tend(
+        self, event: AcceptedEvent, answers: dict[str, Prediction], *, champion: Member, event_number: int
+    ) -> None:
         if self.resting is not None and event_number % self.resting.look_events == 0:
             for member, why in self.resting.look(champion, self.shadows.members):
                 self.shadows.lifecycle.stay(member.name, reason=why)

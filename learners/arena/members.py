@@ -1,7 +1,7 @@
 """Members of the arena: the champion and its shadows, each with its model, its contest and where it comes from."""
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -218,9 +218,12 @@ class Member:
         rests: whether it takes part in fewer by itself: see `learners.arena.resting`.
         stride: what follows from both: it takes part in one of so many events.
         dominated: looks in a row at which another was better, from when it was `distance` behind.
+        away: brings its model home, while that learns in another process.
     """
 
     __slots__ = (
+        "_model",
+        "away",
         "cause",
         "contest",
         "distance",
@@ -233,7 +236,6 @@ class Member:
         "loss_mean",
         "losses",
         "measured",
-        "model",
         "name",
         "parent",
         "place",
@@ -265,6 +267,7 @@ class Member:
         self.name = name
         self.lifecycle = lifecycle
         self.place = place
+        self.away: Callable[[Member], None] | None = None
         self.exchange_model(model, task=task, trained_on=trained_on)
         self.since = self.entered = since
         self.version = version
@@ -278,6 +281,23 @@ class Member:
         self.unusable = Unusable(since=since)
         self.losses = 0
         self.loss_mean = 0.0
+
+    @property
+    def model(self) -> Any:
+        """Its model; one that is elsewhere is brought home first."""
+        if self.away is not None:
+            self.away(self)
+        return self._model
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model = model
+        self.away = None
+
+    @property
+    def kept(self) -> Any:
+        """Its model as it was when it was last here."""
+        return self._model
 
     @property
     def life(self) -> LifeState:
