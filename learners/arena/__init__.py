@@ -21,14 +21,20 @@ class Arena:
     """
 
     def __init__(
-        self, shadows: Shadows, standing: StandingPlaces, *, task: Task, window: int, rests: bool = False
+        self,
+        shadows: Shadows,
+        standing: StandingPlaces,
+        *,
+        task: Task,
+        window: int,
+        resting: Resting | None = None,
     ) -> None:
         self.shadows = shadows
         self.standing = standing
         self.task = task
         self.window = window
         self.ahead = False
-        self.resting = Resting() if rests else None
+        self.resting = resting
 
     def predict(
         self, event: AcceptedEvent, answers: dict[str, Prediction], *, event_number: int, timed: Timed | None

@@ -105,6 +105,21 @@ def test_one_that_catches_up_does_not_rest() -> None:
     assert not member.rests
 
 
+def test_one_that_has_a_say_in_a_blend_does_not_rest() -> None:
+    """Several that are behind make a blend better; one that has none rests as beside a champion."""
+    lane = lane_of(detectors={}, serve="blend")
+    assert lane.arena.resting is not None
+    lane.arena.resting.voices = lane.blend.voices
+    run(lane, BEGINS + 100)
+    assert lane.blend.voices() == {"first", "guess"}
+    assert guess(lane).stride == 1
+    lane.blend.records["guess"].brier.value = lane.blend.records["guess"].wrong.value = 1.0
+    assert lane.blend.voices() == {"first"}
+    lane.arena.resting.voices = frozenset
+    run(lane, BEGINS)
+    assert guess(lane).rests
+
+
 def test_who_is_not_to_rest_does_not() -> None:
     """Nobody unless it is configured."""
     lane = lane_of(shadows={"standing": TABLE["shadows"]["standing"]})
