@@ -48,7 +48,7 @@ def run(lane: Lane, count: int, *, turned: bool = False) -> list[Transition]:
     said: list[Any] = []
     for n in range(lane.events, lane.events + count):
         rng = random.Random(n)
-        x = {"a": rng.gauss(0, 1), "b": rng.gauss(0, 1)}
+        x: dict[str, Any] = {"a": rng.gauss(0, 1), "b": rng.gauss(0, 1)}
         y = (x["a"] + x["b"] > 0) != (turned or rng.random() < 0.05)
         said += lane.on_event(AcceptedEvent(f"e{n}", x, y, 1.6e9 + n, 0, n))
     return [each for each in said if isinstance(each, Transition)]
