@@ -114,8 +114,8 @@ class LaneParts:
         self.blend = blend_of(settings, task=self.task, succession=self.succession, lateness=self.lateness)
         # The lane's own names for both: each event asks for them.
         self.lineage, self.jobs = self.recruits.lineage, self.recruits.jobs
-        resting = Resting(voices=self.blend.voices) if settings.shadows.rest else None
-        self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window, resting=resting)
+        self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window)
+        self.arena.resting = Resting(voices=self.blend.voices) if settings.shadows.rest else None
         self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
         self.observed = Observed(settings, task=self.task, scores=self.scores, watch=watch, published=self.published)

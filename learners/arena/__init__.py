@@ -20,21 +20,13 @@ class Arena:
         resting: who takes part in few events since another is better; None: all take part, as far as there is budget.
     """
 
-    def __init__(
-        self,
-        shadows: Shadows,
-        standing: StandingPlaces,
-        *,
-        task: Task,
-        window: int,
-        resting: Resting | None = None,
-    ) -> None:
+    def __init__(self, shadows: Shadows, standing: StandingPlaces, *, task: Task, window: int) -> None:
         self.shadows = shadows
         self.standing = standing
         self.task = task
         self.window = window
         self.ahead = False
-        self.resting = resting
+        self.resting: Resting | None = None
 
     def predict(
         self, event: AcceptedEvent, answers: dict[str, Prediction], *, event_number: int, timed: Timed | None
