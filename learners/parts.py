@@ -16,7 +16,6 @@ from learners.arena import Arena
 from learners.arena.constraints import HardConstraints
 from learners.arena.lifecycle import Lifecycle
 from learners.arena.members import Cause, Member, Timed
-from learners.arena.resting import Resting
 from learners.arena.shadows import Library, Shadows
 from learners.arena.standing import StandingPlaces
 from learners.arena.succession import Succession
@@ -114,8 +113,7 @@ class LaneParts:
         self.blend = blend_of(settings, task=self.task, succession=self.succession, lateness=self.lateness)
         # The lane's own names for both: each event asks for them.
         self.lineage, self.jobs = self.recruits.lineage, self.recruits.jobs
-        self.arena = Arena(self.shadows, self.standing, task=self.task, window=settings.scores.window)
-        self.arena.resting = Resting(voices=self.blend.voices) if settings.shadows.rest else None
+        self.arena = Arena(self.shadows, self.standing, settings, task=self.task, voices=self.blend.voices)
         self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
         self.observed = Observed(settings, task=self.task, scores=self.scores, watch=watch, published=self.published)

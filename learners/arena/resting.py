@@ -25,11 +25,15 @@ RIPE_LOSSES = 1000
 """Judged answers of a member, before which nothing is concluded from them."""
 
 
+Voices = Callable[[], Collection[str]]
+"""The names of those that have a say in a blend."""
+
+
 class Resting:
     """Looks at the standing shadows now and then, and says who rests and who no longer does.
 
     Args:
-        voices: the names of those that have a say in a blend, who do not rest: many that are behind make it better.
+        voices: asked at each look; who has a say does not rest: many that are behind make a blend better.
 
     Attributes:
         look_events: accepted events between two looks.
@@ -38,7 +42,7 @@ class Resting:
     def __init__(
         self,
         *,
-        voices: Callable[[], Collection[str]] = tuple,
+        voices: Voices = tuple,
         look_events: int = LOOK_EVENTS,
         ripe_losses: int = RIPE_LOSSES,
     ) -> None:
