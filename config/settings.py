@@ -86,8 +86,8 @@ class Settings(BaseSettings):
     serve: Literal["auto", "champion", "blend"] = Field(
         "auto",
         description="what answers: the champion; a blend of it and the standing shadows, weighted by how they answered "
-        "lately; or the blend where there are standing shadows and labels come more than 50 events late, or champions of "
-        "a portfolio take turns",
+        "lately; auto: of classes the blend with a portfolio, or where there are standing shadows and labels come more "
+        "than 50 events late; of numbers the blend where champions of a portfolio take turns",
     )
     scores: ScoresSettings = ScoresSettings()
     detectors: dict[str, Detector] = Field(

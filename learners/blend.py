@@ -112,11 +112,10 @@ class Blend:
         self.mode = settings.serve if can else "champion"
         self.is_numeric = settings.numeric
         # A published blend learns nothing, so where followers learn along a champion serves as long as it can.
-        self.ends_turns = (
-            settings.shadows.portfolio in ("cheap", "cheap+forest")
-            and settings.task != "reco"
-            and not settings.score.learn_along
-        )
+        is_newest = settings.shadows.portfolio in ("cheap", "cheap+forest") and not settings.score.learn_along
+        if self.mode == "auto" and is_newest and not self.is_numeric:
+            self.mode = "blend"
+        self.ends_turns = is_newest and settings.task == "regression"
         self.task = task
         self.succession = succession
         self.constraints = succession.shadows.constraints
@@ -200,7 +199,7 @@ class Blend:
     @property
     def way(self) -> Way:
         """The one that answers."""
-        sharp, soft = self._told_apart
+        sharp, soft = self.told_apart
         if self.has_rare:
             # Until answers are ripe, at least none is clipped: a rare label would be as likely as .3 at every event.
             ripe = any(record.surprise.labels >= TAKES_PART_FROM for record in self.records.values())
@@ -208,7 +207,8 @@ class Blend:
         return soft if self.ways[soft.key].value < self.ways[sharp.key].value else sharp
 
     @property
-    def _told_apart(self) -> tuple[Way, Way]:
+    def told_apart(self) -> tuple[Way, ...]:
+        """Those of which the one that was wrong less often answers."""
         return WAYS if self.lateness.is_late else PROMPT_WAYS
 
     @property
@@ -258,7 +258,7 @@ class Blend:
         if self.has_rare:
             for member, table in zip(members, tables, strict=True):
                 self.records[member.name].said.update(table.get(True, 0.0), window=WINDOW_EVENTS)
-        ways = self._told_apart
+        ways = self.told_apart
         for way in (*ways, RARE) if answering is RARE else ways:
             weighted = [each for each in zip(self.weights(members, way), tables, strict=True) if each[0]]
             proba = recommender.mixed(weighted, clip=way.clip)
@@ -394,6 +394,14 @@ class Blend:
             for member in self.everybody()
         }
         self.left_out = {name: each.fault for name, each in examined.items() if each.fault}
+
+    def voices(self) -> frozenset[str]:
+        """The members that have a say in one of both ways; none if no blend is judged."""
+        if not self.judges:
+            return frozenset()
+        members = self.members()
+        weighed = [zip(members, self.weights(members, way), strict=True) for way in self.told_apart]
+        return frozenset(member.name for each in weighed for member, weight in each if weight)
 
     def shares(self) -> dict[str, float]:
         """What each member counts for in what is served, by name; none if a champion serves."""

@@ -31,6 +31,11 @@ class NumberBlend(Blend):
         """There is one."""
         return BY_LOSS
 
+    @property
+    def told_apart(self) -> tuple[Way, ...]:
+        """There is one."""
+        return (BY_LOSS,)
+
     def _mixture(self, models: list[Any], weights: list[float], way: Way) -> Any:
         low, high = self._span()
         return recommender.NumberBlend(models, weights, low=low, high=high)

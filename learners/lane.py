@@ -510,6 +510,7 @@ class Lane(LaneParts):
             learns=learns,
             may_change=not (succession.pinned or succession.frozen or succession.unapproved),
         )
+
     def _end_round(self, event: AcceptedEvent, window: float, *, frozen: bool) -> None:
         """Where shadows play in rounds, one may end with this event."""
         champion, tends = self.succession.champion, self.standing.any and not frozen

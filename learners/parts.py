@@ -117,9 +117,7 @@ class LaneParts:
         self.blend = blend_of(settings, task=self.task, succession=self.succession, lateness=self.lateness)
         # The lane's own names for both: each event asks for them.
         self.lineage, self.jobs = self.recruits.lineage, self.recruits.jobs
-        self.arena = Arena(
-            self.shadows, self.standing, task=self.task, window=settings.scores.window, rests=settings.shadows.rest
-        )
+        self.arena = Arena(self.shadows, self.standing, settings, task=self.task, voices=self.blend.voices)
         self.reports = Reports(settings.name, scope=scope, topic=settings.topics.name("events"))
         self.watch = watch
         self.observed = Observed(settings, task=self.task, scores=self.scores, watch=watch, published=self.published)

@@ -8,7 +8,8 @@ from benchmarks.accuracy.streams import STREAMS
 
 EIGHT = tuple(each.name for each in STREAMS if each.group == "eight")
 SYNTHETIC = tuple(each.name for each in STREAMS if each.generator and each.group == "eight")
-CHEAP, FOREST, ARF = "Anabranch, cheap", "Anabranch, cheap+forest", "ARF10"
+CHEAP, FOREST, CHAMPION = "Anabranch, cheap", "Anabranch, cheap+forest", "Anabranch, cheap-2"
+ARF = "ARF10"
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def aims(results: Results) -> Iterator[Aim]:
     yield from _followers(results)
     for stream, limit in (("agrawal_abrupt", 1300), ("sea_abrupt", 420)):
         yield Aim(f"events to recover, {stream}, {CHEAP}", limit, results.recovery(stream, CHEAP), form=",.0f")
-    for entry in (CHEAP, FOREST):
+    for entry in (CHEAP, FOREST, CHAMPION):
         yield _wrong_swaps(results, entry)
     yield from _false_swaps(results)
     yield _time(results)

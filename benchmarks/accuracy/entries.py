@@ -41,6 +41,8 @@ _BAYES = {"use": "naive_bayes.GaussianNB"}
 _TEN = {"n_models": 10}
 _FACTORS = {"use": "reco.BiasedMF"}
 _CHEAP = {"shadows": {"portfolio": "cheap"}}
+_CHAMPION = {"shadows": {"portfolio": "cheap-2"}}
+"""The same members, of which one serves: it shows what becomes of swaps."""
 _FOREST = {"shadows": {"portfolio": "cheap+forest"}}
 
 ENTRIES = (
@@ -73,4 +75,5 @@ ENTRIES = (
     Entry("Anabranch, cheap", "anabranch", _model(_TREE, **_CHEAP), _model(_TREE_R, **_CHEAP),
           _model(_FACTORS, **_CHEAP)),
     Entry("Anabranch, cheap+forest", "anabranch", _model(_TREE, **_FOREST), _model(_TREE_R, **_FOREST)),
+    Entry("Anabranch, cheap-2", "anabranch", _model(_TREE, **_CHAMPION), _model(_TREE_R, **_CHAMPION)),
 )  # fmt: skip

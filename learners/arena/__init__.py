@@ -3,9 +3,10 @@
 from collections.abc import Collection, Iterable
 
 from anabranch.events import AcceptedEvent, Prediction
+from config.settings import Settings
 from learners.arena.members import Cause, Member, Timed, paired
 from learners.arena.off_policy import Compared, RankerContest
-from learners.arena.resting import Resting
+from learners.arena.resting import Resting, Voices
 from learners.arena.rounds import Rounds, Turn
 from learners.arena.shadows import Shadows
 from learners.arena.standing import Refill, StandingPlaces
@@ -23,15 +24,15 @@ class Arena:
     """
 
     def __init__(
-        self, shadows: Shadows, standing: StandingPlaces, *, task: Task, window: int, rests: bool = False
+        self, shadows: Shadows, standing: StandingPlaces, settings: Settings, *, task: Task, voices: Voices
     ) -> None:
         self.rounds: Rounds | None = None
         self.shadows = shadows
         self.standing = standing
         self.task = task
-        self.window = window
+        self.window = settings.scores.window
         self.ahead = False
-        self.resting = Resting() if rests else None
+        self.resting = Resting(voices=voices) if settings.shadows.rest else None
 
     def predict(
         self, event: AcceptedEvent, answers: dict[str, Prediction], *, event_number: int, timed: Timed | None

@@ -5,7 +5,7 @@ learned may not hold any longer, ends all rests at once. Decided by the members'
 it is part of the fold, where the budget's shares are measured and come from without.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from learners.arena.members import Member
 
@@ -25,14 +25,28 @@ RIPE_LOSSES = 1000
 """Judged answers of a member, before which nothing is concluded from them."""
 
 
+Voices = Callable[[], Collection[str]]
+"""The names of those that have a say in a blend."""
+
+
 class Resting:
     """Looks at the standing shadows now and then, and says who rests and who no longer does.
+
+    Args:
+        voices: asked at each look; who has a say does not rest: many that are behind make a blend better.
 
     Attributes:
         look_events: accepted events between two looks.
     """
 
-    def __init__(self, *, look_events: int = LOOK_EVENTS, ripe_losses: int = RIPE_LOSSES) -> None:
+    def __init__(
+        self,
+        *,
+        voices: Voices = tuple,
+        look_events: int = LOOK_EVENTS,
+        ripe_losses: int = RIPE_LOSSES,
+    ) -> None:
+        self.voices = voices
         self.look_events = look_events
         self.ripe_losses = ripe_losses
 
@@ -41,18 +55,19 @@ class Resting:
         ripe = [each for each in (champion, *shadows) if each.losses >= self.ripe_losses and not each.rests]
         if not ripe:
             return []
-        best = min(ripe, key=lambda each: each.loss_mean)
-        found = [self._looked_at(member, best) for member in shadows if member.kind == "standing"]
+        best, voices = min(ripe, key=lambda each: each.loss_mean), self.voices()
+        standing = [member for member in shadows if member.kind == "standing"]
+        found = [self._looked_at(member, best, counts=member.name in voices) for member in standing]
         return [each for each in found if each is not None]
 
-    def _looked_at(self, member: Member, best: Member) -> tuple[Member, str] | None:
+    def _looked_at(self, member: Member, best: Member, *, counts: bool) -> tuple[Member, str] | None:
         distance = member.loss_mean - best.loss_mean
         if member.rests:
             if distance >= BEHIND_MIN / 2:
                 return None
             member.wake()
             return member, f"takes part in every event again: it is no longer behind {best.name}"
-        if member.losses < self.ripe_losses or distance < BEHIND_MIN:
+        if counts or member.losses < self.ripe_losses or distance < BEHIND_MIN:
             member.dominated, member.distance = 0, 0.0
             return None
         if not member.dominated or distance < CATCHES_UP * member.distance:

@@ -196,7 +196,7 @@ def test_a_detectors_parameters_are_checked_at_start(detector: dict[str, Any], s
             {"shadows": {"standing": [{"name": "first", "steps": [{}]}]}},
             "shadows: no standing shadow may be named `first`",
         ),
-        ({"task": "regression", "serve": "blend"}, '`serve = "blend"` is for classes'),
+        ({"task": "rank", "serve": "blend"}, '`serve = "blend"` is for classes and numbers'),
         ({"serve": "blend"}, '`serve = "blend"` needs standing shadows'),
         (
             {"serve": "blend", "shadows": {"portfolio": "cheap"}, "publish": {"blocks": 9}},

@@ -328,19 +328,32 @@ def test_it_serves_where_champions_take_turns(within: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shadows", "more", "ends"),
+    ("shadows", "more", "wanted"),
     [
         ({"portfolio": "cheap"}, {}, True),
         ({"portfolio": "cheap+forest"}, {}, True),
         ({"portfolio": "cheap-2"}, {}, False),
         ({"portfolio": "cheap-1+forest"}, {}, False),
         ({"standing": STANDING}, {}, False),
+        ({"portfolio": "cheap"}, {"serve": "champion"}, False),
         ({"portfolio": "cheap"}, {"score": {"learn_along": True}}, False),
+        ({"portfolio": "cheap"}, {"publish": {"blocks": 100}}, False),
+        ({"portfolio": "cheap"}, {"rollout": {"kind": "canary"}}, False),
     ],
 )
-def test_turns_end_with_the_newest_portfolios_alone(shadows: Any, more: dict[str, Any], ends: bool) -> None:
+def test_the_newest_portfolios_blend_though_labels_are_prompt(shadows: Any, more: dict[str, Any], wanted: bool) -> None:
     """A configuration that names an edition goes on as it did; and a blend cannot be learned along."""
-    assert blending(shadows=shadows, **more).blend.ends_turns is ends
+    assert blending(shadows=shadows, **more).blend.wanted is wanted
+
+
+@pytest.mark.parametrize(("portfolio", "ends"), [("cheap", True), ("cheap-2", False)])
+def test_turns_end_for_numbers(portfolio: str, ends: bool) -> None:
+    """Where a champion serves, and with the newest portfolios alone."""
+    model = {"steps": [{"use": "tree.HoeffdingTreeRegressor"}]}
+    lane = blending(task="regression", model=model, shadows={"portfolio": portfolio}, scores={"metrics": ["MAE"]})
+    assert not lane.blend.wanted
+    swapped_thrice(lane, within=500)
+    assert lane.blend.wanted is ends
 
 
 def test_swaps_by_evidence_are_remembered() -> None:

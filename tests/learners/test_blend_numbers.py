@@ -41,7 +41,7 @@ def rows(count: int, *, first: int = 0) -> Iterator[AcceptedEvent]:
     """A number by two others, with noise."""
     rng = random.Random(7)
     for n in range(first + count):
-        x = {"a": rng.gauss(0, 1), "b": rng.gauss(2, 1)}
+        x: dict[str, Any] = {"a": rng.gauss(0, 1), "b": rng.gauss(2, 1)}
         y = 3 * x["a"] - x["b"] + 10 + rng.gauss(0, 0.5)
         if n >= first:
             yield AcceptedEvent(f"e{n}", x, y, 1.6e9 + n, 0, n)

@@ -48,7 +48,7 @@ def run(lane: Lane, count: int, *, turned: bool = False) -> list[Transition]:
     said: list[Any] = []
     for n in range(lane.events, lane.events + count):
         rng = random.Random(n)
-        x = {"a": rng.gauss(0, 1), "b": rng.gauss(0, 1)}
+        x: dict[str, Any] = {"a": rng.gauss(0, 1), "b": rng.gauss(0, 1)}
         y = (x["a"] + x["b"] > 0) != (turned or rng.random() < 0.05)
         said += lane.on_event(AcceptedEvent(f"e{n}", x, y, 1.6e9 + n, 0, n))
     return [each for each in said if isinstance(each, Transition)]
@@ -103,6 +103,21 @@ def test_one_that_catches_up_does_not_rest() -> None:
         assert lane.arena.resting is not None
         lane.arena.resting.look(best, [member])
     assert not member.rests
+
+
+def test_one_that_has_a_say_in_a_blend_does_not_rest() -> None:
+    """Several that are behind make a blend better; one that has none rests as beside a champion."""
+    lane = lane_of(detectors={}, serve="blend")
+    assert lane.arena.resting is not None
+    lane.arena.resting.voices = lane.blend.voices
+    run(lane, BEGINS + 100)
+    assert lane.blend.voices() == {"first", "guess"}
+    assert guess(lane).stride == 1
+    lane.blend.records["guess"].brier.value = lane.blend.records["guess"].wrong.value = 1.0
+    assert lane.blend.voices() == {"first"}
+    lane.arena.resting.voices = frozenset
+    run(lane, BEGINS)
+    assert guess(lane).rests
 
 
 def test_who_is_not_to_rest_does_not() -> None:

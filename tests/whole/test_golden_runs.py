@@ -168,7 +168,8 @@ CASES = {
     "bayes": Case(sea, {"model": BAYES}),
     "tree": Case(sea, {"model": TREE}),
     "linear": Case(sea, {"model": LINEAR, "arena": {"loss": "log", "false_swap_every": 500}}),
-    "portfolio": Case(sea, {"model": TREE, "shadows": {"portfolio": "cheap"}}),
+    "portfolio": Case(sea, {"model": TREE, "shadows": {"portfolio": "cheap-2"}}),
+    "blended": Case(sea, {"model": TREE, "shadows": {"portfolio": "cheap"}}),
     "standing": Case(
         flapping,
         {
@@ -193,7 +194,7 @@ CASES = {
             "task": "multiclass",
             "model": {"steps": [{"use": "tree.HoeffdingTreeClassifier", "grace_period": 50}]},
             "scores": {"metrics": ["Accuracy", "MacroF1", "CrossEntropy"], "window": 100},
-            "shadows": {"portfolio": "cheap"},
+            "shadows": {"portfolio": "cheap-2"},
         },
         events=1600,
     ),
@@ -203,7 +204,7 @@ CASES = {
             "task": "regression",
             "model": {"steps": [{"use": "preprocessing.StandardScaler"}, {"use": "linear_model.LinearRegression"}]},
             "scores": NUMBERS,
-            "shadows": {"portfolio": "cheap"},
+            "shadows": {"portfolio": "cheap-2"},
         },
         events=1600,
     ),
@@ -220,7 +221,7 @@ CASES = {
         {
             "task": "rank",
             "model": {"steps": [{"use": "ranking.Popularity"}]},
-            "shadows": {"portfolio": "cheap"},
+            "shadows": {"portfolio": "cheap-2"},
             "scores": {"window": 100},
         },
         events=1600,
@@ -239,7 +240,7 @@ CASES = {
     ),
     "late-labels": Case(with_late_labels, {"model": BAYES}),
     "blocks": Case(
-        sea, {"model": TREE, "shadows": {"portfolio": "cheap"}, "publish": {**SMALL["publish"], "blocks": 100}}
+        sea, {"model": TREE, "shadows": {"portfolio": "cheap-2"}, "publish": {**SMALL["publish"], "blocks": 100}}
     ),
     "bad-records": Case(with_bad_records, {"model": BAYES}),
     "inputs": Case(
