@@ -485,10 +485,8 @@ class Lane(LaneParts):
             self.arena.judge(
                 event, loss, answers, timed=self.timed, window=window, learns=learns, event_number=self.events
             )
-        if self.standing.any and not frozen:
-            self.arena.tend(lesson or event, answers, champion=champion, event_number=self.events)
-        if self.arena.rounds is not None:
-            self._end_round(lesson or event, window, frozen=frozen)
+        if self.standing.any or self.arena.rounds is not None:
+            self._look_after(lesson or event, answers, window, frozen=frozen)
         if self._is_regression:
             self._rescale(event, served)
         emitted = self._conclude(event, cost, seen, lesson)
@@ -511,10 +509,13 @@ class Lane(LaneParts):
             may_change=not (succession.pinned or succession.frozen or succession.unapproved),
         )
 
-    def _end_round(self, event: AcceptedEvent, window: float, *, frozen: bool) -> None:
-        """Where shadows play in rounds, one may end with this event."""
-        champion, tends = self.succession.champion, self.standing.any and not frozen
-        self.arena.end_round(event, champion=champion, event_number=self.events, window=window, tends=tends)
+    def _look_after(self, event: AcceptedEvent, answers: dict[str, Prediction], window: float, *, frozen: bool) -> None:
+        """Fill standing places; where shadows play in rounds, one may end with this event."""
+        arena, champion, tends = self.arena, self.succession.champion, self.standing.any and not frozen
+        if tends:
+            arena.tend(event, answers, champion=champion, event_number=self.events)
+        if arena.rounds is not None:
+            arena.end_round(event, champion=champion, event_number=self.events, window=window, tends=tends)
 
     def _score(self, event: AcceptedEvent, served: Prediction, answers: dict[str, Prediction], ts: float) -> None:
         """What was served is scored; of rankers, only what was taken says anything."""
