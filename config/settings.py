@@ -204,6 +204,7 @@ class Settings(BaseSettings):
             'serve = "blend"': self.serve == "blend",
             "[rollout]": self.rollout.kind != "immediate",
             "a number as `shadows.budget`": isinstance(self.shadows.budget, float),
+            "`shadows.rest`": self.shadows.rest,
         }
         if found := [what for what, is_so in unfit.items() if is_so]:
             raise ValueError(
@@ -237,7 +238,7 @@ class Settings(BaseSettings):
                 f'`segments.by` is for classes and numbers, and task = "{self.task}" knows its users itself'
             )
         blends = self.serve == "blend" or (
-            self.serve == "auto" and not self.numeric and (self.shadows.portfolio or self.shadows.standing)
+            self.serve == "auto" and bool(self.shadows.portfolio or self.shadows.standing)
         )
         pseudonyms = by in self.privacy.users or (by == KEY and self.privacy.key)
         champion = 'a segment\'s model is compared with the champion, and not with a blend: set `serve = "champion"`'
