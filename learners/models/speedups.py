@@ -11,7 +11,9 @@ The functions are of one version of River. Under another nothing is put in place
 import ctypes
 import math
 import numbers
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from random import Random
 from types import FunctionType
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ from river.drift import ADWIN
 from river.naive_bayes import GaussianNB, gaussian
 from river.preprocessing import StandardScaler
 from river.tree import HoeffdingTreeClassifier, base, hoeffding_adaptive_tree_classifier
+from river.tree.hoeffding_tree import HoeffdingTree
 from river.tree.nodes import efdtc_nodes, hatc_nodes, htc_nodes, last_nodes
 from river.tree.nodes.leaf import HTLeaf
 from river.tree.split_criterion import InfoGainSplitCriterion
@@ -44,6 +47,9 @@ X = Mapping[Any, Any]
 Votes = dict[Any, float]
 Normals = list[tuple[Any, float, float, float]]
 """How a class is spread: each feature with its mean, −2σ² and half of log σ²; no number has a spread of 0 here."""
+
+_ATOM_BYTES, _OBJECT_BYTES = 80, 400
+"""What a number or a short string takes, with its place in a table; and what an object takes besides."""
 
 _KNOWN = (GaussianSplitter, NominalSplitterClassif)
 """What is computed with here; others are River's affair."""
@@ -380,6 +386,57 @@ def learn_naive_bayes(self: GaussianNB, x: X, y: Any) -> None:
         _update_normal(self.gaussians[y][name], value, 1.0)
 
 
+# ── The size of a tree ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def estimate_size(self: HoeffdingTree) -> None:
+    """As `HoeffdingTree._estimate_model_size`, but two equal trees are equally large.
+
+    River's counts what lies where in memory, which differs between two processes that have learned the same; and what it
+    finds is part of the tree's state, after a million learned weights.
+    """
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+    for leaf in self._find_leaves():
+        sizes[leaf.is_active()].append(bytes_of(leaf))
+    if sizes[True] and self._n_active_leaves:
+        self._active_leaf_size_estimate = sum(sizes[True]) / self._n_active_leaves
+    if sizes[False] and self._n_inactive_leaves:
+        self._inactive_leaf_size_estimate = sum(sizes[False]) / self._n_inactive_leaves
+    whole = bytes_of(self)
+    of_leaves = (
+        self._n_active_leaves * self._active_leaf_size_estimate
+        + self._n_inactive_leaves * self._inactive_leaf_size_estimate
+    )
+    if of_leaves:
+        self._size_estimate_overhead_fraction = whole / of_leaves
+    if whole > self._max_byte_size:
+        self._enforce_size_limit()
+
+
+def bytes_of(value: Any) -> int:
+    """Roughly how many bytes of memory an object and all that it holds take; by what it is, and not by where it lies."""
+    size, seen, left = 0, set[int](), [value]
+    while left:
+        each = left.pop()
+        # Many distributions have a generator of their own that they never use; kept, it is one for all.
+        if isinstance(each, int | float | str | bytes | Random | type(None)):
+            size += _ATOM_BYTES
+            continue
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        size += _OBJECT_BYTES
+        if isinstance(each, dict):
+            left.extend(each.keys())
+            left.extend(each.values())
+        elif isinstance(each, list | tuple | set | frozenset | deque):
+            left.extend(each)
+        elif not isinstance(each, type):
+            left.extend(getattr(each, "__dict__", {}).values())
+            left.extend(getattr(each, name) for name in getattr(each, "__slots__", ()) if hasattr(each, name))
+    return size
+
+
 def fresh_adwin(self: ADWIN, new_params: Any = None, include_attributes: bool = False) -> Any:
     """As `ADWIN.clone`: an adaptive tree makes one whenever it looks whether a leaf should be split."""
     if new_params or include_attributes or type(self) is not ADWIN:
@@ -412,6 +469,7 @@ PLACES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
         (each, "normalize_values_in_dict", normalized)
         for each in (htc_nodes, hatc_nodes, efdtc_nodes, hoeffding_adaptive_tree_classifier)
     ),
+    (HoeffdingTree, "_estimate_model_size", estimate_size),
     (HTLeaf, "update_splitters", update_splitters),
     (GaussianSplitter, "best_evaluated_split_suggestion", best_split),
     (htc_nodes.LeafNaiveBayesAdaptive, "learn_one", learn_leaf),

@@ -125,3 +125,29 @@ def test_a_lane_puts_them_in_place() -> None:
     speedups.remove()
     lane_of()
     assert naive_bayes.GaussianNB.learn_one is speedups.learn_naive_bayes
+
+
+@pytest.mark.parametrize("make", [tree.HoeffdingTreeClassifier, tree.HoeffdingAdaptiveTreeClassifier])
+def test_a_tree_that_was_kept_is_as_large_as_one_that_was_not(make: Callable[..., Any]) -> None:
+    """River measures its size now and then, after a million events by default, and it is part of the state."""
+    speedups.install()
+    straight, kept = (make(grace_period=20, delta=0.05, memory_estimate_period=50) for _ in range(2))
+    for number, (x, y) in enumerate(stream(7, classes=2, words=True, count=600)):
+        straight.learn_one(x, y)
+        kept.learn_one({**x}, y)
+        if number % 150 == 149:
+            kept = statetree.decode(statetree.encode(kept))
+    assert straight._size_estimate_overhead_fraction != 1.0
+    assert statetree.digest(kept) == statetree.digest(straight)
+
+
+def test_a_tree_beyond_its_bound_stops_growing_where_it_promises_least() -> None:
+    speedups.install()
+    small, free = (
+        tree.HoeffdingTreeClassifier(grace_period=20, delta=0.5, memory_estimate_period=20, max_size=size)
+        for size in (0.01, 100.0)
+    )
+    for x, y in stream(7, classes=2, words=False, count=600):
+        small.learn_one(x, y)
+        free.learn_one(x, y)
+    assert small.n_inactive_leaves > 0 == free.n_inactive_leaves
