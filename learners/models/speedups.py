@@ -392,8 +392,8 @@ def learn_naive_bayes(self: GaussianNB, x: X, y: Any) -> None:
 def estimate_size(self: HoeffdingTree) -> None:
     """As `HoeffdingTree._estimate_model_size`, but two equal trees are equally large.
 
-    River's counts what lies where in memory, which differs between two processes that have learned the same; and what it
-    finds is part of the tree's state, after a million learned weights.
+    River's counts what lies where in memory, which differs between two processes that have learned the same; and what
+    it finds is part of the tree's state, after a million learned weights.
     """
     sizes: dict[bool, list[int]] = {True: [], False: []}
     for leaf in self._find_leaves():
@@ -414,7 +414,7 @@ def estimate_size(self: HoeffdingTree) -> None:
 
 
 def bytes_of(value: Any) -> int:
-    """Roughly how many bytes of memory an object and all that it holds take; by what it is, and not by where it lies."""
+    """Roughly how many bytes of memory an object and all it holds take; by what it is, and not by where it lies."""
     size, seen, left = 0, set[int](), [value]
     while left:
         each = left.pop()
