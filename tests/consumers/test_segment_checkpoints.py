@@ -140,3 +140,20 @@ def test_a_checkpoint_tells_how_segments_do() -> None:
     run(log_of(values(300)), store)
     found = inspect(settings(), store)["segments"]
     assert (found["by"], found["models"]) == ("tenant", TENANTS)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_segments_by_the_kafka_key_are_those_of_the_records(late: bool) -> None:
+    """No model sees the key; a record without one is in no segment; and the key waits with its event for the label."""
+    log = MemoryLog(partitions=1)
+    for n, value in enumerate(values(60)):
+        table = orjson.loads(value)
+        told = {"id": table["id"], "ts": table["ts"], "label": table["label"]}
+        if late:
+            del table["label"]
+        log.append("events", orjson.dumps(table), key=[b"ann", b"bob", None][n % 3], partition=0)
+        if late:
+            log.append("labels", orjson.dumps(told), partition=0)
+    owner = run(log, MemoryStore(), segments={"by": "@key"}, **({"labels": {"late": True}} if late else {}))
+    assert {name: ready.learned for name, ready in owner.lane.segmented.everyone()} == {"ann": 20, "bob": 20}
+    assert all("@key" not in x for x in owner.lane.canary)
