@@ -13,7 +13,6 @@ import struct
 import subprocess
 import sys
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -71,7 +70,7 @@ class _Away:
 
 
 class Processes:
-    """Plays rounds in so many processes; a member stays where it was first played. (A `Crew` of the arena.)
+    """Plays rounds in so many processes, each with some of the members. (A `Crew` of the arena.)
 
     Every method raises ShadowProcessesEnd if process after process ends.
 
@@ -85,6 +84,7 @@ class Processes:
     def __init__(self, settings: Settings, *, task: Task, answer_max_s: float = ANSWER_MAX_S) -> None:
         self.settings, self.task, self.answer_max_s = settings, task, answer_max_s
         self.running: list[_Process | None] = [None] * settings.shadows.processes
+        self.has_forest = (settings.shadows.portfolio or "").endswith("+forest")
         self.starts = [0] * settings.shadows.processes
         self.members: dict[str, _Away] = {}
         self.arrived: dict[int, list[Any]] = {}
@@ -150,10 +150,12 @@ class Processes:
         return self.serial
 
     def _sent(self, member: Member) -> _Away:
-        """A member whose model goes to its process: forests have one of their own, where there are two."""
-        others = len(self.running) - 1
-        apart = others and "forest" not in member.place
-        place = 1 + zlib.crc32(member.name.encode()) % others if apart else 0
+        """A member whose model goes to the process that has fewest; forests have one of their own, if there are two."""
+        places = range(self.has_forest if len(self.running) > 1 else 0, len(self.running))
+        if self.has_forest and "forest" in member.place:
+            places = range(1)
+        busy = [each.place for each in self.members.values()]
+        place = min(places, key=busy.count)
         away = _Away(member.name, member.kept, place)
         self.members[member.name] = away
         if self.running[away.place] is not None:
