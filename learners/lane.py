@@ -304,7 +304,7 @@ class Lane(LaneParts):
         if succession.rollout.under_way:
             return None, f"version {succession.champion.version} is being rolled out: approve or withdraw it first"
         if self.blend.serves:
-            return None, "a blend of the members answers, and no champion"
+            return None, 'a blend of the members answers, and no champion: set `serve = "champion"` to choose one'
         if self.published.version is None:
             return None, "nothing is announced yet"
         if asked.step == "promote":
