@@ -133,7 +133,7 @@ endef
 # keeps what it has unpacked for the next one; but it does not read pip's configuration, so that pip goes where it cannot.
 define installed
 { test -x $(UV)/bin/uv && \
-	$(UV)/bin/uv pip install -q --python $(1)/bin/python --require-hashes -r $(2) 2>/dev/null; } || \
+	$(UV)/bin/uv pip install -q --compile-bytecode --python $(1)/bin/python --require-hashes -r $(2) 2>/dev/null; } || \
 $(1)/bin/pip install -q --disable-pip-version-check --require-hashes -r $(2)
 endef
 
