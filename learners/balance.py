@@ -109,25 +109,25 @@ class LabelBalance:
         self.block: _Shares | _Numbers = self.make()
         self.blocks: deque[_Shares | _Numbers] = deque(maxlen=BLOCKS)
         self.uncounted: list[Any] = []
+        self._room = REFERENCE_LABELS
 
-    def update(self, y: Any) -> None:
-        """One label."""
+    def update(self, y: Any) -> bool:
+        """One label; whether a block is full with it, and the report another one."""
         self.uncounted.append(y)
-        if len(self.uncounted) >= BLOCK_LABELS:
-            self._count()
+        return len(self.uncounted) >= self._room and self._count()
 
-    def _count(self) -> None:
-        ys, self.uncounted = self.uncounted, []
-        while ys:
-            into, full = self.reference, REFERENCE_LABELS
-            if into.count >= full:
-                into, full = self.block, BLOCK_LABELS
-            room = full - into.count
-            into.add(ys[:room])
-            ys = ys[room:]
-            if self.block.count >= BLOCK_LABELS:
-                self.blocks.append(self.block)
-                self.block = self.make()
+    def _count(self) -> bool:
+        """Count what has come since, which fits into what is counted in now; whether a block is full."""
+        into = self.reference if self.reference.count < REFERENCE_LABELS else self.block
+        into.add(self.uncounted)
+        self.uncounted = []
+        is_full = self.block.count >= BLOCK_LABELS
+        if is_full:
+            self.blocks.append(self.block)
+            self.block = self.make()
+        missing = REFERENCE_LABELS - self.reference.count
+        self._room = missing if missing > 0 else BLOCK_LABELS - self.block.count
+        return is_full
 
     def report(self) -> LabelBalanceReport | None:
         """None until there is something to compare: the first labels, and then a window of them."""
@@ -156,6 +156,7 @@ class LabelBalance:
         for each in state["blocks"]:
             self.blocks.append(self.make())
             self.blocks[-1].restore(each)
+        self._count()
 
 
 def _of_numbers(before: Moments, several: Iterable[Moments]) -> LabelBalanceReport:

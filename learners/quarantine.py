@@ -66,12 +66,9 @@ class Quarantine:
         """One label, before it is learned; why learning should stop, or nothing."""
         self.labels += 1
         found, self.found = self.found, ""
-        if self.settings.label_shift is not None:
-            before = self.balance.block.count
-            self.balance.update(y)
-            # The effect changes with each block: between two there is nothing to look at.
-            if self.balance.block.count < before:
-                return self._moved(self.settings.label_shift) or found
+        # The effect changes with each block: between two there is nothing to look at.
+        if self.settings.label_shift is not None and self.balance.update(y):
+            return self._moved(self.settings.label_shift) or found
         return found
 
     def _moved(self, most: float) -> str:

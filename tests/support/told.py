@@ -24,6 +24,7 @@ from anabranch.messages import (
     ModelReport,
     ModelUpdate,
     PublishedReport,
+    SegmentsReport,
     ServedGroup,
     Transition,
     Verdict,
@@ -219,6 +220,9 @@ def full_report(number: int, **told: Any) -> ModelReport:
             effect=0.2,
             shares=(LabelShare(label="false", before=0.9, now=0.83), LabelShare(label="true", before=0.1, now=0.17)),
             furthest="true",
+        ),
+        "segments": SegmentsReport(
+            by="tenant", models=12, ready=10, serving=3, swapped_in=4, swapped_out=1, answered=200, gain=0.05
         ),
         "unread": 250,
         "records_per_s": 80.0,
