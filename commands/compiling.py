@@ -39,6 +39,7 @@ MODULES = (
     "learners/arena/succession.py",
     "learners/balance.py",
     "learners/blend.py",
+    "learners/blend_numbers.py",
     "learners/labels/__init__.py",
     "learners/labels/pending.py",
     "learners/labels/recent_ids.py",

@@ -39,13 +39,13 @@ def is_fused(model: Any) -> bool:
     )
 
 
-def learner(model: Any) -> Callable[[dict[str, Any], Any], None]:
+def learner(model: Any) -> Callable[[dict[Any, Any], Any], None]:
     """A function that does what `model.learn_one` does."""
     scaler, linear = model.steps.values()
     optimizer = linear.optimizer
     descend = _adagrad if type(optimizer) is optim.AdaGrad else _sgd
 
-    def learn(x: dict[str, Any], y: Any) -> None:
+    def learn(x: dict[Any, Any], y: Any) -> None:
         scaled = _learn_scale(scaler, x)
         weights: Any = VectorDict(linear._weights, linear.initializer, scaled)
         slope = _slope(linear, weights.dot(scaled) + linear.intercept, y)
@@ -61,7 +61,7 @@ def learner(model: Any) -> Callable[[dict[str, Any], Any], None]:
 
 def predictor(
     model: Any, beyond: Callable[[dict[Any, Any]], Prediction], *, with_proba: bool
-) -> Callable[[dict[str, Any]], Prediction]:
+) -> Callable[[dict[Any, Any]], Prediction]:
     """A function that does what `model.predict_proba_one` does, with the likeliest label; or `model.predict_one`.
 
     Args:
@@ -74,8 +74,8 @@ def predictor(
     scaler, linear = model.steps.values()
     means, variances = scaler.means, scaler.vars
 
-    def predict(x: dict[str, float]) -> Prediction:
-        scaled: dict[str, float] = {}
+    def predict(x: dict[Any, float]) -> Prediction:
+        scaled: dict[Any, float] = {}
         for name, value in x.items():
             variance: float = variances[name]
             mean: float = means[name]
@@ -99,10 +99,10 @@ def _sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-logit))
 
 
-def _learn_scale(scaler: Any, x: dict[str, float]) -> dict[str, float]:
+def _learn_scale(scaler: Any, x: dict[Any, float]) -> dict[Any, float]:
     """`StandardScaler.learn_one` and `transform_one`, feature by feature."""
     counts, means, variances = scaler.counts, scaler.means, scaler.vars
-    scaled: dict[str, float] = {}
+    scaled: dict[Any, float] = {}
     for name, value in x.items():
         count: int = counts[name] + 1
         counts[name] = count
