@@ -40,6 +40,7 @@ from anabranch.rolling import KEY
 from anabranch.segments import SegmentModels
 from anabranch.signatures import TrustedKeys
 from anabranch.tally import Tally
+from anabranch.values import usable
 
 log = logging.getLogger("anabranch.follower")
 
@@ -76,12 +77,14 @@ class Champion(NamedTuple):
         return self._ask(x, key, lambda model, known: model.predict_proba_one(known))
 
     def _ask(self, x: dict[str, Any], key: str | bytes | None, ask: Callable[[Any, dict[str, Any]], T]) -> T:
-        """Ask the model of the event's segment, if it has one that answers; one that raises does not."""
+        """Ask the model of the event's segment, if it has one that answers what can be used."""
         known = self.known(x)
         own = None if self.segments is None else self.segments.model_for(x, epoch=self.update.epoch, key=key)
         if own is not None:
             with suppress(Exception):
-                return ask(own, known)
+                answer = ask(own, known)
+                if usable(answer):
+                    return answer
         return ask(self.artifact.model, known)
 
     @property

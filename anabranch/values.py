@@ -74,6 +74,20 @@ def spelt_out(ts: Any) -> Any:
     return rfc_3339(ts) or ts if type(ts) is str else ts
 
 
+def usable(answer: Any) -> bool:
+    """Whether a model's answer is one: a label, a number within bounds, or shares of 1 by label.
+
+    >>> usable("red"), usable(1.5), usable({True: 0.5, False: 0.5})
+    (True, True, True)
+    >>> usable(None), usable(float("nan")), usable({}), usable({True: 0.9, False: 0.9})
+    (False, False, False, False)
+    """
+    if isinstance(answer, dict):
+        shares = list(answer.values())
+        return bool(SUM_LEAST <= sum(shares) <= SUM_MOST and min(shares) >= 0.0)
+    return isinstance(answer, str) or (answer is not None and bool(-NUMBER_MAX <= answer <= NUMBER_MAX))
+
+
 def plain(value: Any) -> Any:
     """An answer as JSON knows it: a NumPy scalar, as which some models answer, as Python's."""
     return unboxed(value) if hasattr(value, "item") else value

@@ -2,7 +2,7 @@
 
 It holds the sections of the configuration that decide what is learned, what may take the champion's place, and what
 stands between a winner and its announcement; defaults included, so that a release with another default has another
-envelope. It holds nothing about brokers, places, keys or how often something is told.
+envelope. It holds nothing about brokers, places, keys, processes or how often something is told.
 """
 
 import hashlib
@@ -39,7 +39,8 @@ SECTIONS = (
 def document(settings: Settings) -> dict[str, Any]:
     """The envelope as plain values, for people and for JSON."""
     segmented = {"segments"} if settings.segments.by is not None else set()  # or all envelopes had changed with it
-    table = settings.model_dump(mode="json", include={*SECTIONS, *segmented}, exclude={"retrain": set(WHERE)})
+    where = {"retrain": set(WHERE), "shadows": {"processes"}}
+    table = settings.model_dump(mode="json", include={*SECTIONS, *segmented}, exclude=where)
     return {"format": FORMAT, **table}
 
 

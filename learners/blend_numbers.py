@@ -79,7 +79,10 @@ class NumberBlend(Blend):
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {**super().state(), "level": self.level.state(), "distance": self.distance.state()}
+        kept = super().state()
+        if self.level.labels:  # only where it counts: other states have the hash that they had
+            kept |= {"level": self.level.state(), "distance": self.distance.state()}
+        return kept
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; to be called before the members are restored, as it says what they are asked."""

@@ -177,6 +177,8 @@ class Segmented:
         if mine.learned < self.min_events:
             return served
         own = answers[OWN] = _answer(mine.predict, event.x)
+        # Being asked may change a model: River's tables take up features that they see for the first time.
+        self._note_change(name)
         return own if mine.serves and not own.unusable else served
 
     def _look(self, name: str) -> Ready | None:

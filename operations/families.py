@@ -259,7 +259,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "held_shadows",
         "gauge",
-        "shadows that take part in fewer events, or in none, by the budget",
+        "shadows that take part in fewer events, or in none, by the budget or at rest",
         (),
         _reported(lambda report: sum(each.stride != 1 for each in report.members)),
     ),

@@ -484,13 +484,16 @@ PLACES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
 )
 """Where in River each function goes, and under which name."""
 
+_left_out: set[bool] = set()
+"""Not empty: for good."""
+
 RIVERS = tuple(getattr(where, name) for where, name, _ in PLACES)
 """What stood there."""
 
 
 def install() -> bool:
     """Put all functions in River's place, for this process; whether it is of the version that they were written for."""
-    if river.__version__ != RIVER:
+    if river.__version__ != RIVER or _left_out:
         return False
     for where, name, ours in PLACES:
         setattr(where, name, _as_method(ours) if isinstance(where, type) else ours)
@@ -506,7 +509,12 @@ def _as_method(function: Callable[..., Any]) -> Any:
     return as_method(function)
 
 
-def remove() -> None:
-    """Put back what River had."""
+def remove(*, for_good: bool = False) -> None:
+    """Put back what River had.
+
+    Args:
+        for_good: and leave it there, whatever is installed in this process later: to measure River as it is.
+    """
+    _left_out.update({True} if for_good else ())
     for (where, name, _), rivers in zip(PLACES, RIVERS, strict=True):
         setattr(where, name, rivers)

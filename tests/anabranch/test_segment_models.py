@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from river import dummy
+from river import dummy, stats
 
 from anabranch import statetree
 from anabranch.errors import ArtifactError
@@ -18,6 +18,13 @@ def constant(label: bool) -> dummy.PriorClassifier:
     """A model that always answers so."""
     model = dummy.PriorClassifier()
     model.learn_one({}, label)
+    return model
+
+
+def always(number: float) -> dummy.StatisticRegressor:
+    """A model that always answers it."""
+    model = dummy.StatisticRegressor(stats.Max())
+    model.learn_one({}, number)
     return model
 
 
@@ -81,6 +88,15 @@ def test_a_model_that_raises_is_no_answer() -> None:
         follower.publish(constant(False), features=["a"])
         follower.publish_segment("acme", Raising(), by="tenant")
         assert follower.predict_one({"a": 1.0, "tenant": "acme"}) is False
+
+
+@pytest.mark.parametrize("answer", [float("inf"), 1e200])
+def test_an_answer_that_cannot_be_used_is_none(answer: float) -> None:
+    """As at the learner, the champion's is served."""
+    with MemoryFollower("m", segments=True) as follower:
+        follower.publish(always(5.0), features=["a"], task="regression")
+        follower.publish_segment("acme", always(answer), by="tenant")
+        assert follower.predict_one({"a": 1.0, "tenant": "acme"}) == 5.0
 
 
 def test_what_is_older_or_of_a_history_that_did_not_last_does_not_count() -> None:

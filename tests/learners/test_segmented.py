@@ -166,6 +166,18 @@ def test_which_models_are_in_memory_changes_nothing(memory_max: int) -> None:
     assert digest(several) == digest(few)
 
 
+def test_what_asking_leaves_in_a_model_is_kept() -> None:
+    """River's scaler takes up a feature that it sees for the first time when it is asked; nothing is learned there."""
+    model = {"steps": [{"use": "preprocessing.StandardScaler"}, {"use": "linear_model.LogisticRegression"}]}
+    several, few = (segmented(model=model, memory_max=size) for size in (100, 1))
+    for n in range(60):
+        more = {} if n < 30 else {f"new{n}": 1.0}
+        shown = event(n, True if n < 30 else None, who=n % 3, **more)
+        for lane in (several, few):
+            lane.on_event(shown)
+    assert digest(several) == digest(few)
+
+
 def test_a_report_tells_the_swaps_once() -> None:
     """With how many segments there are, and what their own models gain."""
     lane = lane_of(Reads("c"), segments=OWN, publish={"report_events": 50})
