@@ -4,7 +4,7 @@
 >>> rng = random.Random(7)
 >>> balance = LabelBalance(numeric=False)
 >>> for n in range(REFERENCE_LABELS + WINDOW_LABELS):
-...     balance.update(rng.random() < (0.05 if n < REFERENCE_LABELS else 0.3))
+...     full = balance.update(rng.random() < (0.05 if n < REFERENCE_LABELS else 0.3))
 >>> report = balance.report()
 >>> [(each.label, each.before, each.now) for each in report.shares], round(report.effect, 2)
 ([('false', 0.948, 0.664), ('true', 0.052, 0.336)], 0.78)
