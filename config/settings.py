@@ -194,7 +194,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _rounds_have_answers_in_time(self) -> "Settings":
-        """What shadows answer is known a round later: whatever needs it at once cannot be."""
+        """What shadows answer is known a round later, and is not timed: whatever needs either at once cannot be."""
         if self.shadows.rhythm == 1:
             return self
         unfit = {
@@ -205,11 +205,12 @@ class Settings(BaseSettings):
             "[rollout]": self.rollout.kind != "immediate",
             "a number as `shadows.budget`": isinstance(self.shadows.budget, float),
             "`shadows.rest`": self.shadows.rest,
+            "`constraints.max_predict_us`": self.constraints.max_predict_us is not None,
         }
         if found := [what for what, is_so in unfit.items() if is_so]:
             raise ValueError(
                 f"`shadows.rhythm` does not go with {found[0]}: it is for two classes and labels that come with their "
-                "events, and shadows' answers are known a round later; leave one of them out"
+                "events, and shadows' answers are known a round later and not timed; leave one of them out"
             )
         return self
 

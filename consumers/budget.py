@@ -83,7 +83,9 @@ class ComputeBudget:
         self.model = settings.name
         self.budget = wanted if isinstance(wanted, float) else None
         """Of all shadows, in times of the champion's; None: they are not held to any."""
-        self.headroom = Headroom(clock=clock) if wanted == "auto" else None
+        self.in_rounds = settings.shadows.rhythm > 1
+        """Then members predict and learn out of sight, and what they cost is not known."""
+        self.headroom = Headroom(clock=clock) if wanted == "auto" and not self.in_rounds else None
         self.max_predict_us = settings.constraints.max_predict_us
         self.times: dict[str, Times] = {}
         self.whole_s: deque[float] = deque(maxlen=SAMPLES_MAX)
@@ -145,9 +147,15 @@ class ComputeBudget:
 
     def change(self, lane: Lane) -> Change | None:
         """What is to be changed now, if anything."""
+        members = lane.shadows.members
+        if self.in_rounds:
+            # Held back before there were rounds: nothing would ever tell here that they need not be any more.
+            is_held = bool(lane.constraints.too_slow) or any(member.share != 1 for member in members)
+            return Change({}, {}) if is_held else None
+        if self.step == "widen" and self.budget is None and all(member.share == 1 for member in members):
+            self.step = None  # nobody is held to anything
         if not self.on or lane.events - self.changed_at < CHANGE_EVENTS:
             return None
-        members = lane.shadows.members
         self.times = {each.name: self.times[each.name] for each in [lane.champion, *members] if each.name in self.times}
         if self.step is not None:
             self._take_step(lane)

@@ -7,13 +7,14 @@ what they have played since. So what comes of a round hangs on no process. Nothi
 all else as plain values.
 """
 
+import os
 import queue
 import socket
 import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,6 +27,7 @@ from anabranch.events import Prediction
 from config import loading
 from config.settings import Settings
 from consumers.jobs.packed import whole
+from consumers.jobs.processes import environment
 from learners.arena.members import Member
 from learners.arena.rounds import Played, Turn, asked, played
 from learners.models.tasks import Task
@@ -40,6 +42,12 @@ STARTS_MAX = 3
 
 KEPT_MAX = 20_000
 """Turns after which a model is brought home, so that what would have to be played again has a bound."""
+
+PIECE = 500
+"""Turns of a message when they are played again: each is answered, or who takes long for all would seem to hang."""
+
+UNKEPT = {each.__name__: each for each in (statetree.UnsupportedState, statetree.UntrustedClass)}
+"""Why a state cannot be kept, by the name under which another process says so."""
 
 _LENGTH = struct.Struct(">I")
 
@@ -58,8 +66,8 @@ class _Away:
     Attributes:
         model: as it was last sent or brought home.
         turns: that it has played since.
-        round: so many of them are of the round whose answers are wanted.
-        serial: of the answer that is wanted.
+        round: so many of them are of the round that has not been finished.
+        serial: of the answer that was asked for last.
     """
 
     def __init__(self, name: str, model: Any, place: int) -> None:
@@ -87,25 +95,22 @@ class Processes:
         self.has_forest = (settings.shadows.portfolio or "").endswith("+forest")
         self.starts = [0] * settings.shadows.processes
         self.members: dict[str, _Away] = {}
+        self.wanted: dict[int, int] = {}
+        """By the serials of answers that have not come yet, the place of the process that is to give them."""
         self.arrived: dict[int, list[Any]] = {}
         """Answers by their serial, until they are asked for."""
         self.serial = 0
 
-    def start(self, plays: Sequence[tuple[Member, Sequence[Turn]]]) -> None:
+    def start(self, plays: Sequence[tuple[Member, Sequence[Turn]]], *, present: Collection[str]) -> None:
         """Send every member its turns, and go on."""
-        here = {member.name for member, _ in plays}
-        self.members = {name: away for name, away in self.members.items() if name in here}
+        for away in [each for each in self.members.values() if each.name not in present]:
+            self._drop(away)
         for member, turns in plays:
-            away = self.members.get(member.name)
-            if away is not None and len(away.turns) > KEPT_MAX and away.model is member.kept:
-                self.home(member)
-                away = None
-            if away is None or away.model is not member.kept:
-                away = self._sent(member)
+            away = self._of(member)
             mine = [list(turn) for turn in asked(turns)]
             away.turns += mine
-            away.round, away.serial = len(mine), self._next()
-            self._tell(away, ["play", away.name, away.serial, mine, 0])
+            away.round, away.serial = len(mine), self._next(away.place)
+            self._tell(away, ["play", away.name, away.serial, mine])
 
     def finish(self) -> dict[str, Played]:
         """Wait for all."""
@@ -127,13 +132,15 @@ class Processes:
             StateTreeError: the model holds something that cannot be kept.
         """
         away = self.members[member.name]
-        away.serial, away.asks_state = self._next(), True
+        away.serial, away.asks_state = self._next(away.place), True
         self._tell(away, ["state", away.name, away.serial])
         data, fault = self._answer(away)
-        del self.members[member.name]
+        away.asks_state = False
         if fault:
-            raise statetree.StateTreeError(fault)
+            kind, reason = fault
+            raise UNKEPT.get(kind, statetree.StateTreeError)(reason)
         model = statetree.decode(data, trusted=self.settings.model.trusted)
+        self._drop(away)
         member.exchange_model(model, task=self.task, trained_on=member.trained_on)
 
     def close(self) -> None:
@@ -145,9 +152,24 @@ class Processes:
 
     # ── processes that come and go ──────────────────────────────────────────────────────────────────────────────
 
-    def _next(self) -> int:
+    def _next(self, place: int) -> int:
         self.serial += 1
+        self.wanted[self.serial] = place
         return self.serial
+
+    def _of(self, member: Member) -> _Away:
+        """Where a member plays; its model goes there if it is another than before, or after a visit at home."""
+        away = self.members.get(member.name)
+        if away is not None and away.model is not member.kept:
+            self._drop(away)
+        elif away is not None:
+            if len(away.turns) <= KEPT_MAX:
+                return away
+            try:
+                self.home(member)
+            except statetree.StateTreeError:
+                return away  # the next checkpoint lets go of it, as it would if it played here
+        return self._sent(member)
 
     def _sent(self, member: Member) -> _Away:
         """A member whose model goes to the process that has fewest; forests have one of their own, if there are two."""
@@ -162,6 +184,12 @@ class Processes:
             self._tell(away, self._model(away))
         return away
 
+    def _drop(self, away: _Away) -> None:
+        """Its process is to forget it."""
+        del self.members[away.name]
+        if self.running[away.place] is not None:
+            self._tell(away, ["drop", away.name])
+
     def _model(self, away: _Away) -> list[Any]:
         return ["model", away.name, statetree.encode(away.model, trusted=self.settings.model.trusted)]
 
@@ -175,7 +203,7 @@ class Processes:
         except _Gone:
             self._restart(away.place)
 
-    def _answer(self, away: _Away) -> tuple[Any, str]:
+    def _answer(self, away: _Away) -> tuple[Any, Any]:
         while away.serial not in self.arrived:
             process = self.running[away.place]
             try:
@@ -185,10 +213,18 @@ class Processes:
                 log.warning("shadow process lost", model=self.settings.name, reason=str(gone))
                 self._restart(away.place)
             else:
-                self.starts[away.place] = 0
-                self.arrived[serial] = [answer, fault]
+                self._arrive(serial, answer, fault)
         answer, fault = self.arrived.pop(away.serial)
         return answer, fault
+
+    def _arrive(self, serial: int, answer: Any, fault: Any) -> None:
+        place = self.wanted.pop(serial, None)
+        if place is None:
+            return  # something that was played again
+        self.arrived[serial] = [answer, fault]
+        # Not before all have answered: one that ends its process does so each time, however often the others answer.
+        if place not in self.wanted.values():
+            self.starts[place] = 0
 
     def _restart(self, place: int) -> None:
         """Another process, with all that the one before had: models, what they have played, and what is wanted."""
@@ -211,11 +247,13 @@ class Processes:
 
     def _told_again(self, process: "_Process", away: _Away) -> None:
         process.send(self._model(away))
-        # Of what was answered before, nobody wants to hear again.
-        waits = away.round and away.serial not in self.arrived
-        serial = away.serial if waits and not away.asks_state else 0
-        if away.turns:
-            process.send(["play", away.name, serial, away.turns, len(away.turns) - away.round])
+        before = len(away.turns) - away.round
+        for first in range(0, before, PIECE):
+            process.send(["play", away.name, 0, away.turns[first : min(first + PIECE, before)]])
+        if away.round:
+            # Of what was answered before, nobody wants to hear again.
+            serial = away.serial if away.serial in self.wanted else 0
+            process.send(["play", away.name, serial, away.turns[before:]])
         if away.asks_state:
             process.send(["state", away.name, away.serial])
 
@@ -229,7 +267,11 @@ class _Process:
         words = [sys.executable, "-m", "consumers.rounds", str(theirs.fileno())]
         # Out of reach of a terminal's Ctrl-C: the learner's last checkpoint wants the models that it has.
         self.process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
+            words,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
         )
         theirs.close()
         with suppress(_Gone):  # who waits for an answer sees it
@@ -299,10 +341,11 @@ def _messages(learner: socket.socket) -> Iterator[list[Any]]:
         with suppress(EOFError, OSError):
             while True:
                 waiting.put(_read(learner))
-        waiting.put(None)
+        os._exit(0)  # the learner is gone: nobody wants what a model may be doing for long yet
 
     threading.Thread(target=read, daemon=True).start()
-    yield from iter(waiting.get, None)
+    while True:
+        yield waiting.get()
 
 
 class _Stage:
@@ -319,14 +362,24 @@ class _Stage:
             model = self.models[name] = statetree.decode(more[0], trusted=self.trusted)
             self.doing[name] = self.task.shadow_predictor(model), self.task.learner(model)
             return None
-        if what == "play":
-            serial, turns, skipped = more
-            answers, fault = played(*self.doing[name], turns)
-            return [serial, [None if each is None else list(each) for each in answers[skipped:]], fault]
+        if what == "drop":
+            self.models.pop(name, None), self.doing.pop(name, None)
+            return None
+        return self._play(name, *more) if what == "play" else self._state(name, *more)
+
+    def _play(self, name: str, serial: int, turns: list[Any]) -> list[Any]:
+        doing = self.doing.get(name)
+        # One that has raised goes no further, also where its turns come again in pieces.
+        answers, fault = played(*doing, turns) if doing is not None else Played([])
+        if fault:
+            del self.doing[name]
+        return [serial, [None if each is None else list(each) for each in answers] if serial else [], fault]
+
+    def _state(self, name: str, serial: int) -> list[Any]:
         try:
-            return [more[0], statetree.encode(self.models[name], trusted=self.trusted), ""]
+            return [serial, statetree.encode(self.models[name], trusted=self.trusted), ""]
         except statetree.StateTreeError as error:
-            return [more[0], b"", str(error)]
+            return [serial, b"", [type(error).__name__, str(error)]]
 
 
 if __name__ == "__main__":

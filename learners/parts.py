@@ -337,12 +337,20 @@ class LaneParts:
         if self.derived is not None:
             self.derived.restore(state["derived"])
         self.arena.ahead = state.get("ahead", False)
-        if self.arena.rounds is not None and "rounds" in state:
-            self.arena.rounds.restore(state["rounds"])
+        if "rounds" in state:
+            self._restore_rounds(state["rounds"])
         if self.quarantine is not None and "quarantine" in state:
             self.quarantine.restore(state["quarantine"])
         if self.segmented is not None and "segments" in state:
             self.segmented.restore(state["segmented"], state["segments"], blobs)
+
+    def _restore_rounds(self, state: dict[str, Any]) -> None:
+        """Go on with the rounds; with a `rhythm` of 1 now, what waits for the end of one is played and counted here."""
+        rounds = self.arena.rounds or Rounds(1)
+        rounds.restore(state)
+        if self.arena.rounds is None:
+            tends = self.standing.any and not self.succession.frozen
+            self.arena.end_rounds(rounds, champion=self.champion, window=float(self._window), tends=tends)
 
 
 def refers_to(state: Mapping[str, Any]) -> list[str]:

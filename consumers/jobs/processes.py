@@ -136,12 +136,16 @@ def _started(folder: Path) -> subprocess.Popen[bytes]:
     with (folder / "log").open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "consumers.jobs.processes", str(folder)],
-            # The child must find what this process can import: a factory beside the configuration, say.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+            env=environment(),
             stdin=subprocess.PIPE,  # nothing is written: its end is the end of this process
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+
+
+def environment() -> dict[str, str]:
+    """Of a child, which must find what this process can import: a factory beside the configuration, say."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
 
 
 def _come_back(code: int, folder: Path) -> Any:

@@ -106,10 +106,23 @@ class Arena:
             return
         answers = self._count(rounds, window)
         if tends:
-            for turn, given in answers.values():
-                self._tend(turn.event, given, champion=champion, event_number=turn.number)
+            self._tend_round(answers, champion=champion)
             self._tend(event, {}, champion=champion, event_number=event_number)
         rounds.start(self.shadows.members)
+
+    def end_rounds(self, waiting: Rounds, *, champion: Member, window: float, tends: bool) -> None:
+        """Play and count at once what rounds left waiting, in a lane that has none any more.
+
+        Args:
+            waiting: as a checkpoint kept it.
+            window: labels of a member's mean loss.
+            tends: whether standing places are filled, and restart.
+        """
+        for _ in ("the round before", "the one under way"):
+            answers = self._count(waiting, window)
+            if tends:
+                self._tend_round(answers, champion=champion)
+            waiting.start(self.shadows.members)
 
     def _count(self, rounds: Rounds, window: float) -> dict[int, tuple[Turn, dict[str, Prediction]]]:
         """Judge shadows by what they answered in the round before; the answers, by the number of the event."""
@@ -126,6 +139,15 @@ class Arena:
             if done.fault:
                 self._disqualify(member, done.fault)
         return dict(sorted(found.items()))
+
+    def _tend_round(self, answers: dict[int, tuple[Turn, dict[str, Prediction]]], *, champion: Member) -> None:
+        """Look after standing places as each turn of a round would have made it necessary."""
+        here = {member.name: (member, member.entered) for member in self.shadows.members}
+        for turn, given in answers.values():
+            # Where a place restarts within the round, the old model's answers go on to its end: they tell the fresh
+            # one's alarm nothing.
+            own = {name: answer for name, answer in given.items() if name not in here or _is_same(*here[name])}
+            self._tend(turn.event, own, champion=champion, event_number=turn.number)
 
     def _judge(self, member: Member, turn: Turn, answer: Prediction, window: float) -> None:
         event, loss = turn.event, turn.loss
@@ -221,3 +243,8 @@ class Arena:
         )
         self.standing.hold(member)
         self.shadows.enter(member, reason=refill.reason)
+
+
+def _is_same(member: Member, entered: int) -> bool:
+    """Whether a member's model still is the one that came then."""
+    return member.entered == entered

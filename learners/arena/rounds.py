@@ -5,7 +5,7 @@ at once. At the end of the next round what came of it counts: evidence, alarms, 
 follows from their numbers alone, so a lane decides the same wherever its rounds are played, and however long they take.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from anabranch.events import AcceptedEvent, Prediction
@@ -39,14 +39,22 @@ class Crew(Protocol):
     elsewhere: bool
     """Whether members' models learn in another place, from which they are to be brought home."""
 
-    def start(self, plays: Sequence[tuple[Member, Sequence[Turn]]]) -> None:
-        """Begin to play a round, after the one before was finished; it may go on while the caller does other things."""
+    def start(self, plays: Sequence[tuple[Member, Sequence[Turn]]], *, present: Collection[str]) -> None:
+        """Begin to play a round, after the one before was finished; it may go on while the caller does other things.
+
+        Args:
+            present: names of all who are in the arena, also of those that sit this round out.
+        """
 
     def finish(self) -> dict[str, Played]:
         """What came of the round that was begun last, by member's name; it waits for that."""
 
     def home(self, member: Member) -> None:
-        """Bring a member's model home, after a round is finished."""
+        """Bring a member's model home, after a round is finished.
+
+        Raises:
+            StateTreeError: the model holds something that cannot be kept; it stays where it is.
+        """
 
 
 def played(
@@ -85,7 +93,7 @@ class Here:
     def __init__(self) -> None:
         self.done: dict[str, Played] = {}
 
-    def start(self, plays: Sequence[tuple[Member, Sequence[Turn]]]) -> None:
+    def start(self, plays: Sequence[tuple[Member, Sequence[Turn]]], *, present: Collection[str]) -> None:
         """Play it."""
         self.done = {member.name: played(member.predict, member.learn, asked(turns)) for member, turns in plays}
 
@@ -123,7 +131,9 @@ class Rounds:
     def finished(self) -> dict[str, Played]:
         """What came of the round before; it waits for that."""
         if self.played is None:
-            self.played = self.crew.finish() if self.playing else {}
+            done = self.crew.finish() if self.playing else {}
+            # In the order of the arena, as a checkpoint keeps it: a crew has its own, who came to it when.
+            self.played = {name: done[name] for name in self.playing}
         return self.played
 
     def take(self) -> list[tuple[str, list[Turn], Played]]:
@@ -136,10 +146,10 @@ class Rounds:
     def start(self, members: Iterable[Member]) -> None:
         """Have members play the round that has ended: what came since they entered, and their share of it."""
         turns, self.turns = self.turns, []
+        members = list(members)
         plays = [(member, mine) for member in members if (mine := _share(member, turns))]
         self.playing = {member.name: mine for member, mine in plays}
-        if plays:
-            self.crew.start(plays)
+        self.crew.start(plays, present={member.name for member in members})
         if self.crew.elsewhere:
             for member, _ in plays:
                 member.away = self._home

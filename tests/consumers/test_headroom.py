@@ -92,6 +92,24 @@ def test_shadows_come_back_when_the_learner_has_kept_up_for_long() -> None:
     assert not feed.budget.on
 
 
+def test_who_never_was_held_back_is_not_measured_for_more() -> None:
+    """After ten minutes of keeping up there is nothing to give back."""
+    feed = Feed(100.0, per_s=50.0)
+    timed = []
+    for _ in range(int(1.5 * WIDEN_AFTER_S / LOOK_EVERY_S)):
+        feed.run(LOOK_EVERY_S)
+        timed.append(feed.budget.on)
+    assert (any(timed), feed.budget.times) == (False, {})
+
+
+def test_in_rounds_nobody_is_held_back() -> None:
+    """What members cost is not known there; who was held back before takes part in all again."""
+    feed = Feed(6000.0, 20_000.0, per_s=25.0, shadows={"rhythm": 10})
+    feed.lane.measured(stride={"s1": 8}, too_slow={})
+    feed.run(400.0)
+    assert (feed.strides, feed.budget.headroom, feed.budget.times) == ([1, 1], None, {})
+
+
 def test_after_a_restart_shadows_come_back_as_well() -> None:
     """What they were held to is not kept; which of them take part is."""
     feed = Feed(6000.0, 20_000.0, per_s=2.0)

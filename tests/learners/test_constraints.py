@@ -79,6 +79,13 @@ def test_a_model_that_is_too_slow_does_not_go_live() -> None:
     assert [swap.kind for swap in won(lane)[0]] == ["swap"]
 
 
+def test_a_bound_that_is_no_longer_configured_holds_nobody_back() -> None:
+    """A checkpoint still names who was too slow for it."""
+    lane = contested(Reads("s"))
+    lane.measured(stride={}, too_slow={"r56-last-10": 73.4})
+    assert [swap.kind for swap in won(lane)[0]] == ["swap"]
+
+
 GROUPS = {"group": "country", "max_group_gap_widening": 0.1, "window": 200}
 
 
