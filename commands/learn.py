@@ -4,11 +4,12 @@ import sys
 import threading
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from commands.several import Options
     from consumers.loop import LearningLoop
 
 
@@ -52,7 +53,7 @@ def learn(
     from commands import several, wiring
     from commands import workers as processes
 
-    files, options = several.files(configs), Options(until_end, accept_loss, json, metrics_port, worker)
+    files, options = several.files(configs), several.Options(until_end, accept_loss, json, metrics_port, worker)
     if workers > 1:
         several.refuse_workers(files)
         given = {"until_end": until_end, "warm_up": warm_up, "from": published, "target": target}
@@ -75,18 +76,8 @@ def learn(
         several.exit_by(loops)
 
 
-class Options(NamedTuple):
-    """What counts for one model and for several; as on the command line."""
-
-    until_end: bool
-    accept_loss: bool
-    json: bool
-    metrics_port: int | None
-    worker: int | None
-
-
 def _learn(
-    config: Path, options: Options, *, warm_up: Path | None, published: str | None, target: str
+    config: Path, options: "Options", *, warm_up: Path | None, published: str | None, target: str
 ) -> "LearningLoop":
     """One model, in this process's own thread."""
     from commands import data, exporting, wiring

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import typer
@@ -14,7 +14,6 @@ import typer
 from anabranch.errors import ConfigError
 from anabranch.messages import Message, encode
 from commands import exporting, wiring
-from commands.learn import Options
 from commands.views.learn import View
 from config.settings import Settings
 from consumers.fanout import Fanout
@@ -25,6 +24,16 @@ from consumers.loop import LearningLoop
 from consumers.owner import StartOptions
 from consumers.several import supervise_all
 from consumers.supervisor import Make
+
+
+class Options(NamedTuple):
+    """What counts for one model and for several; as on the command line."""
+
+    until_end: bool
+    accept_loss: bool
+    json: bool
+    metrics_port: int | None
+    worker: int | None
 
 
 def files(given: Sequence[Path]) -> list[Path]:
