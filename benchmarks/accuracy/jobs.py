@@ -132,11 +132,11 @@ def _passed(entry: Entry, stream: Stream, events: list[XY], *, seed: int) -> one
     table = entry.table(stream.task) or {}
     if entry.way == "capymoa":
         return capymoa_pass.passed(table["learner"], events, seed=seed)
+    if entry.way == "batch":
+        return batch_pass.refitted(entry.name, events)
     settings = one_pass.settings_of(table, task=stream.task, seed=seed, rare=stream.group == "rare")
     if entry.way == "anabranch":
         return our_pass.anabranch(settings, events)
-    if entry.way == "batch":
-        return batch_pass.refitted(entry.name, events)
     speedups.remove(for_good=True)  # rivals take the time that they take without us; a pass has a process of its own
     return one_pass.rival(entry.way, settings, events)
 
