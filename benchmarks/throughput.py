@@ -51,17 +51,11 @@ SLOWER = 20
 """A forest is given a twentieth of the events."""
 WAYS = ("bare", "backtest", "kafka")
 LINEAR_ONLY = "Vowpal Wabbit, from memory"
-OTHERS = {
-    "confluent-kafka and River, by hand": "by_hand",
-    "Quix Streams and River": "quix",
-    "Bytewax and River": "bytewax_flow",
-    LINEAR_ONLY: "vw",
-}
+OTHERS = {**latency.PEERS, LINEAR_ONLY: "vw"}
 """Who else does the same work, by the script in benchmarks/others."""
 IN_JAVA = "CapyMOA's loop in Java, from memory"
 CAPYMOA = {"CapyMOA's Python loop, from memory": "capymoa_loop", IN_JAVA: "capymoa_fast"}
 """Likewise, in an environment of its own; trees and forests alone."""
-OTHERS_PYTHON = ROOT / ".venv-others" / "bin" / "python"
 OF_THE_COPY = " compiled"
 """After the name of a way that is run in the copy that `make compile` makes."""
 
@@ -137,7 +131,7 @@ def _latency(tables: Sequence[results.Table]) -> list[latency.Lags]:
         for each in tables
         if each.model in QUICK
     }
-    found = latency.measured(rates, seconds=latency.SECONDS, peers=OTHERS_PYTHON.is_file())
+    found = latency.measured(rates, seconds=latency.SECONDS, peers=latency.OTHERS_PYTHON.is_file())
     print("\n" + latency.shown(found), flush=True)
     return found
 
@@ -160,7 +154,7 @@ def _ways(*, with_kafka: bool) -> tuple[list[str], list[str]]:
         missing.append("nothing is compiled, or another state of the checkout: `make compile`")
     if not with_kafka:
         missing.append("nothing that reads from Kafka was asked for")
-    elif OTHERS_PYTHON.is_file():
+    elif latency.OTHERS_PYTHON.is_file():
         ways += OTHERS
     else:
         missing.append("the libraries of others are not there: `make others`")
@@ -202,7 +196,7 @@ def _child(way: str, model: str, *, data: Path, bootstrap: str = "", name: str =
 
 
 def _of_others(way: str, model: str, *, data: Path, bootstrap: str, events: int, name: str) -> dict[str, float]:
-    python = str(capymoa_pass.PYTHON if way in CAPYMOA else OTHERS_PYTHON)
+    python = str(capymoa_pass.PYTHON if way in CAPYMOA else latency.OTHERS_PYTHON)
     script = str(ROOT / "benchmarks" / "others" / f"{(OTHERS | CAPYMOA)[way]}.py")
     with tempfile.TemporaryDirectory() as folder:
         if way == IN_JAVA:

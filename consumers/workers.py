@@ -7,17 +7,16 @@ its place, go on from its last commit. So nothing is learned twice or left out h
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Protocol
 
 import structlog
 
 from anabranch.errors import AnabranchError, ConfigError, OwnershipLost
+from consumers.jobs.processes import environment
 
 log = structlog.get_logger()
 
@@ -111,8 +110,7 @@ class Worker:
         """Start the process; its id."""
         self.process = subprocess.Popen(
             self.command,
-            # It must find what this process can import: a factory beside the configuration, say.
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+            env=environment(),
             stdin=subprocess.PIPE,  # nothing is written: its end is the end of this process
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for this process, which passes it on

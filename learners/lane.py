@@ -506,7 +506,7 @@ class Lane(LaneParts):
             champion=succession.champion.name,
             event_number=self.events,
             learns=learns,
-            may_change=not (succession.pinned or succession.frozen or succession.unapproved),
+            may_change=succession.may_change,
         )
 
     def _look_after(self, event: AcceptedEvent, answers: dict[str, Prediction], window: float, *, frozen: bool) -> None:
@@ -587,7 +587,7 @@ class Lane(LaneParts):
         """What there is to say after the event: drift, a swap, a publication, a report. Mostly nothing."""
         number, succession = self.events, self.succession
         promotion = None if self.quarantine is None else self._quarantined(event)
-        may_change = not (succession.pinned or succession.frozen or succession.unapproved)
+        may_change = succession.may_change
         if self.jobs.under_way and lesson is not None:
             self.notes += self.recruits.remember(lesson)
         findings = self.watch.update(loss, event_number=number, seen=event, answer=own, withheld=self._withheld)

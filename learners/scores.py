@@ -83,10 +83,6 @@ class Measures:
         self.log_losses = [each for each in several if type(each) is metrics.LogLoss]
         self.raised: dict[str, int] = {}
 
-    def show(self, y: Any, value: Any, proba: dict[Any, float] | None) -> None:
-        """One label, with the label or number and the probabilities that were answered; None where there were none."""
-        self.show_all([(y, value, proba)])
-
     def show_all(self, rows: Sequence[Row]) -> None:
         """Several labels at once, in their order: every metric comes to what it would if it were shown each of them.
 

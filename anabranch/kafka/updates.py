@@ -32,7 +32,40 @@ NUMBER_MAX = 1_000_000_000
 """Of versions and announcements within an epoch: one a second for thirty years."""
 
 
-class Updates:
+class _Told:
+    """Reads what is told of one model from the beginning of a topic; a context manager."""
+
+    def __init__(
+        self,
+        kafka: Kafka,
+        *,
+        topic: str,
+        model: str,
+        scope: str,
+        timeout_s: float,
+        keys: TrustedKeys | None,
+        refusals: Refusals,
+    ) -> None:
+        self.model, self.scope = model, scope
+        self.keys, self.refusals = keys, refusals
+        self.tail = Tail(kafka, [topic], timeout_s=timeout_s)
+
+    def _pass_over(self, message: Message, error: Exception) -> None:
+        """Count it, and say so: it must not stop the readers."""
+        place = Partition(message.topic() or "", message.partition() or 0)
+        if self.refusals.add_record(error, place, offset=message.offset() or 0):
+            log.warning("passed over: %s", self.refusals.last)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.tail.__exit__(kind, error, trace)
+
+
+class Updates(_Told):
     """Reads the updates of one model from the beginning of the topic, all partitions, for as long as it is asked.
 
     Args:
@@ -58,11 +91,15 @@ class Updates:
         keys: TrustedKeys | None = None,
         refusals: Refusals | None = None,
     ) -> None:
-        self.model = model
-        self.scope = scope
-        self.keys = keys
-        self.refusals = refusals or Refusals()
-        self.tail = Tail(kafka, [topic], timeout_s=timeout_s)
+        super().__init__(
+            kafka,
+            topic=topic,
+            model=model,
+            scope=scope,
+            timeout_s=timeout_s,
+            keys=keys,
+            refusals=refusals or Refusals(),
+        )
 
     @property
     def caught_up(self) -> bool:
@@ -98,20 +135,6 @@ class Updates:
             self._pass_over(message, error)
             return []
         return [] if update is None else [update]
-
-    def _pass_over(self, message: Message, error: Exception) -> None:
-        """Count it, and say so: it must not stop the readers."""
-        place = Partition(message.topic() or "", message.partition() or 0)
-        if self.refusals.add_record(error, place, offset=message.offset() or 0):
-            log.warning("passed over: %s", self.refusals.last)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.tail.__exit__(kind, error, trace)
 
 
 def all_updates(
@@ -178,7 +201,7 @@ def _read(message: Message, keys: TrustedKeys | None = None) -> ModelUpdate | No
 # ── Models of segments ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class SegmentUpdates:
+class SegmentUpdates(_Told):
     """Reads what is announced of the segments of one model, from the beginning of the topic; a context manager.
 
     Args:
@@ -192,9 +215,15 @@ class SegmentUpdates:
     def __init__(
         self, kafka: Kafka, *, topic: str, model: str, scope: str, keys: TrustedKeys | None, refusals: Refusals
     ) -> None:
-        self.model, self.scope = model, scope
-        self.keys, self.refusals = keys, refusals
-        self.tail = Tail(kafka, [topic], timeout_s=FOLLOWED_TIMEOUT_S)
+        super().__init__(
+            kafka,
+            topic=topic,
+            model=model,
+            scope=scope,
+            timeout_s=FOLLOWED_TIMEOUT_S,
+            keys=keys,
+            refusals=refusals,
+        )
 
     def poll_into(self, models: SegmentModels) -> None:
         """Take in what has come; what cannot be read is counted, and passed over.
@@ -207,9 +236,7 @@ class SegmentUpdates:
                 try:
                     self._take(message, models)
                 except (ArtifactError, UnreadableMessage) as error:
-                    place = Partition(message.topic() or "", message.partition() or 0)
-                    if self.refusals.add_record(error, place, offset=message.offset() or 0):
-                        log.warning("passed over: %s", self.refusals.last)
+                    self._pass_over(message, error)
 
     def _take(self, message: Message, models: SegmentModels) -> None:
         value, key = bytes(message.value() or b""), bytes(message.key() or b"").decode(errors="replace")
@@ -223,14 +250,6 @@ class SegmentUpdates:
                 f"it is of {told.model}/{told.scope}/{told.segment[:100]}, but its key is {key[:200]!r}"
             )
         models.hear(told)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.tail.__exit__(kind, error, trace)
 
 
 # ── Who serves what: told by followers, read by `anabranch followers` ───────────────────────────────────────────────

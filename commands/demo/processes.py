@@ -1,6 +1,5 @@
 """The demo's configuration and its other processes: started, watched, and ended whatever happens."""
 
-import os
 import queue
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from commands.brokers import EmbeddedKafka
 from commands.demo.stream import LATE_EVENTS
 from config import loading
 from config.settings import Settings
+from consumers.jobs.processes import environment
 
 END_S = 10.0
 TAIL_LINES = 12
@@ -47,7 +47,7 @@ class Child:
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 self.command,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE if self.listen else output,
                 stderr=output,

@@ -386,6 +386,11 @@ class Succession:
         self.lifecycle.move(displaced.name, "library" if kept else "gone", reason="no probation is configured")
 
     @property
+    def may_change(self) -> bool:
+        """Whether somebody else may answer from now on: nobody has pinned or frozen it, its envelope is approved."""
+        return not (self.pinned or self.frozen or self.unapproved)
+
+    @property
     def take_turns(self) -> bool:
         """Whether the last champions have taken turns; it stays so while nobody is swapped."""
         at = self.swapped_at

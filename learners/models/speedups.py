@@ -21,7 +21,6 @@ import river
 from river import proba
 from river.drift import ADWIN
 from river.naive_bayes import GaussianNB, gaussian
-from river.preprocessing import StandardScaler
 from river.tree import HoeffdingTreeClassifier, base, hoeffding_adaptive_tree_classifier
 from river.tree.hoeffding_tree import HoeffdingTree
 from river.tree.nodes import efdtc_nodes, hatc_nodes, htc_nodes, last_nodes
@@ -60,7 +59,6 @@ _normalized: Callable[..., Any] = norm.normalize_values_in_dict
 _suggestion: Any = GaussianSplitter.best_evaluated_split_suggestion
 _adaptive: Callable[..., Any] = hatc_nodes.AdaLeafClassifier.prediction
 _cloned: Any = ADWIN.clone
-_learn_scale: Any = StandardScaler.learn_one
 
 # ── Leaves: naive Bayes over what a leaf has seen ───────────────────────────────────────────────────────────────────
 
@@ -140,7 +138,7 @@ def _vote(x: X, label: Any, prior: float, normals: Normals, splitters: dict[Any,
 
 
 def _normals(label: Any, splitters: dict[Any, Any]) -> Normals:
-    """Of each number of which it is known how it is spread within the class; None for what is no number."""
+    """Of each number of which its spread within the class is known; and what is no number, with a spread of 0."""
     found: Normals = []
     for name, splitter in splitters.items():
         if type(splitter) is not GaussianSplitter:
@@ -444,23 +442,6 @@ def fresh_adwin(self: ADWIN, new_params: Any = None, include_attributes: bool = 
     return ADWIN(self.delta, self.clock, self.max_buckets, self.min_window_length, self.grace_period)
 
 
-# ── Scaled features ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def learn_scale(self: StandardScaler, x: X) -> None:
-    """As `StandardScaler.learn_one`."""
-    if self.window_size is not None or not self.with_std:
-        _learn_scale(self, x)
-        return
-    counts, means, variances = self.counts, self.means, self.vars
-    for name, value in x.items():
-        n = counts[name] = counts[name] + 1
-        before = means[name]
-        after = means[name] = before + (value - before) / n
-        variance = variances[name]
-        variances[name] = variance + ((value - before) * (value - after) - variance) / n
-
-
 # ── In River's place ────────────────────────────────────────────────────────────────────────────────────────────────
 
 PLACES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
@@ -478,14 +459,13 @@ PLACES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (base.Branch, "traverse", traverse),
     (hatc_nodes.AdaLeafClassifier, "prediction", adaptive_prediction),
     (ADWIN, "clone", fresh_adwin),
-    (StandardScaler, "learn_one", learn_scale),
     (GaussianNB, "joint_log_likelihood", joint_log_likelihood),
     (GaussianNB, "learn_one", learn_naive_bayes),
 )
 """Where in River each function goes, and under which name."""
 
-_left_out: set[bool] = set()
-"""Not empty: for good."""
+_for_good: list[bool] = []
+"""Not empty: what River had stays there."""
 
 RIVERS = tuple(getattr(where, name) for where, name, _ in PLACES)
 """What stood there."""
@@ -493,7 +473,7 @@ RIVERS = tuple(getattr(where, name) for where, name, _ in PLACES)
 
 def install() -> bool:
     """Put all functions in River's place, for this process; whether it is of the version that they were written for."""
-    if river.__version__ != RIVER or _left_out:
+    if river.__version__ != RIVER or _for_good:
         return False
     for where, name, ours in PLACES:
         setattr(where, name, _as_method(ours) if isinstance(where, type) else ours)
@@ -515,6 +495,7 @@ def remove(*, for_good: bool = False) -> None:
     Args:
         for_good: and leave it there, whatever is installed in this process later: to measure River as it is.
     """
-    _left_out.update({True} if for_good else ())
+    if for_good:
+        _for_good.append(True)
     for (where, name, _), rivers in zip(PLACES, RIVERS, strict=True):
         setattr(where, name, rivers)

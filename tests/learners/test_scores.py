@@ -224,6 +224,6 @@ def test_many_answers_at_once_come_to_what_one_after_the_other_does() -> None:
         rows.append((rng.random() < 0.3, rng.choice([None, True]), None))
     at_once.show_all(rows)
     for row in rows:
-        one_by_one.show(*row)
+        one_by_one.show_all([row])
     assert at_once.values() == one_by_one.values()
     assert statetree.encode(at_once.metrics) == statetree.encode(one_by_one.metrics)
