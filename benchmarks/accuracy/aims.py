@@ -59,7 +59,7 @@ def _followers(results: Results) -> Iterator[Aim]:
         measured = results.mean(stream, CHEAP, "followers")
         yield Aim(f"{stream} as followers have it, {CHEAP}", limit, measured, at_least=True)
     for stream in ("agrawal_abrupt", "sea_abrupt", "hyperplane"):
-        live, behind = (results.mean(stream, CHEAP, each) for each in ("accuracy", "followers"))
+        live, behind = (results.mean(stream, CHEAP, each) for each in ("live_then", "followers"))
         lost = None if live is None or behind is None else live - behind
         yield Aim(f"{stream}, what followers lose, {CHEAP}", 0.003, lost)
 

@@ -59,8 +59,8 @@ on the last 1,000 events, and swaps as soon as McNemar's test says p < .05.
 - **Recovery** counts the events after an abrupt change until the accuracy over the last {ROLLING} is at least
   {RECOVERED:.0%} of the best final level: the best accuracy of any competitor over the {FINAL_EVENTS:,} events before
   the next change. Shown is the mean over changes.
-- **As followers have it**: Anabranch live, and what a follower with the newest announced copy answers at the same time,
-  with the default announcements; in brackets how many there were.
+- **As followers have it**: Anabranch live, and what a follower with the newest announced copy answers to the same events,
+  from the first announcement on, with the default announcements; in brackets how many there were.
 - **Top 100 a day**: the share of positives among the 100 highest scores of each day, mean over the days.
 - **µs per event** is computing time, on a machine with other work to do. Anabranch's holds everything from the encoded
   event on: decoding, guard, detectors, checkpoints, retraining. River's models are given decoded events.
@@ -156,8 +156,8 @@ def _followers(results: Results, stream: Stream, entry: Entry) -> str:
     behind = results.mean(stream.name, entry.name, "followers")
     if behind is None:
         return ""
-    measure, form = ("accuracy", ".4f") if stream.task in ("binary", "multiclass") else ("mae", ".2f")
-    live, count = (results.mean(stream.name, entry.name, each) for each in (measure, "announced"))
+    form = ".4f" if stream.task in ("binary", "multiclass") else ".2f"
+    live, count = (results.mean(stream.name, entry.name, each) for each in ("live_then", "announced"))
     return f"{_number(live, form)} / {_number(behind, form)} ({_number(count, ',.0f')})"
 
 

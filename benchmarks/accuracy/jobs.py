@@ -103,16 +103,12 @@ def _pass(job: Job) -> dict[str, Any]:
     stream, entry = _stream(job), _entry(job)
     events = stream.events(seed=job.seed, data=Path(job.data), limit=job.limit)
     passed = _passed(entry, stream, events, seed=job.seed)
-    followed = passed.followed
     if stream.task in ("regression", "reco"):
         measured = measures.of_numbers(passed.served)
-        behind = measures.of_numbers(followed)["mae"] if followed else None
     else:
         days = stream.days(data=Path(job.data), limit=job.limit)
         measured = measures.of_labels(passed.served, with_hits=bool(stream.changes), days=days)
-        behind = measures.accuracy(followed) if followed else None
-    if behind is not None:
-        measured["followers"] = behind
+    measured |= _followed(passed, stream.task)
     if entry.way == "capymoa":
         for of_probabilities in ("brier", "pr_auc", "top_a_day"):
             measured.pop(of_probabilities, None)
@@ -126,6 +122,17 @@ def _pass(job: Job) -> dict[str, Any]:
         "wrong": passed.wrong,
         "signals": passed.signals,
     }
+
+
+def _followed(passed: one_pass.Passed, task: str) -> dict[str, float]:
+    """What followers' answers were worth, and the live one's to the same events: from the first announcement on."""
+    copies = passed.followed
+    if not copies:
+        return {}
+    live = passed.served[-len(copies) :]
+    if task in ("regression", "reco"):
+        return {"followers": measures.of_numbers(copies)["mae"], "live_then": measures.of_numbers(live)["mae"]}
+    return {"followers": measures.accuracy(copies), "live_then": measures.accuracy(live)}
 
 
 def _passed(entry: Entry, stream: Stream, events: list[XY], *, seed: int) -> one_pass.Passed:
