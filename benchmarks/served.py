@@ -2,7 +2,8 @@
 
     python -m benchmarks.served [--stream elec2] [--rate 500] [--limit N] [--data FOLDER]
 
-Beside it the follower's figure of a backtest over the same events, and how right the live champion was.
+Beside it the follower's figures of a backtest over the same events, and how right the live champion was: of a follower
+that has each model as late as it came here, and of one that has it at once.
 """
 
 import argparse
@@ -70,17 +71,23 @@ def main(words: list[str] | None = None) -> None:
         state = json.loads(_anabranch("state", config, "--json"))
         rows = Path(folder) / "events.jsonl"
         rows.write_bytes(b"\n".join(_values(events)))
-        backtest = json.loads(_anabranch("backtest", config, "--data", rows, "--json"))
+        lag = round(statistics.median(behind for _, behind in service.lags))
+        at_once, as_late = (_backtest(config, rows, late=late) for late in (0, lag))
     late = f"; {service.behind:,} of them late" if service.behind else ""
     print(f"{stream.name}: {len(events):,} events at {options.rate:g} a second{late}")
-    seconds, behind = (statistics.median(each) for each in zip(*service.lags, strict=True))
-    print(
-        f"a new model is there {seconds:.2f} s, {behind:,.0f} events after its last one (median of {len(service.lags)})"
-    )
+    seconds = statistics.median(seconds for seconds, _ in service.lags)
+    print(f"a new model is there {seconds:.3f} s, {lag:,} events after its last one (median of {len(service.lags)})")
     print(f"follower, asked from outside: {service.right / service.asked:.4f} of {service.asked:,}")
-    print(f"follower, backtest:           {backtest['followers']['scores']['accuracy']:.4f}")
-    live, before = state["scores"]["accuracy"], backtest["scores"]["accuracy"]
+    print(f"follower, backtest:           {as_late['followers']['scores']['accuracy']:.4f}, as late")
+    print(f"                              {at_once['followers']['scores']['accuracy']:.4f}, at once")
+    live, before = state["scores"]["accuracy"], at_once["scores"]["accuracy"]
     print(f"live champion:                {live:.4f}; backtest {before:.4f}")
+
+
+def _backtest(config: Path, rows: Path, *, late: int) -> dict[str, Any]:
+    told = _anabranch("backtest", config, "--data", rows, "--followers-late", late, "--json")
+    result: dict[str, Any] = json.loads(told)
+    return result
 
 
 def _values(events: list[tuple[dict[str, Any], Any]]) -> Iterator[bytes]:

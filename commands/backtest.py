@@ -13,6 +13,7 @@ from commands.data_options import (
     DelayColumn,
     Drop,
     Encoding,
+    FollowersLate,
     Id,
     Keep,
     LabelsFile,
@@ -39,6 +40,7 @@ def backtest(
     delay: Delay = None,
     delay_column: DelayColumn = None,
     labels: LabelsFile = None,
+    followers_late: FollowersLate = 0,
     limit: Annotated[int | None, typer.Option(help="use only the first N rows", min=1)] = None,
     warm_up: Annotated[
         Path | None, typer.Option(help="train the first champion on this file, folder or pattern")
@@ -59,6 +61,8 @@ def backtest(
     import structlog
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # the result says it all
+    if compare and followers_late:
+        raise typer.BadParameter("a table of several says nothing of followers", param_hint="--followers-late")
     if compare and plot is not None:
         raise typer.BadParameter("a picture shows one configuration; leave --compare out", param_hint="--plot")
     if len(configs) > 1 and not compare:
@@ -70,7 +74,10 @@ def backtest(
         at_once = processes or os.cpu_count() or 1
         _compare(configs, data, reading=reading, late=late, warm_up=warm_up, json=json, processes=at_once)
     else:
-        _one(configs[0], data, reading=reading, late=late, warm_up=warm_up, plot=plot, json=json)
+        _one(
+            configs[0], data, reading=reading, late=late, followers_late=followers_late, warm_up=warm_up, plot=plot,
+            json=json,
+        )  # fmt: skip
 
 
 def _one(
@@ -79,6 +86,7 @@ def _one(
     *,
     reading: dict[str, Any],
     late: dict[str, Any],
+    followers_late: int,
     warm_up: Path | None,
     plot: Path | None,
     json: bool,
@@ -107,6 +115,7 @@ def _one(
         timestamp_of=files.timestamp_of(),
         clock=SystemClock(),
         observer=None if draw is None else trace,
+        followers_late=followers_late,
     )
     with backtest_view.progress(run, quiet=json):
         result: dict[str, Any] = run.run()

@@ -21,6 +21,12 @@ Delay = Annotated[
 DelayColumn = Annotated[
     str | None, typer.Option(help="the column that says how many seconds later the label of its event comes")
 ]
+FollowersLate = Annotated[
+    int,
+    typer.Option(
+        help="events that pass until followers have an announced model: their rate times the seconds it takes", min=0
+    ),
+]
 LabelsFile = Annotated[
     Path | None, typer.Option("--labels", help="a second file with the labels: columns id, ts, label, and revision")
 ]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from river import base
 
-from anabranch.errors import LogTruncated
+from anabranch.errors import ConfigError, LogTruncated
 from anabranch.events import AcceptedEvent, Headers, Partition, Prediction, Record
 from anabranch.messages import DeadLetter, DriftSignal, Message, ModelUpdate, TrainedOn, Transition
 from config.settings import Settings
@@ -18,6 +18,7 @@ from consumers.loop import LearningLoop
 from consumers.ports import Clock, Origin, Owners, Positions, Sent
 from consumers.stores import MemoryStore
 from consumers.telling import Ports
+from learners.models.fence import Predictor
 from learners.parts import LaneParts, Observer
 from learners.publication import copied
 from learners.scores import Scores, metrics_of
@@ -200,6 +201,61 @@ class NoSink:
         """Nothing waits."""
 
 
+class Followers:
+    """What followers would have answered, by the copy that they had when an event was asked.
+
+    Args:
+        late: events that pass from an announcement until followers have it: about their rate times the seconds that it
+            takes to arrive. With 0 they have it at once, and no service is as quick.
+
+    Raises:
+        ConfigError: followers are late, and it is not known what they would answer then.
+    """
+
+    def __init__(self, settings: Settings, *, late: int = 0) -> None:
+        unknown = {
+            "`publish.blocks`": settings.publish.blocks,
+            "`publish.refresh_level = 0`": not settings.publish.refresh_level,
+            "labels that come late": settings.labels.late,
+            "`segments.by`": settings.segments.by is not None,
+        }
+        if late and (found := [what for what, is_so in unknown.items() if is_so]):
+            raise ConfigError(f"late followers do not go with {found[0]}: leave `--followers-late` out")
+        self.late = late
+        self.scores = Scores(metrics_of(settings), window=settings.scores.window)
+        self._coming: deque[tuple[int, Predictor]] = deque()
+        """The copies that followers do not have yet, each with the event after which they do."""
+        self._has: Predictor | None = None
+        self._version: int | None = None
+
+    def observe(
+        self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts
+    ) -> None:
+        """Compare what a follower would have answered with the label."""
+        answer = self._late(event, lane) if self.late else _prompt(served, answers, lane)
+        if answer is not None:
+            self.scores.update(event.y, answer)
+
+    def _late(self, event: AcceptedEvent, lane: LaneParts) -> Prediction | None:
+        while self._coming and self._coming[0][0] < lane.events:
+            self._has = self._coming.popleft()[1]
+        answer = None if self._has is None else self._has(event.x)
+        # An event is observed when it is learned, and what came of it announced: a copy that is new now is of it.
+        if lane.published.version != self._version:
+            self._version = lane.published.version
+            self._coming.append((lane.events + self.late, lane.published.predictor()))
+        return answer
+
+
+def _prompt(served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts) -> Prediction | None:
+    # In blocks there is no copy beside the champion: it is its own.
+    if COPY in answers:
+        return answers[COPY]
+    if lane.settings.publish.blocks and lane.published.version is not None:
+        return served
+    return copied(answers)
+
+
 class Backtest:
     """Runs a model over a file and gathers what it said.
 
@@ -209,6 +265,10 @@ class Backtest:
             event's own time.
         listener: is shown every message, as it comes.
         observer: is shown each learned event.
+        followers_late: events that pass from an announcement until followers have it.
+
+    Raises:
+        ConfigError: as `Followers`.
     """
 
     def __init__(
@@ -222,6 +282,7 @@ class Backtest:
         limit: int | None = None,
         listener: Callable[[Message], None] | None = None,
         observer: Observer | None = None,
+        followers_late: int = 0,
     ) -> None:
         self.clock = clock
         self.listener = listener
@@ -247,19 +308,14 @@ class Backtest:
             clock=clock,
         )
         self.observer = observer
-        self.followers = Scores(metrics_of(settings), window=settings.scores.window)
-        """Of what followers would have answered, by the copy that was announced last."""
+        self.followers = Followers(settings, late=followers_late)
         self.loop = LearningLoop(settings, first=first, ports=ports, listener=self._hear, observer=self._observe)
         self.seconds = 0.0
 
     def _observe(
         self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts
     ) -> None:
-        # In blocks there is no copy beside the champion: it is its own.
-        copy = served if lane.settings.publish.blocks and lane.published.version is not None else copied(answers)
-        copy = answers.get(COPY, copy)
-        if copy is not None:
-            self.followers.update(event.y, copy)
+        self.followers.observe(event, served, answers, lane)
         if self.observer is not None:
             self.observer(event, served, answers, lane)
 
@@ -288,7 +344,8 @@ class Backtest:
             "events": lane.events,
             "scores": lane.scores.values() if lane.ranked is None else lane.scores.values() | lane.ranked.values(),
             "followers": {
-                "scores": self.followers.values(),
+                "scores": self.followers.scores.values(),
+                "late": self.followers.late,
                 "announced": len(updates),
                 "bytes": sum(each.pointer.size_bytes for each in updates),
             },

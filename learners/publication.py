@@ -15,6 +15,7 @@ News goes out at once: a first announcement, a swap, a rollback, a rebuild. A re
 import hashlib
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from anabranch import statetree
@@ -25,7 +26,7 @@ from config.settings import Settings
 from learners.allowance import Allowance, passed_s
 from learners.arena.evidence import Contest
 from learners.arena.shadows import NEVER
-from learners.models.fence import is_fault
+from learners.models.fence import Predictor, is_fault
 from learners.models.tasks import Task
 
 LARGE_BYTES = 100_000
@@ -126,13 +127,11 @@ class Published:
 
     def predict(self, x: dict[str, object]) -> Prediction:
         """What a follower answers now; a copy that raises answers nothing that could be used."""
-        try:
-            answer: Prediction = self._predict(x)
-        except BaseException as error:
-            if not is_fault(error):
-                raise
-            return Prediction(None, None, f"{type(error).__name__} raised")
-        return answer
+        return _asked(self._predict, x)
+
+    def predictor(self) -> Predictor:
+        """A function that asks this copy, also when another one has gone out."""
+        return partial(_asked, self._predict)
 
     def judge(self, loss: float, y: Any, copied: Prediction) -> None:
         """Compare the copy's answer with the champion's, both as they were asked, once the label is there."""
@@ -248,6 +247,15 @@ class Published:
         self._pace(self.contest.evidence)
         if self.version is not None:
             self._arm()
+
+
+def _asked(predict: Predictor, x: dict[str, object]) -> Prediction:
+    try:
+        return predict(x)
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        return Prediction(None, None, f"{type(error).__name__} raised")
 
 
 def copied(answers: Mapping[str, Prediction]) -> Prediction | None:

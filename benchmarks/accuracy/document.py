@@ -59,8 +59,8 @@ on the last 1,000 events, and swaps as soon as McNemar's test says p < .05.
 - **Recovery** counts the events after an abrupt change until the accuracy over the last {ROLLING} is at least
   {RECOVERED:.0%} of the best final level: the best accuracy of any competitor over the {FINAL_EVENTS:,} events before
   the next change. Shown is the mean over changes.
-- **As followers have it**: Anabranch live, and what a follower with the newest announced copy answers to the same events,
-  from the first announcement on, with the default announcements; in brackets how many there were.
+- **As followers have it**: Anabranch live, and what a follower with the newest announced copy answers to the same
+  events, from the first announcement on, with the default announcements; in brackets how many there were.
 - **Top 100 a day**: the share of positives among the 100 highest scores of each day, mean over the days.
 - **µs per event** is computing time, on a machine with other work to do. Anabranch's holds everything from the encoded
   event on: decoding, guard, detectors, checkpoints, retraining. River's models are given decoded events.

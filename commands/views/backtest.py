@@ -44,8 +44,9 @@ def show(result: dict[str, Any]) -> None:
     console.print(scores)
     followers = result["followers"]
     as_followers = figures.listed(followers["scores"])
+    late = f", {followers['late']:,} events late" if followers["late"] else ""
     console.print(
-        f"followers: {as_followers or 'not compared'}; {followers['announced']:,} announcements, "
+        f"followers{late}: {as_followers or 'not compared'}; {followers['announced']:,} announcements, "
         f"{followers['bytes'] / 1e6:,.2f} MB",
         soft_wrap=True,
     )
