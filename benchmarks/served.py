@@ -44,6 +44,8 @@ portfolio = "cheap"
 partitions = 1
 [checkpoint]
 store = "{store}"
+[score]
+learn_along = {along}
 [kafka]
 "bootstrap.servers" = "{bootstrap}"
 """
@@ -62,7 +64,9 @@ def main(words: list[str] | None = None) -> None:
     events = stream.events(seed=1, data=options.data, limit=options.limit)
     with tempfile.TemporaryDirectory() as folder, LocalKafka() as kafka:
         config = Path(folder) / "served.toml"
-        config.write_text(CONFIG.format(store=Path(folder) / "checkpoints", bootstrap=kafka.bootstrap))
+        # Where followers learn along one champion serves: a blend's weights are its learner's.
+        along = str(options.learn_along).lower()
+        config.write_text(CONFIG.format(store=Path(folder) / "checkpoints", along=along, bootstrap=kafka.bootstrap))
         _anabranch("topics", "create", config)
         with _learner(config):
             service = Service(config, rate=options.rate, learn_along=options.learn_along)
