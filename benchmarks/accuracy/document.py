@@ -1,6 +1,7 @@
 """benchmarks/ACCURACY.md, written from the results; what they mean is told by hand in NOTES.md beside this module."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.accuracy.aims import EIGHT, aims
@@ -13,7 +14,8 @@ from evaluation.swaps import SPAN_EVENTS
 
 NOTES = Path(__file__).with_name("NOTES.md")
 
-Cell = Callable[[Stream, Entry], str]
+OVER_EIGHT = ("Accuracy", "As followers have it: accuracy", "µs per event")
+"""Measures whose mean over the eight streams says something."""
 
 
 def written(
@@ -84,88 +86,104 @@ def _gaps(results: Results, *, left_out: Sequence[str], unknown: Sequence[str]) 
 
 
 def _measured(results: Results, entries: Sequence[Entry]) -> list[str]:
-    """One table a measure: streams across, competitors down."""
-
-    def cell(measure: str, form: str) -> Cell:
-        return lambda stream, entry: _number(results.mean(stream.name, entry.name, measure), form)
-
-    numeric = ("regression", "reco")
-
-    def followers(stream: Stream, entry: Entry) -> str:
-        return _followers(results, stream, entry)
-
-    labels = [each for each in results.streams if each.task not in numeric]
-    numbers = [each for each in results.streams if each.task in numeric]
-    rare = [
-        each
-        for each in labels
-        if any("pr_auc" in one for entry in entries for one in results.of(each.name, entry.name))
-    ]
-    by_day = [each for each in rare if each.day]
-    changing = [each for each in labels if each.changes]
-    parts = []
-    for title, streams, of in (
-        ("Accuracy", labels, lambda stream, entry: _accuracy(results, stream, entry)),
-        ("As followers have it: accuracy", labels, followers),
-        (
-            "As followers have it: mean absolute error",
-            numbers,
-            followers,
-        ),
-        ("Area under precision and recall, where fewer than 20 % are positive", rare, cell("pr_auc", ".4f")),
-        ("Precision at the top 100 a day", by_day, cell("top_a_day", ".4f")),
-        ("Mean absolute error", numbers, cell("mae", ".2f")),
-        ("Kappa", labels, cell("kappa", ".3f")),
-        ("Kappa-temporal: beyond the label of last time", labels, cell("kappa_temporal", ".3f")),
-        ("Brier's score, the less the better", labels, cell("brier", ".4f")),
-        ("Swaps judged / wrong", results.streams, lambda stream, entry: _swaps(results, stream, entry)),
-        (
-            "Recovery, events",
-            changing,
-            lambda stream, entry: _number(results.recovery(stream.name, entry.name), ",.0f"),
-        ),
-        ("µs per event", results.streams, cell("us", ",.0f")),
-    ):
-        if streams:
-            eight = {"Accuracy": ("accuracy", ".4f"), "µs per event": ("us", ",.0f")}.get(title)
-            parts += [f"## {title}\n", _matrix(results, streams, entries, of, eight=eight)]
-    return parts
+    """A chapter a measure: streams across, competitors down."""
+    labels = [each for each in results.streams if each.task in ("binary", "multiclass")]
+    numbers = [each for each in results.streams if each not in labels]
+    rare = [each for each in labels if any("pr_auc" in one for of in entries for one in results.of(each.name, of.name))]
+    chapters = (
+        Chapter("Accuracy", labels, "accuracy", ".4f", best=max, of=_accuracy),
+        Chapter("As followers have it: accuracy", labels, "followers", ".4f", best=max, of=_followers),
+        Chapter("Mean absolute error", numbers, "mae", ".2f", best=min),
+        Chapter("As followers have it: mean absolute error", numbers, "followers", ".2f", best=min, of=_followers),
+        Chapter("Area under precision and recall, where few are positive", rare, "pr_auc", ".4f", best=max),
+        Chapter("Precision at the top 100 a day", [each for each in rare if each.day], "top_a_day", ".4f", best=max),
+        Chapter("Kappa", labels, "kappa", ".3f", best=max),
+        Chapter("Kappa-temporal: beyond the label of last time", labels, "kappa_temporal", ".3f", best=max),
+        Chapter("Brier's score, the less the better", labels, "brier", ".4f", best=min),
+        Chapter("Swaps judged / wrong", results.streams, of=_swaps),
+        Chapter("Recovery, events", [each for each in labels if each.changes], of=_recovery),
+        Chapter("µs per event", results.streams, "us", ",.0f"),
+    )
+    return [part for chapter in chapters if chapter.streams for part in chapter.parts(results, entries)]
 
 
-def _matrix(
-    results: Results, streams: Sequence[Stream], entries: Sequence[Entry], cell: Cell, *, eight: tuple[str, str] | None
-) -> str:
-    """Streams down, competitors across; with `eight`, the mean of a measure over the eight streams."""
-    across = [each for each in entries if any(cell(stream, each) for stream in streams)]
-    rows = [(stream.name, *(cell(stream, entry) for entry in across)) for stream in streams]
-    if eight:
-        means = (_number(results.mean_over(EIGHT, entry.name, eight[0]), eight[1]) for entry in across)
-        rows.append(("**mean of the eight**", *means))
-    return _table(("", *(each.name for each in across)), rows)
+def _cell(results: Results, stream: Stream, entry: Entry, chapter: "Chapter") -> str:
+    return _number(results.mean(stream.name, entry.name, chapter.measure), chapter.form)
 
 
-def _accuracy(results: Results, stream: Stream, entry: Entry) -> str:
+@dataclass(frozen=True)
+class Chapter:
+    """One measure of all competitors on some streams.
+
+    Attributes:
+        best: which of a stream's values is shown in bold, if one is.
+        of: makes a cell.
+    """
+
+    title: str
+    streams: Sequence[Stream]
+    measure: str = ""
+    form: str = ""
+    best: Callable[[Iterable[float]], float] | None = None
+    of: Callable[[Results, Stream, Entry, "Chapter"], str] = _cell
+
+    def parts(self, results: Results, entries: Sequence[Entry]) -> list[str]:
+        """Its head, a table of the eight streams with their mean, and one of the others."""
+        tables = [table for are_eight in (True, False) if (table := self._of(results, entries, are_eight=are_eight))]
+        return [f"## {self.title}\n", *tables] if tables else []
+
+    def _of(self, results: Results, entries: Sequence[Entry], *, are_eight: bool) -> str:
+        """A table of streams that are of the eight, or are not; empty, if nobody has a value there."""
+        streams = [each for each in self.streams if (each.name in EIGHT) is are_eight]
+        with_mean = self.title in OVER_EIGHT and len(streams) == len(EIGHT)
+        rows = [
+            (entry.name, *cells, *([self._mean(results, entry)] if with_mean else []))
+            for entry in entries
+            if any(cells := [self._shown(results, stream, entry, entries) for stream in streams])
+        ]
+        return (
+            _table(("", *(each.name for each in streams), *(["**mean**"] if with_mean else [])), rows) if rows else ""
+        )
+
+    def _shown(self, results: Results, stream: Stream, entry: Entry, entries: Sequence[Entry]) -> str:
+        text = self.of(results, stream, entry, self)
+        if self.best is None or not text:
+            return text
+        values = [results.mean(stream.name, each.name, self.measure) for each in entries]
+        best = self.best(each for each in values if each is not None)
+        return f"**{text}**" if results.mean(stream.name, entry.name, self.measure) == best else text
+
+    def _mean(self, results: Results, entry: Entry) -> str:
+        return _number(results.mean_over(EIGHT, entry.name, self.measure), self.form)
+
+
+def _accuracy(results: Results, stream: Stream, entry: Entry, chapter: Chapter) -> str:
     values = [each["accuracy"] for each in results.of(stream.name, entry.name)]
     if not values:
         return ""
     spread = f" ±{(max(values) - min(values)) / 2:.3f}".replace("0.", ".") if len(values) > 1 else ""
-    return f"{sum(values) / len(values):.4f}{spread}"
+    return f"{sum(values) / len(values):{chapter.form}}{spread}"
 
 
-def _followers(results: Results, stream: Stream, entry: Entry) -> str:
-    behind = results.mean(stream.name, entry.name, "followers")
+def _followers(results: Results, stream: Stream, entry: Entry, chapter: Chapter) -> str:
+    behind = results.mean(stream.name, entry.name, chapter.measure)
     if behind is None:
         return ""
-    form = ".4f" if stream.task in ("binary", "multiclass") else ".2f"
     live, count = (results.mean(stream.name, entry.name, each) for each in ("live_then", "announced"))
-    return f"{_number(live, form)} / {_number(behind, form)} ({_number(count, ',.0f')})"
+    return f"{_number(live, chapter.form)} / {_number(behind, chapter.form)} ({_number(count, ',.0f')})"
 
 
-def _swaps(results: Results, stream: Stream, entry: Entry) -> str:
-    if entry.way == "alone" or not results.of(stream.name, entry.name):
+def _swaps(results: Results, stream: Stream, entry: Entry, chapter: Chapter) -> str:
+    del chapter
+    if entry.way not in ("reset", "peeking", "anabranch") or not results.of(stream.name, entry.name):
         return ""
     judged, wrong = (results.total([stream.name], entry.name, each) for each in ("judged", "wrong"))
     return f"{judged}/{wrong}"
+
+
+def _recovery(results: Results, stream: Stream, entry: Entry, chapter: Chapter) -> str:
+    del chapter
+    return _number(results.recovery(stream.name, entry.name), ",.0f")
 
 
 def _streams(results: Results) -> str:
