@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,8 @@ def _carried_out(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict[
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise SystemExit("interrupted; what is done is kept") from None
+        except BrokenProcessPool:
+            raise SystemExit("a pass ended its process, for want of memory perhaps; what is done is kept") from None
 
 
 if __name__ == "__main__":
