@@ -31,7 +31,7 @@ from anabranch.errors import (
     NoChampionYet,
 )
 from anabranch.kafka import Kafka, examine
-from anabranch.kafka.artifacts import fetch
+from anabranch.kafka.artifacts import Artifacts
 from anabranch.kafka.tail import LIVE_S, LiveModel
 from anabranch.kafka.updates import Acks, SegmentUpdates, Updates
 from anabranch.messages import ModelUpdate
@@ -205,6 +205,7 @@ class Follower:
         self._candidates, self._canaries = Candidates(), Candidates()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
+        self._artifacts = Artifacts(kafka)
         # A daemon, so that a service which forgets to leave the follower can end all the same.
         self._thread = threading.Thread(target=self._run, name=f"follow-{model}", daemon=True)
 
@@ -419,6 +420,7 @@ class Follower:
             try:
                 with ExitStack() as stack:
                     updates = stack.enter_context(self._updates())
+                    stack.callback(self._artifacts.close)
                     if self._live is not None:
                         stack.enter_context(self._live)
                     self._follow(updates, None if self.segments is None else stack.enter_context(self._of_segments()))
@@ -579,7 +581,7 @@ class Follower:
         return artifact
 
     def _fetch(self, update: ModelUpdate) -> bytes:
-        return fetch(self.kafka, update)
+        return self._artifacts.fetch(update)
 
 
 def said_of(retired: ModelUpdate) -> str:

@@ -42,13 +42,8 @@ def fetch(kafka: Kafka, update: ModelUpdate) -> bytes:
         ArtifactError: the update names a place that no learner would.
         KafkaUnavailable: none came in time.
     """
-    wanted = chunk_key(update.model, update.scope, update.version, sha256=update.pointer.sha256)
-    return fetch_chunks(
-        kafka,
-        update.pointer,
-        key=wanted,
-        kept="a learner keeps those of its last `publish.versions_kept` versions",
-    )
+    with closing(Artifacts(kafka)) as artifacts:
+        return artifacts.fetch(update)
 
 
 def fetch_chunks(kafka: Kafka, pointer: ArtifactPointer, *, key: str, kept: str) -> bytes:
@@ -58,19 +53,70 @@ def fetch_chunks(kafka: Kafka, pointer: ArtifactPointer, *, key: str, kept: str)
         key: of the chunks, less the number that each ends in.
         kept: how long they are, for people.
     """
-    _see_that_it_can_be(pointer)
+    with closing(Artifacts(kafka)) as artifacts:
+        return artifacts.fetch_chunks(pointer, key=key, kept=kept)
+
+
+class Artifacts:
+    """Fetches one model after the other, with a client that is kept.
+
+    A new client takes several milliseconds until it has found the partition, and now and then seven hundred. One that
+    failed is given up, and the next model has a new one. Not for several threads.
+    """
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.kafka = kafka
+        self._client: Consumer | None = None
+
+    def fetch(self, update: ModelUpdate) -> bytes:
+        """As the function of this name."""
+        return self.fetch_chunks(
+            update.pointer,
+            key=chunk_key(update.model, update.scope, update.version, sha256=update.pointer.sha256),
+            kept="a learner keeps those of its last `publish.versions_kept` versions",
+        )
+
+    def fetch_chunks(self, pointer: ArtifactPointer, *, key: str, kept: str) -> bytes:
+        """As the function of this name."""
+        _see_that_it_can_be(pointer)
+        try:
+            found = _read(self._kept_client(), pointer, key=key)
+        except BaseException:
+            self.close()
+            raise
+        return _joined(found, pointer, key=key, kept=kept)
+
+    def _kept_client(self) -> Consumer:
+        if self._client is None:
+            # Without the end of the partition, chunks that retention has taken would be waited for. What is asked for
+            # is there: a request that waits for more, at the partition's end, would only keep the next one waiting.
+            self._client = consumer({**reader(self.kafka), "enable.partition.eof": True, "fetch.wait.max.ms": 1})
+        return self._client
+
+    def close(self) -> None:
+        """Give the client up, if there is one."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _read(client: Consumer, pointer: ArtifactPointer, *, key: str) -> dict[str, bytes]:
+    """The chunks that are there, by their keys."""
+    _see_that_it_is_there(client, pointer)
     found: dict[str, bytes] = {}
-    # Without the end of the partition, chunks that retention has taken would be waited for.
-    with closing(consumer({**reader(kafka), "enable.partition.eof": True})) as client:
-        _see_that_it_is_there(client, pointer)
-        client.assign(at({Partition(pointer.topic, pointer.partition): pointer.first_offset}))
-        for found_key, value in _until(client, pointer.last_offset):
-            # The key holds the digest: between these chunks may lie
-            # others of the same version, from an attempt that was killed.
-            if found_key.startswith(key) and value is not None:
-                found[found_key] = value
-            if sum(map(len, found.values())) > pointer.size_bytes:
-                raise ArtifactError(f"its chunks are more than the {pointer.size_bytes} bytes that were announced")
+    client.assign(at({Partition(pointer.topic, pointer.partition): pointer.first_offset}))
+    for found_key, value in _until(client, pointer.last_offset):
+        # The key holds the digest: between these chunks may lie
+        # others of the same version, from an attempt that was killed.
+        if found_key.startswith(key) and value is not None:
+            found[found_key] = value
+        if sum(map(len, found.values())) > pointer.size_bytes:
+            raise ArtifactError(f"its chunks are more than the {pointer.size_bytes} bytes that were announced")
+    client.unassign()
+    return found
+
+
+def _joined(found: dict[str, bytes], pointer: ArtifactPointer, *, key: str, kept: str) -> bytes:
     numbers = [f"{key}{number}" for number in range(pointer.chunks)]
     missing = [number for number in numbers if number not in found]
     if missing:

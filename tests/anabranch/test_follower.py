@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch import candidates, follow, follower
+from anabranch import candidates, follow
 from anabranch.errors import KafkaUnavailable, NoChampionYet
 from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.messages import ModelUpdate, encode
@@ -147,14 +147,14 @@ def test_a_callback_that_raises_does_not_end_the_following(publisher: Publisher)
 
 def test_brokers_that_are_away_while_a_model_is_fetched(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     """The update is asked for again until they are back."""
-    real, failures = kafka_artifacts.fetch, iter(range(4))
+    real, failures = kafka_artifacts.Artifacts.fetch, iter(range(4))
 
-    def away(kafka: Any, update: ModelUpdate) -> bytes:
+    def away(artifacts: kafka_artifacts.Artifacts, update: ModelUpdate) -> bytes:
         if next(failures, None) is not None:
             raise KafkaUnavailable("away")
-        return real(kafka, update)
+        return real(artifacts, update)
 
-    monkeypatch.setattr(follower, "fetch", away)
+    monkeypatch.setattr(kafka_artifacts.Artifacts, "fetch", away)
     monkeypatch.setattr(candidates, "RETRY_S", 0.01)
     publisher.announce(1)
     with follow("m", kafka=publisher.kafka) as model:
