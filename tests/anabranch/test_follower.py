@@ -2,13 +2,14 @@
 
 import re
 import threading
+from contextlib import closing
 from typing import Any
 
 import orjson
 import pytest
 
 from anabranch import candidates, follow
-from anabranch.errors import KafkaUnavailable, NoChampionYet
+from anabranch.errors import ArtifactMissing, KafkaUnavailable, NoChampionYet
 from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.messages import ModelUpdate, encode
 from support.publisher import Publisher
@@ -143,6 +144,20 @@ def test_a_callback_that_raises_does_not_end_the_following(publisher: Publisher)
         model.wait(timeout_s=20)
         publisher.announce(2)
         assert model.wait(version=2, timeout_s=20).version == 2
+
+
+def test_one_client_fetches_one_model_after_the_other(publisher: Publisher) -> None:
+    """In any order, new ones too, and on after one that is not there: always what a new client would bring."""
+    several = [publisher.announce(version) for version in (1, 2, 3)]
+    gone = several[0].model_copy(
+        update={"artifact": several[0].pointer.model_copy(update={"first_offset": 10_000, "last_offset": 10_000})}
+    )
+    with closing(kafka_artifacts.Artifacts(publisher.kafka)) as artifacts:
+        for update in (several[2], several[0], several[1], several[2], publisher.announce(4)):
+            assert artifacts.fetch(update) == kafka_artifacts.fetch(publisher.kafka, update)
+        with pytest.raises(ArtifactMissing):
+            artifacts.fetch(gone)
+        assert artifacts.fetch(several[1]) == kafka_artifacts.fetch(publisher.kafka, several[1])
 
 
 def test_brokers_that_are_away_while_a_model_is_fetched(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
