@@ -68,7 +68,8 @@ class LearnError(AnabranchError):
         self.topic = ""
         """Of the record that was being taken, once somebody knows it."""
         self.waiting = ""
-        """The id of an event that was to be learned without a record, since its label has not come in time."""
+        """The id of an event that was to be learned without a record: its label has not come in time, or it is of a
+        block."""
 
 
 class LearningFrozen(AnabranchError):

@@ -336,6 +336,7 @@ class Owner(Taking):
         self.order.examples = state["lane"]["examples"]
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.poison.restore(state["poison"])
+        self.lane.unlearnable = self.poison.waiting
         self.rebuilding = state["rebuilding"]
         self.left_out = Stretches.restored(state.get("left_out", ()))
         self.retired = decode(ModelUpdate, state["retired"]) if state["retired"] else None
@@ -455,6 +456,7 @@ class Owner(Taking):
         poison, epoch, number = self.poison, self.epoch, self.number
         self._restore(self.sha)
         self.poison, self.epoch, self.number = poison, epoch, number  # the checkpoint may be of before a new epoch
+        self.lane.unlearnable = poison.waiting
 
     # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
 

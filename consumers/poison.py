@@ -42,7 +42,7 @@ class Poison:
         """Those that were found but not passed by yet, with what was raised on them: after a rewind the partitions may
         come in another order."""
         self.waiting: dict[str, str] = {}
-        """Ids of events that would be learned with a default label, likewise."""
+        """Ids of events that would be learned with a default label or in a block, likewise: no record is passed by."""
         self.row: list[Place] = []
         self.learned = 0
 

@@ -196,6 +196,8 @@ class Taking(Auditing):
         """What comes of an event: mostly nothing."""
         if emitted is not NOTHING:
             self._emit(emitted)
+            if self.lane.unlearned:
+                self._refuse_unlearned()
         if self.lane.to_tell:
             self._tell_examples()
         if self.lane.events >= self.runner.due:
@@ -222,11 +224,19 @@ class Taking(Auditing):
             return
         waiting = join.pending.look(join.next_due())
         if waiting is not None:
-            event = waiting.event
-            value = orjson.dumps({"id": event.id, "ts": event.ts, "features": event.x}, default=unboxed)
-            record = Record(self.topic, event.partition, event.offset, event.ts, None, value)
-            reason = f"the champion raises on it, with the label by which it ends: {said}"
-            self._refuse(self.guard.dead_letter(record, stage="learn", reason=reason, is_clean=True))
+            self._refuse_kept(waiting.event, f"the champion raises on it, with the label by which it ends: {said}")
+
+    def _refuse_unlearned(self) -> None:
+        """Dead letters for the events of a block on which the champion raises."""
+        unlearned, self.lane.unlearned = self.lane.unlearned, []
+        for event in unlearned:
+            self._refuse_kept(event, f"the champion raises on it: {self.poison.waiting[event.id]}")
+
+    def _refuse_kept(self, event: AcceptedEvent, reason: str) -> None:
+        """A dead letter for an event whose record was read long ago: what is kept of it."""
+        value = orjson.dumps({"id": event.id, "ts": event.ts, "features": event.x}, default=unboxed)
+        record = Record(self.topic, event.partition, event.offset, event.ts, None, value)
+        self._refuse(self.guard.dead_letter(record, stage="learn", reason=reason, is_clean=True))
 
     def _give_up_orphans(self) -> None:
         for label in self.lane.join.orphans():

@@ -252,7 +252,7 @@ def _prompt(served: Prediction, answers: Mapping[str, Prediction], lane: LanePar
     if COPY in answers:
         return answers[COPY]
     if lane.settings.publish.blocks and lane.published.version is not None:
-        return served
+        return None if lane.succession.held_until else served  # what was learned could not be announced
     return copied(answers)
 
 

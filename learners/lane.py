@@ -577,8 +577,15 @@ class Lane(LaneParts):
         block, self.block = self.block, []
         champion = self.succession.champion
         for event, number, asked in block:
+            if event.id in self.unlearnable:
+                self.unlearned.append(event)
+                continue
             if number > champion.entered:
-                self._teach(champion, event, number, timed=None)
+                try:
+                    self._teach(champion, event, number, timed=None)
+                except LearnError as error:
+                    error.waiting = event.id  # its record may lie before the checkpoint that is gone back to
+                    raise
             self.arena.catch_up(event, number, asked=asked)
 
     def _conclude(
@@ -600,7 +607,9 @@ class Lane(LaneParts):
             promotion = self._turn(event)
         if number >= self.shadows.due or number >= succession.due:
             succession.times_up(number)
-        if self.block and not succession.frozen and self.published.is_due(event, number):
+        # What could not be announced is not to be learned either.
+        may_learn = self.block and not succession.frozen and number >= succession.held_until
+        if may_learn and self.published.is_due(event, number):
             self._learn_block()
         if promotion is None and succession.publication_due(event, number):
             promotion = succession.publish_as_it_is(self._context(event))

@@ -1,7 +1,7 @@
 """What a lane is made of: its parts, how they are put together, and what a checkpoint keeps of them."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, Protocol, Self
 
 from river import base
@@ -128,6 +128,10 @@ class LaneParts:
         self._begin_joining(scope)
         self.block: list[Delayed] = []
         """With `publish.blocks`: what is to be learned at the next announcement."""
+        self.unlearnable: Collection[str] = ()
+        """Ids of events in blocks that are left out, since the champion raises on them."""
+        self.unlearned: list[AcceptedEvent] = []
+        """Those that were; whoever reads them takes them away."""
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
         self.newest: AcceptedEvent | None = None
         self.events = 0

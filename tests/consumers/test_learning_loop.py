@@ -10,6 +10,7 @@ from river import base, linear_model, preprocessing
 from anabranch import artifact
 from anabranch.errors import CheckpointError, LogTruncated, OwnershipLost
 from anabranch.messages import DeadLetter, DriftSignal, Transition, decode
+from consumers import loop as loops
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryLog
@@ -190,6 +191,33 @@ def test_an_event_that_the_champion_chokes_on_is_left_out() -> None:
     )
     letter = decode(DeadLetter, poisoned.values("dead-letters")[-1])
     assert (letter.stage, letter.offset) == ("learn", 333)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_in_blocks_an_event_is_left_out_although_its_record_was_read_before_the_checkpoint(
+    late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody reads it again: it is left out of the block that the checkpoint holds, and becomes a dead letter once."""
+    monkeypatch.setattr(loops, "BATCH_MAX", 50)
+    choking = {"factory": f"{__name__}:Choking", "trusted": [f"{__name__}:Choking"]}
+    settings = settings_of(
+        model=choking,
+        detectors={},
+        publish={"blocks": 300},
+        checkpoint={"every_events": 130},
+        labels={"late": True} if late else {},
+    )
+    clean, poisoned = filled(1000), MemoryLog()
+    for n, record in enumerate(clean.records["events", 0]):
+        if n == 333:
+            poisoned.append("events", b'{"id":"bad","ts":1.6e9,"features":{"0":666.0,"1":1.0,"2":1.0},"label":true}')
+        poisoned.append("events", record.value or b"")
+    loop = straight(poisoned, settings)
+    assert loop.owner.lane.events == 1001
+    assert loop.owner.lane.champion.model.inner["LogisticRegression"].weights
+    letters = [decode(DeadLetter, each) for each in poisoned.values("dead-letters")]
+    assert [(each.stage, each.offset) for each in letters] == [("learn", 333)]
+    assert "ArithmeticError: choked" in letters[0].reason
 
 
 def test_offsets_with_gaps_are_normal() -> None:
