@@ -131,6 +131,11 @@ class Settings(BaseSettings):
         return tuple(Grouping(each, edges=self.fairness.bands.get(each, ())) for each in features)
 
     @property
+    def learns_pseudonyms(self) -> bool:
+        """Whether the model knows pseudonyms, which no event on its topic holds."""
+        return bool(self.privacy.users or (self.privacy.key and self.computed.by_key))
+
+    @property
     def computed(self) -> Computed:
         """The features that the lane computes itself, and what models do not see."""
         return Computed(self.features, self.memory)
@@ -156,7 +161,7 @@ class Settings(BaseSettings):
                 )
         if known.get("model.item") in users:
             raise ValueError("`privacy.users` names `model.item`: what is recommended has to be known by its name")
-        if self.score.learn_along and (users or (self.privacy.key and self.computed.by_key)):
+        if self.score.learn_along and self.learns_pseudonyms:
             raise ValueError(
                 "`score.learn_along` reads events as producers wrote them, and the model knows pseudonyms: leave out "
                 "one of it and `privacy.users` (or of `privacy.pseudonyms` and features by `@key`)"

@@ -139,6 +139,7 @@ class Owner(Taking):
 
     def _equip(self) -> None:
         """Give a lane, new or restored, what it has around it: processes for its shadows, if they are configured."""
+        self.lane.unlearnable = self.poison.waiting
         self.lane.asked = self._asked
         rounds = self.lane.arena.rounds
         self.playing.close()
@@ -336,7 +337,6 @@ class Owner(Taking):
         self.order.examples = state["lane"]["examples"]
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.poison.restore(state["poison"])
-        self.lane.unlearnable = self.poison.waiting
         self.rebuilding = state["rebuilding"]
         self.left_out = Stretches.restored(state.get("left_out", ()))
         self.retired = decode(ModelUpdate, state["retired"]) if state["retired"] else None

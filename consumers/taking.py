@@ -368,9 +368,11 @@ class Taking(Auditing):
 
     @property
     def _is_untold(self) -> bool:
-        """Whether nobody could learn along."""
-        labels = self.settings.labels
-        return bool(self.settings.publish.blocks) or (labels.late and not labels.tells_examples)
+        """Whether nobody could learn along: the records alone do not say what was learned, and no examples do."""
+        settings, labels = self.settings, self.settings.labels
+        is_made_up = labels.default is not None or labels.several != "first"
+        is_elsewhere = labels.late or is_made_up or settings.learns_pseudonyms
+        return bool(settings.publish.blocks) or (is_elsewhere and not labels.tells_examples)
 
     def _prepared(self, promotion: Promotion, *, by: str = "") -> ModelUpdate | None:
         """Its bytes on the log; None if the model fails now that it did not when it was examined."""

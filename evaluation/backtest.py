@@ -237,6 +237,11 @@ class Followers:
             self.scores.update(event.y, answer)
 
     def _late(self, event: AcceptedEvent, lane: LaneParts) -> Prediction | None:
+        if lane.lateness.lag:
+            raise ConfigError(
+                "late followers do not go with labels that come later than their events, as some do here: leave "
+                "`--followers-late` out"
+            )
         while self._coming and self._coming[0][0] < lane.events:
             self._has = self._coming.popleft()[1]
         answer = None if self._has is None else self._has(event.x)

@@ -220,6 +220,24 @@ def test_in_blocks_an_event_is_left_out_although_its_record_was_read_before_the_
     assert "ArithmeticError: choked" in letters[0].reason
 
 
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({}, True),
+        ({"labels": {"horizon": "2h"}}, True),
+        ({"labels": {"horizon": "2h", "default": False}}, False),
+        ({"labels": {"horizon": "2h", "several": "max"}}, False),
+        ({"labels": {"horizon": "2h", "default": False, "examples": True}}, True),
+        ({"privacy": {"users": ["who"], "pseudonyms": "x" * 32}}, False),
+    ],
+)
+def test_updates_name_their_order_where_the_records_say_what_was_learned(more: dict[str, Any], names: bool) -> None:
+    """Not where a label is made up at a horizon, or a pseudonym is learned and no record holds it."""
+    log = filled(600)
+    straight(log, settings_of(**more))
+    assert {bool(update.order) for update in updates_in(log)} == {names}
+
+
 def test_offsets_with_gaps_are_normal() -> None:
     """Transactions and compaction leave holes; ranges are replayed across them."""
     log = MemoryLog()

@@ -84,3 +84,19 @@ def test_where_it_is_not_known_it_is_refused(more: dict[str, Any], named: str) -
     """And said with what; followers that have all at once are told of as before."""
     with pytest.raises(ConfigError, match=named):
         backtest(settings_of(**more), followers_late=5)
+
+
+def test_labels_by_a_second_record_are_refused_when_the_first_comes() -> None:
+    """What a follower had when such an event was asked is not looked at."""
+    settings, several = settings_of(), [*rows(300)]
+    encoded = [orjson.dumps({name: value for name, value in row.items() if name != "label"}) for row in several]
+    run = Backtest(
+        settings,
+        first=first_of(settings),
+        values=lambda: iter([*encoded, *map(orjson.dumps, several)]),
+        timestamp_of=None,
+        clock=FrozenClock(),
+        followers_late=5,
+    )
+    with pytest.raises(ConfigError, match="come later than their events"):
+        run.run()
