@@ -74,7 +74,7 @@ def main(words: list[str] | None = None) -> None:
             _learned(config, len(events))
         state = json.loads(_anabranch("state", config, "--json"))
         rows = Path(folder) / "events.jsonl"
-        rows.write_bytes(b"\n".join(_values(events)))
+        rows.write_bytes(b"\n".join(_values(events, rate=options.rate)))
         lag = round(statistics.median(behind for _, behind in service.lags))
         at_once, as_late = (_backtest(config, rows, late=late) for late in (0, lag))
     late = f"; {service.behind:,} of them late" if service.behind else ""
@@ -94,9 +94,10 @@ def _backtest(config: Path, rows: Path, *, late: int) -> dict[str, Any]:
     return result
 
 
-def _values(events: list[tuple[dict[str, Any], Any]]) -> Iterator[bytes]:
+def _values(events: list[tuple[dict[str, Any], Any]], *, rate: float) -> Iterator[bytes]:
+    """Encoded, with times as they would have at this rate: `publish.bytes_per_s` counts by these."""
     for n, (x, y) in enumerate(events):
-        yield orjson.dumps({"id": f"e{n}", "ts": 1.6e9 + n, "features": x, "label": y})
+        yield orjson.dumps({"id": f"e{n}", "ts": 1.6e9 + n / rate, "features": x, "label": y})
 
 
 FIRST = 500
@@ -122,7 +123,7 @@ class Service:
         how: dict[str, Any] = {"topic": topic, "on_update": self._on_update, "learn_along": self.learn_along}
         with follow(self.settings.name, kafka=self.settings.kafka, **how) as model:
             began_s = 0.0
-            for n, ((x, y), value) in enumerate(zip(events, _values(events), strict=True)):
+            for n, ((x, y), value) in enumerate(zip(events, _values(events, rate=self.rate), strict=True)):
                 if n == FIRST:
                     model.wait(timeout_s=60)
                     began_s = time.monotonic()

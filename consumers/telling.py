@@ -220,7 +220,9 @@ class Telling:
             tell = log.error if message.level == "alert" else log.warning
             tell(message.kind, model=message.model, scope=self.scope, reason=message.reason)
         topic = self.settings.topics.name(message.goes_to)
-        self._put(topic, key=message.id, message=message)
+        # One key for all of a model's order: it stays in order, however many partitions somebody gave the topic.
+        key = f"{message.model}/{message.scope}" if isinstance(message, LearnedOrder) else message.id
+        self._put(topic, key=key, message=message)
         self.listener(message)
 
     def _completed(self, report: ModelReport) -> ModelReport:

@@ -47,6 +47,10 @@ EVERY_NTH, AT_FIRST = 4, 2000
 """The copy is asked on one event in so many, once it was judged so often, while nothing hints that it falls behind."""
 
 
+SET_BACK_AFTER = 5
+"""So many events in a row of before the last announcement: its clock was ahead, and time is counted from theirs on."""
+
+
 class Published:
     """The copy that followers have, its contest against the live champion, and when the next publication is due.
 
@@ -70,6 +74,8 @@ class Published:
         """Whether there is evidence enough; it may be too soon all the same."""
         self.at_event, self.at_ts = 0, 0.0
         """Of the event after which it was announced: its number, and its time."""
+        self.earlier = 0
+        """Events in a row whose time is before that."""
         self.gap_ends, self.latest, self.latest_ts = 0, NEVER, math.inf
         self.allowance = Allowance(settings.publish.bytes_per_s)
         self.kept_since: tuple[int, float] | None = None
@@ -104,12 +110,16 @@ class Published:
         self.gap_ends = self.at_event + self._gap()
         most = settings.blocks or settings.refresh_events
         self.latest = self.at_event + most if most else NEVER
-        timed = settings.refresh_interval and not settings.blocks
-        self.latest_ts = self.at_ts + settings.refresh_interval if timed else math.inf
+        self._set_time(self.at_ts)
         if self._is_compared and self.data:
             # Decoded, as followers do it: the copy shares nothing with the model that goes on learning.
             self._predict = self.task.predictor(statetree.decode(self.data, trusted=self._trusted))
             self.is_asked = True
+
+    def _set_time(self, ts: float) -> None:
+        self.at_ts, self.earlier = ts, 0
+        timed = self.settings.refresh_interval and not self.settings.blocks
+        self.latest_ts = ts + self.settings.refresh_interval if timed else math.inf
 
     def _gap(self) -> int:
         if self.settings.refresh_gap is not None:
@@ -152,6 +162,12 @@ class Published:
 
     def is_due(self, event: AcceptedEvent, event_number: int) -> bool:
         """Whether the champion is to be announced as it has become. What the allowance keeps back is remembered."""
+        if event.ts < self.at_ts:
+            self.earlier += 1
+            if self.earlier >= SET_BACK_AFTER:
+                self._set_time(event.ts)
+        elif self.earlier:
+            self.earlier = 0
         if not (
             (self.enough and event_number >= self.gap_ends) or event_number >= self.latest or event.ts >= self.latest_ts
         ):
@@ -232,7 +248,13 @@ class Published:
 
     def reference(self) -> dict[str, Any]:
         """What a checkpoint keeps besides: the copy by its digest, its event's time, and what its bytes cost."""
-        return {"sha256": self.sha256, "ts": self.at_ts, "owed": self.allowance.owed, "kept_since": self.kept_since}
+        return {
+            "sha256": self.sha256,
+            "ts": self.at_ts,
+            "earlier": self.earlier,
+            "owed": self.allowance.owed,
+            "kept_since": self.kept_since,
+        }
 
     def restore(self, state: dict[str, Any], reference: dict[str, Any], blobs: Mapping[str, bytes]) -> None:
         """Go on from a checkpoint and what it refers to."""
@@ -247,6 +269,7 @@ class Published:
         self._pace(self.contest.evidence)
         if self.version is not None:
             self._arm()
+        self.earlier = reference.get("earlier", 0)
 
 
 def _asked(predict: Predictor, x: dict[str, object]) -> Prediction:

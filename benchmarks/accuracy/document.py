@@ -62,7 +62,9 @@ on the last 1,000 events, and swaps as soon as McNemar's test says p < .05.
   {RECOVERED:.0%} of the best final level: the best accuracy of any competitor over the {FINAL_EVENTS:,} events before
   the next change. Shown is the mean over changes.
 - **As followers have it**: Anabranch live, and what a follower with the newest announced copy answers to the same
-  events, from the first announcement on, with the default announcements; in brackets how many there were.
+  events, from the first announcement on, with the default announcements; in brackets how many there were. It has each
+  copy at once, and events come once a second: `anabranch backtest --followers-late` and `python -m benchmarks.served`
+  say what being late costs, and at 500 events a second `publish.bytes_per_s` keeps large models back.
 - **Top 100 a day**: the share of positives among the 100 highest scores of each day, mean over the days.
 - **µs per event** is computing time, on a machine with other work to do. Anabranch's holds everything from the encoded
   event on: decoding, guard, detectors, checkpoints, retraining. River's models are given decoded events.

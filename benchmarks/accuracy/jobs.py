@@ -25,7 +25,7 @@ _BATCH = ("generators", "batch_pass", "measures")
 _CAPYMOA = ("generators", "capymoa_pass", "measures")
 _OURS = ("our_pass",)
 _TRIALS = ("false_swaps",)
-_ROOMS = ("anabranch", "detectors", "learners", "consumers")
+_ROOMS = ("anabranch", "config", "detectors", "learners", "consumers", "evaluation")
 
 TRIALS: dict[str, Callable[[int], dict[str, Any]]] = {
     "forced alarms": false_swaps.forced_alarms,
@@ -51,7 +51,7 @@ class Job:
 
     def key(self) -> str:
         """The same for the same stream, seed, competitor, code and versions."""
-        recipe = self.stream and _stream(self).recipe()
+        recipe = self.stream and _stream(self).recipe() + _stream(self).digest(Path(self.data))
         parts: list[Any] = [recipe, self.seed, self.limit, versions(), self._code()]
         if self.stream:
             parts.append(_entry(self).table(_stream(self).task))
@@ -61,7 +61,7 @@ class Job:
         if not self.stream:
             return code(_HARNESS + _OURS + _TRIALS, ours=True)
         if _entry(self).way == "batch":
-            return code(_BATCH, ours=False)
+            return code(_BATCH, ours=False) + _versions("scikit-learn", "lightgbm")
         if _entry(self).way == "capymoa":
             return code(_CAPYMOA, ours=False) + capymoa_pass.recipe()
         ours = _entry(self).way == "anabranch"
@@ -159,8 +159,11 @@ def _entry(job: Job) -> Entry:
 @cache
 def versions() -> str:
     """What the results depend on besides the project."""
-    packages = ", ".join(f"{name} {version(name.lower())}" for name in ("River", "NumPy"))
-    return f"Python {platform.python_version()}, {packages}"
+    return f"Python {platform.python_version()}, {_versions('River', 'NumPy')}"
+
+
+def _versions(*names: str) -> str:
+    return ", ".join(f"{name} {version(name.lower())}" for name in names)
 
 
 @cache

@@ -1,7 +1,9 @@
 """The streams: the eight that the aims are about, further ones from files, and controls that do not drift."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +52,10 @@ class Stream:
         """Whether it can be had."""
         return bool(self.generator) or self.path(data).is_file()
 
+    def digest(self, data: Path) -> str:
+        """Of the file, as it lies in this folder; empty for a generator."""
+        return "" if self.generator else _digest(self.path(data))
+
     def events(self, *, seed: int, data: Path, limit: int | None = None) -> list[XY]:
         """The events, at most `limit`."""
         most = min((each for each in (limit, self.limit) if each is not None), default=None)
@@ -73,6 +79,11 @@ class Stream:
     def recipe(self) -> str:
         """What the cache takes for the same stream."""
         return repr({name: value for name, value in vars(self).items() if name not in ("note", "group", "changes")})
+
+
+@cache
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 _AGRAWAL = tuple({"classification_function": each, "perturbation": 0.05} for each in (0, 2, 3, 6))

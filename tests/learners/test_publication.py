@@ -56,6 +56,26 @@ def model_digest(data: bytes) -> str:
     return statetree.digest(statetree.decode(data))
 
 
+@pytest.mark.parametrize("ahead", [1, 20])
+def test_events_from_a_clock_that_is_ahead_do_not_stop_what_comes_by_time(ahead: int) -> None:
+    """Each brings one forward at most; time is then counted from those that come after. A restart changes nothing."""
+    several = [
+        event._replace(ts=event.ts + 80_000.0) if 1000 <= n < 1000 + ahead else event
+        for n, event in enumerate(events(3000))
+    ]
+    lane = lane_of(refresh_level=0, refresh_interval=60.0)
+    gone = [each.event_number for each in promotions(lane, iter(several))]
+    assert 45 <= len(gone) <= 55
+    assert max(later - earlier for earlier, later in pairwise(gone)) <= 60 + ahead + 5
+    again = lane_of(refresh_level=0, refresh_interval=60.0)
+    found = []
+    for n, event in enumerate(several):
+        found += promotions(again, iter([event]))
+        if 995 <= n < 1030:
+            again = twin_of(again)
+    assert [each.event_number for each in found] == gone
+
+
 def test_followers_get_a_copy_when_theirs_loses() -> None:
     """After the concept has turned round, the live model learns and the copy does not: it is announced again."""
     lane = lane_of(steps=LINEAR)
@@ -98,11 +118,11 @@ def asked(lane: Lane, several: Iterator[AcceptedEvent]) -> list[bool]:
 
 
 def test_a_copy_that_does_not_fall_behind_is_asked_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On one event in four, and on each again soon after the concept has turned: then it is announced."""
+    """On one event in four unless chance hints at something, and on each again soon after the concept has turned."""
     monkeypatch.setattr("learners.publication.AT_FIRST", 500)
     lane = lane_of(steps=LINEAR)
     still = asked(lane, events(2000, turns_at=2000))
-    assert sum(still[-400:]) == 100
+    assert 100 <= sum(still[-400:]) < 150
     version = lane.published.version
     turned = asked(lane, events(800, turns_at=2000, first=2000))
     assert all(turned[-100:])
