@@ -76,7 +76,7 @@ detectors: $(READY) ## measure false alarms and delays of all detectors into ben
 peers: $(READY) | $(UV)/.installed ## install the libraries of others that comparisons and some tests use (the extra [peers])
 	@$(call installed,$(VENV),constraints-peers.txt)
 
-accuracy: $(READY) ## compare with River's models on streams that drift; writes benchmarks/ACCURACY.md; two hours
+accuracy: peers ## compare with River's models on streams that drift; writes benchmarks/ACCURACY.md; two hours
 	@$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
 faults: $(READY) ## kill, stop, fill and damage, on a real Kafka, and see that no event is lost or learned twice

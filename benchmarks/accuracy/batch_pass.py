@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from anabranch.errors import AnabranchError
@@ -15,6 +16,17 @@ EVERY = 25_000
 
 class NotInstalled(AnabranchError):
     """A library of others is missing."""
+
+
+LIBRARIES = ("scikit-learn", "lightgbm")
+
+
+def versions() -> str:
+    """Of the libraries that it needs; empty where one is not installed: `make peers` does that."""
+    try:
+        return ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    except PackageNotFoundError:
+        return ""
 
 
 def refitted(name: str, events: Sequence[XY]) -> Passed:

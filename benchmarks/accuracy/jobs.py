@@ -61,7 +61,7 @@ class Job:
         if not self.stream:
             return code(_HARNESS + _OURS + _TRIALS, ours=True)
         if _entry(self).way == "batch":
-            return code(_BATCH, ours=False) + _versions("scikit-learn", "lightgbm")
+            return code(_BATCH, ours=False) + batch_pass.versions()
         if _entry(self).way == "capymoa":
             return code(_CAPYMOA, ours=False) + capymoa_pass.recipe()
         ours = _entry(self).way == "anabranch"
@@ -81,7 +81,8 @@ def planned(
 
 def can_run(job: Job) -> bool:
     """Whether what the pass needs is installed; what CapyMOA needs is in an environment of its own."""
-    return not job.stream or _entry(job).way != "capymoa" or capymoa_pass.is_there()
+    way = _entry(job).way if job.stream else ""
+    return capymoa_pass.is_there() if way == "capymoa" else way != "batch" or bool(batch_pass.versions())
 
 
 def trials(*, seeds: int) -> Iterable[Job]:
@@ -159,11 +160,8 @@ def _entry(job: Job) -> Entry:
 @cache
 def versions() -> str:
     """What the results depend on besides the project."""
-    return f"Python {platform.python_version()}, {_versions('River', 'NumPy')}"
-
-
-def _versions(*names: str) -> str:
-    return ", ".join(f"{name} {version(name.lower())}" for name in names)
+    packages = ", ".join(f"{name} {version(name.lower())}" for name in ("River", "NumPy"))
+    return f"Python {platform.python_version()}, {packages}"
 
 
 @cache
