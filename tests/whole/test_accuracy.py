@@ -280,3 +280,14 @@ def test_capymoas_tree_is_about_as_right_as_rivers() -> None:
     ours = measures.accuracy(one_pass.rival("alone", settings, events).served)
     theirs = measures.accuracy(capymoa_pass.passed("HoeffdingTree", events, seed=1).served)
     assert theirs == pytest.approx(ours, abs=0.03)
+
+
+def test_another_file_of_the_same_name_is_another_stream(tmp_path: Path) -> None:
+    """Its figures are not those of the first."""
+    elec2 = next(each for each in STREAMS if each.name == "elec2")
+    digests = set()
+    for name, text in (("one", b"a"), ("two", b"b")):
+        (tmp_path / name).mkdir()
+        elec2.path(tmp_path / name).write_bytes(text)
+        digests.add(jobs.Job("elec2", "HoeffdingTree", 1, str(tmp_path / name)).key())
+    assert len(digests) == 2
