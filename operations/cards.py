@@ -8,6 +8,8 @@ import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from river import base, compose
+
 from anabranch.messages import DriftSignal, ModelUpdate
 from operations.alerts.sinks import moment
 from operations.registry import AliasChange, Announced, Since
@@ -77,7 +79,7 @@ def contents(unpacked: Any) -> dict[str, Any]:
         unpacked: an `anabranch.artifact.Artifact`.
     """
     return {
-        "spec": repr(unpacked.model),
+        "spec": described(unpacked.model),
         "task": unpacked.task,
         "positive": unpacked.positive,
         "features": {name: unpacked.kinds.get(name, "") for name in sorted(unpacked.features)},
@@ -85,6 +87,30 @@ def contents(unpacked: Any) -> dict[str, Any]:
         "computed": dict(unpacked.derived),
         "canary_rows": len(unpacked.canary),
     }
+
+
+def described(model: Any) -> str:
+    """What a model is made of, as River says it; some of River's own cannot say it, and are then put together here.
+
+    >>> from river import compose, linear_model
+    >>> described(compose.SelectType(int, float) | linear_model.PARegressor())
+    'SelectType(int, float) | PARegressor ( C=1. mode=1 eps=0.1 learn_intercept=True )'
+    """
+    try:
+        if isinstance(model, base.Ensemble):  # it would say its members, each whole
+            return f"{type(model).__name__} of {len(model) or getattr(model, 'n_models', 0)}"
+        return " ".join(repr(model).split())
+    except TypeError:  # SelectType sorts its types for it
+        pass
+    if isinstance(model, compose.SelectType):
+        return f"SelectType({', '.join(each.__name__ for each in model.types)})"
+    if isinstance(model, compose.Pipeline):
+        return " | ".join(map(described, model.steps.values()))
+    if isinstance(model, compose.TransformerUnion):
+        return f"({' + '.join(map(described, model.transformers.values()))})"
+    several = getattr(model, "models", None)
+    held = several if isinstance(several, list) else [getattr(model, "model", None)]
+    return f"{type(model).__name__}({', '.join(described(each) for each in held if each is not None)})"
 
 
 def _trigger(update: ModelUpdate, signal: DriftSignal | None) -> dict[str, Any]:

@@ -9,9 +9,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from anabranch.errors import ConfigError
 from anabranch.messages import MemberReport, ModelReport, ModelUpdate, Verdict, encode
+from anabranch.recommender import Blend
 from anabranch.signatures import Signer
+from config.loading import load
+from learners.models import catalogue
 from operations import cards
 from operations.registry import Announced, Reference, aliases, changes, find, since
+from support.checkout import ROOT
 from support.command_line import anabranch, config_in
 from support.publisher import UPDATE, Publisher
 from support.told import fairness
@@ -177,3 +181,13 @@ def test_a_mistyped_model_is_told_with_the_nearest(embedded: Any) -> None:
     done = anabranch("models", "show", "frod", "--bootstrap", embedded.bootstrap)
     assert done.returncode == 2
     assert "no update of frod is on model-updates; did you mean `fraud`?" in done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*.toml")), ids=lambda path: path.stem)
+def test_what_a_card_says_a_model_is_made_of(path: Path) -> None:
+    """Of each example, also where it is a part of a blend: River's own words fail where a step selects two types."""
+    model = catalogue.build(load(path).model, seed=1)
+    for each in (model, Blend([model, model], [0.5, 0.5])):
+        said = cards.described(each)
+        assert "\n" not in said
+        assert len(said) > 5
