@@ -32,11 +32,17 @@ def files(
     keep: Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
     missing: Sequence[str] | None = None,
+    may_have: Sequence[str] = (),
     quiet: bool = False,
     **options: Any,
 ) -> Files:
-    """The files as one stream, read as the configuration needs it; what was decided of them is told once."""
+    """The files as one stream, read as the configuration needs it; what was decided of them is told once.
+
+    Args:
+        may_have: columns that are kept where they are there.
+    """
     told = {} if settings is None else of_settings(settings)
+    told["asked"] = told.get("asked", frozenset()) | frozenset(may_have)
     lists: dict[str, Any] = {"keep": tuple(keep or ()), "drop": tuple(drop or ()), "missing": tuple(missing or ())}
     return Files(paths, Reading(**options, **lists, **told), tell=(lambda said: None) if quiet else _warn_once)
 
@@ -87,7 +93,8 @@ def late_or_not(
         return settings, lambda: itertools.islice(given.events(), limit)
     settings = settings.model_copy(update={"labels": settings.labels.model_copy(update={"late": True})})
     if labels is not None:
-        second = files(settings, [labels], target="label", id="id", ts="ts", keep=["revision", "blocked"], quiet=True)
+        columns = {"target": "label", "id": "id", "ts": "ts"}
+        second = files(settings, [labels], may_have=["revision", "blocked"], quiet=True, **columns)
         return settings, lambda: beside(itertools.islice(given.events(), limit), second.events)
     how = Delay(column=delay_column) if delay is None else delay_of(delay)
     return settings, lambda: delayed(itertools.islice(given.events(), limit), how)

@@ -28,7 +28,10 @@ FollowersLate = Annotated[
     ),
 ]
 LabelsFile = Annotated[
-    Path | None, typer.Option("--labels", help="a second file with the labels: columns id, ts, label, and revision")
+    Path | None,
+    typer.Option(
+        "--labels", help="a second file with the labels: columns id, ts, label, and perhaps revision and blocked"
+    ),
 ]
 Keep = Annotated[
     list[str] | None,
