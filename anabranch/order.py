@@ -92,6 +92,13 @@ class OrderReader:
                 for message in list(self.messages.values()):
                     self.add(message)
 
+    def keep(self, most: int) -> None:
+        """Drop those that came first, until there are no more than `most`, one at least; the newest stays."""
+        while len(self.messages) > most:
+            first = self.messages.pop(next(iter(self.messages)))
+            if first is self.newest:
+                self.messages[first.id] = first
+
 
 def _rank(message: LearnedOrder) -> tuple[int, int, float]:
     return message.epoch, message.checkpoint, message.began
@@ -103,7 +110,10 @@ ASKED_MAX = 30_000
 """So many events are remembered whose label has not come."""
 
 RECORDS_MAX = 200_000
-"""Events since the last copy: they are kept, since its learner may go back as far."""
+"""Events and messages since the last copy: they are kept, since its learner may go back as far."""
+
+AHEAD_MAX = 1_000
+"""Messages that are kept while nothing is learned along: the next copy stands after one of the last."""
 
 NOWHERE = "-"
 """In place of a message's id: a copy that learns no more, as its learner says of no message that it stands after it."""
@@ -195,11 +205,16 @@ class LearningAlong:
         self._records = {
             place: value for place, value in self._records.items() if place[2] >= ends.get((place[0], place[1]), 0)
         }
-        self._order.forget(until)
+        if until:
+            self._order.forget(until)
+        else:
+            # Nothing is learned until a copy that names its place, and that is a later one.
+            self._order.keep(1)
 
     def tell(self, message: LearnedOrder) -> None:
         """A message of the order has come."""
         self._order.add(message)
+        self._bound()
 
     def hear(self, place: Place, value: bytes, *, key: bytes | None = None, is_example: bool = False) -> None:
         """A record of the events has come, with its key, or an example."""
@@ -207,9 +222,17 @@ class LearningAlong:
             told = orjson.loads(value)
             place = _example(told["number"], _Teller(told["epoch"], told["checkpoint"], told["began"]))
         self._records[place] = value, key
-        if len(self._records) > RECORDS_MAX:
-            # It stays as it is until the next copy.
-            self._records, self.at, self._copied_at = {}, NOWHERE, NOWHERE
+        self._bound()
+
+    def _bound(self) -> None:
+        """Where more comes than is kept, it stays as it is until the next copy."""
+        if len(self._records) + len(self._order.messages) > RECORDS_MAX:
+            self.at = self._copied_at = NOWHERE
+        if self.at == NOWHERE:
+            # The last are kept, as the next copy may stand before them.
+            self._order.keep(AHEAD_MAX)
+            while len(self._records) > RECORDS_MAX - AHEAD_MAX:
+                del self._records[next(iter(self._records))]
 
     def wanted(self) -> dict[tuple[str, int], int | None]:
         """Where what comes next begins, by topic and partition: an offset of the events.
@@ -230,6 +253,8 @@ class LearningAlong:
 
     def _chain(self) -> list[LearnedOrder]:
         """What comes after the place that it has reached; after the copy, if what it has learned counts no more."""
+        if self.at == NOWHERE:
+            return []
         chain = self._order.chain(after=self.at)
         if chain and chain[0].follows != self.at and self.at != self._copied_at:
             self._go_back()

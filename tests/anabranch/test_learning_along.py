@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch import artifact, statetree
-from anabranch.messages import LearnedOrder, ModelUpdate, decode
-from anabranch.order import LearningAlong
+from anabranch import artifact, order, statetree
+from anabranch.messages import LearnedOrder, ModelUpdate, TopicRange, decode
+from anabranch.order import LearningAlong, identified
 from config.settings import Settings
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryLog
@@ -228,3 +228,78 @@ def test_late_labels_are_learned_along_by_examples(seed: int, partitions: int, d
     assert lane.join.endings["default"] > 100
     assert feed.labels > 0
     assert bytes_of(along.model) == bytes_of(lane.champion.model)
+
+
+# ── What is kept is bounded ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def copies() -> Feed:
+    """Of a learner of 2000 events, which announces now and then."""
+    log = filled()
+    loop_on(log, MemoryStore(), settings_for(detectors={})).run(until_end=True)
+    return Feed(log, seed=1)
+
+
+def one_after_another(first: LearnedOrder, count: int) -> list[LearnedOrder]:
+    """So many messages, each of one record of the events, from the first one's on."""
+    found, (run,) = [first], first.runs
+    for offset in range(run.end, run.end + count - 1):
+        runs = (TopicRange(topic="events", partition=0, start=offset, end=offset + 1),)
+        changes = {"follows": found[-1].id, "runs": runs, "event_number": offset + 1}
+        found.append(identified(first.model_copy(update=changes)))
+    return found
+
+
+def following(update: ModelUpdate, *, runs: tuple[tuple[int, int], ...] = (), **changes: Any) -> LearnedOrder:
+    """What a learner tells next after a copy: one more record, if nothing else is said."""
+    start = update.offset + 1
+    ranges = (TopicRange(topic="events", partition=0, start=a, end=b) for a, b in runs or ((start, start + 1),))
+    known = {"follows": update.order, "epoch": update.epoch, "checkpoint": 10**6, "began": 0.0}
+    about = {"model": "m", "event_number": update.event_number + 1, "version": update.version}
+    return identified(LearnedOrder(id="", runs=tuple(ranges), **{**known, **about, **changes}))
+
+
+def test_what_comes_while_nothing_is_learned_along_is_not_kept(copies: Feed) -> None:
+    """A blend answers, or the champion is frozen: that may go on for months, with copies or without any."""
+    blend = copies.updates[0].model_copy(update={"order": ""})
+    along, taken = LearningAlong(), unpacked(copies.log, blend)
+    along.exchange(blend, taken)
+    for each in one_after_another(following(blend, follows=""), 3 * order.AHEAD_MAX):
+        along.tell(each)
+    assert len(along._order.messages) <= order.AHEAD_MAX
+    assert (along.wanted(), along.advance()) == ({}, 0)
+    along.exchange(blend, taken)
+    assert len(along._order.messages) == 1
+    assert along.told == along._order.messages.popitem()[1].event_number
+
+
+def test_a_copy_that_names_its_place_is_taught_again_after_one_that_does_not(copies: Feed) -> None:
+    """What was told and has happened shortly before it is there."""
+    first, later = copies.updates[0], copies.updates[3]
+    along = LearningAlong()
+    along.exchange(first.model_copy(update={"order": ""}), unpacked(copies.log, first))
+    for record in copies.records:
+        along.hear((record.topic, record.partition, record.offset), record.value or b"")
+    for each in copies.orders:
+        along.tell(each)
+    assert along.advance() == 0
+    along.exchange(later, unpacked(copies.log, later))
+    assert along.event_number == 2000
+
+
+def test_more_than_is_kept_ends_it_until_the_next_copy(copies: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages count as well, since one may be as small as a record; the model stays as it is."""
+    monkeypatch.setattr(order, "RECORDS_MAX", 400)
+    monkeypatch.setattr(order, "AHEAD_MAX", 100)
+    first, along = copies.updates[0], LearningAlong()
+    along.exchange(first, unpacked(copies.log, first))
+    for number, each in enumerate(one_after_another(following(first), 900)):
+        along.tell(each)
+        if number < 900:
+            along.hear(("events", 0, each.runs[0].start), copies.records[number].value or b"")
+            along.advance()
+    assert along.event_number == first.event_number + 200
+    assert len(along._records) + len(along._order.messages) <= 400
+    along.exchange(first, unpacked(copies.log, first))
+    assert along.event_number == first.event_number
