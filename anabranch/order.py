@@ -15,9 +15,9 @@ import orjson
 from anabranch import statetree
 from anabranch.artifact import Artifact
 from anabranch.computing import SharedComputing
-from anabranch.messages import BOM, ExamplesTold, LearnedOrder, ModelUpdate, TopicRange
+from anabranch.messages import BOM, ExamplesTold, LearnedOrder, ModelUpdate, TopicRange, UnreadableMessage
 from anabranch.rolling import KEY
-from anabranch.values import epoch_s
+from anabranch.values import KINDS, epoch_s
 
 OF_WHOM = {"checkpoint", "began"}
 """Keys that tell who says it, and not what: they do not go into the id."""
@@ -122,6 +122,38 @@ Place = tuple[Any, ...]
 """Topic, partition and offset of a record; of an example its number, and who has told it."""
 
 
+_VALUES = {*KINDS, type(None)}
+
+
+def read_example(value: bytes) -> dict[str, Any]:
+    """An example as it was written, if it is one; in a quarter of the time that `decode` takes.
+
+    Raises:
+        UnreadableMessage: it is none.
+    """
+    try:
+        told = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise UnreadableMessage(f"not an Example: not JSON: {error}") from error
+    match told:
+        case {
+            "number": int(),
+            "model": str(),
+            "scope": str(),
+            "epoch": int(),
+            "checkpoint": int(),
+            "began": float() | int(),
+            "id": str(),
+            "ts": float() | int(),
+            "features": dict(features),
+            "label": bool() | int() | float() | str(),
+            "label_ts": float() | int(),
+            "corrects": bool(),
+        } if {*map(type, features.values())} <= _VALUES:
+            return told
+    raise UnreadableMessage("not an Example: a key is missing, or a value is of another type than its schema says")
+
+
 def _example(number: int, by: Any) -> Place:
     """An example of a learner, which says of itself what the messages of its order say."""
     return "", 0, number, by.epoch, by.checkpoint, by.began
@@ -144,6 +176,7 @@ class LearningAlong:
         at: the message up to which it has learned.
         event_number: the learner's count of labelled events there.
         differed: copies that were not as this model was at their place. It goes on from the copy.
+        stopped: why it learns no more until the next copy; empty where it does, and where the copy itself says so.
     """
 
     def __init__(self, *, trusted: tuple[str, ...] = ()) -> None:
@@ -151,6 +184,7 @@ class LearningAlong:
         self.model: Any = None
         self.at, self.event_number = "", 0
         self.differed = 0
+        self.stopped = ""
         self._order = OrderReader()
         self.computing: SharedComputing | None = None
         """What features are computed of, where copies bring it: events are counted in it as they are told."""
@@ -172,6 +206,7 @@ class LearningAlong:
     def exchange(self, update: ModelUpdate, artifact: Artifact) -> None:
         """A copy was announced: go on from there, with what is known to have been learned after it."""
         before, before_at = self.model, self.at
+        self.stopped = ""
         self._forget(update.order)
         self._copy = self._bytes(artifact.model)
         self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
@@ -217,9 +252,13 @@ class LearningAlong:
         self._bound()
 
     def hear(self, place: Place, value: bytes, *, key: bytes | None = None, is_example: bool = False) -> None:
-        """A record of the events has come, with its key, or an example."""
+        """A record of the events has come, with its key, or an example.
+
+        Raises:
+            UnreadableMessage: it is to be an example, and is none.
+        """
         if is_example:
-            told = orjson.loads(value)
+            told = read_example(value)
             place = _example(told["number"], _Teller(told["epoch"], told["checkpoint"], told["began"]))
         self._records[place] = value, key
         self._bound()
@@ -271,12 +310,25 @@ class LearningAlong:
             places = counted if message.examples is None else _examples(message, message.examples)
             if not all(place in self._records for place in (*counted, *places)):
                 break
-            if self.computing is not None:
-                for place in counted:
-                    self._count(self.computing, *self._records[place])
-            learned += sum(self._learn(self._records[place][0]) for place in places)
+            try:
+                learned += self._take(counted, places)
+            except BaseException as error:  # whatever lies on a topic, a panic in River's Rust included
+                self._go_back()  # not to a half of a message
+                self._stop(f"what the message {message.id} names cannot be learned: {type(error).__name__}: {error}")
+                return 0
             self.at, self.event_number = message.id, message.event_number
         return learned
+
+    def _stop(self, why: str) -> None:
+        self.stopped = why
+        self.at = self._copied_at = NOWHERE
+
+    def _take(self, counted: list[Place], learned: list[Place]) -> int:
+        """What a message names; how many labels that were."""
+        if self.computing is not None:
+            for place in counted:
+                self._count(self.computing, *self._records[place])
+        return sum(self._learn(self._records[place][0]) for place in learned)
 
     def _learn(self, value: bytes) -> bool:
         event = orjson.loads(value.removeprefix(BOM))

@@ -1,5 +1,6 @@
 """A follower's model that learns along: the learner's own, to the last bit, from the topics alone."""
 
+import logging
 import random
 from typing import Any
 
@@ -7,6 +8,7 @@ import orjson
 import pytest
 
 from anabranch import artifact, order, statetree
+from anabranch.kafka.tail import LiveModel
 from anabranch.messages import LearnedOrder, ModelUpdate, TopicRange, decode
 from anabranch.order import LearningAlong, identified
 from config.settings import Settings
@@ -303,3 +305,59 @@ def test_more_than_is_kept_ends_it_until_the_next_copy(copies: Feed, monkeypatch
     assert len(along._records) + len(along._order.messages) <= 400
     along.exchange(first, unpacked(copies.log, first))
     assert along.event_number == first.event_number
+
+
+# ── What cannot be read or learned ──────────────────────────────────────────────────────────────────────────────────
+
+
+def live_model(**options: Any) -> LiveModel:
+    known: dict[str, Any] = {"topic": "model-learned", "model": "m", "scope": "global", "trusted": (), "keys": None}
+    return LiveModel({"bootstrap.servers": "localhost:1"}, **{**known, **options})
+
+
+JUNK = (b"", b"junk", b"{}", b"[]", b"7", b'{"model": "m", "scope": "global", "number": "1"}', b"[" * 100_000)
+
+
+def test_what_is_no_example_is_passed_over_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One such record ended it for good: it lies on the topic, and was read again after each interruption."""
+    log = late_log(partitions=1)
+    settings = settings_of(model=LINEAR, labels={"late": True, "horizon": "2h", "default": True})
+    loop = loop_on(log, MemoryStore(), settings)
+    loop.run(until_end=True)
+    live, feed = live_model(), Feed(log, seed=1)
+    live.examples = "model-examples"
+    first = feed.updates[0]
+    live.exchange(first, unpacked(log, first))
+    for each in feed.orders:
+        live.along.tell(each)
+    with caplog.at_level(logging.WARNING):
+        for offset, value in enumerate((*JUNK, *log.values("model-examples"))):
+            live._hear_record(("model-examples", 0, offset), value, key=None)
+    assert caplog.text.count("passed over: model-examples partition 0 offset 0: not an Example: ") == 1
+    assert len(caplog.records) == 1
+    assert live.along.advance() > 500
+    assert bytes_of(live.along.model) == bytes_of(loop.owner.lane.champion.model)
+
+
+@pytest.mark.parametrize("value", [*JUNK, b'{"id": "a", "features": {"0": [1]}, "label": true}'])
+def test_what_cannot_be_learned_ends_it_until_the_next_copy(
+    copies: Feed, value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the copy then, and no half of a message; the log says which and why."""
+    first, second = copies.updates[:2]
+    live = live_model()
+    live.exchange(first, unpacked(copies.log, first))
+    begin = first.offset + 1
+    live.along.tell(following(first, runs=((begin, begin + 2),)))
+    live.along.hear(("events", 0, begin), copies.records[begin].value or b"")
+    live.along.hear(("events", 0, begin + 1), value)
+    assert live.along.advance() == 0
+    assert live.along.event_number == first.event_number
+    assert bytes_of(live.along.model) == bytes_of(unpacked(copies.log, first).model)
+    for _ in range(2):
+        live._warn_if_stopped()
+    assert caplog.text.count("m: nothing is learned along until the next copy: what the message") == 1
+    live.exchange(second, unpacked(copies.log, second))
+    live.along.tell(following(second))
+    live.along.hear(("events", 0, second.offset + 1), copies.records[second.offset + 1].value or b"")
+    assert (live.along.advance(), live.along.stopped) == (1, "")
