@@ -15,12 +15,12 @@ import orjson
 from anabranch import statetree
 from anabranch.artifact import Artifact
 from anabranch.computing import SharedComputing
-from anabranch.messages import BOM, ExamplesTold, LearnedOrder, ModelUpdate, TopicRange, UnreadableMessage
+from anabranch.messages import BOM, ExamplesTold, LearnedOrder, ModelUpdate, TopicRange, UnreadableMessage, decode
 from anabranch.rolling import KEY
 from anabranch.values import KINDS, epoch_s
 
-OF_WHOM = {"checkpoint", "began"}
-"""Keys that tell who says it, and not what: they do not go into the id."""
+NOT_IN_THE_ID = {"id": "", "checkpoint": 0, "began": 0.0}
+"""What stands in place of keys that tell who says it, and not what."""
 
 LATER = {"other_log"}
 """Keys that came later: left out where they say nothing, so that what was told before has the same id again."""
@@ -28,9 +28,36 @@ LATER = {"other_log"}
 
 def identified(message: LearnedOrder) -> LearnedOrder:
     """The message with its id."""
-    said = message.model_copy(update={"id": "", **dict.fromkeys(OF_WHOM, 0)})
-    told = {key: value for key, value in said.model_dump(mode="json").items() if value or key not in LATER}
-    return message.model_copy(update={"id": hashlib.sha256(orjson.dumps(told)).hexdigest()[:32]})
+    said = message.model_copy(update=NOT_IN_THE_ID)
+    return message.model_copy(update={"id": _digest(said.model_dump(mode="json"))})
+
+
+def _digest(said: dict[str, Any]) -> str:
+    told = {key: value for key, value in said.items() if value or key not in LATER}
+    return hashlib.sha256(orjson.dumps(told)).hexdigest()[:32]
+
+
+def read_order(value: bytes) -> LearnedOrder:
+    """A message of the order, if a learner can have told it: with its own id, which no two that follow each other have.
+
+    The id is looked at in the bytes, so that what a newer learner says beyond it is in it.
+
+    Raises:
+        UnreadableMessage: it is none.
+    """
+    message = decode(LearnedOrder, value)
+    if message.id != _digest({**orjson.loads(value.removeprefix(BOM)), **NOT_IN_THE_ID}):
+        raise UnreadableMessage(f"not a LearnedOrder: its id {message.id[:40]!r} is not the digest of what it says")
+    told = message.examples
+    ranges = [(run.partition, run.start, run.end) for run in message.runs]
+    ranges += [] if told is None else [(told.partition, told.start, told.end)]
+    for partition, start, end in ranges:
+        if not (0 <= partition < 2**31 and 0 <= start <= end < 2**63 and end - start <= RECORDS_MAX):
+            raise UnreadableMessage(
+                f"not a LearnedOrder: partition {partition}, {start} to {end}, is no place of a topic, or holds more "
+                f"than {RECORDS_MAX} records"
+            )
+    return message
 
 
 class OrderReader:
@@ -76,7 +103,8 @@ class OrderReader:
         """
         chain: list[LearnedOrder] = []
         at = self.messages.get(until) if until else self.newest
-        while at is not None and at.id != after:
+        # Some that follow each other, which no learner has told, would never end.
+        while at is not None and at.id != after and len(chain) < len(self.messages):
             chain.append(at)
             at = self.messages.get(at.follows)
         return chain[::-1]
@@ -150,7 +178,8 @@ def read_example(value: bytes) -> dict[str, Any]:
             "label_ts": float() | int(),
             "corrects": bool(),
         } if {*map(type, features.values())} <= _VALUES:
-            return told
+            example: dict[str, Any] = told
+            return example
     raise UnreadableMessage("not an Example: a key is missing, or a value is of another type than its schema says")
 
 
@@ -306,12 +335,10 @@ class LearningAlong:
             return 0
         learned = 0
         for message in self._chain():
-            counted = [*_places(self._runs(message))]
-            places = counted if message.examples is None else _examples(message, message.examples)
-            if not all(place in self._records for place in (*counted, *places)):
+            if not all(place in self._records for place in self._named(message)):
                 break
             try:
-                learned += self._take(counted, places)
+                learned += self._take(message)
             except BaseException as error:  # whatever lies on a topic, a panic in River's Rust included
                 self._go_back()  # not to a half of a message
                 self._stop(f"what the message {message.id} names cannot be learned: {type(error).__name__}: {error}")
@@ -323,12 +350,20 @@ class LearningAlong:
         self.stopped = why
         self.at = self._copied_at = NOWHERE
 
-    def _take(self, counted: list[Place], learned: list[Place]) -> int:
+    def _named(self, message: LearnedOrder) -> Iterator[Place]:
+        """All that is to be there; one after the other, as somebody may name more than there is room for."""
+        yield from _places(self._runs(message))
+        if message.examples is not None:
+            yield from _examples(message, message.examples)
+
+    def _take(self, message: LearnedOrder) -> int:
         """What a message names; how many labels that were."""
         if self.computing is not None:
-            for place in counted:
+            for place in _places(self._runs(message)):
                 self._count(self.computing, *self._records[place])
-        return sum(self._learn(self._records[place][0]) for place in learned)
+        told = message.examples
+        places = _places(message.runs) if told is None else _examples(message, told)
+        return sum(self._learn(self._records[place][0]) for place in places)
 
     def _learn(self, value: bytes) -> bool:
         event = orjson.loads(value.removeprefix(BOM))
@@ -375,8 +410,8 @@ def _places(runs: Iterable[TopicRange]) -> Iterator[Place]:
     return ((run.topic, run.partition, offset) for run in runs for offset in range(run.start, run.end))
 
 
-def _examples(message: LearnedOrder, told: ExamplesTold) -> list[Place]:
-    return [_example(number, message) for number in range(told.start, told.end)]
+def _examples(message: LearnedOrder, told: ExamplesTold) -> Iterator[Place]:
+    return (_example(number, message) for number in range(told.start, told.end))
 
 
 def _whole(label: Any) -> Any:

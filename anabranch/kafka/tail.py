@@ -13,8 +13,8 @@ from anabranch.artifact import Artifact
 from anabranch.errors import KafkaUnavailable, SignatureError
 from anabranch.kafka import QUIET, SLICE_S, TIMEOUT_S, Kafka, batch, consumer, headers_of, partitions, reader
 from anabranch.kafka.faults import with_words
-from anabranch.messages import LearnedOrder, M, ModelUpdate, UnreadableMessage, decode
-from anabranch.order import LearningAlong, read_example
+from anabranch.messages import M, ModelUpdate, UnreadableMessage, decode
+from anabranch.order import LearningAlong, read_example, read_order
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.follower")
@@ -251,7 +251,7 @@ class LiveModel:
         try:
             if self.keys is not None:
                 self.keys.verify(value, headers_of(message))
-            order = decode(LearnedOrder, value)
+            order = read_order(value)
         except SignatureError as error:
             # On this topic it may well be another model's, whose learner has another key.
             log.debug("passed over: %s offset %s: %s", topic, message.offset(), error)
