@@ -487,8 +487,9 @@ class Follower:
         """Learn what the learner has learned, and predict with that from now on."""
         champion, learned = self._champion, live.learned(timeout_s=LIVE_S)
         if champion is not None and learned is not None:
-            artifact = champion.artifact._replace(model=learned, computing=live.along.computing)
-            self._champion = Champion(champion.update, artifact, live.along.event_number, time.time(), self.segments)
+            along = live.along
+            artifact = champion.artifact.gone_on(learned, computing=along.computing, features=along.features)
+            self._champion = Champion(champion.update, artifact, along.event_number, time.time(), self.segments)
 
     def _consider(self, update: ModelUpdate) -> None:
         """Use the update's model if everything about it is right; else keep the one in use, and try the one before."""

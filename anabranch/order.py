@@ -205,6 +205,7 @@ class LearningAlong:
         at: the message up to which it has learned.
         event_number: the learner's count of labelled events there.
         differed: copies that were not as this model was at their place. It goes on from the copy.
+        features: kinds by name of what it has learned with since the copy; the copy's are those up to there.
         stopped: why it learns no more until the next copy; empty where it does, and where the copy itself says so.
     """
 
@@ -213,6 +214,7 @@ class LearningAlong:
         self.model: Any = None
         self.at, self.event_number = "", 0
         self.differed = 0
+        self.features: dict[str, str] = {}
         self.stopped = ""
         self._order = OrderReader()
         self.computing: SharedComputing | None = None
@@ -255,6 +257,7 @@ class LearningAlong:
     def _go_back(self) -> None:
         self.model = statetree.decode(self._copy, trusted=self.trusted)
         self.at, self.event_number = self._copied_at, self._copied_events
+        self.features = {}
         kept = self._copied_computing
         self.computing = SharedComputing.unpacked(kept) if kept else None
 
@@ -370,7 +373,7 @@ class LearningAlong:
         if "number" in event:  # an example holds what was learned as it was learned
             told, hidden = event["features"], self._hidden
             x = {name: each for name, each in told.items() if name not in hidden} if hidden else told
-            self.model.learn_one(x, event["label"])
+            self._teach(x, event["label"])
             if self.computing is not None and not event["corrects"]:
                 self.computing.on_label(told, event["label"], event["label_ts"])
             return True
@@ -379,8 +382,13 @@ class LearningAlong:
             self._ask(event["id"], x)
             return False
         # The features of when it was asked are what is learned.
-        self.model.learn_one(self._asked.pop(event["id"], x), self._label_of(event["label"]))
+        self._teach(self._asked.pop(event["id"], x), self._label_of(event["label"]))
         return True
+
+    def _teach(self, x: dict[str, Any], y: Any) -> None:
+        self.model.learn_one(x, y)
+        if not x.keys() <= self.features.keys():
+            self.features |= {name: KINDS[type(value)] for name, value in x.items() if value is not None}
 
     def _count(self, computing: SharedComputing, value: bytes, key: bytes | None) -> None:
         """A record that the learner has taken, which may be a label; an event that comes again with one counts once."""

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from anabranch import artifact, order, statetree
+from anabranch.follower import Champion, Follower
 from anabranch.kafka.tail import LiveModel
 from anabranch.messages import LearnedOrder, ModelUpdate, TopicRange, decode
 from anabranch.order import LearningAlong, identified
@@ -230,6 +231,56 @@ def test_late_labels_are_learned_along_by_examples(seed: int, partitions: int, d
     assert lane.join.endings["default"] > 100
     assert feed.labels > 0
     assert bytes_of(along.model) == bytes_of(lane.champion.model)
+
+
+def follower_of(live: LiveModel, update: ModelUpdate, taken: artifact.Artifact, **options: Any) -> Follower:
+    """One that has this copy in use, and learns along with what its live model is given by hand."""
+    follower = Follower("m", kafka={"bootstrap.servers": "localhost:1"}, learn_along=True, **options)
+    follower._live = live
+    follower._champion = Champion(update, taken, update.event_number, update.announced_ts)
+    live.exchange(update, taken)
+    return follower
+
+
+class Handed(LiveModel):
+    """On no Kafka: it takes what it was handed."""
+
+    def learned(self, *, timeout_s: float) -> Any:
+        self.along.advance()
+        return self.along.snapshot()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_features_that_came_after_the_copy_are_asked_with(late: bool) -> None:
+    """The model has learned with them, so its answers are the learner's; a name that it has not met is left out."""
+    values = [{**row, "features": {**row["features"], "new": 5.0 if row["label"] else -5.0}} for row in rows(1200)]
+    values[:900] = rows(900)
+    log = MemoryLog(partitions=1)
+    for n, row in enumerate(values):
+        log.append(
+            "events", orjson.dumps({**row, "ts": 1.6e9 + n, "label": None if late else row["label"]}), partition=0
+        )
+        if late:
+            told = {"id": row["id"], "ts": 1.6e9 + n + 0.5, "label": row["label"]}
+            log.append("labels", orjson.dumps(told), partition=0)
+    settings = settings_for(detectors={}, **({"labels": {"late": True, "horizon": "2h"}} if late else {}))
+    loop = loop_on(log, MemoryStore(), settings)
+    loop.run(until_end=True)
+    feed = Feed(log, seed=1)
+    first, olds = feed.updates[0], ("0", "1", "2")
+    taken = unpacked(log, first)._replace(features=frozenset(olds), kinds=dict.fromkeys(olds, "number"))
+    live = Handed({}, topic="", model="m", scope="global", trusted=(), keys=None)
+    follower = follower_of(live, first, taken)
+    for offset, value in enumerate(log.values("model-examples") if late else log.values("events")):
+        live.along.hear(("events", 0, offset), value, is_example=late)
+    for each in feed.orders:
+        live.along.tell(each)
+    follower._go_on(live)
+    champion, asked = follower.champion, values[-1]["features"]
+    assert (champion.event_number, champion.artifact.kinds["new"]) == (1200, "number")
+    learners = loop.owner.lane.champion.model
+    assert champion.predict_proba_one({**asked, "unknown": 1.0}) == learners.predict_proba_one(asked)
+    assert champion.known({"new": 1.0, "unknown": 1.0}) == {"new": 1.0}
 
 
 # ── What is kept is bounded ─────────────────────────────────────────────────────────────────────────────────────────
