@@ -83,13 +83,16 @@ class OrderReader:
 
     def __init__(self, messages: Iterable[LearnedOrder] = ()) -> None:
         self.messages: dict[str, LearnedOrder] = {}
+        self.told_ts: dict[str, float] = {}
+        """When each was told, epoch seconds, where that is known."""
         self.newest: LearnedOrder | None = None
         for message in messages:
             self.add(message)
 
-    def add(self, message: LearnedOrder) -> None:
-        """One more message."""
+    def add(self, message: LearnedOrder, *, ts: float = 0.0) -> None:
+        """One more message, told at `ts`; 0: that is not known."""
         self.messages[message.id] = message
+        self.told_ts[message.id] = ts
         if self.newest is None or _rank(message) >= _rank(self.newest):
             self.newest = message
 
@@ -114,11 +117,11 @@ class OrderReader:
         if until in self.messages:
             ids = list(self.messages)
             for each in ids[: ids.index(until) + 1]:
-                del self.messages[each]
+                del self.messages[each], self.told_ts[each]
             if self.newest is not None and self.newest.id not in self.messages:
                 self.newest = None
                 for message in list(self.messages.values()):
-                    self.add(message)
+                    self.add(message, ts=self.told_ts[message.id])
 
     def keep(self, most: int) -> None:
         """Drop those that came first, until there are no more than `most`, one at least; the newest stays."""
@@ -126,6 +129,8 @@ class OrderReader:
             first = self.messages.pop(next(iter(self.messages)))
             if first is self.newest:
                 self.messages[first.id] = first
+            else:
+                del self.told_ts[first.id]
 
 
 def _rank(message: LearnedOrder) -> tuple[int, int, float]:
@@ -204,6 +209,7 @@ class LearningAlong:
         model: None before the first copy.
         at: the message up to which it has learned.
         event_number: the learner's count of labelled events there.
+        as_of_ts: when the learner has told of it, epoch seconds: announced the copy then, or sent the message.
         differed: copies that were not as this model was at their place. It goes on from the copy.
         features: kinds by name of what it has learned with since the copy; the copy's are those up to there.
         stopped: why it learns no more until the next copy; empty where it does, and where the copy itself says so.
@@ -212,7 +218,7 @@ class LearningAlong:
     def __init__(self, *, trusted: tuple[str, ...] = ()) -> None:
         self.trusted = trusted
         self.model: Any = None
-        self.at, self.event_number = "", 0
+        self.at, self.event_number, self.as_of_ts = "", 0, 0.0
         self.differed = 0
         self.features: dict[str, str] = {}
         self.stopped = ""
@@ -222,7 +228,7 @@ class LearningAlong:
         self._records: dict[Place, tuple[bytes, bytes | None]] = {}
         """Values and keys."""
         self._asked: dict[str, dict[str, Any]] = {}
-        self._copy, self._copied_at, self._copied_events = b"", "", 0
+        self._copy, self._copied_at, self._copied_events, self._copied_ts = b"", "", 0, 0.0
         self._copied_computing = b""
         self._label_of: Callable[[Any], Any] = _whole
         self._hidden: frozenset[str] = frozenset()
@@ -241,6 +247,7 @@ class LearningAlong:
         self._forget(update.order)
         self._copy = self._bytes(artifact.model)
         self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
+        self._copied_ts = update.announced_ts
         self._label_of = label_reader(artifact.task, artifact.positive)
         self._hidden = artifact.hidden
         self._copied_computing = b"" if artifact.computing is None else artifact.computing.packed()
@@ -256,7 +263,7 @@ class LearningAlong:
 
     def _go_back(self) -> None:
         self.model = statetree.decode(self._copy, trusted=self.trusted)
-        self.at, self.event_number = self._copied_at, self._copied_events
+        self.at, self.event_number, self.as_of_ts = self._copied_at, self._copied_events, self._copied_ts
         self.features = {}
         kept = self._copied_computing
         self.computing = SharedComputing.unpacked(kept) if kept else None
@@ -278,9 +285,9 @@ class LearningAlong:
             # Nothing is learned until a copy that names its place, and that is a later one.
             self._order.keep(1)
 
-    def tell(self, message: LearnedOrder) -> None:
-        """A message of the order has come."""
-        self._order.add(message)
+    def tell(self, message: LearnedOrder, *, ts: float = 0.0) -> None:
+        """A message of the order has come, which was told at `ts`, epoch seconds; 0: that is not known."""
+        self._order.add(message, ts=ts)
         self._bound()
 
     def hear(self, place: Place, value: bytes, *, key: bytes | None = None, is_example: bool = False) -> None:
@@ -347,6 +354,7 @@ class LearningAlong:
                 self._stop(f"what the message {message.id} names cannot be learned: {type(error).__name__}: {error}")
                 return 0
             self.at, self.event_number = message.id, message.event_number
+            self.as_of_ts = max(self._copied_ts, self._order.told_ts[message.id])
         return learned
 
     def _stop(self, why: str) -> None:

@@ -260,7 +260,7 @@ class LiveModel:
             log.warning("passed over: %s offset %s: %s", topic, message.offset(), error)
             return
         if (order.model, order.scope) == (self.model, self.scope):
-            self.along.tell(order)
+            self.along.tell(order, ts=message.timestamp()[1] / 1000)
             if order.examples is not None:
                 self.examples = order.examples.topic
 

@@ -2,12 +2,14 @@
 
 import logging
 import random
+import time
 from typing import Any
 
 import orjson
 import pytest
 
 from anabranch import artifact, order, statetree
+from anabranch.errors import ModelTooOld
 from anabranch.follower import Champion, Follower
 from anabranch.kafka.tail import LiveModel
 from anabranch.messages import LearnedOrder, ModelUpdate, TopicRange, decode
@@ -281,6 +283,29 @@ def test_features_that_came_after_the_copy_are_asked_with(late: bool) -> None:
     learners = loop.owner.lane.champion.model
     assert champion.predict_proba_one({**asked, "unknown": 1.0}) == learners.predict_proba_one(asked)
     assert champion.known({"new": 1.0, "unknown": 1.0}) == {"new": 1.0}
+
+
+def test_what_is_learned_late_is_as_old_as_it_was_told(copies: Feed) -> None:
+    """One that is an hour behind does not answer under `max_age` because it has learned something just now."""
+    now_s = time.time()
+    first = copies.updates[0].model_copy(update={"announced_ts": now_s - 7200.0})
+    live = Handed({}, topic="", model="m", scope="global", trusted=(), keys=None)
+    follower = follower_of(live, first, unpacked(copies.log, first), max_age=60.0)
+    ages = []
+    for each, ago_s in zip(one_after_another(following(first), 3), (3600.0, 5.0, 1e9), strict=True):
+        follower._go_on(live)
+        assert follower.in_use is not None
+        ages.append(follower.in_use.age_s)
+        live.along.tell(each, ts=now_s - ago_s)
+        live.along.hear(("events", 0, each.runs[0].start), copies.records[each.runs[0].start].value or b"")
+        if ago_s == 5.0:
+            with pytest.raises(ModelTooOld):
+                follower.predict_one({"0": 1.0})
+            follower._go_on(live)
+            follower.predict_one({"0": 1.0})
+    assert ages == pytest.approx([7200.0, 3600.0, 5.0], abs=2.0)
+    follower._go_on(live)  # a clock that was far behind makes nothing older than its copy
+    assert follower.in_use.age_s == pytest.approx(7200.0, abs=2.0)
 
 
 # ── What is kept is bounded ─────────────────────────────────────────────────────────────────────────────────────────

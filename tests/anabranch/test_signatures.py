@@ -241,7 +241,7 @@ def test_who_learns_along_takes_the_order_from_its_learner_only(embedded: Any, m
     live = follow("m", kafka=publisher.kafka, learn_along=True, trusted_keys=[OURS.public])._live
     assert live is not None
     told: list[int] = []
-    monkeypatch.setattr(live.along, "tell", lambda order: told.append(order.event_number))
+    monkeypatch.setattr(live.along, "tell", lambda order, ts: told.append(order.event_number))
     with Tail(publisher.kafka, ["model-learned"]) as tail:
         for message in tail.until_caught_up():
             live._hear(message)
