@@ -304,8 +304,11 @@ class LearningAlong:
 
     def _bound(self) -> None:
         """Where more comes than is kept, it stays as it is until the next copy."""
-        if len(self._records) + len(self._order.messages) > RECORDS_MAX:
-            self.at = self._copied_at = NOWHERE
+        if self.at != NOWHERE and len(self._records) + len(self._order.messages) > RECORDS_MAX:
+            self._stop(
+                f"more than {RECORDS_MAX} records and messages came since the last; let its learner announce more "
+                "often (publish.refresh_interval, publish.refresh_events)"
+            )
         if self.at == NOWHERE:
             # The last are kept, as the next copy may stand before them.
             self._order.keep(AHEAD_MAX)

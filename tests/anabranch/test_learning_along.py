@@ -366,19 +366,23 @@ def test_a_copy_that_names_its_place_is_taught_again_after_one_that_does_not(cop
     assert along.event_number == 2000
 
 
-def test_more_than_is_kept_ends_it_until_the_next_copy(copies: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Messages count as well, since one may be as small as a record; the model stays as it is."""
+def test_more_than_is_kept_ends_it_until_the_next_copy(
+    copies: Feed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Messages count as well, since one may be as small as a record; the model stays as it is, and the log says so."""
     monkeypatch.setattr(order, "RECORDS_MAX", 400)
     monkeypatch.setattr(order, "AHEAD_MAX", 100)
-    first, along = copies.updates[0], LearningAlong()
-    along.exchange(first, unpacked(copies.log, first))
+    first, live = copies.updates[0], live_model()
+    live.exchange(first, unpacked(copies.log, first))
+    along = live.along
     for number, each in enumerate(one_after_another(following(first), 900)):
         along.tell(each)
-        if number < 900:
-            along.hear(("events", 0, each.runs[0].start), copies.records[number].value or b"")
-            along.advance()
+        along.hear(("events", 0, each.runs[0].start), copies.records[number].value or b"")
+        along.advance()
+        live._warn_if_stopped()
     assert along.event_number == first.event_number + 200
     assert len(along._records) + len(along._order.messages) <= 400
+    assert caplog.text.count("m: nothing is learned along until the next copy: more than 400 records") == 1
     along.exchange(first, unpacked(copies.log, first))
     assert along.event_number == first.event_number
 
