@@ -329,8 +329,8 @@ class LearningAlong:
         return starts
 
     def _runs(self, message: LearnedOrder) -> tuple[TopicRange, ...]:
-        """Records that are to be read: where examples are told, only if something is computed of events."""
-        return message.runs if message.examples is None or self.computing is not None else ()
+        """Records that are to be read: all where something is computed of events, else those that are learned."""
+        return message.runs if self.computing is not None else _learned(message)
 
     def _chain(self) -> list[LearnedOrder]:
         """What comes after the place that it has reached; after the copy, if what it has learned counts no more."""
@@ -376,7 +376,7 @@ class LearningAlong:
             for place in _places(self._runs(message)):
                 self._count(self.computing, *self._records[place])
         told = message.examples
-        places = _places(message.runs) if told is None else _examples(message, told)
+        places = _places(_learned(message)) if told is None else _examples(message, told)
         return sum(self._learn(self._records[place][0]) for place in places)
 
     def _learn(self, value: bytes) -> bool:
@@ -423,6 +423,11 @@ class LearningAlong:
     def snapshot(self) -> Any:
         """The model as it is now, which learns no more: for those who predict meanwhile."""
         return statetree.decode(self._bytes(self.model), trusted=self.trusted)
+
+
+def _learned(message: LearnedOrder) -> tuple[TopicRange, ...]:
+    """Records that are learned as they are: where examples are told, those are."""
+    return () if message.frozen or message.examples is not None else message.runs
 
 
 def _places(runs: Iterable[TopicRange]) -> Iterator[Place]:
