@@ -285,6 +285,22 @@ def test_features_that_came_after_the_copy_are_asked_with(late: bool) -> None:
     assert champion.known({"new": 1.0, "unknown": 1.0}) == {"new": 1.0}
 
 
+def test_a_lane_that_freezes_by_itself_during_a_rollout_ends_it_at_the_very_label() -> None:
+    """In the middle of a batch, and with no copy for those who learn along."""
+    turned = [{**row, "id": f"more-{row['id']}", "label": True} for row in rows(1500)]
+    log = log_of(map(orjson.dumps, [*rows(3000), *turned]))
+    settings = settings_for(rollout="manual", freeze={"label_shift": 0.5})
+    loop_on(log, MemoryStore(), settings).run(until_end=True)
+    every = [decode(ModelUpdate, each) for each in log.values("model-updates")]
+    (last,) = [each for each in every if "frozen by itself" in each.reason]
+    copy = [each for each in every if each.kind != "canary"][-1]
+    feed = Feed(log, seed=1, updates=[copy])
+    feed.run()
+    assert last.kind == "canary"
+    assert feed.labels == last.event_number - copy.event_number
+    assert feed.along.told > last.event_number
+
+
 def test_what_is_learned_late_is_as_old_as_it_was_told(copies: Feed) -> None:
     """One that is an hour behind does not answer under `max_age` because it has learned something just now."""
     now_s = time.time()
