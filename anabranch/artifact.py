@@ -4,7 +4,7 @@ import hashlib
 import reprlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from river import base, compose
 
@@ -39,6 +39,14 @@ class Artifact(NamedTuple):
     """Of the features, those that the learner computes, with what they are in words: whoever asks brings them."""
     computing: SharedComputing | None = None
     """What they are computed of, if that is not too much."""
+
+    def gone_on(self, model: Any, *, computing: SharedComputing | None, features: Mapping[str, str]) -> Self:
+        """With the model as it is after it has learned on, and features that it has met since, kinds by name."""
+        later = {name: kind for name, kind in features.items() if name not in self.features}
+        if not later:
+            return self._replace(model=model, computing=computing)
+        kinds = {**self.kinds, **later} if self.kinds else self.kinds  # artifacts of before have none
+        return self._replace(model=model, computing=computing, features=self.features | later.keys(), kinds=kinds)
 
 
 def pack(

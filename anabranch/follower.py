@@ -54,7 +54,7 @@ class Champion(NamedTuple):
     artifact: Artifact
     event_number: int
     as_of_ts: float
-    """When it was what the learner had, epoch seconds: announced then, or learned along until then."""
+    """When it was what the learner had, epoch seconds: announced then, or told by then to have learned that much."""
     segments: SegmentModels | None = None
     """The models that answer for their segments in its place, where the follower was asked for them."""
 
@@ -135,8 +135,8 @@ class Follower:
         learn_along: go on learning from the events that the learner learns, in its order, so that predictions are made
             by the model that it has now and not by the last announced copy. Needs the topic of the learned order, and
             those of the events.
-        max_age: seconds; an older model answers nothing. Its age counts from its announcement, or from when it was
-            learned along: let `publish.refresh_interval` of the learner be shorter.
+        max_age: seconds; an older model answers nothing. Its age counts from its announcement, or from when the learner
+            has told what was last learned along: let `publish.refresh_interval` of the learner be shorter.
         min_version: a version before it answers nothing.
         ack_as: a name of this follower's own (a host and port, a pod): under it the version that it serves is told on
             `acks`, for `anabranch followers`. None: nothing is told.
@@ -487,8 +487,9 @@ class Follower:
         """Learn what the learner has learned, and predict with that from now on."""
         champion, learned = self._champion, live.learned(timeout_s=LIVE_S)
         if champion is not None and learned is not None:
-            artifact = champion.artifact._replace(model=learned, computing=live.along.computing)
-            self._champion = Champion(champion.update, artifact, live.along.event_number, time.time(), self.segments)
+            along = live.along
+            artifact = champion.artifact.gone_on(learned, computing=along.computing, features=along.features)
+            self._champion = Champion(champion.update, artifact, along.event_number, along.as_of_ts, self.segments)
 
     def _consider(self, update: ModelUpdate) -> None:
         """Use the update's model if everything about it is right; else keep the one in use, and try the one before."""

@@ -1024,6 +1024,9 @@ class LearnedOrder(Message):
     runs: tuple[TopicRange, ...] = Field(
         default=(), description="records that reached the model, in order; refused ones and duplicates are left out"
     )
+    frozen: bool = Field(
+        default=False, exclude_if=not_, description="learning is frozen: nothing of the runs was learned"
+    )
     other_log: str = Field(
         default="",
         description="inputs after the runs: the log is another from here on, and places of before are forgotten",

@@ -15,12 +15,12 @@ import orjson
 from anabranch import statetree
 from anabranch.artifact import Artifact
 from anabranch.computing import SharedComputing
-from anabranch.messages import BOM, ExamplesTold, LearnedOrder, ModelUpdate, TopicRange
+from anabranch.messages import BOM, ExamplesTold, LearnedOrder, ModelUpdate, TopicRange, UnreadableMessage, decode
 from anabranch.rolling import KEY
-from anabranch.values import epoch_s
+from anabranch.values import KINDS, epoch_s
 
-OF_WHOM = {"checkpoint", "began"}
-"""Keys that tell who says it, and not what: they do not go into the id."""
+NOT_IN_THE_ID = {"id": "", "checkpoint": 0, "began": 0.0}
+"""What stands in place of keys that tell who says it, and not what."""
 
 LATER = {"other_log"}
 """Keys that came later: left out where they say nothing, so that what was told before has the same id again."""
@@ -28,9 +28,36 @@ LATER = {"other_log"}
 
 def identified(message: LearnedOrder) -> LearnedOrder:
     """The message with its id."""
-    said = message.model_copy(update={"id": "", **dict.fromkeys(OF_WHOM, 0)})
-    told = {key: value for key, value in said.model_dump(mode="json").items() if value or key not in LATER}
-    return message.model_copy(update={"id": hashlib.sha256(orjson.dumps(told)).hexdigest()[:32]})
+    said = message.model_copy(update=NOT_IN_THE_ID)
+    return message.model_copy(update={"id": _digest(said.model_dump(mode="json"))})
+
+
+def _digest(said: dict[str, Any]) -> str:
+    told = {key: value for key, value in said.items() if value or key not in LATER}
+    return hashlib.sha256(orjson.dumps(told)).hexdigest()[:32]
+
+
+def read_order(value: bytes) -> LearnedOrder:
+    """A message of the order, if a learner can have told it: with its own id, which no two that follow each other have.
+
+    The id is looked at in the bytes, so that what a newer learner says beyond it is in it.
+
+    Raises:
+        UnreadableMessage: it is none.
+    """
+    message = decode(LearnedOrder, value)
+    if message.id != _digest({**orjson.loads(value.removeprefix(BOM)), **NOT_IN_THE_ID}):
+        raise UnreadableMessage(f"not a LearnedOrder: its id {message.id[:40]!r} is not the digest of what it says")
+    told = message.examples
+    ranges = [(run.partition, run.start, run.end) for run in message.runs]
+    ranges += [] if told is None else [(told.partition, told.start, told.end)]
+    for partition, start, end in ranges:
+        if not (0 <= partition < 2**31 and 0 <= start <= end < 2**63 and end - start <= RECORDS_MAX):
+            raise UnreadableMessage(
+                f"not a LearnedOrder: partition {partition}, {start} to {end}, is no place of a topic, or holds more "
+                f"than {RECORDS_MAX} records"
+            )
+    return message
 
 
 class OrderReader:
@@ -56,13 +83,16 @@ class OrderReader:
 
     def __init__(self, messages: Iterable[LearnedOrder] = ()) -> None:
         self.messages: dict[str, LearnedOrder] = {}
+        self.told_ts: dict[str, float] = {}
+        """When each was told, epoch seconds, where that is known."""
         self.newest: LearnedOrder | None = None
         for message in messages:
             self.add(message)
 
-    def add(self, message: LearnedOrder) -> None:
-        """One more message."""
+    def add(self, message: LearnedOrder, *, ts: float = 0.0) -> None:
+        """One more message, told at `ts`; 0: that is not known."""
         self.messages[message.id] = message
+        self.told_ts[message.id] = ts
         if self.newest is None or _rank(message) >= _rank(self.newest):
             self.newest = message
 
@@ -76,7 +106,8 @@ class OrderReader:
         """
         chain: list[LearnedOrder] = []
         at = self.messages.get(until) if until else self.newest
-        while at is not None and at.id != after:
+        # Some that follow each other, which no learner has told, would never end.
+        while at is not None and at.id != after and len(chain) < len(self.messages):
             chain.append(at)
             at = self.messages.get(at.follows)
         return chain[::-1]
@@ -86,11 +117,20 @@ class OrderReader:
         if until in self.messages:
             ids = list(self.messages)
             for each in ids[: ids.index(until) + 1]:
-                del self.messages[each]
+                del self.messages[each], self.told_ts[each]
             if self.newest is not None and self.newest.id not in self.messages:
                 self.newest = None
                 for message in list(self.messages.values()):
-                    self.add(message)
+                    self.add(message, ts=self.told_ts[message.id])
+
+    def keep(self, most: int) -> None:
+        """Drop those that came first, until there are no more than `most`, one at least; the newest stays."""
+        while len(self.messages) > most:
+            first = self.messages.pop(next(iter(self.messages)))
+            if first is self.newest:
+                self.messages[first.id] = first
+            else:
+                del self.told_ts[first.id]
 
 
 def _rank(message: LearnedOrder) -> tuple[int, int, float]:
@@ -103,13 +143,49 @@ ASKED_MAX = 30_000
 """So many events are remembered whose label has not come."""
 
 RECORDS_MAX = 200_000
-"""Events since the last copy: they are kept, since its learner may go back as far."""
+"""Events and messages since the last copy: they are kept, since its learner may go back as far."""
+
+AHEAD_MAX = 1_000
+"""Messages that are kept while nothing is learned along: the next copy stands after one of the last."""
 
 NOWHERE = "-"
 """In place of a message's id: a copy that learns no more, as its learner says of no message that it stands after it."""
 
 Place = tuple[Any, ...]
 """Topic, partition and offset of a record; of an example its number, and who has told it."""
+
+
+_VALUES = {*KINDS, type(None)}
+
+
+def read_example(value: bytes) -> dict[str, Any]:
+    """An example as it was written, if it is one; in a quarter of the time that `decode` takes.
+
+    Raises:
+        UnreadableMessage: it is none.
+    """
+    try:
+        told = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise UnreadableMessage(f"not an Example: not JSON: {error}") from error
+    match told:
+        case {
+            "number": int(),
+            "model": str(),
+            "scope": str(),
+            "epoch": int(),
+            "checkpoint": int(),
+            "began": float() | int(),
+            "id": str(),
+            "ts": float() | int(),
+            "features": dict(features),
+            "label": bool() | int() | float() | str(),
+            "label_ts": float() | int(),
+            "corrects": bool(),
+        } if {*map(type, features.values())} <= _VALUES:
+            example: dict[str, Any] = told
+            return example
+    raise UnreadableMessage("not an Example: a key is missing, or a value is of another type than its schema says")
 
 
 def _example(number: int, by: Any) -> Place:
@@ -133,21 +209,26 @@ class LearningAlong:
         model: None before the first copy.
         at: the message up to which it has learned.
         event_number: the learner's count of labelled events there.
+        as_of_ts: when the learner has told of it, epoch seconds: announced the copy then, or sent the message.
         differed: copies that were not as this model was at their place. It goes on from the copy.
+        features: kinds by name of what it has learned with since the copy; the copy's are those up to there.
+        stopped: why it learns no more until the next copy; empty where it does, and where the copy itself says so.
     """
 
     def __init__(self, *, trusted: tuple[str, ...] = ()) -> None:
         self.trusted = trusted
         self.model: Any = None
-        self.at, self.event_number = "", 0
+        self.at, self.event_number, self.as_of_ts = "", 0, 0.0
         self.differed = 0
+        self.features: dict[str, str] = {}
+        self.stopped = ""
         self._order = OrderReader()
         self.computing: SharedComputing | None = None
         """What features are computed of, where copies bring it: events are counted in it as they are told."""
         self._records: dict[Place, tuple[bytes, bytes | None]] = {}
         """Values and keys."""
         self._asked: dict[str, dict[str, Any]] = {}
-        self._copy, self._copied_at, self._copied_events = b"", "", 0
+        self._copy, self._copied_at, self._copied_events, self._copied_ts = b"", "", 0, 0.0
         self._copied_computing = b""
         self._label_of: Callable[[Any], Any] = _whole
         self._hidden: frozenset[str] = frozenset()
@@ -162,9 +243,11 @@ class LearningAlong:
     def exchange(self, update: ModelUpdate, artifact: Artifact) -> None:
         """A copy was announced: go on from there, with what is known to have been learned after it."""
         before, before_at = self.model, self.at
+        self.stopped = ""
         self._forget(update.order)
         self._copy = self._bytes(artifact.model)
         self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
+        self._copied_ts = update.announced_ts
         self._label_of = label_reader(artifact.task, artifact.positive)
         self._hidden = artifact.hidden
         self._copied_computing = b"" if artifact.computing is None else artifact.computing.packed()
@@ -180,7 +263,8 @@ class LearningAlong:
 
     def _go_back(self) -> None:
         self.model = statetree.decode(self._copy, trusted=self.trusted)
-        self.at, self.event_number = self._copied_at, self._copied_events
+        self.at, self.event_number, self.as_of_ts = self._copied_at, self._copied_events, self._copied_ts
+        self.features = {}
         kept = self._copied_computing
         self.computing = SharedComputing.unpacked(kept) if kept else None
 
@@ -195,21 +279,41 @@ class LearningAlong:
         self._records = {
             place: value for place, value in self._records.items() if place[2] >= ends.get((place[0], place[1]), 0)
         }
-        self._order.forget(until)
+        if until:
+            self._order.forget(until)
+        else:
+            # Nothing is learned until a copy that names its place, and that is a later one.
+            self._order.keep(1)
 
-    def tell(self, message: LearnedOrder) -> None:
-        """A message of the order has come."""
-        self._order.add(message)
+    def tell(self, message: LearnedOrder, *, ts: float = 0.0) -> None:
+        """A message of the order has come, which was told at `ts`, epoch seconds; 0: that is not known."""
+        self._order.add(message, ts=ts)
+        self._bound()
 
     def hear(self, place: Place, value: bytes, *, key: bytes | None = None, is_example: bool = False) -> None:
-        """A record of the events has come, with its key, or an example."""
+        """A record of the events has come, with its key, or an example.
+
+        Raises:
+            UnreadableMessage: it is to be an example, and is none.
+        """
         if is_example:
-            told = orjson.loads(value)
+            told = read_example(value)
             place = _example(told["number"], _Teller(told["epoch"], told["checkpoint"], told["began"]))
         self._records[place] = value, key
-        if len(self._records) > RECORDS_MAX:
-            # It stays as it is until the next copy.
-            self._records, self.at, self._copied_at = {}, NOWHERE, NOWHERE
+        self._bound()
+
+    def _bound(self) -> None:
+        """Where more comes than is kept, it stays as it is until the next copy."""
+        if self.at != NOWHERE and len(self._records) + len(self._order.messages) > RECORDS_MAX:
+            self._stop(
+                f"more than {RECORDS_MAX} records and messages came since the last; let its learner announce more "
+                "often (publish.refresh_interval, publish.refresh_events)"
+            )
+        if self.at == NOWHERE:
+            # The last are kept, as the next copy may stand before them.
+            self._order.keep(AHEAD_MAX)
+            while len(self._records) > RECORDS_MAX - AHEAD_MAX:
+                del self._records[next(iter(self._records))]
 
     def wanted(self) -> dict[tuple[str, int], int | None]:
         """Where what comes next begins, by topic and partition: an offset of the events.
@@ -225,11 +329,13 @@ class LearningAlong:
         return starts
 
     def _runs(self, message: LearnedOrder) -> tuple[TopicRange, ...]:
-        """Records that are to be read: where examples are told, only if something is computed of events."""
-        return message.runs if message.examples is None or self.computing is not None else ()
+        """Records that are to be read: all where something is computed of events, else those that are learned."""
+        return message.runs if self.computing is not None else _learned(message)
 
     def _chain(self) -> list[LearnedOrder]:
         """What comes after the place that it has reached; after the copy, if what it has learned counts no more."""
+        if self.at == NOWHERE:
+            return []
         chain = self._order.chain(after=self.at)
         if chain and chain[0].follows != self.at and self.at != self._copied_at:
             self._go_back()
@@ -242,23 +348,43 @@ class LearningAlong:
             return 0
         learned = 0
         for message in self._chain():
-            counted = [*_places(self._runs(message))]
-            places = counted if message.examples is None else _examples(message, message.examples)
-            if not all(place in self._records for place in (*counted, *places)):
+            if not all(place in self._records for place in self._named(message)):
                 break
-            if self.computing is not None:
-                for place in counted:
-                    self._count(self.computing, *self._records[place])
-            learned += sum(self._learn(self._records[place][0]) for place in places)
+            try:
+                learned += self._take(message)
+            except BaseException as error:  # whatever lies on a topic, a panic in River's Rust included
+                self._go_back()  # not to a half of a message
+                self._stop(f"what the message {message.id} names cannot be learned: {type(error).__name__}: {error}")
+                return 0
             self.at, self.event_number = message.id, message.event_number
+            self.as_of_ts = max(self._copied_ts, self._order.told_ts[message.id])
         return learned
+
+    def _stop(self, why: str) -> None:
+        self.stopped = why
+        self.at = self._copied_at = NOWHERE
+
+    def _named(self, message: LearnedOrder) -> Iterator[Place]:
+        """All that is to be there; one after the other, as somebody may name more than there is room for."""
+        yield from _places(self._runs(message))
+        if message.examples is not None:
+            yield from _examples(message, message.examples)
+
+    def _take(self, message: LearnedOrder) -> int:
+        """What a message names; how many labels that were."""
+        if self.computing is not None:
+            for place in _places(self._runs(message)):
+                self._count(self.computing, *self._records[place])
+        told = message.examples
+        places = _places(_learned(message)) if told is None else _examples(message, told)
+        return sum(self._learn(self._records[place][0]) for place in places)
 
     def _learn(self, value: bytes) -> bool:
         event = orjson.loads(value.removeprefix(BOM))
         if "number" in event:  # an example holds what was learned as it was learned
             told, hidden = event["features"], self._hidden
             x = {name: each for name, each in told.items() if name not in hidden} if hidden else told
-            self.model.learn_one(x, event["label"])
+            self._teach(x, event["label"])
             if self.computing is not None and not event["corrects"]:
                 self.computing.on_label(told, event["label"], event["label_ts"])
             return True
@@ -267,8 +393,13 @@ class LearningAlong:
             self._ask(event["id"], x)
             return False
         # The features of when it was asked are what is learned.
-        self.model.learn_one(self._asked.pop(event["id"], x), self._label_of(event["label"]))
+        self._teach(self._asked.pop(event["id"], x), self._label_of(event["label"]))
         return True
+
+    def _teach(self, x: dict[str, Any], y: Any) -> None:
+        self.model.learn_one(x, y)
+        if not x.keys() <= self.features.keys():
+            self.features |= {name: KINDS[type(value)] for name, value in x.items() if value is not None}
 
     def _count(self, computing: SharedComputing, value: bytes, key: bytes | None) -> None:
         """A record that the learner has taken, which may be a label; an event that comes again with one counts once."""
@@ -294,12 +425,17 @@ class LearningAlong:
         return statetree.decode(self._bytes(self.model), trusted=self.trusted)
 
 
+def _learned(message: LearnedOrder) -> tuple[TopicRange, ...]:
+    """Records that are learned as they are: where examples are told, those are."""
+    return () if message.frozen or message.examples is not None else message.runs
+
+
 def _places(runs: Iterable[TopicRange]) -> Iterator[Place]:
     return ((run.topic, run.partition, offset) for run in runs for offset in range(run.start, run.end))
 
 
-def _examples(message: LearnedOrder, told: ExamplesTold) -> list[Place]:
-    return [_example(number, message) for number in range(told.start, told.end)]
+def _examples(message: LearnedOrder, told: ExamplesTold) -> Iterator[Place]:
+    return (_example(number, message) for number in range(told.start, told.end))
 
 
 def _whole(label: Any) -> Any:

@@ -8,12 +8,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
+import structlog
 
 from anabranch.errors import LogTruncated
 from anabranch.events import AcceptedEvent
+from anabranch.messages import UnreadableMessage
+from anabranch.order import read_example
 from anabranch.scope import Scope
 from anabranch.values import unboxed
 from learners.emitted import Learned
+
+log = structlog.get_logger()
 
 Rank = tuple[int, int, float]
 """Epoch and checkpoint, which no two learners share; and when it began, since they did until lately."""
@@ -52,12 +57,13 @@ class ExampleWriter:
 def counted(values: Iterable[bytes], *, model: str, scope: Scope, start: int, end: int) -> Iterator[AcceptedEvent]:
     """The examples `start` to `end` (excluded) of a model, in order, as events with their labels.
 
+    What is none of all that lies on the topic is passed over, and said once.
+
     Raises:
         LogTruncated: some are not there.
     """
     best: dict[int, tuple[Rank, dict[str, Any]]] = {}
-    for value in values:
-        told = orjson.loads(value)
+    for told in _read(values):
         number = told["number"]
         if not start <= number < end or (told["model"], told["scope"]) != (model, scope):
             continue
@@ -68,6 +74,17 @@ def counted(values: Iterable[bytes], *, model: str, scope: Scope, start: int, en
         if number not in best:
             raise LogTruncated(f"example {number} of {scope.within(model, '/')} is gone: retention took it")
         yield accepted(best[number][1])
+
+
+def _read(values: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    unreadable, first = 0, ""
+    for value in values:
+        try:
+            yield read_example(value)
+        except UnreadableMessage as error:
+            unreadable, first = unreadable + 1, first or str(error)
+    if unreadable:
+        log.warning("passed over", topic="examples", records=unreadable, first=first)
 
 
 def accepted(told: dict[str, Any]) -> AcceptedEvent:

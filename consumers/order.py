@@ -3,6 +3,7 @@
 From these messages and the log anybody comes to the learner's own state, to the last bit: see `evaluation.replay`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from anabranch.events import Record
@@ -23,18 +24,24 @@ class OrderWriter:
     Attributes:
         last: the id of the last message.
         version: of the last announcement before what is to be told.
+        frozen: whether learning has been since the last message.
     """
 
     def __init__(self, model: str, scope: Scope) -> None:
         self.model = model
         self.scope = scope
-        self.last, self.version = "", 0
+        self.last, self.version, self.frozen = "", 0, False
         self.examples = 0
         """How many were learned up to the last message, where they are told."""
         self.runs: list[TopicRange] = []
         self._topic, self._partition = "", -1
         self._start = self._end = 0
         self._inputs: dict[str, Any] = {}
+
+    def restore(self, last: str, lane: Mapping[str, Any]) -> None:
+        """Go on after the message `last`, with a lane's state of then."""
+        self.last, self.version, self.examples = last, lane["version"], lane["examples"]
+        self.frozen = bool(lane["succession"].get("frozen"))
 
     def append(self, record: Record) -> None:
         """A record reaches the model."""
@@ -64,11 +71,13 @@ class OrderWriter:
         began: float,
         event_number: int,
         version: int,
+        frozen: bool = False,
         examples: ExamplesTold | None = None,
     ) -> LearnedOrder | None:
-        """All since the last message, if it is anything; arguments as in `LearnedOrder`, `version` as it is now."""
+        """All since the last message, if it is anything; as in `LearnedOrder`, `version` and `frozen` as of now."""
         self._close()
         before, self.version = self.version, version
+        was_frozen, self.frozen = self.frozen, frozen
         if not self.runs and not self._inputs and (examples is None or examples.start == examples.end):
             return None
         message = identified(
@@ -83,6 +92,7 @@ class OrderWriter:
                 event_number=event_number,
                 version=before,
                 runs=tuple(self.runs),
+                frozen=was_frozen,
                 examples=examples,
                 **self._inputs,
             )

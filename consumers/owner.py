@@ -333,8 +333,7 @@ class Owner(Taking):
         self.requests.restore(state.get("requests", {}))
         self.followers.restore(state.get("followers", {}))
         self.order = OrderWriter(self.settings.name, self.scope)
-        self.order.last, self.order.version = state["order"], state["lane"]["version"]
-        self.order.examples = state["lane"]["examples"]
+        self.order.restore(state["order"], state["lane"])
         self.poison = Poison(in_a_row_max=self.settings.guard.poison_max)
         self.poison.restore(state["poison"])
         self.rebuilding = state["rebuilding"]

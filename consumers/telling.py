@@ -260,6 +260,7 @@ class Telling:
             began=self.began_ts,
             event_number=self.lane.events,
             version=self.lane.version,
+            frozen=bool(self.lane.succession.frozen),
             examples=self._examples_told(),
         )
         if message is not None:

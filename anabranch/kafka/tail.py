@@ -7,15 +7,14 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, KafkaError, KafkaException, Message, TopicPartition
 
 from anabranch.artifact import Artifact
 from anabranch.errors import KafkaUnavailable, SignatureError
 from anabranch.kafka import QUIET, SLICE_S, TIMEOUT_S, Kafka, batch, consumer, headers_of, partitions, reader
 from anabranch.kafka.faults import with_words
-from anabranch.messages import LearnedOrder, M, ModelUpdate, UnreadableMessage, decode
-from anabranch.order import LearningAlong
+from anabranch.messages import M, ModelUpdate, UnreadableMessage, decode
+from anabranch.order import LearningAlong, read_example, read_order
 from anabranch.signatures import TrustedKeys
 
 log = logging.getLogger("anabranch.follower")
@@ -192,6 +191,9 @@ class LiveModel:
         self.copy: tuple[ModelUpdate, Artifact] | None = None
         """The last that was announced."""
         self._is_news, self._due_s = False, 0.0
+        self._stopped = ""
+        """Why, as the log has it."""
+        self._has_unreadable = False
 
     def __enter__(self) -> Self:
         partitions(self.kafka, self.topic)  # raises where there is no such topic
@@ -227,6 +229,7 @@ class LiveModel:
             self._hear(message)
         self.tail.want(self.along.wanted())
         self._is_news = self.along.advance() > 0 or self._is_news
+        self._warn_if_stopped()
         began_s = time.monotonic()
         if not self._is_news or began_s < self._due_s:
             return None
@@ -234,6 +237,11 @@ class LiveModel:
         self._is_news, now_s = False, time.monotonic()
         self._due_s = now_s + 9 * (now_s - began_s)
         return snapshot
+
+    def _warn_if_stopped(self) -> None:
+        before, self._stopped = self._stopped, self.along.stopped
+        if self._stopped and self._stopped != before:
+            log.warning("%s: nothing is learned along until the next copy: %s", self.model, self._stopped)
 
     def _hear(self, message: Message) -> None:
         topic, value = message.topic() or "", bytes(message.value() or b"")
@@ -243,7 +251,7 @@ class LiveModel:
         try:
             if self.keys is not None:
                 self.keys.verify(value, headers_of(message))
-            order = decode(LearnedOrder, value)
+            order = read_order(value)
         except SignatureError as error:
             # On this topic it may well be another model's, whose learner has another key.
             log.debug("passed over: %s offset %s: %s", topic, message.offset(), error)
@@ -252,7 +260,7 @@ class LiveModel:
             log.warning("passed over: %s offset %s: %s", topic, message.offset(), error)
             return
         if (order.model, order.scope) == (self.model, self.scope):
-            self.along.tell(order)
+            self.along.tell(order, ts=message.timestamp()[1] / 1000)
             if order.examples is not None:
                 self.examples = order.examples.topic
 
@@ -260,7 +268,13 @@ class LiveModel:
         if place[0] != self.examples:
             self.along.hear(place, value, key=key.encode() if isinstance(key, str) else key)
             return
+        try:
+            told = read_example(value)
+        except UnreadableMessage as error:
+            level = logging.DEBUG if self._has_unreadable else logging.WARNING  # of many the first
+            log.log(level, "passed over: %s partition %s offset %s: %s", *place, error)
+            self._has_unreadable = True
+            return
         # Other models' are on the topic, too.
-        told = orjson.loads(value)
         if (told["model"], told["scope"]) == (self.model, self.scope):
             self.along.hear(place, value, is_example=True)

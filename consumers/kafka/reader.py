@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 
-import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -27,7 +26,7 @@ from anabranch.kafka import (
 from anabranch.kafka.faults import with_words
 from anabranch.kafka.tail import Tail
 from anabranch.messages import CONTROL_PARTITION, LearnedOrder, UnreadableMessage, decode
-from anabranch.order import OrderReader
+from anabranch.order import OrderReader, read_example
 from anabranch.scope import Scope
 from anabranch.signatures import TrustedKeys
 from config.settings import Settings
@@ -101,8 +100,11 @@ class KafkaLogReader:
             client.close()
 
     def _number(self, value: bytes) -> int:
-        """Of an example of this model; one of another says nothing."""
-        told = orjson.loads(value)
+        """Of an example of this model; one of another, and what is none, says nothing."""
+        try:
+            told = read_example(value)
+        except UnreadableMessage:
+            return -1
         return int(told["number"]) if told["model"] == self.settings.name else -1
 
 

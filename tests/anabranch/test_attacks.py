@@ -1,6 +1,7 @@
 """Attacks on a follower: whatever lies on the topics, none of it is run, the thread lives, the model in use stays."""
 
 import functools
+import hashlib
 import os
 import pickle
 import random
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgpack
 import numpy as np
+import orjson
 import pytest
 import river
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,12 +23,13 @@ from anabranch.errors import ArtifactError
 from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.kafka import producer
 from anabranch.kafka.updates import UPDATE_MAX_BYTES
-from anabranch.messages import encode
+from anabranch.messages import ExamplesTold, LearnedOrder, TopicRange, UnreadableMessage, encode
+from anabranch.order import RECORDS_MAX, LearningAlong, identified, read_order
 from anabranch.signatures import Signer
 from anabranch.statetree import MAGIC
 from anabranch.testing import MemoryFollower
 from consumers.kafka.sink import KafkaSink
-from support.publisher import Publisher
+from support.publisher import UPDATE, Publisher
 from support.waiting import until
 
 MUTATIONS = 3000
@@ -353,3 +356,84 @@ def test_changed_bytes_with_their_right_digest_are_refused_or_answer_as_they_say
         assert refused > MUTATIONS // 3 // 2
         assert sum(follower.refusals.values()) == refused
         assert set(follower.refusals) <= {"decode", "canary", "warm"}
+
+
+# ── The learned order, where no signature is asked for ──────────────────────────────────────────────────────────────
+
+
+def told(*runs: tuple[int, int, int], follows: str = "first", **changes: Any) -> LearnedOrder:
+    """What a learner might tell after the copy, of a later epoch than the copy's: runs of (partition, start, end)."""
+    ranges = tuple(TopicRange(topic="events", partition=each[0], start=each[1], end=each[2]) for each in runs)
+    about = {"model": "m", "epoch": 9, "checkpoint": 9, "began": 9.5, "event_number": 9, "version": 1}
+    return identified(LearnedOrder(id="", follows=follows, runs=ranges, **{**about, **changes}))
+
+
+def renamed(order: LearnedOrder, name: str, **changes: Any) -> LearnedOrder:
+    """With an id that it does not have."""
+    return order.model_copy(update={"id": name, **changes})
+
+
+def examples(partition: int, start: int, end: int) -> LearnedOrder:
+    return told(examples=ExamplesTold(topic="model-examples", partition=partition, start=start, end=end))
+
+
+FORGED = {
+    "two that follow each other": (renamed(told(), "a", follows="b"), renamed(told(), "b", follows="a")),
+    "one that follows itself": (renamed(told(), "a", follows="a"),),
+    "another's id": (renamed(told((0, 0, 1)), told().id),),
+    "an id without end": (renamed(told(), "a" * 100_000),),
+    "a run without end": (told((0, 0, 10**15)),),
+    "examples without end": (examples(0, 0, 10**15),),
+    "more than is kept": (told((0, 5, RECORDS_MAX + 6)),),
+    "an offset that none is": (told((0, 2**63, 2**63)),),
+    "a partition that none is": (told((2**31, 0, 1)),),
+    "a partition of examples that none is": (examples(-1, 0, 1),),
+    "a run that ends before it begins": (told((0, 9, 3)),),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_no_message_of_the_order_kills_what_learns_along(forged: tuple[LearnedOrder, ...]) -> None:
+    """None is taken; and one that was taken for all that ends in nothing, at once."""
+    for each in forged:
+        with pytest.raises(UnreadableMessage, match="not a LearnedOrder"):
+            read_order(encode(each))
+    along, good = LearningAlong(), UPDATE.model_copy(update={"order": "first"})
+    data = artifact.pack(dummy.PriorClassifier(), task="binary", positive=None, features=["a"], canary=[])
+    along.exchange(good, artifact.unpack(data, sha256=hashlib.sha256(data).hexdigest()))
+    for each in forged:
+        along.tell(each)
+    assert (along.advance(), len(along.wanted()) < 2) == (0, True)
+
+
+def test_a_forged_order_is_passed_over_while_models_are_taken(embedded: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The thread lives, each is logged, and what a learner has told is learned."""
+    publisher = Publisher(embedded.bootstrap)
+    good = told((0, 0, 1), epoch=1, checkpoint=1)
+    event = b'{"id": "e", "ts": 0, "features": {"a": 1.0}, "label": true}'
+    publisher.sink.send("events", key="e", value=event, partition=0)
+    publisher.sink.send("model-learned", key="other", value=b"[]")
+    publisher.announce(1, order="first")
+    every = [each for several in FORGED.values() for each in several]
+    with follow("m", kafka=publisher.kafka, learn_along=True) as model:
+        until(lambda: model._live is not None and model._live.tail is not None)  # this broker knows no times
+        for each in (*every, good):
+            publisher.sink.send("model-learned", key=each.id[:40], value=encode(each))
+        publisher.sink.flush()
+        until(lambda: model.champion.event_number == 9)
+        assert model.predict_proba_one({"a": 1.0})[True] > 0.6
+        publisher.announce(2, order="first")
+        assert model.wait(version=2, timeout_s=20).version == 2
+        assert model.last_refusal is None
+    assert caplog.text.count("passed over: model-learned") == len(every)
+
+
+def test_what_a_newer_learner_says_beyond_it_is_in_its_id() -> None:
+    """A follower that does not know the key goes on learning."""
+    good = told((0, 0, 1))
+    said = {**orjson.loads(encode(good)), "later": "said"}
+    newer = {key: value for key, value in said.items() if key != "other_log"}  # empty, and later than the first ids
+    newer |= {"id": "", "checkpoint": 0, "began": 0.0}
+    digest = hashlib.sha256(orjson.dumps(newer)).hexdigest()[:32]
+    assert read_order(orjson.dumps({**said, "id": digest})) == renamed(good, digest)
+    assert read_order(encode(good)) == good

@@ -1,14 +1,19 @@
 """A follower's model that learns along: the learner's own, to the last bit, from the topics alone."""
 
+import logging
 import random
+import time
 from typing import Any
 
 import orjson
 import pytest
 
-from anabranch import artifact, statetree
-from anabranch.messages import LearnedOrder, ModelUpdate, decode
-from anabranch.order import LearningAlong
+from anabranch import artifact, order, statetree
+from anabranch.errors import ModelTooOld
+from anabranch.follower import Champion, Follower
+from anabranch.kafka.tail import LiveModel
+from anabranch.messages import LearnedOrder, ModelUpdate, TopicRange, decode
+from anabranch.order import LearningAlong, identified
 from config.settings import Settings
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryLog
@@ -228,3 +233,227 @@ def test_late_labels_are_learned_along_by_examples(seed: int, partitions: int, d
     assert lane.join.endings["default"] > 100
     assert feed.labels > 0
     assert bytes_of(along.model) == bytes_of(lane.champion.model)
+
+
+def follower_of(live: LiveModel, update: ModelUpdate, taken: artifact.Artifact, **options: Any) -> Follower:
+    """One that has this copy in use, and learns along with what its live model is given by hand."""
+    follower = Follower("m", kafka={"bootstrap.servers": "localhost:1"}, learn_along=True, **options)
+    follower._live = live
+    follower._champion = Champion(update, taken, update.event_number, update.announced_ts)
+    live.exchange(update, taken)
+    return follower
+
+
+class Handed(LiveModel):
+    """On no Kafka: it takes what it was handed."""
+
+    def learned(self, *, timeout_s: float) -> Any:
+        self.along.advance()
+        return self.along.snapshot()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_features_that_came_after_the_copy_are_asked_with(late: bool) -> None:
+    """The model has learned with them, so its answers are the learner's; a name that it has not met is left out."""
+    values = [{**row, "features": {**row["features"], "new": 5.0 if row["label"] else -5.0}} for row in rows(1200)]
+    values[:900] = rows(900)
+    log = MemoryLog(partitions=1)
+    for n, row in enumerate(values):
+        log.append(
+            "events", orjson.dumps({**row, "ts": 1.6e9 + n, "label": None if late else row["label"]}), partition=0
+        )
+        if late:
+            told = {"id": row["id"], "ts": 1.6e9 + n + 0.5, "label": row["label"]}
+            log.append("labels", orjson.dumps(told), partition=0)
+    settings = settings_for(detectors={}, **({"labels": {"late": True, "horizon": "2h"}} if late else {}))
+    loop = loop_on(log, MemoryStore(), settings)
+    loop.run(until_end=True)
+    feed = Feed(log, seed=1)
+    first, olds = feed.updates[0], ("0", "1", "2")
+    taken = unpacked(log, first)._replace(features=frozenset(olds), kinds=dict.fromkeys(olds, "number"))
+    live = Handed({}, topic="", model="m", scope="global", trusted=(), keys=None)
+    follower = follower_of(live, first, taken)
+    for offset, value in enumerate(log.values("model-examples") if late else log.values("events")):
+        live.along.hear(("events", 0, offset), value, is_example=late)
+    for each in feed.orders:
+        live.along.tell(each)
+    follower._go_on(live)
+    champion, asked = follower.champion, values[-1]["features"]
+    assert (champion.event_number, champion.artifact.kinds["new"]) == (1200, "number")
+    learners = loop.owner.lane.champion.model
+    assert champion.predict_proba_one({**asked, "unknown": 1.0}) == learners.predict_proba_one(asked)
+    assert champion.known({"new": 1.0, "unknown": 1.0}) == {"new": 1.0}
+
+
+def test_a_lane_that_freezes_by_itself_during_a_rollout_ends_it_at_the_very_label() -> None:
+    """In the middle of a batch, and with no copy for those who learn along."""
+    turned = [{**row, "id": f"more-{row['id']}", "label": True} for row in rows(1500)]
+    log = log_of(map(orjson.dumps, [*rows(3000), *turned]))
+    settings = settings_for(rollout="manual", freeze={"label_shift": 0.5})
+    loop_on(log, MemoryStore(), settings).run(until_end=True)
+    every = [decode(ModelUpdate, each) for each in log.values("model-updates")]
+    (last,) = [each for each in every if "frozen by itself" in each.reason]
+    copy = [each for each in every if each.kind != "canary"][-1]
+    feed = Feed(log, seed=1, updates=[copy])
+    feed.run()
+    assert last.kind == "canary"
+    assert feed.labels == last.event_number - copy.event_number
+    assert feed.along.told > last.event_number
+
+
+def test_what_is_learned_late_is_as_old_as_it_was_told(copies: Feed) -> None:
+    """One that is an hour behind does not answer under `max_age` because it has learned something just now."""
+    now_s = time.time()
+    first = copies.updates[0].model_copy(update={"announced_ts": now_s - 7200.0})
+    live = Handed({}, topic="", model="m", scope="global", trusted=(), keys=None)
+    follower = follower_of(live, first, unpacked(copies.log, first), max_age=60.0)
+    ages = []
+    for each, ago_s in zip(one_after_another(following(first), 3), (3600.0, 5.0, 1e9), strict=True):
+        follower._go_on(live)
+        assert follower.in_use is not None
+        ages.append(follower.in_use.age_s)
+        live.along.tell(each, ts=now_s - ago_s)
+        live.along.hear(("events", 0, each.runs[0].start), copies.records[each.runs[0].start].value or b"")
+        if ago_s == 5.0:
+            with pytest.raises(ModelTooOld):
+                follower.predict_one({"0": 1.0})
+            follower._go_on(live)
+            follower.predict_one({"0": 1.0})
+    assert ages == pytest.approx([7200.0, 3600.0, 5.0], abs=2.0)
+    follower._go_on(live)  # a clock that was far behind makes nothing older than its copy
+    assert follower.in_use.age_s == pytest.approx(7200.0, abs=2.0)
+
+
+# ── What is kept is bounded ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def copies() -> Feed:
+    """Of a learner of 2000 events, which announces now and then."""
+    log = filled()
+    loop_on(log, MemoryStore(), settings_for(detectors={})).run(until_end=True)
+    return Feed(log, seed=1)
+
+
+def one_after_another(first: LearnedOrder, count: int) -> list[LearnedOrder]:
+    """So many messages, each of one record of the events, from the first one's on."""
+    found, (run,) = [first], first.runs
+    for offset in range(run.end, run.end + count - 1):
+        runs = (TopicRange(topic="events", partition=0, start=offset, end=offset + 1),)
+        changes = {"follows": found[-1].id, "runs": runs, "event_number": offset + 1}
+        found.append(identified(first.model_copy(update=changes)))
+    return found
+
+
+def following(update: ModelUpdate, *, runs: tuple[tuple[int, int], ...] = (), **changes: Any) -> LearnedOrder:
+    """What a learner tells next after a copy: one more record, if nothing else is said."""
+    start = update.offset + 1
+    ranges = (TopicRange(topic="events", partition=0, start=a, end=b) for a, b in runs or ((start, start + 1),))
+    known = {"follows": update.order, "epoch": update.epoch, "checkpoint": 10**6, "began": 0.0}
+    about = {"model": "m", "event_number": update.event_number + 1, "version": update.version}
+    return identified(LearnedOrder(id="", runs=tuple(ranges), **{**known, **about, **changes}))
+
+
+def test_what_comes_while_nothing_is_learned_along_is_not_kept(copies: Feed) -> None:
+    """A blend answers, or the champion is frozen: that may go on for months, with copies or without any."""
+    blend = copies.updates[0].model_copy(update={"order": ""})
+    along, taken = LearningAlong(), unpacked(copies.log, blend)
+    along.exchange(blend, taken)
+    for each in one_after_another(following(blend, follows=""), 3 * order.AHEAD_MAX):
+        along.tell(each)
+    assert len(along._order.messages) <= order.AHEAD_MAX
+    assert (along.wanted(), along.advance()) == ({}, 0)
+    along.exchange(blend, taken)
+    assert len(along._order.messages) == 1
+    assert along.told == along._order.messages.popitem()[1].event_number
+
+
+def test_a_copy_that_names_its_place_is_taught_again_after_one_that_does_not(copies: Feed) -> None:
+    """What was told and has happened shortly before it is there."""
+    first, later = copies.updates[0], copies.updates[3]
+    along = LearningAlong()
+    along.exchange(first.model_copy(update={"order": ""}), unpacked(copies.log, first))
+    for record in copies.records:
+        along.hear((record.topic, record.partition, record.offset), record.value or b"")
+    for each in copies.orders:
+        along.tell(each)
+    assert along.advance() == 0
+    along.exchange(later, unpacked(copies.log, later))
+    assert along.event_number == 2000
+
+
+def test_more_than_is_kept_ends_it_until_the_next_copy(
+    copies: Feed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Messages count as well, since one may be as small as a record; the model stays as it is, and the log says so."""
+    monkeypatch.setattr(order, "RECORDS_MAX", 400)
+    monkeypatch.setattr(order, "AHEAD_MAX", 100)
+    first, live = copies.updates[0], live_model()
+    live.exchange(first, unpacked(copies.log, first))
+    along = live.along
+    for number, each in enumerate(one_after_another(following(first), 900)):
+        along.tell(each)
+        along.hear(("events", 0, each.runs[0].start), copies.records[number].value or b"")
+        along.advance()
+        live._warn_if_stopped()
+    assert along.event_number == first.event_number + 200
+    assert len(along._records) + len(along._order.messages) <= 400
+    assert caplog.text.count("m: nothing is learned along until the next copy: more than 400 records") == 1
+    along.exchange(first, unpacked(copies.log, first))
+    assert along.event_number == first.event_number
+
+
+# ── What cannot be read or learned ──────────────────────────────────────────────────────────────────────────────────
+
+
+def live_model(**options: Any) -> LiveModel:
+    known: dict[str, Any] = {"topic": "model-learned", "model": "m", "scope": "global", "trusted": (), "keys": None}
+    return LiveModel({"bootstrap.servers": "localhost:1"}, **{**known, **options})
+
+
+JUNK = (b"", b"junk", b"{}", b"[]", b"7", b'{"model": "m", "scope": "global", "number": "1"}', b"[" * 100_000)
+
+
+def test_what_is_no_example_is_passed_over_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One such record ended it for good: it lies on the topic, and was read again after each interruption."""
+    log = late_log(partitions=1)
+    settings = settings_of(model=LINEAR, labels={"late": True, "horizon": "2h", "default": True})
+    loop = loop_on(log, MemoryStore(), settings)
+    loop.run(until_end=True)
+    live, feed = live_model(), Feed(log, seed=1)
+    live.examples = "model-examples"
+    first = feed.updates[0]
+    live.exchange(first, unpacked(log, first))
+    for each in feed.orders:
+        live.along.tell(each)
+    with caplog.at_level(logging.WARNING):
+        for offset, value in enumerate((*JUNK, *log.values("model-examples"))):
+            live._hear_record(("model-examples", 0, offset), value, key=None)
+    assert caplog.text.count("passed over: model-examples partition 0 offset 0: not an Example: ") == 1
+    assert len(caplog.records) == 1
+    assert live.along.advance() > 500
+    assert bytes_of(live.along.model) == bytes_of(loop.owner.lane.champion.model)
+
+
+@pytest.mark.parametrize("value", [*JUNK, b'{"id": "a", "features": {"0": [1]}, "label": true}'])
+def test_what_cannot_be_learned_ends_it_until_the_next_copy(
+    copies: Feed, value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the copy then, and no half of a message; the log says which and why."""
+    first, second = copies.updates[:2]
+    live = live_model()
+    live.exchange(first, unpacked(copies.log, first))
+    begin = first.offset + 1
+    live.along.tell(following(first, runs=((begin, begin + 2),)))
+    live.along.hear(("events", 0, begin), copies.records[begin].value or b"")
+    live.along.hear(("events", 0, begin + 1), value)
+    assert live.along.advance() == 0
+    assert live.along.event_number == first.event_number
+    assert bytes_of(live.along.model) == bytes_of(unpacked(copies.log, first).model)
+    for _ in range(2):
+        live._warn_if_stopped()
+    assert caplog.text.count("m: nothing is learned along until the next copy: what the message") == 1
+    live.exchange(second, unpacked(copies.log, second))
+    live.along.tell(following(second))
+    live.along.hear(("events", 0, second.offset + 1), copies.records[second.offset + 1].value or b"")
+    assert (live.along.advance(), live.along.stopped) == (1, "")

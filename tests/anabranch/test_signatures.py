@@ -11,6 +11,7 @@ from anabranch.events import Headers
 from anabranch.kafka.tail import Tail
 from anabranch.kafka.updates import EPOCH_MAX, UPDATE_MAX_BYTES
 from anabranch.messages import LearnedOrder, ModelUpdate, encode
+from anabranch.order import identified
 from anabranch.signatures import KEY, SIGNATURE, Signer, TrustedKeys
 from commands import wiring
 from consumers.announcer import update_key
@@ -231,20 +232,20 @@ def test_who_learns_along_takes_the_order_from_its_learner_only(embedded: Any, m
     """A forged one would teach the model whatever lies on a topic."""
     publisher = Publisher(embedded.bootstrap)
     for number, signer in enumerate((OURS, STRANGER, None)):
-        order = LearnedOrder(
-            id=f"o{number}", follows="", model="m", epoch=1, checkpoint=1, began=0.0, event_number=1, version=1
+        order = identified(
+            LearnedOrder(id="", follows="", model="m", epoch=1, checkpoint=1, began=0.0, event_number=number, version=1)
         )
         headers = () if signer is None else signer.headers(encode(order))
         publisher.sink.send("model-learned", key=order.id, value=encode(order), headers=headers)
     publisher.sink.flush()
     live = follow("m", kafka=publisher.kafka, learn_along=True, trusted_keys=[OURS.public])._live
     assert live is not None
-    told: list[str] = []
-    monkeypatch.setattr(live.along, "tell", lambda order: told.append(order.id))
+    told: list[int] = []
+    monkeypatch.setattr(live.along, "tell", lambda order, ts: told.append(order.event_number))
     with Tail(publisher.kafka, ["model-learned"]) as tail:
         for message in tail.until_caught_up():
             live._hear(message)
-    assert told == ["o0"]
+    assert told == [0]
 
 
 # ── Signing ─────────────────────────────────────────────────────────────────────────────────────────────────────────

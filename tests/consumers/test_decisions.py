@@ -5,7 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
+from anabranch import artifact
 from anabranch.messages import Decision, DecisionAnswer, ModelAck, ModelUpdate, Retire, ServedCounts, decode, encode
+from anabranch.order import LearningAlong, read_order
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryControl, MemoryLog
@@ -121,6 +123,29 @@ def test_the_bytes_of_what_most_keys_have_are_kept() -> None:
     }
     versions = {int(str(key).split("/")[2]) for key in kept if key}
     assert versions == {canaries[-1].beside, canaries[-2].version, canaries[-1].version}
+
+
+def test_a_freeze_during_a_rollout_holds_for_those_who_learn_along() -> None:
+    """No copy tells them, as the new champion is not theirs: the order says of what nothing was learned."""
+    log, store, more = filled(), MemoryStore(), log_values(340)
+    learned(log, store)
+    for step, values in (("freeze", more[:300]), ("thaw", more[300:])):
+        ask(log, step)
+        turned(log, store)
+        for value in values:
+            log.append("events", value)
+        loop = learned(log, store)
+    (copy, *_), along = [each for each in reversed(updates(log)) if each.kind != "canary"], LearningAlong()
+    at = copy.pointer
+    chunks = log.records[at.topic, at.partition][at.first_offset : at.last_offset + 1]
+    along.exchange(copy, artifact.unpack(b"".join(each.value or b"" for each in chunks), sha256=at.sha256))
+    for record in log.records["events", 0]:
+        along.hear(("events", 0, record.offset), record.value or b"")
+    for value in log.values("model-learned"):
+        along.tell(read_order(value))
+    assert loop.owner.lane.succession.rollout.under_way
+    assert along.advance() == 2000 - copy.event_number + 40
+    assert along.event_number == loop.owner.lane.events == 2340
 
 
 def test_what_is_held_survives_a_restart_and_a_replay() -> None:
