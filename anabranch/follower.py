@@ -175,8 +175,7 @@ class Follower:
         examine(kafka)
         self.model = model
         self.kafka = dict(kafka)
-        self.topic = topic
-        self.scope = scope
+        self.topic, self.scope = topic, scope
         self.trusted = trusted
         self.keys = None if trusted_keys is None else TrustedKeys(trusted_keys)
         self.artifact_max_bytes = artifact_max_bytes
@@ -195,8 +194,7 @@ class Follower:
             else None
         )
         self.segments = SegmentModels(trusted=trusted) if segments else None
-        self.max_age = max_age
-        self.min_version = min_version
+        self.max_age, self.min_version = max_age, min_version
         self.on_update = on_update
         self._refusals = Refusals()
         self._champion: Champion | None = None

@@ -126,18 +126,21 @@ class LaneParts:
         """Times what members do, while it is there."""
         self._watches_events = watch.sees_events
         self._begin_joining(scope)
-        self.block: list[Delayed] = []
-        """With `publish.blocks`: what is to be learned at the next announcement."""
-        self.unlearnable: Collection[str] = ()
-        """Ids of events in blocks that are left out, since the champion raises on them."""
-        self.unlearned: list[AcceptedEvent] = []
-        """Those that were; whoever reads them takes them away."""
+        self._begin_blocks()
         self.canary: deque[dict[str, object]] = deque(maxlen=settings.publish.canary_rows)
         self.newest: AcceptedEvent | None = None
         self.events = 0
         self.unusable_band = 0
         self.notes: list[str] = []
         self._read_ahead(settings)
+
+    def _begin_blocks(self) -> None:
+        self.block: list[Delayed] = []
+        """With `publish.blocks`: what is to be learned at the next announcement."""
+        self.unlearnable: Collection[str] = ()
+        """Ids of events in blocks that are left out, since the champion raises on them."""
+        self.unlearned: list[AcceptedEvent] = []
+        """Those that were; whoever reads them takes them away."""
 
     def _read_ahead(self, settings: Settings) -> None:
         # Read on every event, and reading a pydantic model costs more than an attribute.
