@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
 
 from anabranch.errors import AnabranchError, ConfigError
 from anabranch.follower import Follower
@@ -33,7 +35,13 @@ from serving.workers import Workers
 STOP_S = 9
 """So long requests in flight may take to end after SIGTERM: ten seconds, less what leaving takes."""
 
+HANGS_S = 30
+"""A worker that does not answer its supervisor for so long is replaced. On a busy machine, one that reads a large model
+has been silent for more than uvicorn's own five seconds."""
+
 TICK_S = 0.01
+
+log = structlog.get_logger()
 
 UVICORN: dict[str, Any] = {
     "timeout_graceful_shutdown": STOP_S,
@@ -167,7 +175,32 @@ def run(
     # uvicorn raises the signal once more when it has ended, and before it begins nothing is in flight.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    uvicorn.run(app, factory=workers > 1, host=score.host, port=score.port, workers=workers, **UVICORN)
+    if workers == 1:
+        uvicorn.run(app, host=score.host, port=score.port, **UVICORN)
+        return
+    config = uvicorn.Config(
+        app,
+        factory=True,
+        host=score.host,
+        port=score.port,
+        workers=workers,
+        timeout_worker_healthcheck=HANGS_S,
+        **UVICORN,
+    )
+    Supervisor(config, sockets=[config.bind_socket()]).run()
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's, which tells of each worker that it replaces: of uvicorn's own lines only warnings are shown."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Called twice a second."""
+        before = [(each, each.process.is_alive()) for each in self.processes]
+        super().keep_subprocess_alive()
+        for (old, ran), new in zip(before, self.processes, strict=True):
+            if old is not new:
+                why = f"it did not answer for {HANGS_S} s" if ran else f"it ended with exit code {old.exitcode}"
+                log.warning("worker replaced", worker=old.pid, why=why, by=new.pid)
 
 
 @contextmanager
