@@ -63,6 +63,22 @@ def test_check_says_what_is_wrong_and_exits_with_2(tmp_path: Path, text: str, sa
     assert "Traceback" not in done.stderr
 
 
+def test_events_whose_labels_lie_in_a_second_file_need_no_column_of_labels(tmp_path: Path) -> None:
+    """Each of several configurations too."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}')
+    rows = [(f"c{n}", 1_600_000_000 + n, n % 10) for n in range(200)]
+    (events := tmp_path / "churn.csv").write_text("id,ts,a\n" + "".join(f"{i},{t},{a}\n" for i, t, a in rows))
+    (labels := tmp_path / "labels.csv").write_text(
+        "id,ts,label,revision,blocked\n" + "".join(f"{i},{t + 5},{a > 4},0,\n" for i, t, a in rows)
+    )
+    words = ("--data", events, "--id", "id", "--ts", "ts", "--labels", labels, "--json")
+    done = anabranch("backtest", config, *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["events"] == 200
+    assert json.loads(anabranch("backtest", config, config, "--compare", *words).stdout)["results"][0]["events"] == 200
+    assert "name the label column by --target" in anabranch("backtest", config, "--data", events).stderr
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
