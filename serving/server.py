@@ -30,7 +30,7 @@ from serving.models import Models, Served
 from serving.partitions import KeysWatch, ServedByPartition, see
 from serving.stream import AnsweredEvents
 from serving.warm_up import WarmUp
-from serving.workers import Workers
+from serving.workers import Workers, place_in
 
 STOP_S = 9
 """So long requests in flight may take to end after SIGTERM: ten seconds, less what leaving takes."""
@@ -56,8 +56,13 @@ HANDED_ON = "ANABRANCH_SCORE_HANDED_ON"
 """The environment variable by which worker processes get what the command line said."""
 
 
-def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
-    """The model of a configuration, followed on its topics."""
+def served(settings: Settings, *, scope: Scope = GLOBAL, worker: int | None = None) -> Served:
+    """The model of a configuration, followed on its topics.
+
+    Args:
+        worker: of several behind one port, its number. Host, port and number are its name among the followers, which a
+            restart keeps: nobody waits for what a process that has ended served.
+    """
     score, topics = settings.score, settings.topics
     follower = Follower(
         settings.name,
@@ -70,7 +75,7 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         learned=topics.name("learned"),
         max_age=score.max_age,
         min_version=score.min_version,
-        ack_as=f"{socket.gethostname()}:{os.getpid()}" if score.acks else None,
+        ack_as=_name(score, worker) if score.acks else None,
         acks=topics.name("acks"),
         slow=settings.rollout.slow,
     )
@@ -79,18 +84,24 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
     return Served(follower, warm_up=warm_up, string_max=string_max, computes=score.compute, edge=settings.edge)
 
 
-def _of_all_partitions(settings: Settings) -> Served:
+def _name(score: Score, worker: int | None) -> str:
+    here = f"{socket.gethostname()}:{score.port}"
+    return here if worker is None else f"{here}/{worker}"
+
+
+def _of_all_partitions(settings: Settings, *, worker: int | None) -> Served:
     numbers = partitions(settings.kafka, settings.topics.name("events"))
-    parts = [served(settings, scope=of_partition(each)) for each in numbers]
+    parts = [served(settings, scope=of_partition(each), worker=worker) for each in numbers]
     averages = settings.score.by_partition == "average"
     return ServedByPartition(parts, partitioner=settings.score.partitioner, averages=averages)
 
 
-def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> Models:
+def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL, worker: int | None = None) -> Models:
     """The models of several configurations.
 
     Args:
         scope: None: with scope = "partition", the models of all partitions, each for the keys that lie on it.
+        worker: as in `served`.
 
     Raises:
         ConfigError: two have one name, or cannot be served as they are configured.
@@ -108,7 +119,10 @@ def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> M
             )
         if scope is None and each.score.by_partition == "average" and each.task == "rank":
             raise ConfigError(f'{each.name}: positions have no mean: score.by_partition = "average" is not for rankers')
-    models = [_of_all_partitions(each) if scope is None else served(each, scope=scope) for each in several]
+    models = [
+        _of_all_partitions(each, worker=worker) if scope is None else served(each, scope=scope, worker=worker)
+        for each in several
+    ]
     pairs = list(zip(several, models, strict=True))
     beside = [AnsweredEvents(settings, each) for settings, each in pairs if settings.score.predictions]
     # Whose mean answers needs no partitioner.
@@ -235,6 +249,7 @@ def handed_on() -> Starlette:
     """The application, in whichever process this is."""
     given = orjson.loads(os.environ[HANDED_ON])
     several = loaded([Path(each) for each in given["configs"]], given["overrides"])
-    models = models_of(several, scope=None if given["scope"] is None else Scope(given["scope"]))
     folder = os.environ.get(SHARED_FOLDER)
+    scope = None if given["scope"] is None else Scope(given["scope"])
+    models = models_of(several, scope=scope, worker=place_in(Path(folder)) if folder else None)
     return application(models, several[0].score, workers=Workers(Path(folder), models) if folder else None)

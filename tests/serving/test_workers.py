@@ -14,8 +14,8 @@ from config.output import Score
 from serving.application import application
 from serving.models import Models, Served
 from serving.server import in_a_thread
-from serving.workers import GONE_S, Workers
-from support.command_line import config_in, ended, start
+from serving.workers import GONE_S, Workers, place_in
+from support.command_line import config_in, ended, python, start
 from support.scorers import FEATURES, Scorer, free_port, linear
 from support.waiting import until
 
@@ -51,6 +51,15 @@ def test_the_worker_that_is_not_ready_is_named(tmp_path: Path) -> None:
         told(tmp_path, 7, why="")
         assert asked.ask("/readyz").status == 200
     assert [each.name for each in tmp_path.iterdir()] == ["worker-7.json"]
+
+
+def test_who_replaces_a_worker_has_its_number(tmp_path: Path) -> None:
+    """However the one before has ended; so it has its name among the followers, and nobody waits for the dead."""
+    code = f"import pathlib; from serving import workers; print(workers.place_in(pathlib.Path({str(tmp_path)!r})))"
+    assert place_in(tmp_path) == 0
+    for _ in range(2):
+        assert python("-c", code).strip() == "1"
+    assert place_in(tmp_path) == 1
 
 
 @pytest.mark.slow
