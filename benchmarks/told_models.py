@@ -99,11 +99,11 @@ class ToldModel:
         if before < FIRES_S <= since:
             yield Told(at_s, "signals", self._signal(at_s, signal))
         if before < ENTERS_S <= since:
-            yield Told(at_s, "lifecycle", self._step(at_s, "recruiting", "arena", f"recruited on {signal}"))
+            yield Told(at_s, "lifecycle", self.step(at_s, "recruiting", "arena", f"recruited on {signal}"))
             yield Told(at_s, "dead_letters", self._letter(at_s))
         if before < WINS_S <= since:
             self.version += 1
-            yield Told(at_s, "lifecycle", self._step(at_s, "arena", "serving", "it is better: evidence 1.02"))
+            yield Told(at_s, "lifecycle", self.step(at_s, "arena", "serving", "it is better: evidence 1.02"))
             yield Told(at_s, "updates", self._update(at_s, "swap", trigger=signal))
             yield Told(at_s, "acks", self._ack(at_s))
 
@@ -136,7 +136,8 @@ class ToldModel:
             moved=(moved,),
         )
 
-    def _step(self, at_s: float, before: str, after: str, reason: str) -> Transition:
+    def step(self, at_s: float, before: str, after: str, reason: str) -> Transition:
+        """A step of the recruit of that time."""
         member = self._recruit(at_s)
         named = f"{self.name}/0/{int(at_s)}/{member}/{after}"
         told = {"id": named, "model": self.name, "member": member, "before": before, "after": after, "reason": reason}

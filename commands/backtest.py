@@ -101,7 +101,7 @@ def _one(
 
     draw = None if plot is None else _painter(plot)
     settings = wiring.settings_at(config)
-    files = data.files(settings, paths, **reading)
+    files = data.files(settings, paths, **reading, label_optional=late["labels"] is not None)
     before = None if warm_up is None else data.files(settings, [warm_up], **reading)
     event_time.warn_of_times(settings, files)
     trial.warn_of_keys(settings, files)

@@ -47,7 +47,7 @@ def compared(
         raise ConfigError(f"only configurations of one task can be compared; {told}")
     # For all of them before the first run, which may take minutes.
     for _, settings in several:
-        files = data.files(settings, paths, **reading)
+        files = data.files(settings, paths, **reading, label_optional=late["labels"] is not None)
         event_time.warn_of_times(settings, files)
         trial.warn_of_keys(settings, files)
         trial.warn_of_strings(settings, files)
@@ -117,7 +117,7 @@ def _result(
             looking_back.append(LaneSwapEvaluation(lane.task, clock=clock, trusted=settings.model.trusted))
         looking_back[0](event, served, answers, lane)
 
-    files = data.files(settings, paths, **reading)
+    files = data.files(settings, paths, **reading, label_optional=late["labels"] is not None)
     before = None if warm_up is None else data.files(settings, [warm_up], **reading)
     settings, values = data.late_or_not(settings, files, **late)
     run = Backtest(

@@ -61,6 +61,7 @@ def calibrate(
     settings = wiring.settings_at(config)
     rate = _rate(false_alarms)
     reading: dict[str, Any] = {"target": target, "ts": ts, "ts_format": ts_format, "id": id_, "encoding": encoding}
+    reading["label_optional"] = labels is not None
     given = files(settings, data, keep=keep, drop=drop, missing=missing, **reading)
     trial.warn_of_strings(settings, given)
     known = _history(settings, given, delay=delay, delay_column=delay_column, labels=labels, limit=limit)

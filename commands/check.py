@@ -39,6 +39,7 @@ def check(
     with wiring.naming(config):
         lane = wiring.fitting(settings)
         preflight.look(settings)
+        preflight.named(settings)
     if data:
         from commands import trial
         from commands.data import files, refuse_nothing_accepted

@@ -30,11 +30,13 @@ def dashboard(
 
     import uvicorn
 
+    from commands import listening
     from config import loading
 
     several = [loading.load(config) for config in configs]
     given = {"host": host, "port": port}
     shown = several[0].dashboard.model_copy(update={name: each for name, each in given.items() if each is not None})
+    listening.refuse_unusable(shown.host, shown.port, of="dashboard")
     app = made(several, shown)
     _say(shown, several)
     # uvicorn raises the signal once more when it has ended.
@@ -71,10 +73,11 @@ def made(several: "list[Settings]", shown: "Dashboard") -> "Starlette":
 
 
 def _say(shown: "Dashboard", several: "list[Settings]") -> None:
+    from commands.listening import address_of
     from consumers.keys import is_loopback
     from operations import charts
 
-    address = f"[{shown.host}]:{shown.port}" if ":" in shown.host else f"{shown.host}:{shown.port}"
+    address = address_of(shown.host, shown.port)
     names = ", ".join(each.name for each in several)
     typer.echo(f"dashboard of {names} on http://{address}/", err=True)
     if not charts.is_there():

@@ -135,7 +135,7 @@ def redrive(
     good = sum(not each.fault for each in planned)
     _tell(f"{len(planned)} of {len(letters)} chosen: {good} can be published, {len(planned) - good} cannot")
     if not send:
-        _tell("nothing was published: say --send")
+        _tell(f"nothing was published: {'say --send' if good else 'first mend what they are refused for'}")
         return
     sink = KafkaSink(producer(settings.kafka))
     count = redriving.send(planned, sink, by=by or getpass.getuser(), why=why, rate=rate)

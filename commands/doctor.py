@@ -35,9 +35,13 @@ def doctor(
         warnings += each.level == "warning"
         _print(each, json=json)
     if not json:
-        print(f"{failures} failures, {warnings} warnings")
+        print(f"{_counted(failures, 'failure')}, {_counted(warnings, 'warning')}")
     if failures:
         raise typer.Exit(1)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def findings(config: Path, *, audit_days: int = 0) -> "Iterator[Finding]":

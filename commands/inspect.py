@@ -37,6 +37,7 @@ def inspect(
     given = files(
         settings, data, keep=keep, drop=drop, missing=missing,
         target=target, ts=ts, ts_format=ts_format, id=id_, encoding=encoding,
+        label_optional=True,
     )  # fmt: skip
     if not given.is_table:
         raise ConfigError(

@@ -7,6 +7,8 @@ from pathlib import Path
 from anabranch.errors import ConfigError
 from anabranch.kafka import examine
 from config.settings import Settings
+from consumers.jobs.executors import function_of
+from consumers.keys import key_of
 
 _ADDRESS = re.compile(r"[A-Za-z0-9+.-]+://")
 
@@ -19,6 +21,17 @@ def look(settings: Settings) -> None:
     """
     examine(settings.kafka)
     _store(settings.checkpoint.store)
+
+
+def named(settings: Settings) -> None:
+    """See that the key and the executor that the settings name are there; no executor is made.
+
+    Raises:
+        ConfigError: as a learner says it when it starts.
+    """
+    key_of(settings)
+    if ":" in settings.retrain.executor:
+        function_of(settings.retrain.executor)
 
 
 def _store(address: str) -> None:

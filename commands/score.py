@@ -32,7 +32,7 @@ def score(
     It needs the topics of updates and artifacts, not the learner. SIGTERM and Ctrl-C stop it after the requests in
     flight. `[score]` in the first file says how many it takes at once, how long they may be, and who may ask.
     """
-    from commands import wiring
+    from commands import listening, wiring
     from serving import server
     from serving.metrics import SHARED_FOLDER
 
@@ -41,6 +41,7 @@ def score(
     several = server.loaded(configs, overrides)
     is_of_all = several[0].scope == "partition" and partition is None
     scope, first = None if is_of_all else wiring.scope_of(several[0], partition), several[0].score
+    listening.refuse_unusable(first.host, first.port, of="score")
     _say(first.host, first.port, names=", ".join(map(str, configs)), is_open=not first.tokens)
     with tempfile.TemporaryDirectory(prefix="anabranch-score-") as folder:
         if workers > 1:
@@ -49,9 +50,10 @@ def score(
 
 
 def _say(host: str, port: int, *, names: str, is_open: bool) -> None:
+    from commands.listening import address_of
     from consumers.keys import is_loopback
 
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    address = address_of(host, port)
     typer.echo(f"scoring {names} on http://{address}/  (how to ask: /docs; whether it answers: /readyz)", err=True)
     if is_open and not is_loopback(address):
         log.warning(

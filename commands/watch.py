@@ -19,9 +19,31 @@ class Which(StrEnum):
     UPDATES = "updates"
 
 
+def _which(text: str) -> Which:
+    """A topic by its name; or as `[topics]` has it, with a _.
+
+    Raises:
+        typer.BadParameter: there is no such topic.
+    """
+    from anabranch.errors import did_you_mean
+
+    known = [str(each) for each in Which]
+    named = text.replace("_", "-")
+    if named not in known:
+        listed = f"one of {', '.join(known)}"
+        raise typer.BadParameter(f"{text!r} is no topic of a model: {did_you_mean(named, known, instead=listed)}")
+    return Which(named)
+
+
+TOPICS = f"[{'|'.join(Which)}]"
+
+
 def watch(
     config: Annotated[Path, typer.Argument(help="the model's TOML file")],
-    topic: Annotated[list[Which] | None, typer.Option(help="only this topic; may be repeated; default: all")] = None,
+    topic: Annotated[
+        list[Which] | None,
+        typer.Option(parser=_which, metavar=TOPICS, help="only this topic; may be repeated; default: all"),
+    ] = None,
     since_start: Annotated[bool, typer.Option("--since-start", help="include existing messages")] = False,
     json: Annotated[bool, typer.Option("--json", help="print each message as a line of JSON")] = False,
 ) -> None:

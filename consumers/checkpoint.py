@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -131,11 +132,24 @@ def contents_of(settings: Settings, store: Store, *, sha: str, parent: str = "",
         return Contents(state, blobs, sha)
     except (CheckpointMissing, CheckpointCorrupt) as error:
         if not parent:
+            elsewhere = _other_directory(settings) if isinstance(error, CheckpointMissing) else ""
             raise CheckpointError(
-                f"{error}; bring it back, or learn the log again: `anabranch rebuild CONFIG`"
+                f"{error}; {elsewhere}bring it back, or learn the log again: `anabranch rebuild CONFIG`"
             ) from error
         log.warning("checkpoint unreadable, taking its parent", error=str(error))
         return contents_of(settings, store, sha=parent, scope=scope)
+
+
+def _other_directory(settings: Settings) -> str:
+    """Before anything dearer: a learner that was started elsewhere finds its checkpoints nowhere."""
+    address = settings.checkpoint.store
+    path = address.removeprefix("file://")
+    if "://" in path or Path(path).is_absolute():
+        return ""
+    return (
+        f'`checkpoint.store` = "{address}" is relative to the working directory: if the learner ran in another one, '
+        "start it there, or write the folder in full; else "
+    )
 
 
 def _state(settings: Settings, data: bytes, *, sha: str, scope: Scope) -> dict[str, Any]:

@@ -24,7 +24,11 @@ ENDED_BADLY = 0.1
 """Of what was read, the share that may be of no use before a run does not count as a good one."""
 
 _WATCHED: Mapping[Outcome, tuple[AlertKind, str, str]] = {
-    "refused": ("refused", "refused", "look at the reasons on dead-letters (`anabranch watch`)"),
+    "refused": (
+        "refused",
+        "refused",
+        "look at the reasons on dead-letters (`anabranch watch`; a backtest ends with them)",
+    ),
     "duplicate": ("duplicates", "duplicates", "ids must be unique: see what sends them again"),
 }
 

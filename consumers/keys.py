@@ -85,17 +85,28 @@ def _private_bytes(path: Path) -> bytes:
         ) from error
 
 
+def key_of(settings: Settings) -> Signer | None:
+    """The key of `publish.key`; None without one.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    if settings.publish.key is None:
+        return None
+    try:
+        return read(Path(settings.publish.key))
+    except ConfigError as error:
+        raise ConfigError(f"`publish.key`: {error}") from error
+
+
 def signer_of(settings: Settings) -> Signer | None:
     """What signs a learner's updates; None, and a warning where others may write to the brokers, without a key.
 
     Raises:
         ConfigError: the key cannot be used.
     """
-    if settings.publish.key is not None:
-        try:
-            signer = read(Path(settings.publish.key))
-        except ConfigError as error:
-            raise ConfigError(f"`publish.key`: {error}") from error
+    signer = key_of(settings)
+    if signer is not None:
         log.info("updates are signed", model=settings.name, key=signer.id)
         return signer
     if not on_loopback(settings.kafka):

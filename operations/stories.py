@@ -108,9 +108,14 @@ def swap(model: ModelPicture, version: int) -> dict[str, Any] | None:
         "columns": columns(points),
         "effect": {"before": mean_loss(before), "after": mean_loss(after), "seconds": EFFECT_S},
         "next": min((each.version for _, each in _updates(model) if _is_after(each, update)), default=None),
-        "words": _words(update, trigger, steps, mean_loss(before), mean_loss(after))
+        "words": _words(update, trigger, _up_to(steps, record), mean_loss(before), mean_loss(after))
         + _who_has_it(_followers_of_version(model, version)),
     }
+
+
+def _up_to(steps: Sequence[Record], record: Record) -> list[Record]:
+    """What led to the version: who comes into the arena after it belongs to another."""
+    return [each for each in steps if each.at_s <= record.at_s]
 
 
 def _followers_of_version(model: ModelPicture, version: int) -> list[str]:
@@ -141,7 +146,8 @@ def _words(
     """The story in four sentences or fewer, each with its heading."""
     told = [
         ("What fired", _what_fired(update, trigger)),
-        ("Who was recruited", _who_was_recruited(update, steps)),
+        # Nobody was, without a trigger: who is in the arena then came for another version, or always stands there.
+        ("Who was recruited", _who_was_recruited(update, steps) if update.trigger else ""),
         ("How the contest went", _how_it_went(update)),
         ("What has changed", _what_changed(update, before, after)),
     ]

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
 
 from anabranch.errors import AnabranchError, ConfigError
 from anabranch.follower import Follower
@@ -28,12 +30,18 @@ from serving.models import Models, Served
 from serving.partitions import KeysWatch, ServedByPartition, see
 from serving.stream import AnsweredEvents
 from serving.warm_up import WarmUp
-from serving.workers import Workers
+from serving.workers import Workers, place_in
 
 STOP_S = 9
 """So long requests in flight may take to end after SIGTERM: ten seconds, less what leaving takes."""
 
+HANGS_S = 30
+"""A worker that does not answer its supervisor for so long is replaced. On a busy machine, one that reads a large model
+has been silent for more than uvicorn's own five seconds."""
+
 TICK_S = 0.01
+
+log = structlog.get_logger()
 
 UVICORN: dict[str, Any] = {
     "timeout_graceful_shutdown": STOP_S,
@@ -48,8 +56,13 @@ HANDED_ON = "ANABRANCH_SCORE_HANDED_ON"
 """The environment variable by which worker processes get what the command line said."""
 
 
-def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
-    """The model of a configuration, followed on its topics."""
+def served(settings: Settings, *, scope: Scope = GLOBAL, worker: int | None = None) -> Served:
+    """The model of a configuration, followed on its topics.
+
+    Args:
+        worker: of several behind one port, its number. Host, port and number are its name among the followers, which a
+            restart keeps: nobody waits for what a process that has ended served.
+    """
     score, topics = settings.score, settings.topics
     follower = Follower(
         settings.name,
@@ -62,7 +75,7 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
         learned=topics.name("learned"),
         max_age=score.max_age,
         min_version=score.min_version,
-        ack_as=f"{socket.gethostname()}:{os.getpid()}" if score.acks else None,
+        ack_as=_name(score, worker) if score.acks else None,
         acks=topics.name("acks"),
         slow=settings.rollout.slow,
     )
@@ -71,18 +84,24 @@ def served(settings: Settings, *, scope: Scope = GLOBAL) -> Served:
     return Served(follower, warm_up=warm_up, string_max=string_max, computes=score.compute, edge=settings.edge)
 
 
-def _of_all_partitions(settings: Settings) -> Served:
+def _name(score: Score, worker: int | None) -> str:
+    here = f"{socket.gethostname()}:{score.port}"
+    return here if worker is None else f"{here}/{worker}"
+
+
+def _of_all_partitions(settings: Settings, *, worker: int | None) -> Served:
     numbers = partitions(settings.kafka, settings.topics.name("events"))
-    parts = [served(settings, scope=of_partition(each)) for each in numbers]
+    parts = [served(settings, scope=of_partition(each), worker=worker) for each in numbers]
     averages = settings.score.by_partition == "average"
     return ServedByPartition(parts, partitioner=settings.score.partitioner, averages=averages)
 
 
-def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> Models:
+def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL, worker: int | None = None) -> Models:
     """The models of several configurations.
 
     Args:
         scope: None: with scope = "partition", the models of all partitions, each for the keys that lie on it.
+        worker: as in `served`.
 
     Raises:
         ConfigError: two have one name, or cannot be served as they are configured.
@@ -100,7 +119,10 @@ def models_of(several: Sequence[Settings], *, scope: Scope | None = GLOBAL) -> M
             )
         if scope is None and each.score.by_partition == "average" and each.task == "rank":
             raise ConfigError(f'{each.name}: positions have no mean: score.by_partition = "average" is not for rankers')
-    models = [_of_all_partitions(each) if scope is None else served(each, scope=scope) for each in several]
+    models = [
+        _of_all_partitions(each, worker=worker) if scope is None else served(each, scope=scope, worker=worker)
+        for each in several
+    ]
     pairs = list(zip(several, models, strict=True))
     beside = [AnsweredEvents(settings, each) for settings, each in pairs if settings.score.predictions]
     # Whose mean answers needs no partitioner.
@@ -167,7 +189,32 @@ def run(
     # uvicorn raises the signal once more when it has ended, and before it begins nothing is in flight.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    uvicorn.run(app, factory=workers > 1, host=score.host, port=score.port, workers=workers, **UVICORN)
+    if workers == 1:
+        uvicorn.run(app, host=score.host, port=score.port, **UVICORN)
+        return
+    config = uvicorn.Config(
+        app,
+        factory=True,
+        host=score.host,
+        port=score.port,
+        workers=workers,
+        timeout_worker_healthcheck=HANGS_S,
+        **UVICORN,
+    )
+    Supervisor(config, sockets=[config.bind_socket()]).run()
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's, which tells of each worker that it replaces: of uvicorn's own lines only warnings are shown."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Called twice a second."""
+        before = [(each, each.process.is_alive()) for each in self.processes]
+        super().keep_subprocess_alive()
+        for (old, ran), new in zip(before, self.processes, strict=True):
+            if old is not new:
+                why = f"it did not answer for {HANGS_S} s" if ran else f"it ended with exit code {old.exitcode}"
+                log.warning("worker replaced", worker=old.pid, why=why, by=new.pid)
 
 
 @contextmanager
@@ -202,6 +249,7 @@ def handed_on() -> Starlette:
     """The application, in whichever process this is."""
     given = orjson.loads(os.environ[HANDED_ON])
     several = loaded([Path(each) for each in given["configs"]], given["overrides"])
-    models = models_of(several, scope=None if given["scope"] is None else Scope(given["scope"]))
     folder = os.environ.get(SHARED_FOLDER)
+    scope = None if given["scope"] is None else Scope(given["scope"])
+    models = models_of(several, scope=scope, worker=place_in(Path(folder)) if folder else None)
     return application(models, several[0].score, workers=Workers(Path(folder), models) if folder else None)

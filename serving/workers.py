@@ -1,5 +1,7 @@
 """Several workers behind one port: each says of itself whether it answers, and whoever is asked knows it of all."""
 
+import fcntl
+import itertools
 import os
 import threading
 import time
@@ -12,6 +14,20 @@ from serving.models import Models
 EVERY_S = 0.5
 GONE_S = 5.0
 """Who has said nothing for so long is there no longer."""
+
+
+def place_in(folder: Path) -> int:
+    """The smallest number that no other process has there; whoever comes after this process takes its number over."""
+    for number in itertools.count():
+        file = os.open(folder / f"place-{number}", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            continue
+        # It stays open: the system lets go of the lock when the process ends, in whatever way.
+        break
+    return number
 
 
 class Workers:

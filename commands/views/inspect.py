@@ -39,7 +39,9 @@ def _odd(each: dict[str, Any]) -> str:
     return "" if first is None else escape(f"row {first['row']:,}: {first['cell'][:40]!r} ({each['odd']:,} of them)")
 
 
-def _label(label: dict[str, Any]) -> str:
+def _label(label: dict[str, Any] | None) -> str:
+    if label is None:
+        return "label: no column is called 'target'; --target names the one that holds it"
     shares = ", ".join(f"{name} {share:.1%}" for name, share in label["balance"].items())
     held = shares or _values(label)
     without = f"; {_share(label['missing'])} of the rows have none" if label["missing"] else ""

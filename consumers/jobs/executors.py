@@ -1,7 +1,8 @@
 """Runs retraining jobs by an executor: processes of this machine, those who take jobs from a topic, or a user's own."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import CancelledError, Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -148,16 +149,35 @@ def _submitted(executor: Executor, settings: dict[str, Any], job: bytes) -> "Fut
 _MAKING = Lock()
 
 
-@cache
-def _own(named: str) -> Executor:
-    """A user's own, made once a process: several owners share it, and so do the loops after an outage."""
-    module, _, function = named.partition(":")
+def function_of(named: str) -> Callable[[], Any]:
+    """What makes a user's own executor, by `module:function`; it is not called.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    module, _, name = named.partition(":")
+    with _blamed(named):
+        function: Callable[[], Any] = getattr(import_module(module), name)
+    return function
+
+
+@contextmanager
+def _blamed(named: str) -> Iterator[None]:
+    """Whatever a user's own module raises is a fault of the setting."""
     try:
-        made = getattr(import_module(module), function)()
+        yield
     except BaseException as error:
         if not is_fault(error):
             raise
         raise ConfigError(f"retrain.executor = {named!r}: {type(error).__name__}: {error}") from error
+
+
+@cache
+def _own(named: str) -> Executor:
+    """A user's own, made once a process: several owners share it, and so do the loops after an outage."""
+    function = function_of(named)
+    with _blamed(named):
+        made = function()
     if not isinstance(made, Executor):
         raise ConfigError(
             f"retrain.executor = {named!r} gives a {type(made).__name__}; it must be a concurrent.futures.Executor"

@@ -59,7 +59,7 @@ class Group:
         except KafkaUnavailable as error:
             return SessionExpired(f"{self.topic}: {reason}, and cannot say who owns the model now: {error}")
         if others:
-            return OwnershipLost(f"{self.topic}: {reason}: another process owns this model now")
+            return OwnershipLost(f"another process owns this model now ({self.topic}: {reason})")
         return SessionExpired(f"{self.topic}: {reason}: nobody else owns the model")
 
     def committed(

@@ -142,8 +142,8 @@ class FolderBlobs:
                 files.make(folder / "blobs")
 
     def where(self, name: str) -> str:
-        """The path."""
-        return str(self.folder / name)
+        """The path, in full: who reads it may be in another directory."""
+        return str((self.folder / name).absolute())
 
     def write(self, name: str, data: bytes) -> None:
         """Atomic and durable: temporary file, fsync, rename, fsync of the folder."""

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,9 +42,10 @@ class Reading:
         positive: the configuration's positive class: a label of numbers or truths is then read as strings.
         truths: the label is true or false; words such as yes and no are taken for it.
         asked: columns that the configuration names.
+        label_optional: rows may have no label, which comes from elsewhere; a column that was named must be there.
     """
 
-    target: str = "target"
+    target: str = dialects.LABEL
     ts: str | None = None
     ts_format: str | None = None
     id: str | None = None
@@ -55,12 +56,19 @@ class Reading:
     positive: str | None = None
     truths: bool = False
     asked: frozenset[str] = frozenset()
+    label_optional: bool = False
 
     @property
     def wanted(self) -> list[str]:
         """The columns that must be there, the label's first."""
         named = [self.target, self.ts, self.id, *self.drop, *(name for name in self.keep if name != ALL)]
         return list(dict.fromkeys(name for name in named if name is not None))
+
+    @property
+    def needed(self) -> list[str]:
+        """Those of them without which nothing can be read."""
+        may_lack = self.label_optional and self.target == dialects.LABEL
+        return self.wanted[1:] if may_lack else self.wanted
 
     def keeps(self, name: str) -> bool:
         """Whether a column stays a feature whatever it looks like."""
@@ -119,6 +127,11 @@ class Table:
         # Everything is decided: some hundred thousand cells need not stay for the whole run.
         self.sample.clear()
 
+    @property
+    def has_label(self) -> bool:
+        """Whether there is a column of labels; else no row has one."""
+        return self.reading.target in self.header
+
     def _headers_agree(self) -> None:
         for file in self.files[1:]:
             if file.header != self.header:
@@ -135,7 +148,13 @@ class Table:
         most = min(SAMPLE_ROWS, max(1000, SAMPLE_CELLS // len(self.header)))
         # Over all files, since the first of them may be too short to decide anything on.
         rows = list(itertools.islice(itertools.chain.from_iterable(file.rows() for file in self.files), most))
-        return dict(zip(self.header, zip(*rows, strict=True) if rows else [()] * len(self.header), strict=True))
+        columns = zip(*rows, strict=True) if rows else [()] * len(self.header)
+        return self._by_name(columns, rows=len(rows))
+
+    def _by_name(self, columns: Iterable[Cells], *, rows: int) -> dict[str, Cells]:
+        """Cells by column; where there is no label, its cells are empty."""
+        cells: dict[str, Cells] = dict(zip(self.header, columns, strict=True))
+        return cells if self.has_label else {**cells, self.reading.target: [""] * rows}
 
     def say(self, said: str) -> None:
         """Tell something of the file that is read, by its name."""
@@ -149,6 +168,8 @@ class Table:
 
     def _label(self) -> Column:
         name, reading = self.reading.target, self.reading
+        if not self.has_label:
+            return Column(name)
         kind = self.kind_in_file(name)
         if kind == "other":
             raise ConfigError(f"{self.file.path}: the label {name!r} is neither a number, a truth nor a string")
@@ -267,7 +288,7 @@ class Table:
         self.file = file
         rows, row = iter(file.rows()), 0
         while chunk := list(itertools.islice(rows, CHUNK_ROWS)):
-            yield row, dict(zip(self.header, zip(*chunk, strict=True), strict=True))
+            yield row, self._by_name(zip(*chunk, strict=True), rows=len(chunk))
             row += len(chunk)
 
     def _events(self, cells: dict[str, Cells], *, row: int, times: Cells, stem: str) -> Iterator[bytes]:
@@ -298,8 +319,14 @@ class Table:
 
 def _file(path: Path, reading: Reading, *, tell: Tell) -> TextTable | ParquetTable:
     if path.suffix == ".parquet":
-        return ParquetTable(path, wanted=reading.wanted, tell=tell)
-    return TextTable(path, wanted=reading.wanted, encoding=reading.encoding, tell=tell)
+        return ParquetTable(path, wanted=reading.needed, tell=tell)
+    try:
+        # The label's name tells the header and the separator, where it is there.
+        return TextTable(path, wanted=reading.wanted, encoding=reading.encoding, tell=tell)
+    except ConfigError:
+        if reading.needed == reading.wanted:
+            raise
+        return TextTable(path, wanted=reading.needed, encoding=reading.encoding, tell=tell)
 
 
 def _stems(files: Sequence[TextTable | ParquetTable]) -> Iterator[str]:

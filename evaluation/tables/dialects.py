@@ -97,6 +97,9 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 # ── The table in a text ─────────────────────────────────────────────────────────────────────────────────────────────
 
+LABEL = "target"
+"""The label's column, where no other is named."""
+
 HEADER_LINES_MAX = 20
 """So far from the first line a header is looked for."""
 FOOTER_ROWS_MAX = 5
@@ -135,10 +138,12 @@ class TextTable:
             lines = list(itertools.islice(text, HEADER_LINES_MAX + 30))
         # A first line of Excel's own, which names the separator.
         if lines and (named := re.fullmatch(r"[\"']?sep=(.)[\"']?\s*", lines[0], re.IGNORECASE)):
-            separators = {named[1]: repr(named[1])}
-            start = 1
+            separators, start = [named[1]], 1
         else:
-            separators, start = SEPARATORS, 0
+            separators, start = [*SEPARATORS], 0
+        if not wanted and lines[start:]:
+            # No name tells the separator: it is the one that makes the most of the first line.
+            separators = [max(separators, key=lambda each: len(self._cells(lines[start:], each)))]
         for number, separator in itertools.product(range(start, min(len(lines), HEADER_LINES_MAX)), separators):
             header = self._cells(lines[number:], separator)
             if set(wanted) <= set(header):
@@ -163,7 +168,7 @@ class TextTable:
         header = max((self._cells(first, separator) for separator in SEPARATORS), key=len)
         for name in wanted:
             if name not in header:
-                raise ConfigError(f"{self.path}: no column {name!r}; it has {_listed(header)}{_hint(name, header)}")
+                raise _lacks(name, header, path=self.path)
         raise ConfigError(f"{self.path}: no header with {_listed(wanted)} in its first {HEADER_LINES_MAX} lines")
 
     def _say(self, asked: str | None) -> None:
@@ -279,7 +284,7 @@ def require(header: Sequence[str], wanted: Iterable[str], *, path: Path) -> None
     """Refuse a header that lacks a column."""
     for name in wanted:
         if name not in header:
-            raise ConfigError(f"{path}: no column {name!r}; it has {_listed(header)}{_hint(name, header)}")
+            raise _lacks(name, header, path=path)
 
 
 def _how(separator: str) -> dict[str, Any]:
@@ -289,6 +294,13 @@ def _how(separator: str) -> dict[str, Any]:
 def _listed(header: Sequence[str]) -> str:
     more = f" and {len(header) - 30} more" if len(header) > 30 else ""
     return ", ".join(header[:30]) + more
+
+
+def _lacks(name: str, header: Sequence[str], *, path: Path) -> ConfigError:
+    hint = _hint(name, header)
+    if name == LABEL:  # whoever has named another knows how
+        hint = f"{hint} Name the label column by --target" if hint else "; name the label column by --target"
+    return ConfigError(f"{path}: no column {name!r}; it has {_listed(header)}{hint}")
 
 
 def _hint(name: str, header: Sequence[str]) -> str:

@@ -89,7 +89,7 @@ def survey(table: Table) -> dict[str, Any]:
         "rows": label.rows,
         "features": [tally.told(table.columns[name]) for name, tally in tallies.items()],
         "left_out": table.left_out,
-        "label": {**label.told(table.label), "balance": _balance(label)},
+        "label": {**label.told(table.label), "balance": _balance(label)} if table.has_label else None,
         "time": None if table.time is None else _time(table, order, fault),
     }
 

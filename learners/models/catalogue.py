@@ -11,6 +11,7 @@
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -25,6 +26,7 @@ from anabranch.ranking_models import Factors, PairwiseLinear, Pointwise
 from anabranch.recommender import Recommender
 from anabranch.remembering import Differences, Labels, LastLabel, LastValue
 from config.learning import ModelSpec
+from learners.models.fence import is_fault
 from learners.models.training import seeded, unseeded
 
 # Those that hold models or parts of them. Left out is what reads files or sockets (datasets, stream), wraps other
@@ -113,12 +115,27 @@ def _from_factory(path: str) -> base.Estimator:
         raise ModelSpecError(
             f"factory {path!r} cannot be imported: {error}; write module:function, the module beside the configuration"
         ) from error
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        raise ModelSpecError(f"factory {path!r} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(factory):
         raise ModelSpecError(f"factory {path!r} is a {type(factory).__name__}, not a function")
-    model = factory()
+    try:
+        model = factory()
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        raise ModelSpecError(f"factory {path!r} raised {type(error).__name__}: {error}{_place_of(error)}") from error
     if not isinstance(model, base.Estimator):
         raise ModelSpecError(f"factory {path!r} gave a {type(model).__name__}, not a River model")
     return model
+
+
+def _place_of(error: BaseException) -> str:
+    """Where in the factory it was raised, since no traceback is shown; nothing where it could not even be called."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    return f" ({frames[0].filename}, line {frames[0].lineno})" if frames else ""
 
 
 def _seeded(model: base.Estimator, spec: ModelSpec, *, seed: int) -> base.Estimator:

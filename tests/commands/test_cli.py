@@ -63,6 +63,22 @@ def test_check_says_what_is_wrong_and_exits_with_2(tmp_path: Path, text: str, sa
     assert "Traceback" not in done.stderr
 
 
+def test_events_whose_labels_lie_in_a_second_file_need_no_column_of_labels(tmp_path: Path) -> None:
+    """Each of several configurations too."""
+    config = config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}')
+    rows = [(f"c{n}", 1_600_000_000 + n, n % 10) for n in range(200)]
+    (events := tmp_path / "churn.csv").write_text("id,ts,a\n" + "".join(f"{i},{t},{a}\n" for i, t, a in rows))
+    (labels := tmp_path / "labels.csv").write_text(
+        "id,ts,label,revision,blocked\n" + "".join(f"{i},{t + 5},{a > 4},0,\n" for i, t, a in rows)
+    )
+    words = ("--data", events, "--id", "id", "--ts", "ts", "--labels", labels, "--json")
+    done = anabranch("backtest", config, *words)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["events"] == 200
+    assert json.loads(anabranch("backtest", config, config, "--compare", *words).stdout)["results"][0]["events"] == 200
+    assert "name the label column by --target" in anabranch("backtest", config, "--data", events).stderr
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -79,16 +95,30 @@ def test_check_says_what_is_wrong_and_exits_with_2(tmp_path: Path, text: str, sa
         ('[kafka]\n"bootstrap.server" = "a:1"\n', 'No such configuration property: "bootstrap.server"'),
         ('[kafka]\n"session.timeout.ms" = "soon"\n', "session.timeout.ms"),
         ('[checkpoint]\nstore = "/dev/null/x"\n', "checkpoint.store = '/dev/null/x': /dev/null is a file"),
+        ('[publish]\nkey = "nope.key"\n', "`publish.key`: nope.key: the private key cannot be read: No such file"),
+        ('[retrain]\nexecutor = "nomod:fn"\n', "retrain.executor = 'nomod:fn': ModuleNotFoundError: No module named"),
     ],
 )
 def test_what_check_finds_names_the_file(tmp_path: Path, more: str, said: str) -> None:
-    """What a learner would refuse later: metrics, detectors, librdkafka's settings, the checkpoints' folder."""
+    """What a learner would refuse later: metrics, detectors, librdkafka's settings, folder, key and executor."""
     config = config_in(tmp_path, f'name = "m"\ntask = "binary"\n{MODEL}{more}')
     done = anabranch("check", config)
     assert done.returncode == 2
     assert done.stderr.startswith(f"anabranch: {config}: ")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_module_that_fails_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    """When it is imported, or when its factory is called; the file and the line are told."""
+    (tmp_path / "fails_when_called.py").write_text("def make():\n    return 1 / 0\n")
+    (tmp_path / "fails_at_once.py").write_text("1 / 0\n")
+    for module, said in (("fails_when_called", ".py, line 2)"), ("fails_at_once", "ZeroDivisionError")):
+        config = config_in(tmp_path, f'name = "m"\ntask = "binary"\nmodel.factory = "{module}:make"\n')
+        done = anabranch("check", config)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert done.stderr.startswith(f"anabranch: {config}: factory '{module}:make' ")
+        assert said in done.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,7 @@ def test_a_configuration_that_cannot_be_used_ends_it(tmp_path: Path) -> None:
     done = anabranch("doctor", config_in(tmp_path, f"{TEXT}tsk = 1\n"), "--json")
     (found,) = map(json.loads, done.stdout.splitlines())
     assert (done.returncode, found["code"], found["level"]) == (1, "config.valid", "failure")
+    assert anabranch("doctor", config_in(tmp_path, f"{TEXT}tsk = 1\n")).stdout.endswith("\n1 failure, 0 warnings\n")
 
 
 @pytest.mark.kafka

@@ -20,6 +20,7 @@ from anabranch.messages import (
     encode,
 )
 from commands.views.watch import line
+from commands.watch import Which, _which
 from config.loading import load
 from consumers.kafka.sink import KafkaSink
 from support.command_line import anabranch, ended, start
@@ -145,6 +146,23 @@ def test_watch_prints_one_topic_as_json(config: Path) -> None:
 def test_a_message_is_a_line(message: Message, said: str) -> None:
     """And what a malformed record says moves no cursor."""
     assert line(message).strip() == said
+
+
+@pytest.mark.parametrize(
+    ("named", "said"), [("dead_leters", "did you mean `dead-letters`?"), ("all", "one of signals, answers, lifecycle")]
+)
+def test_a_topic_that_is_none_is_named(config: Path, named: str, said: str) -> None:
+    """In words of the command line."""
+    done = anabranch("watch", config, "--topic", named)
+    text = " ".join(done.stderr.replace("│", " ").split())
+    assert done.returncode == 2
+    assert f"'{named}' is no topic of a model: {said}" in text
+    assert "Value error" not in text
+
+
+def test_a_topic_may_be_named_as_in_the_configuration() -> None:
+    """`[topics]` has dead_letters, and --topic dead-letters."""
+    assert [_which("dead_letters"), _which("dead-letters")] == [Which.DEAD_LETTERS] * 2
 
 
 def test_retrain_warns_of_a_model_that_nobody_has_announced(config: Path) -> None:

@@ -14,6 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from anabranch.errors import CheckpointError, ConfigError, StoreUnavailable
 from config.loading import build
+from consumers.checkpoint import contents_of
 from consumers.stores import CheckpointStore, store_of
 from consumers.stores.files import FolderBlobs, RealFiles
 from consumers.stores.manifest import STRANGER_S, digest
@@ -141,6 +142,21 @@ def test_a_missing_blob_is_named(address: str) -> None:
     """With its path, so that a person can look."""
     with pytest.raises(CheckpointError, match=f"/m/blobs/{'0' * 64}: "):
         store_at(address).get("0" * 64)
+
+
+def test_a_start_in_another_directory_is_thought_of_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rebuild would take hours, and the checkpoints are only somewhere else."""
+    monkeypatch.chdir(tmp_path)
+    settings = build({"name": "m", "task": "binary", "model": {"factory": "a:b"}})
+    with pytest.raises(CheckpointError) as raised:
+        contents_of(settings, store_of(settings), sha="0" * 64)
+    assert str(raised.value).startswith(
+        f'{tmp_path}/checkpoints/m/blobs/{"0" * 64}: no blob there; `checkpoint.store` = "checkpoints" is relative to '
+        "the working directory: if the learner ran in another one, start it there"
+    )
+    whole = settings.model_copy(update={"checkpoint": settings.checkpoint.model_copy(update={"store": str(tmp_path)})})
+    with pytest.raises(CheckpointError, match="no blob there; bring it back, or learn the log again"):
+        contents_of(whole, store_of(whole), sha="0" * 64)
 
 
 @pytest.mark.parametrize("found", [b"", b"[{", b"null", b'["a"]', b'[{"sha": "x"}]'])

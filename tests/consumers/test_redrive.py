@@ -16,6 +16,7 @@ from config.settings import Settings
 from consumers.kafka.reader import records_at
 from consumers.kafka.sink import KafkaSink
 from consumers.redrive import Redriven, plan, send
+from support.command_line import anabranch
 from support.projects import GAUSSIAN, Project, values_on
 
 NOW_S = 1.8e9
@@ -109,8 +110,9 @@ def test_a_mended_event_is_learned_once(project: Callable[..., Project]) -> None
     here.run("learn", here.config, "--until-end")
     assert "1 of 1 dead letters" in here.run("dlq", "list", here.config, "--stage", "limits")
     assert "features" in here.run("dlq", "show", here.config, f"{here.prefix}events/0/0")
-    here.config.write_text(here.config.read_text().replace("features_max = 1", "features_max = 2"))
     words = ("dlq", "redrive", here.config, "--why", "two features are meant")
+    assert "nothing was published: first mend what they are refused for" in anabranch(*words).stderr
+    here.config.write_text(here.config.read_text().replace("features_max = 1", "features_max = 2"))
     assert "can be published" in here.run(*words)
     here.run("learn", here.config, "--until-end")
     assert here.state()["events"] == 20

@@ -133,7 +133,13 @@ def test_quoted_cells_may_hold_commas_and_lines(tmp_path: Path) -> None:
 
 
 FAULTS = {
-    "no target": ("a,b\n1,2\n", {}, "no column 'target'; it has a, b"),
+    "no target": ("a,b\n1,2\n", {}, "no column 'target'; it has a, b; name the label column by --target"),
+    "a target written otherwise": (
+        "a,Target\n1,2\n",
+        {},
+        "no column 'target'; it has a, Target; did you mean 'Target'? Name the label column by --target",
+    ),
+    "no column of that name": ("a,b\n1,2\n", {"target": "c", "label_optional": True}, "no column 'c'; it has a, b"),
     "no time": (CSV, {"ts": "when"}, "no column 'when'; it has n, price"),
     "an empty file": ("", {}, "it is empty; the first row must name the columns"),
     "a long row behind a good one": ("a,target\n1,0\n1,0,5\n", {}, "row 1 has 3 cells, the header 2"),
@@ -143,6 +149,13 @@ FAULTS = {
     "a long row": ("a,target\n1,0,5\n", {}, "row 0 has 3 cells, the header 2"),
     "neither UTF-8 nor cp1252": (b"a,target\n\xff\x81,1\n", {}, "cannot be read: 'charmap' codec"),
 }
+
+
+@pytest.mark.parametrize("text", ["a;b\n1;2\n3;4\n", "a,b,target\n1,2,\n3,4,\n"])
+def test_labels_may_come_from_elsewhere(tmp_path: Path, text: str) -> None:
+    """Then a column of them need not be there; the separator is found without its name."""
+    found = read(written(tmp_path, text), label_optional=True)
+    assert [(each["features"], each["label"]) for each in found] == [({"a": 1, "b": 2}, None), ({"a": 3, "b": 4}, None)]
 
 
 @pytest.mark.parametrize(("text", "how", "said"), FAULTS.values(), ids=FAULTS)

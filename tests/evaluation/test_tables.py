@@ -314,3 +314,12 @@ def test_check_says_which_model_takes_no_strings(tmp_path: Path) -> None:
     settings = build({"name": "m", "task": "regression", "model": {"steps": [{"use": "tree.HoeffdingTreeRegressor"}]}})
     with pytest.raises(ConfigError, match=r"the champion .* TypeError: .* The feature c is a string"):
         trial.refuse_what_cannot_learn(settings, data.files(settings, [path], quiet=True))
+
+
+def test_inspect_needs_no_label(tmp_path: Path) -> None:
+    """Who looks at a file for the first time may not know yet which column it is."""
+    (path := tmp_path / "a.csv").write_text("a,churned\n1,yes\n2,no\n")
+    done = anabranch("inspect", path)
+    assert done.returncode == 0
+    assert "label: no column is called 'target'; --target names the one that holds it" in done.stdout
+    assert json.loads(anabranch("inspect", path, "--json").stdout)["label"] is None

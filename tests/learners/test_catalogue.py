@@ -210,6 +210,19 @@ def test_a_factory_must_give_a_model(factories: types.ModuleType) -> None:
         build(ModelSpec(factory="users_models:constant"), seed=1)
 
 
+def test_a_factory_that_raises_is_named_with_the_line(factories: types.ModuleType) -> None:
+    """No traceback is shown, so the message says where to look."""
+
+    def make() -> None:
+        raise RuntimeError("no weights")
+
+    vars(factories).update(make=make, wants=lambda model: model)
+    with pytest.raises(ModelSpecError, match=r"factory 'users_models:make' raised RuntimeError: no weights \(.*, line"):
+        build(ModelSpec(factory="users_models:make"), seed=1)
+    with pytest.raises(ModelSpecError, match=r"raised TypeError: .* missing 1 required .* 'model'$"):
+        build(ModelSpec(factory="users_models:wants"), seed=1)
+
+
 def test_a_factory_with_seeds_is_taken(factories: types.ModuleType) -> None:
     """At every depth; a parameter that is None and no seed is nobody's concern."""
     inner = forest.ARFClassifier(seed=1)

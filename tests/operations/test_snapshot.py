@@ -182,6 +182,22 @@ def test_a_version_without_trigger_says_so(model: ModelPicture) -> None:
     assert story["words"][0]["text"].startswith("Nothing: no retraining")
 
 
+def test_who_comes_into_the_arena_after_a_version_is_not_in_its_story() -> None:
+    """A refresh brought nobody, and a recruit of the next minute is another version's."""
+    won_s = BEGAN_S + DRIFT_EVERY_S + WINS_S
+    later, at_s = ToldModel("fraud", began_s=BEGAN_S), won_s + 60
+    step = later.step(at_s, "recruiting", "arena", "recruited on another signal").model_copy(update={"member": "r9"})
+    model = pictured(extra=(Told(at_s, "lifecycle", step),))
+    told = {each["heading"]: each["text"] for each in (stories.swap(model, 2) or {})["words"]}
+    assert "r9" in [each["member"] for each in (stories.swap(model, 2) or {})["steps"]]
+    assert told["Who was recruited"].startswith("Into the arena came r1.")
+    newest = model.newest
+    assert newest is not None
+    refresh = newest.model_copy(update={"kind": "refresh", "trigger": "", "verdict": None, "version": 3, "seq": 3})
+    model.hear(Record(at_s + 60, "updates", 0, 78, refresh))
+    assert [each["heading"] for each in (stories.swap(model, 3) or {})["words"]] == ["What fired", "What has changed"]
+
+
 def test_a_swap_that_was_asked_for_names_who_asked() -> None:
     of = ToldModel("fraud", began_s=BEGAN_S)
     model = pictured(extra=(Told(END_S - 900, "answers", of.answer(END_S - 900, "req-7")),))

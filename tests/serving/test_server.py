@@ -1,5 +1,6 @@
 """What a scorer is made of: the configurations on its command line."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from anabranch.errors import ConfigError
 from anabranch.scope import GLOBAL, of_partition
 from anabranch.testing import MemoryFollower
 from serving.models import Models, Served
-from serving.server import loaded, models_of
+from serving.server import loaded, models_of, served
 from serving.stream import AnsweredEvents
 from support.command_line import config_in
 from support.scorers import FEATURES, linear
@@ -29,6 +30,15 @@ def test_what_the_command_line_says_counts_for_all_files(tmp_path: Path) -> None
     several = loaded(files, {"port": 2})
     assert [(each.name, each.score.port, each.score.max_age) for each in several] == [("a", 2, 5.0), ("b", 2, 5.0)]
     assert list(models_of(several).by_name) == ["a", "b"]
+
+
+def test_a_scorers_name_among_the_followers_outlives_its_process(tmp_path: Path) -> None:
+    """The host, the port, and of several workers the number."""
+    [settings] = loaded([config(tmp_path, "a")], {"port": 81})
+    alone, worker = served(settings), served(settings, worker=1)
+    assert (alone.follower.ack_as, worker.follower.ack_as) == tuple(
+        f"{socket.gethostname()}:{name}" for name in ("81", "81/1")
+    )
 
 
 def test_two_files_of_one_model_are_refused(tmp_path: Path) -> None:

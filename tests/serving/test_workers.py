@@ -1,17 +1,31 @@
 """Several workers behind one port: whoever is asked whether they are ready speaks for all."""
 
+import json
+import os
+import signal
 import time
 from pathlib import Path
 
 import orjson
+import pytest
 
 from anabranch.testing import MemoryFollower
 from config.output import Score
 from serving.application import application
 from serving.models import Models, Served
 from serving.server import in_a_thread
-from serving.workers import GONE_S, Workers
-from support.scorers import FEATURES, Scorer, linear
+from serving.workers import GONE_S, Workers, place_in
+from support.command_line import config_in, ended, python, start
+from support.scorers import FEATURES, Scorer, free_port, linear
+from support.waiting import until
+
+CONFIG = """name = "fraud"
+task = "binary"
+[model]
+steps = [{ use = "naive_bayes.GaussianNB" }]
+[kafka]
+"bootstrap.servers" = "127.0.0.1:1"
+"""
 
 
 def told(folder: Path, worker: int, *, why: str, age_s: float = 0.0) -> None:
@@ -37,3 +51,29 @@ def test_the_worker_that_is_not_ready_is_named(tmp_path: Path) -> None:
         told(tmp_path, 7, why="")
         assert asked.ask("/readyz").status == 200
     assert [each.name for each in tmp_path.iterdir()] == ["worker-7.json"]
+
+
+def test_who_replaces_a_worker_has_its_number(tmp_path: Path) -> None:
+    """However the one before has ended; so it has its name among the followers, and nobody waits for the dead."""
+    code = f"import pathlib; from serving import workers; print(workers.place_in(pathlib.Path({str(tmp_path)!r})))"
+    assert place_in(tmp_path) == 0
+    for _ in range(2):
+        assert python("-c", code).strip() == "1"
+    assert place_in(tmp_path) == 1
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_replaced_is_told_of(tmp_path: Path) -> None:
+    """By its process id, with why; uvicorn's own line is not shown."""
+    scorer = Scorer(free_port(), [])
+    process = start("score", config_in(tmp_path, CONFIG), "--port", scorer.port, "--workers", 2)
+    until(scorer.answers)
+    # Without a broker none of them is ready.
+    worker, *_ = until(lambda: scorer.ask("/readyz").body["workers"])
+    os.kill(int(worker), signal.SIGKILL)
+    assert process.stderr is not None
+    line = next(each for each in process.stderr if "worker replaced" in each)
+    process.terminate()
+    assert json.loads(line)["worker"] == int(worker)
+    assert json.loads(line)["why"] == "it ended with exit code -9"
+    assert ended(process).returncode == 0

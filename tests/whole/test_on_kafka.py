@@ -216,7 +216,7 @@ def test_a_second_learner_takes_over_and_the_first_leaves_with_a_code_of_its_own
     finally:
         second.terminate()
     assert code == 75, said
-    assert "another process owns this model" in said
+    assert "anabranch: another process owns this model now (" in said
     assert ended(second)[0] == 0
     here.run("learn", here.config, "--until-end")
     assert here.state()["events"] == 4000
