@@ -26,7 +26,7 @@ from config.settings import Settings
 from learners.allowance import Allowance, passed_s
 from learners.arena.evidence import Contest
 from learners.arena.shadows import NEVER
-from learners.models.fence import Predictor, is_fault
+from learners.models.fence import Predictor, answered
 from learners.models.tasks import Task
 
 LARGE_BYTES = 100_000
@@ -137,11 +137,11 @@ class Published:
 
     def predict(self, x: dict[str, object]) -> Prediction:
         """What a follower answers now; a copy that raises answers nothing that could be used."""
-        return _asked(self._predict, x)
+        return answered(self._predict, x)
 
     def predictor(self) -> Predictor:
         """A function that asks this copy, also when another one has gone out."""
-        return partial(_asked, self._predict)
+        return partial(answered, self._predict)
 
     def judge(self, loss: float, y: Any, copied: Prediction) -> None:
         """Compare the copy's answer with the champion's, both as they were asked, once the label is there."""
@@ -270,15 +270,6 @@ class Published:
         if self.version is not None:
             self._arm()
         self.earlier = reference.get("earlier", 0)
-
-
-def _asked(predict: Predictor, x: dict[str, object]) -> Prediction:
-    try:
-        return predict(x)
-    except BaseException as error:
-        if not is_fault(error):
-            raise
-        return Prediction(None, None, f"{type(error).__name__} raised")
 
 
 def copied(answers: Mapping[str, Prediction]) -> Prediction | None:

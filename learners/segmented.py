@@ -29,7 +29,7 @@ from learners.labels.segments import Blob
 from learners.labels.shelf import Shelf
 from learners.labels.shelf import refers_to as blobs_of
 from learners.models import catalogue
-from learners.models.fence import is_fault
+from learners.models.fence import answered, is_fault
 from learners.models.tasks import Task
 
 OWN = "#"
@@ -176,7 +176,7 @@ class Segmented:
             answers[COPY] = self.copies[name](event.x)
         if mine.learned < self.min_events:
             return served
-        own = answers[OWN] = _answer(mine.predict, event.x)
+        own = answers[OWN] = answered(mine.predict, event.x)
         # Being asked may change a model: River's tables take up features that they see for the first time.
         self._note_change(name)
         return own if mine.serves and not own.unusable else served
@@ -344,7 +344,7 @@ class Segmented:
             if mine.serves:
                 copy = statetree.decode(self.encoded(name, mine.model), trusted=self._trusted)
                 predict = self.task.predictor(copy)
-                self.copies[name] = lambda x: _answer(predict, x)
+                self.copies[name] = lambda x: answered(predict, x)
 
     def announced_again(self) -> None:
         """All that answer are to be told once more: of what followers were told, something may not have lasted."""
@@ -515,13 +515,3 @@ def opens(state: Mapping[str, Any] | None) -> list[str]:
 def _digest(name: str, packed: bytes) -> int:
     of = blake2b(packed, digest_size=16, key=blake2b(name.encode("utf-8", "surrogatepass"), digest_size=32).digest())
     return int.from_bytes(of.digest(), "little") or 1
-
-
-def _answer(predict: Callable[[Any], Prediction], x: dict[str, object]) -> Prediction:
-    """What a segment's model answers; one that raises answers nothing that could be used."""
-    try:
-        return predict(x)
-    except BaseException as error:
-        if not is_fault(error):
-            raise
-        return Prediction(None, None, f"{type(error).__name__} raised")

@@ -199,6 +199,16 @@ def _not_shares(proba: dict[Any, float]) -> Prediction:
     return NAN if math.isnan(total) else INFINITE if math.isinf(total) else NOT_SUMMING
 
 
+def answered(predict: Predictor, x: dict[str, object]) -> Prediction:
+    """What a model answers that somebody else serves, too; one that raises answers nothing that could be used."""
+    try:
+        return predict(x)
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        return Prediction(None, None, f"{type(error).__name__} raised")
+
+
 def is_fault(error: BaseException) -> bool:
     """Whether a model is to blame for what is raised while it works.
 
