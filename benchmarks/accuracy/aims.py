@@ -66,8 +66,10 @@ def _followers(results: Results) -> Iterator[Aim]:
 
 def _wrong_swaps(results: Results, entry: str) -> Aim:
     judged, wrong = (results.total(SYNTHETIC, entry, each) for each in ("judged", "wrong"))
-    share = wrong / judged if judged else None
-    return Aim(f"wrong swaps on synthetic drift, {entry}", 0.05, share, form=".1%", beside=f" ({wrong} of {judged})")
+    was_run = any(results.of(stream, entry) for stream in SYNTHETIC)
+    share = wrong / judged if judged else 0.0 if was_run else None
+    of = f" ({wrong} of {judged})" if judged else " (nobody was swapped)"
+    return Aim(f"wrong swaps on synthetic drift, {entry}", 0.05, share, form=".1%", beside=of)
 
 
 def _false_swaps(results: Results) -> Iterator[Aim]:
