@@ -7,7 +7,7 @@ ends in the newest message is the order in which the model has learned.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -290,17 +290,15 @@ class LearningAlong:
         self._order.add(message, ts=ts)
         self._bound()
 
-    def hear(self, place: Place, value: bytes, *, key: bytes | None = None, is_example: bool = False) -> None:
-        """A record of the events has come, with its key, or an example.
-
-        Raises:
-            UnreadableMessage: it is to be an example, and is none.
-        """
-        if is_example:
-            told = read_example(value)
-            place = _example(told["number"], _Teller(told["epoch"], told["checkpoint"], told["began"]))
+    def hear(self, place: Place, value: bytes, *, key: bytes | None = None) -> None:
+        """A record of the events has come, with its key."""
         self._records[place] = value, key
         self._bound()
+
+    def hear_example(self, told: Mapping[str, Any], value: bytes) -> None:
+        """An example has come: as `read_example` has it, and as it was written."""
+        by = _Teller(told["epoch"], told["checkpoint"], told["began"])
+        self.hear(_example(told["number"], by), value)
 
     def _bound(self) -> None:
         """Where more comes than is kept, it stays as it is until the next copy."""

@@ -160,14 +160,14 @@ class Published:
 
     # ── when ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def see_time(self, ts: float) -> None:
+        """An event's time; to be told once an event, where one is before the announcement's or the last one was."""
+        self.earlier = self.earlier + 1 if ts < self.at_ts else 0
+        if self.earlier >= SET_BACK_AFTER:
+            self._set_time(ts)
+
     def is_due(self, event: AcceptedEvent, event_number: int) -> bool:
         """Whether the champion is to be announced as it has become. What the allowance keeps back is remembered."""
-        if event.ts < self.at_ts:
-            self.earlier += 1
-            if self.earlier >= SET_BACK_AFTER:
-                self._set_time(event.ts)
-        elif self.earlier:
-            self.earlier = 0
         if not (
             (self.enough and event_number >= self.gap_ends) or event_number >= self.latest or event.ts >= self.latest_ts
         ):

@@ -96,9 +96,9 @@ def described(model: Any) -> str:
     >>> described(compose.SelectType(int, float) | linear_model.PARegressor())
     'SelectType(int, float) | PARegressor ( C=1. mode=1 eps=0.1 learn_intercept=True )'
     """
+    if isinstance(model, base.Ensemble):  # it would say its members, each whole
+        return f"{type(model).__name__} of {len(model) or getattr(model, 'n_models', 0)}"
     try:
-        if isinstance(model, base.Ensemble):  # it would say its members, each whole
-            return f"{type(model).__name__} of {len(model) or getattr(model, 'n_models', 0)}"
         return " ".join(repr(model).split())
     except TypeError:  # SelectType sorts its types for it
         pass

@@ -277,4 +277,4 @@ class LiveModel:
             return
         # Other models' are on the topic, too.
         if (told["model"], told["scope"]) == (self.model, self.scope):
-            self.along.hear(place, value, is_example=True)
+            self.along.hear_example(told, value)

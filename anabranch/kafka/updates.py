@@ -41,13 +41,13 @@ class _Told:
         *,
         topic: str,
         model: str,
-        scope: str,
-        timeout_s: float,
-        keys: TrustedKeys | None,
-        refusals: Refusals,
+        scope: str = "global",
+        timeout_s: float = FOLLOWED_TIMEOUT_S,
+        keys: TrustedKeys | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self.model, self.scope = model, scope
-        self.keys, self.refusals = keys, refusals
+        self.keys, self.refusals = keys, refusals or Refusals()
         self.tail = Tail(kafka, [topic], timeout_s=timeout_s)
 
     def _pass_over(self, message: Message, error: Exception) -> None:
@@ -79,27 +79,6 @@ class Updates(_Told):
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
-
-    def __init__(
-        self,
-        kafka: Kafka,
-        *,
-        topic: str,
-        model: str,
-        scope: str = "global",
-        timeout_s: float = FOLLOWED_TIMEOUT_S,
-        keys: TrustedKeys | None = None,
-        refusals: Refusals | None = None,
-    ) -> None:
-        super().__init__(
-            kafka,
-            topic=topic,
-            model=model,
-            scope=scope,
-            timeout_s=timeout_s,
-            keys=keys,
-            refusals=refusals or Refusals(),
-        )
 
     @property
     def caught_up(self) -> bool:
@@ -211,19 +190,6 @@ class SegmentUpdates(_Told):
     Raises:
         KafkaUnavailable: no broker answers, or there is no such topic.
     """
-
-    def __init__(
-        self, kafka: Kafka, *, topic: str, model: str, scope: str, keys: TrustedKeys | None, refusals: Refusals
-    ) -> None:
-        super().__init__(
-            kafka,
-            topic=topic,
-            model=model,
-            scope=scope,
-            timeout_s=FOLLOWED_TIMEOUT_S,
-            keys=keys,
-            refusals=refusals,
-        )
 
     def poll_into(self, models: SegmentModels) -> None:
         """Take in what has come; what cannot be read is counted, and passed over.

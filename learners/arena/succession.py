@@ -87,7 +87,10 @@ class Succession:
             return False
         if announced is None or self.held_until:
             return event_number >= max(self._warm_up_events, self.held_until)
-        return self.published.is_due(event, event_number)
+        published = self.published
+        if event.ts < published.at_ts or published.earlier:
+            published.see_time(event.ts)
+        return published.is_due(event, event_number)
 
     def publish_as_it_is(self, context: DecisionContext) -> Promotion | None:
         """The champion once more, with what it has learned since; or for the first time. None if it is broken."""

@@ -13,7 +13,7 @@ from anabranch.errors import ArtifactError
 from anabranch.follower import Champion
 from anabranch.memory import LabelMemory
 from anabranch.messages import LearnedOrder, ModelUpdate, decode
-from anabranch.order import LearningAlong
+from anabranch.order import LearningAlong, read_example
 from anabranch.rolling import Rule
 from config.settings import Settings
 from consumers.loop import LearningLoop
@@ -49,8 +49,11 @@ def followed(log: MemoryLog, *, updates: int, seed: int = 1) -> LearningAlong:
     everything = [*((each, False) for each in records), *((each, True) for each in examples)]
     rng.shuffle(everything)
     for each, is_example in everything:
-        place = (each.topic, each.partition, each.offset)
-        along.hear(place, each.value or b"", key=each.key, is_example=is_example)
+        value = each.value or b""
+        if is_example:
+            along.hear_example(read_example(value), value)
+        else:
+            along.hear((each.topic, each.partition, each.offset), value, key=each.key)
         if rng.random() < 0.02:
             along.advance()
     along.advance()

@@ -13,7 +13,7 @@ from anabranch.errors import ModelTooOld
 from anabranch.follower import Champion, Follower
 from anabranch.kafka.tail import LiveModel
 from anabranch.messages import LearnedOrder, ModelUpdate, TopicRange, decode
-from anabranch.order import LearningAlong, identified
+from anabranch.order import LearningAlong, identified, read_example
 from config.settings import Settings
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryLog
@@ -57,9 +57,10 @@ class Feed:
                 self.along.exchange(each, unpacked(self.log, each))
         elif isinstance(each, LearnedOrder):
             self.along.tell(each)
+        elif each.topic == "model-examples":
+            self.along.hear_example(read_example(each.value), each.value)
         else:
-            is_example = each.topic == "model-examples"
-            self.along.hear((each.topic, each.partition, each.offset), each.value, is_example=is_example)
+            self.along.hear((each.topic, each.partition, each.offset), each.value)
         self.labels += self.along.advance()
 
 
@@ -274,7 +275,10 @@ def test_features_that_came_after_the_copy_are_asked_with(late: bool) -> None:
     live = Handed({}, topic="", model="m", scope="global", trusted=(), keys=None)
     follower = follower_of(live, first, taken)
     for offset, value in enumerate(log.values("model-examples") if late else log.values("events")):
-        live.along.hear(("events", 0, offset), value, is_example=late)
+        if late:
+            live.along.hear_example(read_example(value), value)
+        else:
+            live.along.hear(("events", 0, offset), value)
     for each in feed.orders:
         live.along.tell(each)
     follower._go_on(live)
