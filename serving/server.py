@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from anabranch.errors import AnabranchError, ConfigError
 from anabranch.follower import Follower
@@ -38,6 +39,9 @@ STOP_S = 9
 HANGS_S = 30
 """A worker that does not answer its supervisor for so long is replaced. On a busy machine, one that reads a large model
 has been silent for more than uvicorn's own five seconds."""
+
+ENDS_S = 5
+"""So long a worker whose pipe is closed may take to end."""
 
 TICK_S = 0.01
 
@@ -209,12 +213,28 @@ class Supervisor(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Called twice a second."""
-        before = [(each, each.process.is_alive()) for each in self.processes]
+        before = [(each, _why_gone(each)) for each in self.processes]
         super().keep_subprocess_alive()
-        for (old, ran), new in zip(before, self.processes, strict=True):
+        for (old, why), new in zip(before, self.processes, strict=True):
             if old is not new:
-                why = f"it did not answer for {HANGS_S} s" if ran else f"it ended with exit code {old.exitcode}"
-                log.warning("worker replaced", worker=old.pid, why=why, by=new.pid)
+                # What ended between the two questions.
+                reason = why or f"it ended with exit code {old.exitcode}"
+                log.warning("worker replaced", worker=old.pid, why=reason, by=new.pid)
+
+
+def _why_gone(worker: Process) -> str:
+    """Empty where it answers. One that hangs is ended here: uvicorn would wait for it once more, as long again."""
+    # While this process holds the worker's end of the pipe too, one that ends while it is asked is not seen to end.
+    worker.child_conn.close()
+    if worker.is_alive(HANGS_S):
+        return ""
+    # The pipe may be closed a moment before the process has ended.
+    worker.process.join(ENDS_S)
+    if worker.exitcode is not None:
+        return f"it ended with exit code {worker.exitcode}"
+    worker.process.kill()
+    worker.process.join()
+    return f"it did not answer for {HANGS_S} s"
 
 
 @contextmanager

@@ -63,13 +63,17 @@ def test_who_replaces_a_worker_has_its_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_replaced_is_told_of(tmp_path: Path) -> None:
-    """By its process id, with why; uvicorn's own line is not shown."""
+@pytest.mark.parametrize("silent_s", [0, 2])
+def test_a_worker_that_is_replaced_is_told_of(tmp_path: Path, silent_s: int) -> None:
+    """By its process id, with why, also where it ends while it is asked; uvicorn's own line is not shown."""
     scorer = Scorer(free_port(), [])
     process = start("score", config_in(tmp_path, CONFIG), "--port", scorer.port, "--workers", 2)
     until(scorer.answers)
     # Without a broker none of them is ready.
     worker, *_ = until(lambda: scorer.ask("/readyz").body["workers"])
+    if silent_s:
+        os.kill(int(worker), signal.SIGSTOP)
+        time.sleep(silent_s)
     os.kill(int(worker), signal.SIGKILL)
     assert process.stderr is not None
     line = next(each for each in process.stderr if "worker replaced" in each)
