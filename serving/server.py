@@ -1,5 +1,6 @@
 """Runs the application on uvicorn, in one process or several that share a socket."""
 
+import multiprocessing
 import os
 import signal
 import socket
@@ -267,9 +268,18 @@ def in_a_thread(app: Starlette, *, host: str = "127.0.0.1", port: int = 0) -> It
 
 def handed_on() -> Starlette:
     """The application, in whichever process this is."""
+    threading.Thread(target=_end_with_supervisor, name="supervised", daemon=True).start()
     given = orjson.loads(os.environ[HANDED_ON])
     several = loaded([Path(each) for each in given["configs"]], given["overrides"])
     folder = os.environ.get(SHARED_FOLDER)
     scope = None if given["scope"] is None else Scope(given["scope"])
     models = models_of(several, scope=scope, worker=place_in(Path(folder)) if folder else None)
     return application(models, several[0].score, workers=Workers(Path(folder), models) if folder else None)
+
+
+def _end_with_supervisor() -> None:
+    """A worker whose supervisor was killed would keep the port, and nobody would replace it when it ends."""
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None  # a worker is started by it
+    supervisor.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -81,3 +81,14 @@ def test_a_worker_that_is_replaced_is_told_of(tmp_path: Path, silent_s: int) -> 
     assert json.loads(line)["worker"] == int(worker)
     assert json.loads(line)["why"] == "it ended with exit code -9"
     assert ended(process).returncode == 0
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
+    """However it was killed; who starts the scorer anew finds its port free."""
+    scorer = Scorer(free_port(), [])
+    process = start("score", config_in(tmp_path, CONFIG), "--port", scorer.port, "--workers", 2)
+    until(scorer.answers)
+    process.kill()
+    until(lambda: not scorer.answers())
+    ended(process)
