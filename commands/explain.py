@@ -38,7 +38,7 @@ def explain(
     """
     import orjson
 
-    from anabranch.follower import Champion
+    from anabranch.champion import Champion
     from commands import wiring
     from serving.explanation.words import sentences, shown
     from serving.models import Answerer

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Protocol
 
 from anabranch.artifact import derives_label, gives_probabilities
 from anabranch.candidates import answers_for
+from anabranch.champion import Champion
 from anabranch.errors import AnabranchError, ExplanationError, NoChampionYet
-from anabranch.follower import Champion, Follower
+from anabranch.follower import Follower
 from anabranch.privacy import OPEN, Edge
 from anabranch.scope import GLOBAL
 from anabranch.tally import Tally

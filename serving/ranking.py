@@ -3,7 +3,7 @@
 import random
 from typing import Any, NamedTuple
 
-from anabranch.follower import Champion
+from anabranch.champion import Champion
 from anabranch.privacy import OPEN, Edge
 from anabranch.ranking import Popularity, Ranked
 from serving.models import Answerer

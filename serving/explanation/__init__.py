@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from river import linear_model, optim
 
 from anabranch.artifact import gives_probabilities, last_step
+from anabranch.champion import Champion
 from anabranch.errors import ExplanationError
-from anabranch.follower import Champion
 from serving.explanation.additive import Additive, NotAdditive, scorer_of
 from serving.explanation.sampling import Event, Shares, sampled
 from serving.explanation.trees import Trees, trees_of

@@ -8,9 +8,9 @@ import pytest
 from river import naive_bayes
 
 from anabranch import artifact
+from anabranch.champion import Champion
 from anabranch.computing import Computing
 from anabranch.errors import ArtifactError
-from anabranch.follower import Champion
 from anabranch.memory import LabelMemory
 from anabranch.messages import LearnedOrder, ModelUpdate, decode
 from anabranch.order import LearningAlong, read_example

@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from anabranch import artifact, order, statetree
+from anabranch.champion import Champion
 from anabranch.errors import ModelTooOld
-from anabranch.follower import Champion, Follower
+from anabranch.follower import Follower
 from anabranch.kafka.tail import LiveModel
 from anabranch.messages import LearnedOrder, ModelUpdate, TopicRange, decode
 from anabranch.order import LearningAlong, identified, read_example

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from anabranch import follow
-from anabranch.follower import Champion
+from anabranch.champion import Champion
 from anabranch.kafka import updates as kafka_updates
 from anabranch.kafka.tail import Tail
 from anabranch.messages import ModelUpdate
