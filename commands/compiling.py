@@ -45,6 +45,7 @@ MODULES = (
     "learners/labels/recent_ids.py",
     "learners/labels/shelf.py",
     "learners/lane.py",
+    "learners/lane_inputs.py",
     "learners/lateness.py",
     "learners/models/fence.py",
     "learners/models/fused.py",

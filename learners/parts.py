@@ -7,9 +7,7 @@ from typing import Any, NamedTuple, Protocol, Self
 from river import base
 
 from anabranch.events import AcceptedEvent, Prediction
-from anabranch.messages import (
-    TrainedOn,
-)
+from anabranch.messages import TrainedOn
 from anabranch.scope import GLOBAL, Scope
 from config.settings import Settings
 from learners.arena import Arena
