@@ -83,6 +83,6 @@ class Champion(NamedTuple):
         return {**x, **{name: value for name, value in found.items() if x.get(name) is None}}
 
     def known(self, x: dict[str, Any]) -> dict[str, Any]:
-        """The features of `x` that the model has learned with and that are not missing."""
+        """The features of `x` that its learner knew of when the model was announced, and that are not missing."""
         features = self.artifact.features
         return {name: value for name, value in x.items() if name in features and value is not None}

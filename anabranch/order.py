@@ -8,12 +8,13 @@ ends in the newest message is the order in which the model has learned.
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
 
 from anabranch import statetree
-from anabranch.artifact import Artifact
+from anabranch.artifact import Artifact, predict
 from anabranch.computing import SharedComputing
 from anabranch.messages import BOM, ExamplesTold, LearnedOrder, ModelUpdate, TopicRange, UnreadableMessage, decode
 from anabranch.rolling import KEY
@@ -64,7 +65,8 @@ class OrderReader:
     """The messages of one model and scope as they come, and the chain among them that counts.
 
     Ends of several chains may be there at once. The newest is the one of the latest epoch; then of the learner whose
-    last checkpoint is the latest, as only who owns the model can write one; then of who has begun last.
+    last checkpoint is the latest, as only who owns the model can write one; then of who has begun last. Of one that
+    comes twice only who says it may be news.
 
     >>> def said(follows, start, **of_whom):
     ...     runs = ({"topic": "events", "partition": 0, "start": start, "end": start + 5},)
@@ -86,14 +88,20 @@ class OrderReader:
         self.told_ts: dict[str, float] = {}
         """When each was told, epoch seconds, where that is known."""
         self.newest: LearnedOrder | None = None
+        self.past = 0
+        """One of fewer events is not the newest: it was forgotten, and has come once more."""
         for message in messages:
             self.add(message)
 
     def add(self, message: LearnedOrder, *, ts: float = 0.0) -> None:
         """One more message, told at `ts`; 0: that is not known."""
+        known = self.messages.get(message.id)
+        if known is not None and _rank(known) >= _rank(message):
+            return
         self.messages[message.id] = message
         self.told_ts[message.id] = ts
-        if self.newest is None or _rank(message) >= _rank(self.newest):
+        is_past = message.event_number < self.past
+        if not is_past and (self.newest is None or _rank(message) >= _rank(self.newest)):
             self.newest = message
 
     def chain(self, *, after: str = "", until: str = "") -> list[LearnedOrder]:
@@ -113,11 +121,15 @@ class OrderReader:
         return chain[::-1]
 
     def forget(self, until: str) -> None:
-        """Drop a message and all that came before it."""
-        if until in self.messages:
+        """Drop a message, those that it follows, and whatever came before it of no more events."""
+        last = self.messages.get(until)
+        if last is not None:
             ids = list(self.messages)
+            followed = {each.id for each in self.chain(until=until)}
             for each in ids[: ids.index(until) + 1]:
-                del self.messages[each], self.told_ts[each]
+                # One that follows it has come first where it comes once more.
+                if each in followed or self.messages[each].event_number < last.event_number:
+                    del self.messages[each], self.told_ts[each]
             if self.newest is not None and self.newest.id not in self.messages:
                 self.newest = None
                 for message in list(self.messages.values()):
@@ -144,6 +156,9 @@ ASKED_MAX = 30_000
 
 RECORDS_MAX = 200_000
 """Events and messages since the last copy: they are kept, since its learner may go back as far."""
+
+SETTLES_FROM = 50_000
+"""From so many on, the model at a checkpoint of its learner is a copy as well: the learner goes back no further."""
 
 AHEAD_MAX = 1_000
 """Messages that are kept while nothing is learned along: the next copy stands after one of the last."""
@@ -228,8 +243,11 @@ class LearningAlong:
         self._records: dict[Place, tuple[bytes, bytes | None]] = {}
         """Values and keys."""
         self._asked: dict[str, dict[str, Any]] = {}
+        self._checkpoint = (0, 0)
+        """Epoch and number of the last one before the message that was taken last."""
+        self._settled = ""
         self._copy, self._copied_at, self._copied_events, self._copied_ts = b"", "", 0, 0.0
-        self._copied_computing = b""
+        self._copied_computing, self._copied_features = b"", dict[str, str]()
         self._label_of: Callable[[Any], Any] = _whole
         self._hidden: frozenset[str] = frozenset()
         """Features of what is learned that the model does not see."""
@@ -244,6 +262,7 @@ class LearningAlong:
         """A copy was announced: go on from there, with what is known to have been learned after it."""
         before, before_at = self.model, self.at
         self.stopped = ""
+        self._order.past = update.event_number if update.order else 0
         self._forget(update.order)
         self._copy = self._bytes(artifact.model)
         self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
@@ -251,6 +270,7 @@ class LearningAlong:
         self._label_of = label_reader(artifact.task, artifact.positive)
         self._hidden = artifact.hidden
         self._copied_computing = b"" if artifact.computing is None else artifact.computing.packed()
+        self._copied_features, self._settled = {}, ""
         self._go_back()
         self.advance()
         # Only a refresh is the same champion; whoever comes to serve otherwise is another model.
@@ -264,7 +284,7 @@ class LearningAlong:
     def _go_back(self) -> None:
         self.model = statetree.decode(self._copy, trusted=self.trusted)
         self.at, self.event_number, self.as_of_ts = self._copied_at, self._copied_events, self._copied_ts
-        self.features = {}
+        self.features = dict(self._copied_features)
         kept = self._copied_computing
         self.computing = SharedComputing.unpacked(kept) if kept else None
 
@@ -288,6 +308,8 @@ class LearningAlong:
     def tell(self, message: LearnedOrder, *, ts: float = 0.0) -> None:
         """A message of the order has come, which was told at `ts`, epoch seconds; 0: that is not known."""
         self._order.add(message, ts=ts)
+        if message.id == self._copied_at:  # the copy was there before it
+            self._forget(message.id)
         self._bound()
 
     def hear(self, place: Place, value: bytes, *, key: bytes | None = None) -> None:
@@ -348,6 +370,10 @@ class LearningAlong:
         for message in self._chain():
             if not all(place in self._records for place in self._named(message)):
                 break
+            if (message.epoch, message.checkpoint) > self._checkpoint:
+                self._checkpoint = message.epoch, message.checkpoint
+                if len(self._records) >= SETTLES_FROM:
+                    self._settle()
             try:
                 learned += self._take(message)
             except BaseException as error:  # whatever lies on a topic, a panic in River's Rust included
@@ -357,6 +383,28 @@ class LearningAlong:
             self.at, self.event_number = message.id, message.event_number
             self.as_of_ts = max(self._copied_ts, self._order.told_ts[message.id])
         return learned
+
+    def _settle(self) -> None:
+        """Where announcements are rare, or all of another model that is rolled out: what came long ago is dropped."""
+        self._copy = self._bytes(self.model)
+        self._copied_at, self._copied_events, self._copied_ts = self.at, self.event_number, self.as_of_ts
+        self._copied_computing = b"" if self.computing is None else self.computing.packed()
+        self._copied_features = dict(self.features)
+        before, self._settled = self._order.messages.get(self._settled), self.at
+        if before is not None:  # and not up to here: a copy of a little earlier may be under way
+            self._order.past = before.event_number
+            self._forget(before.id)
+
+    def lacks(self) -> str:
+        """What it waits for, though more was told: it may be under way yet, or lost. Empty where nothing is."""
+        newest = self._order.newest
+        if self.at == NOWHERE or newest is None or newest.event_number <= self.event_number:
+            return ""
+        chain = self._chain()
+        if not chain:
+            return f"the message of the order that follows {self.at}"
+        place = next((each for each in self._named(chain[0]) if each not in self._records), None)
+        return "" if place is None else _said(place)
 
     def _stop(self, why: str) -> None:
         self.stopped = why
@@ -389,6 +437,9 @@ class LearningAlong:
         x = {name: each for name, each in event["features"].items() if each is not None and name not in self._hidden}
         if event.get("label") is None:
             self._ask(event["id"], x)
+            # The learner asks it too, and some models change when they are asked about a name that is new.
+            with suppress(Exception):
+                predict(self.model, x)
             return False
         # The features of when it was asked are what is learned.
         self._teach(self._asked.pop(event["id"], x), self._label_of(event["label"]))
@@ -421,6 +472,11 @@ class LearningAlong:
     def snapshot(self) -> Any:
         """The model as it is now, which learns no more: for those who predict meanwhile."""
         return statetree.decode(self._bytes(self.model), trusted=self.trusted)
+
+
+def _said(place: Place) -> str:
+    topic, partition, number = place[:3]
+    return f"the record {topic}/{partition} at offset {number}" if topic else f"the example {number}"
 
 
 def _learned(message: LearnedOrder) -> tuple[TopicRange, ...]:

@@ -162,6 +162,9 @@ class OrderTail(Tail):
 LIVE_S = 0.02
 """How long a follower that learns along waits for what is learned next."""
 
+LACKS_S = 30.0
+"""What does not come for so long, though what came after it was told, is said to be missing."""
+
 
 class LiveModel:
     """The model that learns along with its learner, on Kafka; a context manager, each time anew.
@@ -193,6 +196,8 @@ class LiveModel:
         self._is_news, self._due_s = False, 0.0
         self._stopped = ""
         """Why, as the log has it."""
+        self._lacks, self._goes_on_s = "", time.monotonic()
+        """What is missing, as the log has it, and when it last went on or was looked for."""
         self._has_unreadable = False
 
     def __enter__(self) -> Self:
@@ -228,9 +233,15 @@ class LiveModel:
         for message in self.tail.poll(timeout_s):
             self._hear(message)
         self.tail.want(self.along.wanted())
+        before = self.along.at
         self._is_news = self.along.advance() > 0 or self._is_news
         self._warn_if_stopped()
         began_s = time.monotonic()
+        if self.along.at != before:
+            self._goes_on_s = began_s
+        elif began_s - self._goes_on_s > LACKS_S:
+            self._goes_on_s = began_s
+            self._warn_if_it_lacks()
         if not self._is_news or began_s < self._due_s:
             return None
         snapshot = self.along.snapshot()
@@ -242,6 +253,16 @@ class LiveModel:
         before, self._stopped = self._stopped, self.along.stopped
         if self._stopped and self._stopped != before:
             log.warning("%s: nothing is learned along until the next copy: %s", self.model, self._stopped)
+
+    def _warn_if_it_lacks(self) -> None:
+        before, self._lacks = self._lacks, self.along.lacks()
+        if self._lacks and self._lacks != before:
+            log.warning(
+                "%s: nothing is learned along until it comes or the next copy does: %s is missing, and more was told "
+                "(has its topic a retention that is too short?)",
+                self.model,
+                self._lacks,
+            )
 
     def _hear(self, message: Message) -> None:
         topic, value = message.topic() or "", bytes(message.value() or b"")

@@ -10,7 +10,7 @@ import copy
 import importlib
 import math
 import numbers
-import sys
+import threading
 from collections.abc import Iterable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any, Final, NoReturn
@@ -53,6 +53,9 @@ class CorruptState(StateTreeError):
 class VersionMismatch(StateTreeError):
     """Bytes written in another format, or by another version of River."""
 
+
+# River's modules import each other: threads that begin with different ones can stand in each other's way.
+_IMPORTING: Final = threading.RLock()
 
 # Parts of River that read files, open sockets or wrap other libraries; its Rust classes have rules of their own.
 _FORBIDDEN_ROOMS: Final = frozenset(
@@ -275,6 +278,8 @@ def _module(name: str, module: str) -> ModuleType:
     if not all(part.isidentifier() for part in module.split(".")):
         raise UntrustedClass(f"{name!r} is not a name that model bytes may contain")
     try:
-        return sys.modules.get(module) or importlib.import_module(module)
+        # Not sys.modules: what is there may be half imported yet, by another thread.
+        with _IMPORTING:
+            return importlib.import_module(module)
     except ImportError as error:
         raise UntrustedClass(f"{name} cannot be imported here: {error}") from error

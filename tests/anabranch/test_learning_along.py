@@ -408,6 +408,123 @@ def test_more_than_is_kept_ends_it_until_the_next_copy(
     assert along.event_number == first.event_number
 
 
+@pytest.mark.parametrize("at", range(3))
+def test_a_message_that_comes_once_more_takes_nothing_back(at: int) -> None:
+    """Also one that was forgotten with a copy: at equal rank the last to come was the newest, however old it was."""
+    rare = {"warm_up_events": 50, "refresh_events": 0, "refresh_level": 0}
+    log, settings = filled(), settings_for(detectors={}, publish=rare, checkpoint={"every_events": 5000})
+    loop_on(log, MemoryStore(), settings).run(until_end=True)
+    feed = Feed(log, seed=1)
+    feed.run()
+    feed.along.tell(feed_orders(log)[at])
+    feed.along.advance()
+    assert (feed.along.event_number, feed.along.told) == (2000, 2000)
+
+
+def feed_orders(log: MemoryLog) -> list[LearnedOrder]:
+    """As they were told."""
+    return [decode(LearnedOrder, each) for each in log.values("model-learned")]
+
+
+def test_what_came_before_a_copy_is_dropped_whichever_comes_first(copies: Feed) -> None:
+    """The copy before the message after which it stands: nothing was ever dropped, until there was too much."""
+    along, orders = LearningAlong(), feed_orders(copies.log)
+    records = iter(copies.log.records["events", 0])
+    ends = {each.id: each.runs[-1].end for each in orders}
+    kept = []
+    for update in copies_of(copies.log):
+        along.exchange(update, unpacked(copies.log, update))
+        while orders:
+            message = orders.pop(0)
+            while (record := next(records, None)) is not None:
+                along.hear((record.topic, record.partition, record.offset), record.value or b"")
+                if record.offset + 1 >= ends[message.id]:
+                    break
+            along.tell(message)
+            if message.id == update.order:
+                break
+        kept.append(len(along._records) + len(along._order.messages))
+    assert len(kept) > 5
+    assert kept == [0] * len(kept)
+
+
+def copies_of(log: MemoryLog) -> list[ModelUpdate]:
+    """As they were announced."""
+    return [decode(ModelUpdate, each) for each in log.values("model-updates")]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_with_one_copy_what_a_checkpoint_holds_is_dropped(
+    seed: int, dying: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No learner goes back further; so it learns along for ever where announcements are rare, through crashes, too."""
+    monkeypatch.setattr(order, "SETTLES_FROM", 100)
+    log, store = filled(partitions=2), MemoryStore()
+    settings = settings_for(detectors={}, checkpoint={"every_events": 100})
+    rng = random.Random(seed)
+    loop, crashes = through_crashes(lambda: loop_on(log, store, settings), dying, store, rng=rng, most=60)
+    along = LearningAlong()
+    first = copies_of(log)[0]
+    along.exchange(first, unpacked(log, first))
+    kept = []
+    for message in feed_orders(log):
+        for run in message.runs:
+            for each in log.records[run.topic, run.partition][run.start : run.end]:
+                along.hear((each.topic, each.partition, each.offset), each.value or b"")
+        along.tell(message)
+        along.advance()
+        kept.append(len(along._records))
+    assert crashes > 1
+    assert bytes_of(along.model) == bytes_of(loop.owner.lane.champion.model)
+    assert max(kept) < 600  # of 2000
+
+
+def test_what_is_missing_is_said(copies: Feed, caplog: pytest.LogCaptureFixture) -> None:
+    """A message that retention took, or a record: it waits for it until the next copy comes."""
+    first, live = copies.updates[0], live_model()
+    live.exchange(first, unpacked(copies.log, first))
+    orders = feed_orders(copies.log)
+    after = next(number for number, each in enumerate(orders) if each.id == first.order) + 1
+    live.along.tell(orders[after])
+    run = orders[after].runs[0]
+    live.along.advance()
+    assert live.along.lacks() == f"the record events/0 at offset {run.start}"
+    live.along.tell(orders[after + 2])
+    assert live.along.lacks() == f"the message of the order that follows {first.order}"
+    for _ in range(2):
+        live._warn_if_it_lacks()
+    assert caplog.text.count("is missing, and more was told") == 1
+    live.along.tell(orders[after + 1])
+    for offset in range(run.start, orders[after + 2].runs[-1].end):
+        live.along.hear(("events", 0, offset), copies.log.records["events", 0][offset].value or b"")
+    live.along.advance()
+    assert live.along.lacks() == ""
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"use": "facto.FMClassifier", "seed": 1}],
+        [
+            {"use": "preprocessing.GaussianRandomProjector", "n_components": 4, "seed": 1},
+            {"use": "linear_model.LogisticRegression"},
+        ],
+    ],
+)
+def test_it_is_asked_what_the_learner_is_asked(steps: list[dict[str, Any]]) -> None:
+    """Some models draw numbers for a name that is new, whether they are asked about it or taught it."""
+    rng = random.Random(1)
+    events = []
+    for number, row in enumerate(rows(900)):
+        features = {**row["features"], f"n{number % 40 if number % 3 == 0 else number % 7}": rng.random()}
+        events.append({**row, "features": features, "label": row["label"] if number % 3 else None})
+    log, settings = log_of(map(orjson.dumps, events)), settings_of(model={"steps": steps}, detectors={})
+    loop = loop_on(log, MemoryStore(), settings)
+    loop.run(until_end=True)
+    along = Feed(log, seed=1, updates=copies_of(log)[:1]).run()
+    assert bytes_of(along.model) == bytes_of(loop.owner.lane.champion.model)
+
+
 # ── What cannot be read or learned ──────────────────────────────────────────────────────────────────────────────────
 
 

@@ -9,6 +9,7 @@ import pickle
 import random
 import statistics
 import struct
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from river import compose, drift, forest, linear_model, naive_bayes, preprocessing, proba, stats, tree, utils
+from river import compose, drift, ensemble, forest, linear_model, naive_bayes, preprocessing, proba, stats, tree, utils
 
 from anabranch.statetree import (
     MAGIC,
@@ -31,6 +32,7 @@ from anabranch.statetree import (
     refusals,
 )
 from anabranch.statetree.trusted import StableSet
+from support.command_line import python
 
 SCALARS = st.one_of(
     st.none(),
@@ -420,3 +422,33 @@ def test_item_getters_and_named_functions_come_back() -> None:
     back = decode(encode([operator.itemgetter("a", 1), str.lower, float]))
     assert back[0]({"a": 1, 1: 2}) == (1, 2)
     assert back[1:] == [str.lower, float]
+
+
+IN_THREADS = """
+import pathlib, sys, threading
+from anabranch import statetree
+several = [path.read_bytes() for path in map(pathlib.Path, sys.argv[1:])]
+together, found = threading.Barrier(len(several)), []
+def decode(data):
+    together.wait()
+    found.append(type(statetree.decode(data)).__name__)
+threads = [threading.Thread(target=decode, args=(each,)) for each in several]
+for each in threads: each.start()
+for each in threads: each.join()
+print(len(found))
+"""
+
+
+def test_threads_decode_what_nobody_has_imported(tmp_path: Path) -> None:
+    """Followers of one process begin at one moment: River's modules are imported once, and the others wait for that."""
+    models = [
+        forest.ARFClassifier(n_models=2, seed=1),
+        forest.ARFClassifier(n_models=3, seed=1),
+        ensemble.SRPClassifier(n_models=2, seed=1),
+        tree.HoeffdingTreeClassifier(),
+        naive_bayes.GaussianNB(),
+    ]
+    paths = [tmp_path / str(number) for number in range(len(models))]
+    for path, model in zip(paths, models, strict=True):
+        path.write_bytes(encode(model))
+    assert python("-c", IN_THREADS, *paths).strip() == str(len(models))
