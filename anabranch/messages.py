@@ -408,7 +408,8 @@ class PublishedReport(Message):
     events: int = Field(description="accepted events since it was announced")
     age_s: float = Field(description="event time since then, in seconds")
     lost: float | None = Field(
-        description="its mean loss less the live champion's, lately; null: not compared (`publish.refresh_level = 0`)"
+        description="its mean loss less the live champion's, lately; null: not compared (`publish.refresh_level = 0`), "
+        "or a new champion is rolled out"
     )
     evidence: float = Field(description="that it loses, as a share of what an announcement needs")
     waits: str = Field(default="", description="what keeps back an announcement that there is reason for: a setting")

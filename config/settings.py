@@ -1,5 +1,6 @@
 """The configuration: one TOML file, validated; environment variables `ANABRANCH__SECTION__KEY` override it."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -343,6 +344,25 @@ class Settings(BaseSettings):
         if self.positive is not None and self.task != "binary":
             raise ValueError(f'`positive` is for task = "binary", not "{self.task}"')
         return self
+
+    @model_validator(mode="after")
+    def _default_is_a_label(self) -> "Settings":
+        default = self.labels.default
+        if default is not None and not self._reads(default):
+            like = {"binary": "true or false" if self.positive is None else "a string, as `positive` is"}
+            like |= {"multiclass": "a string, an integer or a boolean"}
+            raise ValueError(
+                f'`labels.default` is {default!r}; a label of task = "{self.task}" is {like.get(self.task, "a number")}'
+            )
+        return self
+
+    def _reads(self, label: bool | float | str) -> bool:
+        """Whether a record with such a label would be taken."""
+        if self.numeric:
+            return isinstance(label, int | float) and type(label) is not bool and math.isfinite(label)
+        if self.task == "multiclass":
+            return type(label) is not float or label.is_integer()
+        return type(label) is str if self.positive is not None else type(label) is not str and label in (0, 1)
 
     @classmethod
     def settings_customise_sources(

@@ -227,12 +227,29 @@ class Followers:
         """The copies that followers do not have yet, each with the event after which they do."""
         self._has: Predictor | None = None
         self._version: int | None = None
+        """Of the newest copy that answers where no key is told, as in a file."""
+        self._newest: Predictor | None = None
+        self._was_under_way = False
 
     def observe(
         self, event: AcceptedEvent, served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts
     ) -> None:
         """Compare what a follower would have answered with the label."""
-        answer = self._late(event, lane) if self.late else _prompt(served, answers, lane)
+        is_rolled_out = lane.succession.rollout.under_way
+        # An event is observed when it is learned, and what came of it announced: a copy that is new now is of it.
+        is_new = lane.published.version != self._version and not is_rolled_out
+        if self.late:
+            answer = self._late(event, lane)
+        elif self._was_under_way:
+            answer = self._newest and self._newest(event.x)
+        else:
+            answer = _prompt(served, answers, lane, is_announced=self._version is not None)
+        self._was_under_way = is_rolled_out
+        if is_new and lane.published.is_asked:
+            self._newest = lane.published.predictor()
+            if self.late:
+                self._coming.append((lane.events + self.late, self._newest))
+        self._version = self._version if is_rolled_out else lane.published.version
         if answer is not None:
             self.scores.update(event.y, answer)
 
@@ -244,19 +261,16 @@ class Followers:
             )
         while self._coming and self._coming[0][0] < lane.events:
             self._has = self._coming.popleft()[1]
-        answer = None if self._has is None else self._has(event.x)
-        # An event is observed when it is learned, and what came of it announced: a copy that is new now is of it.
-        if lane.published.version != self._version:
-            self._version = lane.published.version
-            self._coming.append((lane.events + self.late, lane.published.predictor()))
-        return answer
+        return None if self._has is None else self._has(event.x)
 
 
-def _prompt(served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts) -> Prediction | None:
+def _prompt(
+    served: Prediction, answers: Mapping[str, Prediction], lane: LaneParts, *, is_announced: bool
+) -> Prediction | None:
     # In blocks there is no copy beside the champion: it is its own.
     if COPY in answers:
         return answers[COPY]
-    if lane.settings.publish.blocks and lane.published.version is not None:
+    if lane.settings.publish.blocks and is_announced:
         return None if lane.succession.held_until else served  # what was learned could not be announced
     return copied(answers)
 

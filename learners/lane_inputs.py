@@ -286,7 +286,7 @@ class LaneInputs(LaneParts):
             members=[self.champion, *self.shadows.members],
             wins_at=self.shadows.wins_at,
             window=self._window,
-            published=self.published.report(event, self.events),
+            published=self.published.report(event, self.events, of_all=not self.succession.rollout.under_way),
             pending=len(self.join),
             labels=self.labels_report(),
             jobs=len(self.jobs),

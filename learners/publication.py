@@ -209,15 +209,19 @@ class Published:
 
     # ── for people and checkpoints ──────────────────────────────────────────────────────────────────────────────
 
-    def report(self, event: AcceptedEvent, event_number: int) -> PublishedReport | None:
-        """How far behind followers are, at this event; None before the first announcement."""
+    def report(self, event: AcceptedEvent, event_number: int, *, of_all: bool = True) -> PublishedReport | None:
+        """How far behind followers are, at this event; None before the first announcement.
+
+        Args:
+            of_all: whether all followers' callers are answered by the copy; otherwise what they lose is not known.
+        """
         if self.version is None:
             return None
         return PublishedReport(
             version=self.version,
             events=event_number - self.at_event,
             age_s=max(0.0, event.ts - self.at_ts),
-            lost=self.lost if self.judged else None,
+            lost=self.lost if self.judged and of_all else None,
             evidence=min(self.contest.evidence / self._level, 1e9) if self._is_compared else 0.0,
             waits=self._waits(event, event_number),
         )

@@ -1,5 +1,6 @@
 """The configuration: every fault is named with what to write instead, and the environment overrides the file."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,30 @@ def test_a_detectors_parameters_are_checked_at_start(detector: dict[str, Any], s
     settings = build(table(detectors={"mine": detector}))
     with pytest.raises(ConfigError, match="^" + said):
         Watch(settings)
+
+
+@pytest.mark.parametrize(
+    ("task", "default", "said"),
+    [
+        ("regression", "abc", "'abc'; a label of task = \"regression\" is a number"),
+        ("regression", "nan", "a number"),
+        ("regression", math.nan, "a number"),
+        ("rank", True, "a number"),
+        ("multiclass", 1.5, "a string, an integer or a boolean"),
+        ("multiclass", math.nan, "a string, an integer or a boolean"),
+        ("binary", "no", "true or false"),
+        ("binary", 2, "true or false"),
+        ("binary", math.nan, "true or false"),
+    ],
+)
+def test_a_default_that_is_no_label_of_the_task_is_refused(task: str, default: Any, said: str) -> None:
+    """It was learned as whatever the task made of it, or was a traceback."""
+    (fault,) = faults(task=task, labels={"late": True, "horizon": "1h", "default": default})
+    assert fault.startswith("x.toml: `labels.default` is ")
+    assert fault.endswith(said)
+    assert faults(task="binary", positive="fraud", labels={"late": True, "horizon": "1h", "default": True})[0].endswith(
+        "is a string, as `positive` is"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from river import metrics
 from anabranch import statetree
 from anabranch.errors import ConfigError
 from anabranch.events import AcceptedEvent, Prediction
+from anabranch.messages import ModelReport
 from config.settings import Settings
 from evaluation.backtest import Backtest
 from evaluation.simulation.world import FrozenClock
@@ -25,11 +26,15 @@ class Watcher:
     def __init__(self) -> None:
         self.events: list[AcceptedEvent] = []
         self.told: list[bytes] = []
+        self.rolled_out = 0
 
     def __call__(self, event: AcceptedEvent, served: Prediction, answers: Any, lane: LaneParts) -> None:
         del served, answers
         self.events.append(event)
-        self.told.append(lane.published.data)
+        # Whoever tells no key has nothing of what is rolled out to some.
+        is_for_all = not lane.succession.rollout.under_way
+        self.told.append(lane.published.data if is_for_all else self.told[-1])
+        self.rolled_out += not is_for_all
 
     def accuracy(self, late: int) -> float:
         """Of models decoded here, each as many events late; from the first that anybody has."""
@@ -63,6 +68,26 @@ def test_they_answer_by_the_model_that_has_come_by_then(late: int) -> None:
     assert len({*watcher.told}) > 3
     assert result["followers"]["late"] == late
     assert result["followers"]["scores"]["accuracy"] == watcher.accuracy(late)
+
+
+@pytest.mark.parametrize("late", [0, 30])
+@pytest.mark.parametrize("kind", ["manual", "canary", "blue-green"])
+def test_what_is_rolled_out_to_some_answers_nobody_here(kind: str, late: int) -> None:
+    """A file has no keys: its followers have the displaced champion until the new one answers for all."""
+    watcher, reports = Watcher(), list[Any]()
+    settings = settings_of(rollout={"kind": kind}, publish={"report_events": 100}, shadows={"portfolio": "cheap"})
+    run = backtest(settings, observer=watcher, followers_late=late, listener=reports.append)
+    assert watcher.rolled_out > 100
+    assert run.result()["followers"]["scores"]["accuracy"] == watcher.accuracy(late)
+    told = [each for each in reports if isinstance(each, ModelReport) and each.rollout and each.published]
+    assert {each.published.lost for each in told} == {None}
+
+
+def test_in_blocks_nobody_answers_before_the_first_announcement() -> None:
+    """Not the event after which it comes, either."""
+    watcher = Watcher()
+    run = backtest(settings_of(publish={"blocks": 100}), observer=watcher)
+    assert run.result()["followers"]["scores"]["accuracy"] == watcher.accuracy(0)
 
 
 def test_how_late_they_are_changes_nothing_of_what_is_learned() -> None:

@@ -379,6 +379,20 @@ def test_blocks_lose_and_repeat_no_event() -> None:
     assert statetree.digest(plain.champion.model) == statetree.digest(blocks.champion.model)
 
 
+@pytest.mark.parametrize("refresh_events", [0, 500])
+def test_a_block_that_waits_is_learned_first_where_blocks_are_taken_out(refresh_events: int) -> None:
+    """It was learned with the next announcement, after newer events; or never."""
+    plain, blocks = lane_of(refresh_level=0, refresh_events=refresh_events), lane_of(blocks=100)
+    for event in events(750):
+        if event.offset == 680:
+            assert len(blocks.block) == 30
+            blocks = twin_of(blocks, plain.settings)
+        plain.on_event(event)
+        blocks.on_event(event)
+    assert not blocks.block
+    assert statetree.digest(plain.champion.model) == statetree.digest(blocks.champion.model)
+
+
 def test_who_enters_within_a_block_learns_nothing_twice() -> None:
     """It has learned what came before by its own way; from then on it learns with the others."""
     lane = lane_of(blocks=100)
