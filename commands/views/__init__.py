@@ -74,7 +74,9 @@ def labels(report: LabelsReport | None) -> str:
         return ""
     oldest = "" if report.oldest_s is None else f", the oldest {span(report.oldest_s)}"
     ended = ", ".join(f"{count:,} {ending}" for ending, count in report.endings.items())
-    told = [f"{report.waiting:,} events wait{oldest}", f"95 % come within {span(report.coverage.mature_age_s)}"]
+    told = [f"{report.waiting:,} events wait{oldest}"]
+    if report.endings.get("labelled"):  # of none it is not known
+        told.append(f"95 % come within {span(report.coverage.mature_age_s)}")
     return f"labels: {'; '.join(told)}" + (f"; ended: {ended}" if ended else "")
 
 
