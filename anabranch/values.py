@@ -7,6 +7,7 @@
 """
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -106,3 +107,17 @@ def as_key(label: Any) -> str:
 def unboxed(scalar: Any) -> Any:
     """NumPy's numbers, as which some models answer, as Python's: msgpack's `default`."""
     return scalar.item()
+
+
+def whole_label(label: Any) -> Any:
+    """A whole number is the same label with and without a fraction of 0."""
+    return int(label) if isinstance(label, float) else label
+
+
+def label_reader(task: str, positive: str | None) -> Callable[[Any], Any]:
+    """How a task reads labels that its learner has accepted."""
+    if task in ("regression", "reco", "rank"):
+        return float
+    if task == "multiclass":
+        return whole_label
+    return bool if positive is None else lambda label: label == positive

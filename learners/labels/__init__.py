@@ -12,8 +12,7 @@ import msgpack
 
 from anabranch.events import AcceptedEvent, AcceptedLabel
 from anabranch.messages import LabelsReport
-from anabranch.order import label_reader
-from anabranch.values import unboxed
+from anabranch.values import label_reader, unboxed
 from config.settings import Settings
 from learners.labels.coverage import Counts
 from learners.labels.pending import Pending, Waiting

@@ -23,8 +23,9 @@ from anabranch.errors import ArtifactError
 from anabranch.kafka import artifacts as kafka_artifacts
 from anabranch.kafka import producer
 from anabranch.kafka.updates import UPDATE_MAX_BYTES
+from anabranch.learning_along import LearningAlong
 from anabranch.messages import ExamplesTold, LearnedOrder, TopicRange, UnreadableMessage, encode
-from anabranch.order import RECORDS_MAX, LearningAlong, identified, read_order
+from anabranch.order import RECORDS_MAX, identified, read_order
 from anabranch.signatures import Signer
 from anabranch.statetree import MAGIC
 from anabranch.testing import MemoryFollower

@@ -11,9 +11,10 @@ from anabranch import artifact
 from anabranch.champion import Champion
 from anabranch.computing import Computing
 from anabranch.errors import ArtifactError
+from anabranch.learning_along import LearningAlong
 from anabranch.memory import LabelMemory
 from anabranch.messages import LearnedOrder, ModelUpdate, decode
-from anabranch.order import LearningAlong, read_example
+from anabranch.order import read_example
 from anabranch.rolling import Rule
 from config.settings import Settings
 from consumers.loop import LearningLoop

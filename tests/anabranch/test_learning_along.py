@@ -8,13 +8,14 @@ from typing import Any
 import orjson
 import pytest
 
-from anabranch import artifact, order, statetree
+from anabranch import artifact, learning_along, statetree
 from anabranch.champion import Champion
 from anabranch.errors import ModelTooOld
 from anabranch.follower import Follower
 from anabranch.kafka.tail import LiveModel
+from anabranch.learning_along import LearningAlong
 from anabranch.messages import LearnedOrder, ModelUpdate, TopicRange, decode
-from anabranch.order import LearningAlong, identified, read_example
+from anabranch.order import identified, read_example
 from config.settings import Settings
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import MemoryLog
@@ -364,9 +365,9 @@ def test_what_comes_while_nothing_is_learned_along_is_not_kept(copies: Feed) -> 
     blend = copies.updates[0].model_copy(update={"order": ""})
     along, taken = LearningAlong(), unpacked(copies.log, blend)
     along.exchange(blend, taken)
-    for each in one_after_another(following(blend, follows=""), 3 * order.AHEAD_MAX):
+    for each in one_after_another(following(blend, follows=""), 3 * learning_along.AHEAD_MAX):
         along.tell(each)
-    assert len(along._order.messages) <= order.AHEAD_MAX
+    assert len(along._order.messages) <= learning_along.AHEAD_MAX
     assert (along.wanted(), along.advance()) == ({}, 0)
     along.exchange(blend, taken)
     assert len(along._order.messages) == 1
@@ -391,8 +392,8 @@ def test_more_than_is_kept_ends_it_until_the_next_copy(
     copies: Feed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Messages count as well, since one may be as small as a record; the model stays as it is, and the log says so."""
-    monkeypatch.setattr(order, "RECORDS_MAX", 400)
-    monkeypatch.setattr(order, "AHEAD_MAX", 100)
+    monkeypatch.setattr(learning_along, "RECORDS_MAX", 400)
+    monkeypatch.setattr(learning_along, "AHEAD_MAX", 100)
     first, live = copies.updates[0], live_model()
     live.exchange(first, unpacked(copies.log, first))
     along = live.along
@@ -458,7 +459,7 @@ def test_with_one_copy_what_a_checkpoint_holds_is_dropped(
     seed: int, dying: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No learner goes back further; so it learns along for ever where announcements are rare, through crashes, too."""
-    monkeypatch.setattr(order, "SETTLES_FROM", 100)
+    monkeypatch.setattr(learning_along, "SETTLES_FROM", 100)
     log, store = filled(partitions=2), MemoryStore()
     settings = settings_for(detectors={}, checkpoint={"every_events": 100})
     rng = random.Random(seed)

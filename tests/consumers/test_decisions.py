@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from anabranch import artifact
+from anabranch.learning_along import LearningAlong
 from anabranch.messages import Decision, DecisionAnswer, ModelAck, ModelUpdate, Retire, ServedCounts, decode, encode
-from anabranch.order import LearningAlong, read_order
+from anabranch.order import read_order
 from consumers.loop import LearningLoop
 from consumers.stores import MemoryStore
 from evaluation.simulation.world import Crash, MemoryControl, MemoryLog
