@@ -21,7 +21,9 @@ class Publish(Section):
         description="evidence that followers lose by their copy at which it is announced again; 0 = not asked",
     )
     refresh_gap: int | None = Field(
-        None, ge=0, description="accepted events between two such announcements; None = 0, and 50 above 100 kB"
+        None,
+        ge=0,
+        description="accepted events between two such announcements; None = 0, and above 100 kB 50 or one each 10 kB",
     )
     refresh_events: int = Field(10_000, ge=0, description="announce at the latest after so many; 0 = never")
     refresh_interval: float = Field(0.0, ge=0, description="and after so many seconds of event time; 0 = never")

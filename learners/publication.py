@@ -34,6 +34,10 @@ LARGE_BYTES = 100_000
 
 LARGE_GAP = 50
 
+BYTES_AN_EVENT = 10_000
+"""And so many of its bytes are at most announced an event: encoding and decoding them is work, however slow event time
+is."""
+
 TIMES_TIES = 1.25
 """Losses such as Brier's differ on every event: at 1, a gain of 1e-7 would be announced; 2 is slow to follow."""
 
@@ -124,7 +128,8 @@ class Published:
     def _gap(self) -> int:
         if self.settings.refresh_gap is not None:
             return self.settings.refresh_gap
-        return LARGE_GAP if len(self.data) > LARGE_BYTES else 0
+        size = len(self.data)
+        return max(LARGE_GAP, size // BYTES_AN_EVENT) if size > LARGE_BYTES else 0
 
     # ── the copy beside the champion ────────────────────────────────────────────────────────────────────────────
 

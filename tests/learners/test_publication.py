@@ -167,12 +167,18 @@ def test_announcements_keep_their_distance(gap: int, least: int) -> None:
     assert min(later - earlier for earlier, later in pairwise(at)) >= least
 
 
-def test_a_large_model_keeps_its_distance_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As its bytes are many."""
+@pytest.mark.parametrize(("bytes_an_event", "least"), [(10_000, 50), (4, 100)])
+def test_a_large_model_keeps_its_distance_unasked(
+    monkeypatch: pytest.MonkeyPatch, bytes_an_event: int, least: int
+) -> None:
+    """As its bytes are many: fifty events, and more where they are very many."""
     monkeypatch.setattr("learners.publication.LARGE_BYTES", 10)
+    monkeypatch.setattr("learners.publication.BYTES_AN_EVENT", bytes_an_event)
     lane = lane_of()
     at = [each.event_number for each in promotions(lane, events(2500, turns_at=1500))]
-    assert min(later - earlier for earlier, later in pairwise(at)) >= 50
+    assert len(lane.published.data) > 400
+    assert len(at) > 1
+    assert min(later - earlier for earlier, later in pairwise(at)) >= least
 
 
 def test_what_an_older_copy_answered_counts_for_no_newer_one() -> None:
