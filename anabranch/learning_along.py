@@ -41,6 +41,17 @@ class _Teller(NamedTuple):
     began: float
 
 
+class _Copy(NamedTuple):
+    """A model to go back to: where it stands, and what belongs to it there."""
+
+    data: bytes = b""
+    at: str = ""
+    event_number: int = 0
+    as_of_ts: float = 0.0
+    computing: bytes = b""
+    features: dict[str, str] = {}  # noqa: RUF012  # a NamedTuple's default, never changed
+
+
 class LearningAlong:
     """The newest published copy, taught what its learner has learned since, in the learner's order.
 
@@ -73,8 +84,7 @@ class LearningAlong:
         self._checkpoint = (0, 0)
         """Epoch and number of the last one before the message that was taken last."""
         self._settled = ""
-        self._copy, self._copied_at, self._copied_events, self._copied_ts = b"", "", 0, 0.0
-        self._copied_computing, self._copied_features = b"", dict[str, str]()
+        self._copy = _Copy()
         self._label_of: Callable[[Any], Any] = whole_label
         self._hidden: frozenset[str] = frozenset()
         """Features of what is learned that the model does not see."""
@@ -91,13 +101,16 @@ class LearningAlong:
         self.stopped = ""
         self._order.past = update.event_number if update.order else 0
         self._forget(update.order)
-        self._copy = self._bytes(artifact.model)
-        self._copied_at, self._copied_events = update.order or NOWHERE, update.event_number
-        self._copied_ts = update.announced_ts
+        self._copy = _Copy(
+            self._bytes(artifact.model),
+            at=update.order or NOWHERE,
+            event_number=update.event_number,
+            as_of_ts=update.announced_ts,
+            computing=_packed(artifact.computing),
+        )
+        self._settled = ""
         self._label_of = label_reader(artifact.task, artifact.positive)
         self._hidden = artifact.hidden
-        self._copied_computing = b"" if artifact.computing is None else artifact.computing.packed()
-        self._copied_features, self._settled = {}, ""
         self._go_back()
         self.advance()
         # Only a refresh is the same champion; whoever comes to serve otherwise is another model.
@@ -109,11 +122,11 @@ class LearningAlong:
         return statetree.encode(model, trusted=self.trusted)
 
     def _go_back(self) -> None:
-        self.model = statetree.decode(self._copy, trusted=self.trusted)
-        self.at, self.event_number, self.as_of_ts = self._copied_at, self._copied_events, self._copied_ts
-        self.features = dict(self._copied_features)
-        kept = self._copied_computing
-        self.computing = SharedComputing.unpacked(kept) if kept else None
+        copy = self._copy
+        self.model = statetree.decode(copy.data, trusted=self.trusted)
+        self.at, self.event_number, self.as_of_ts = copy.at, copy.event_number, copy.as_of_ts
+        self.features = dict(copy.features)
+        self.computing = SharedComputing.unpacked(copy.computing) if copy.computing else None
 
     def _forget(self, until: str) -> None:
         """What came before a copy is in the copy."""
@@ -135,7 +148,7 @@ class LearningAlong:
     def tell(self, message: LearnedOrder, *, ts: float = 0.0) -> None:
         """A message of the order has come, which was told at `ts`, epoch seconds; 0: that is not known."""
         self._order.add(message, ts=ts)
-        if message.id == self._copied_at:  # the copy was there before it
+        if message.id == self._copy.at:  # the copy was there before it
             self._forget(message.id)
         self._bound()
 
@@ -184,7 +197,7 @@ class LearningAlong:
         if self.at == NOWHERE:
             return []
         chain = self._order.chain(after=self.at)
-        if chain and chain[0].follows != self.at and self.at != self._copied_at:
+        if chain and chain[0].follows != self.at and self.at != self._copy.at:
             self._go_back()
             chain = self._order.chain(after=self.at)
         return chain if chain and chain[0].follows == self.at else []
@@ -208,15 +221,19 @@ class LearningAlong:
                 self._stop(f"what the message {message.id} names cannot be learned: {type(error).__name__}: {error}")
                 return 0
             self.at, self.event_number = message.id, message.event_number
-            self.as_of_ts = max(self._copied_ts, self._order.told_ts[message.id])
+            self.as_of_ts = max(self._copy.as_of_ts, self._order.told_ts[message.id])
         return learned
 
     def _settle(self) -> None:
         """Where announcements are rare, or all of another model that is rolled out: what came long ago is dropped."""
-        self._copy = self._bytes(self.model)
-        self._copied_at, self._copied_events, self._copied_ts = self.at, self.event_number, self.as_of_ts
-        self._copied_computing = b"" if self.computing is None else self.computing.packed()
-        self._copied_features = dict(self.features)
+        self._copy = _Copy(
+            self._bytes(self.model),
+            at=self.at,
+            event_number=self.event_number,
+            as_of_ts=self.as_of_ts,
+            computing=_packed(self.computing),
+            features=dict(self.features),
+        )
         before, self._settled = self._order.messages.get(self._settled), self.at
         if before is not None:  # and not up to here: a copy of a little earlier may be under way
             self._order.past = before.event_number
@@ -235,7 +252,8 @@ class LearningAlong:
 
     def _stop(self, why: str) -> None:
         self.stopped = why
-        self.at = self._copied_at = NOWHERE
+        self.at = NOWHERE
+        self._copy = self._copy._replace(at=NOWHERE)
 
     def _named(self, message: LearnedOrder) -> Iterator[Place]:
         """All that is to be there; one after the other, as somebody may name more than there is room for."""
@@ -299,6 +317,10 @@ class LearningAlong:
     def snapshot(self) -> Any:
         """The model as it is now, which learns no more: for those who predict meanwhile."""
         return statetree.decode(self._bytes(self.model), trusted=self.trusted)
+
+
+def _packed(computing: SharedComputing | None) -> bytes:
+    return b"" if computing is None else computing.packed()
 
 
 def _said(place: Place) -> str:

@@ -238,8 +238,9 @@ class Lane(LaneInputs):
             ts: when the label became known, if not with the event.
             ending: how the event ends.
         """
-        frozen = self._is_frozen()
+        self._learn_left_over()
         self.events += 1
+        frozen = bool(self.succession.frozen)
         learns = learns and not frozen
         lesson: AcceptedEvent | None = None if frozen else event
         if self.to_tell is not None:
@@ -281,12 +282,10 @@ class Lane(LaneInputs):
             self.observer(event, served, answers, self)
         return emitted
 
-    def _is_frozen(self) -> bool:
-        """Whether nothing is learned; where blocks were taken out while one waited, that one is learned first."""
-        frozen = bool(self.succession.frozen)
-        if self.block and not self._blocks and not frozen:
+    def _learn_left_over(self) -> None:
+        """Where blocks were taken out while one waited, that one is learned before newer events."""
+        if self.block and not self._blocks and not self.succession.frozen:
             self._learn_block()
-        return frozen
 
     def _learn_segment(
         self, event: AcceptedEvent, answers: dict[str, Prediction], loss: float | None, *, learns: bool
