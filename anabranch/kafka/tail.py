@@ -14,7 +14,8 @@ from anabranch.errors import KafkaUnavailable, SignatureError
 from anabranch.kafka import QUIET, SLICE_S, TIMEOUT_S, Kafka, batch, consumer, headers_of, partitions, reader
 from anabranch.kafka.faults import with_words
 from anabranch.learning_along import LearningAlong
-from anabranch.messages import M, ModelUpdate, UnreadableMessage, decode
+from anabranch.messages import ModelUpdate, UnreadableMessage, decode
+from anabranch.messages.codec import M
 from anabranch.order import read_example, read_order
 from anabranch.signatures import TrustedKeys
 

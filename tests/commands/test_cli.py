@@ -202,6 +202,7 @@ def test_schema_prints_the_json_schema_of_every_message() -> None:
         "TrainResult",
         "ModelAck",
         "ModelPrediction",
+        "SegmentModel",
     }
     assert schemas["Event"]["required"] == ["id", "ts", "features"]
 
