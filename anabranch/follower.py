@@ -33,7 +33,7 @@ from anabranch.errors import (
 )
 from anabranch.kafka import Kafka, examine
 from anabranch.kafka.artifacts import Artifacts
-from anabranch.kafka.tail import LIVE_S, LiveModel
+from anabranch.kafka.live import LIVE_S, LiveModel
 from anabranch.kafka.updates import Acks, SegmentUpdates, Updates
 from anabranch.messages import ModelUpdate
 from anabranch.ranking import Ranked

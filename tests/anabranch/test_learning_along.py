@@ -12,7 +12,7 @@ from anabranch import artifact, learning_along, statetree
 from anabranch.champion import Champion
 from anabranch.errors import ModelTooOld
 from anabranch.follower import Follower
-from anabranch.kafka.tail import LiveModel
+from anabranch.kafka.live import LiveModel
 from anabranch.learning_along import LearningAlong
 from anabranch.messages import LearnedOrder, ModelUpdate, TopicRange, decode
 from anabranch.order import identified, read_example
