@@ -35,6 +35,8 @@ class Asked(NamedTuple):
     why: str
     by: str
     ts: float
+    about: str = ""
+    """What was offered to be decided, as the page showed it: a digest."""
 
 
 class Action(NamedTuple):
@@ -51,6 +53,8 @@ class Action(NamedTuple):
     """What does the same on a command line."""
     undo: str = ""
     """The name of the action that takes it back, if one does."""
+    about: Callable[[ModelPicture], str] = lambda model: ""
+    """What is decided, where it is one thing among others: the page sends it back, so that nobody decides unseen."""
 
 
 def _retrain(asked: Asked) -> Retrain:
@@ -149,6 +153,27 @@ def _hold(step: str, title: str, preview: str, *, how: str, undo: str = "", ends
     return Action(step, title, _stepping(Decision, step), lambda model: preview, why_not, command, undo=undo)
 
 
+UNAPPROVED = "unapproved "
+"""How a report says that a change envelope is held; its digest follows."""
+
+
+def _unapproved(model: ModelPicture) -> str:
+    """The digest of the change envelope that waits for approval; empty: none does."""
+    held = () if model.report is None else model.report.held
+    return next((each.removeprefix(UNAPPROVED) for each in held if each.startswith(UNAPPROVED)), "")
+
+
+def _approve_envelope(asked: Asked) -> Message:
+    return _stepping(Decision, "envelope")(asked).model_copy(update={"envelope": asked.about})
+
+
+def _preview_envelope(model: ModelPicture) -> str:
+    return (
+        f"What the learner's configuration lets change by itself ({_unapproved(model)}) counts from now on: swaps, "
+        "which wait for this, go on by evidence. `anabranch models envelope CONFIG` prints it."
+    )
+
+
 ACTIONS: tuple[Action, ...] = (
     Action(
         "retrain",
@@ -219,6 +244,15 @@ ACTIONS: tuple[Action, ...] = (
         how="frozen",
         undo="thaw",
     ),
+    Action(
+        "envelope",
+        "Approve the change envelope",
+        _approve_envelope,
+        _preview_envelope,
+        lambda model: "" if _unapproved(model) else "no change envelope waits for approval",
+        "anabranch models envelope CONFIG --approve --reason …",
+        about=_unapproved,
+    ),
     _hold("thaw", "Thaw", "Models learn again, from the next event on.", how="frozen", undo="freeze", ends=True),
 )
 """Whatever else a person shall be able to do is added here, and nowhere else."""
@@ -237,6 +271,7 @@ def offered(model: ModelPicture, now_s: float) -> dict[str, Any]:
             "why_not": each.why_not(model),
             "command": each.command,
             "undo": each.undo,
+            "about": each.about(model),
         }
         for each in ACTIONS
     ]

@@ -233,10 +233,12 @@ class Screens:
         if settings is None:
             raise HTTPException(404, f"give the configuration of {name} to the dashboard to act on it")
         said = await _body(request)
-        why, by = str(said.get("why", "")).strip(), str(said.get("by", "")).strip()
+        why, by, about = (str(said.get(each, "")).strip() for each in ("why", "by", "about"))
         if not why or not by or len(why) > 2000 or len(by) > 200:
             raise HTTPException(400, "say who asks (`by`, 200 characters) and why (`why`, 2000 characters)")
-        asked = action.request(Asked(name, why, by, self.clock()))
+        if len(about) > 100:
+            raise HTTPException(400, "say what is decided (`about`) as it was offered")
+        asked = action.request(Asked(name, why, by, self.clock(), about))
         await run_in_threadpool(self.sender.send, settings.topics.name("control"), asked, key=name)
         return JSONResponse({"request": getattr(asked, "id", ""), "undo": action.undo}, status_code=202)
 

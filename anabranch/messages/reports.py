@@ -345,7 +345,10 @@ class ModelReport(Message):
         default=None, exclude_if=is_none, description="of a champion that does not answer for all keys yet"
     )
     held: tuple[str, ...] = Field(
-        default=(), exclude_if=not_, description="what is held by a person's word: pinned or frozen, by whom and why"
+        default=(),
+        exclude_if=not_,
+        description="what holds until a person says otherwise: pinned or frozen, by whom and why; "
+        "or the digest of a change envelope that is unapproved",
     )
     segments: SegmentsReport | None = Field(
         default=None, exclude_if=is_none, description="left out where there are no per-segment models"

@@ -24,7 +24,7 @@ export function actionsBar(key) {
       const undo = answer.accepted && asked.undo ? offered.listed.find((each) => each.name === asked.undo) : null;
       said.replaceChildren(`${asked.title}: ${answer.accepted ? "accepted" : `withheld: ${answer.withheld}`}. `, undo ? h("button", { type: "button", onclick: () => ask(undo) }, `Undo: ${undo.title}`) : "");
     }
-    const now = JSON.stringify([offered.listed.map((each) => [each.name, each.why_not, each.preview]), why]);
+    const now = JSON.stringify([offered.listed.map((each) => [each.name, each.why_not, each.preview, each.about]), why]);
     if (now === drawn) return;
     drawn = now;
     const buttons = offered.listed.filter((each) => !each.why_not).map((each) => h("button", { type: "button", disabled: Boolean(why), title: why || each.preview, onclick: () => ask(each) }, `${each.title}…`));
@@ -43,7 +43,7 @@ export function actionsBar(key) {
       const response = await fetch(`/api/models/${path(key)}/actions/${action.name}`, {
         method: "POST",
         headers: { "Content-Type": "application/json", "X-Action-Token": token },
-        body: JSON.stringify({ why: reason.value, by }),
+        body: JSON.stringify({ why: reason.value, by, about: action.about }),
       }).catch((failure) => ({ ok: false, json: async () => ({ error: failure.message }) }));
       const body = await response.json().catch(() => ({}));
       if (!response.ok) {

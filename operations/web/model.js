@@ -92,7 +92,6 @@ function facts({ row, report, versions }) {
     h("dl.facts", {},
       fact("Version", newest ? `${newest.version} (${newest.kind})` : "none yet"),
       fact("Announced", newest ? moment(newest.announced_ts) : "–"),
-      report?.rollout ? fact("Rollout", `${number(report.rollout.share)} % of the keys have the new champion, the others version ${report.rollout.beside}. Missing for more: ${report.rollout.missing}`) : null,
       fact("Error now", number(row.error.now)),
       fact("An hour ago", number(row.error.hour)),
       fact("A day ago", number(row.error.day)),
@@ -104,9 +103,35 @@ function facts({ row, report, versions }) {
       fact("Retrainings", number(report?.jobs)),
       fact("Refused", number(row.refused)),
       pause ? fact("Pause for checkpoints", `${number(1000 * pause.last, 2)} ms, at most ${number(1000 * pause.largest, 2)} ms`) : null,
-      fact("Last report", moment(row.told_s))),
+      fact("Last report", moment(row.told_s)),
+      ...standing(report).map(([name, sentence]) => h("div.sentence", {}, h("dt", {}, name), h("dd", {}, sentence)))),
     report?.notes?.length ? h("ul", {}, report.notes.map((each) => h("li", {}, each))) : null,
   ];
+}
+
+/** What is under way or in force, a sentence each. */
+function standing(report) {
+  return [
+    report?.rollout && ["Rollout", rolledOut(report.rollout)],
+    ...(report?.held ?? []).map((each) => ["Held", heldBy(each)]),
+    report?.segments && ["Segments", bySegment(report.segments)],
+  ].filter(Boolean);
+}
+
+function rolledOut({ share: percent, beside, missing: waits, evidence, served }) {
+  const asked = served ? ` Followers that have both: ${number(served.serving)}; asked of the new one ${number(served.answers)} times (${number(served.failures)} failures, ${number(served.slow)} slow), of the other ${number(served.answers_beside)} (${number(served.failures_beside)}, ${number(served.slow_beside)}).${served.refusing ? ` Refused it: ${number(served.refusing)}.` : ""}` : "";
+  return `${number(percent)} % of the keys have the new champion, the others version ${beside}. Evidence: ${number(evidence, 2)} of what more needs. Missing for more: ${waits}.${asked}`;
+}
+
+/** A hold as people say it: "pinned by ana: audit"; of a change envelope, what it keeps back and who ends it. */
+function heldBy(held) {
+  const [how, digest] = held.split(" ");
+  return how === "unapproved" ? `change envelope ${digest} is not approved: nothing is swapped by itself until somebody approves it` : held;
+}
+
+function bySegment({ by, models, serving, gain, swapped_in: came, swapped_out: went, faults }) {
+  const better = gain == null ? "" : `; what they answered erred less by ${number(gain)} on average`;
+  return `by ${by}: ${number(models)} have a model, ${number(serving)} are answered by it${better}. Taken over: ${number(came)}, given back: ${number(went)}${faults ? `, faults: ${number(faults)}` : ""}`;
 }
 
 const KINDS = { signal: "signal", trigger: "trigger", swap: "swap", canary: "rollout", rollback: "rollback", first: "first version", rebuild: "rebuild", retired: "retired", reinstated: "reinstated" };

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from anabranch.errors import ConfigError
 from anabranch.kafka.tail import Tail
-from anabranch.messages import CONTROL_PARTITION, Retire, RetireAnswer, Retrain, decode
+from anabranch.messages import CONTROL_PARTITION, Decision, Retire, RetireAnswer, Retrain, decode
 from benchmarks.told_models import Told, ToldModel
 from commands.brokers import EmbeddedKafka
 from config.settings import Settings
@@ -230,13 +230,16 @@ def test_an_action_is_the_message_that_its_command_sends(here: Settings, running
     retired = running.ask(f"{path}/retire", ASKED, **TOKEN)
     assert (retired.status, retired.body["undo"]) == (202, "reinstate")
     assert running.ask(f"{path}/reinstate", ASKED, **TOKEN).status == 202
+    assert running.ask(f"{path}/envelope", {**ASKED, "about": "e1-5f"}, **TOKEN).status == 202
     with Tail(here.kafka, [here.topics.name("control")]) as tail:
         sent = list(tail.until_caught_up())
     assert {each.partition() for each in sent} == {CONTROL_PARTITION}
     values = [bytes(each.value() or b"") for each in sent]
     retrain = decode(Retrain, values[0])
     assert (retrain.model, retrain.reason, retrain.by) == ("fraud", "prices are wrong", "ana")
-    steps = [decode(Retire, value) for value in values[1:]]
+    approved = decode(Decision, values[3])
+    assert (approved.step, approved.envelope, approved.by) == ("envelope", "e1-5f", "ana")
+    steps = [decode(Retire, value) for value in values[1:3]]
     assert [(each.step, each.why, each.by) for each in steps] == [
         ("retire", "prices are wrong", "ana"),
         ("reinstate", "prices are wrong", "ana"),
@@ -259,6 +262,7 @@ def test_an_action_is_the_message_that_its_command_sends(here: Settings, running
         ("other/global/actions/retire", ASKED, TOKEN, 404),
         ("fraud/global/actions/retire", {"why": "x"}, TOKEN, 400),
         ("fraud/global/actions/retire", {"why": " ", "by": "ana"}, TOKEN, 400),
+        ("fraud/global/actions/envelope", {**ASKED, "about": "x" * 101}, TOKEN, 400),
         ("fraud/global/actions/retire", {"why": "x" * 20_000, "by": "ana"}, TOKEN, 413),
     ],
 )

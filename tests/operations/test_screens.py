@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from anabranch.messages import ListsReport, MemberReport, OffPolicyReport, Verdict
+from anabranch.kafka.tail import Tail
+from anabranch.messages import (
+    Decision,
+    ListsReport,
+    MemberReport,
+    OffPolicyReport,
+    RolloutReport,
+    SegmentsReport,
+    ServedCounts,
+    Verdict,
+    decode,
+)
 from benchmarks.told_models import Told, ToldModel
 from commands.brokers import EmbeddedKafka
 from config.settings import Settings
@@ -253,6 +264,41 @@ def test_a_ranker_is_drawn_beside_popularity_and_a_classifier_is_not(
     with opened(chrome, at(running, "model/fraud/global")) as watched:
         shown(watched)
         assert not watched.page.locator("section", has_text="would earn if it were shown").is_visible()
+
+
+def test_what_is_held_rolled_out_and_answered_by_segment_is_said(chrome: Any, embedded: EmbeddedKafka) -> None:
+    """And the envelope that waits is approved by the digest that is shown."""
+    steered = settings(bootstrap=embedded.bootstrap, name="steered", prefix="steers-")
+    for key in (*KINDS, "control", "events"):
+        embedded.create_topic(steered.topics.name(key))
+    served = ServedCounts(beside=3, answers=412, failures=2, answers_beside=8000, serving=2)
+    told = {"kind": "canary", "share": 5.0, "beside": 3, "labels": 20, "evidence": 0.25, "gain": 0.01}
+    rollout = RolloutReport(**told, missing="labels: 20 of 500", served=served)
+    segments = SegmentsReport(by="shop", models=41, ready=30, serving=7, swapped_in=9, swapped_out=2, gain=0.031)
+    held = ("pinned by ana: audit", "unapproved e1-5f")
+    for number in (100, 200):
+        parts = {"rollout": rollout, "segments": segments, "held": held, "id": f"steered/{number}"}
+        say(steered, "reports", report(number, model="steered", **parts))
+    with dashboard(steered, action_tokens=("act",)) as one, opened(chrome, at(one, "model/steered/global")) as watched:
+        shown(watched)
+        facts = watched.page.locator("dl.facts").inner_text()
+        assert "5 % of the keys have the new champion, the others version 3" in facts
+        assert "asked of the new one 412 times (2 failures, 0 slow), of the other 8,000 (0, 0)" in facts
+        assert "by shop: 41 have a model, 7 are answered by it; what they answered erred less by 0.031" in facts
+        assert "pinned by ana: audit" in facts
+        assert "change envelope e1-5f is not approved" in facts
+        watched.page.get_by_role("button", name="Approve the change envelope…").click()
+        assert "(e1-5f) counts from now on" in watched.page.inner_text(".preview")
+        watched.page.get_by_label("Why").fill("read it")
+        watched.page.get_by_label("Who asks").fill("ana")
+        watched.page.get_by_label("Action token").fill("act")
+        watched.page.get_by_role("dialog").get_by_role("button", name="Approve the change envelope").click()
+        watched.page.wait_for_selector("text=the answer comes when the learner has read it")
+        assert axe.Axe().run(watched.page).response["violations"] == []
+        assert watched.complaints == []
+    with Tail(steered.kafka, [steered.topics.name("control")]) as tail:
+        asked = decode(Decision, bytes(next(iter(tail.until_caught_up())).value() or b""))
+    assert (asked.step, asked.envelope) == ("envelope", "e1-5f")
 
 
 def test_gaps_between_groups_are_drawn_with_their_intervals(chrome: Any, embedded: EmbeddedKafka) -> None:

@@ -98,8 +98,20 @@ def test_a_retired_model_is_said_to_be() -> None:
         "pin": "",
         "unpin": "it is not pinned",
         "freeze": "",
+        "envelope": "no change envelope waits for approval",
         "thaw": "it is not frozen",
     }
+
+
+def test_a_change_envelope_that_waits_is_offered_by_its_digest() -> None:
+    """What is sent names what was seen, so that a newer one is not approved unseen."""
+    model = pictured(seconds=60.0)
+    assert model.report is not None
+    waiting = model.report.model_copy(update={"id": "m/waiting", "held": ("pinned by ana: audit", "unapproved e1-5f")})
+    assert model.hear(Record(BEGAN_S + 61, "reports", 0, 78, waiting))
+    offered = {each["name"]: each for each in snapshot.parts(model, 0.0, ["actions"])["actions"]["listed"]}
+    assert (offered["envelope"]["why_not"], offered["envelope"]["about"]) == ("", "e1-5f")
+    assert (offered["pin"]["why_not"], offered["pin"]["about"]) == ("it is pinned already", "")
 
 
 def test_a_rollout_offers_a_persons_word_and_is_no_news_for_all() -> None:
