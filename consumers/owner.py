@@ -457,8 +457,6 @@ class Owner(Taking):
         self.poison, self.epoch, self.number = poison, epoch, number  # the checkpoint may be of before a new epoch
         self.lane.unlearnable = poison.waiting
 
-    # ── messages ────────────────────────────────────────────────────────────────────────────────────────────────
-
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def checkpoint_if_due(self) -> None:

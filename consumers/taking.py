@@ -11,6 +11,7 @@ import structlog
 from mypy_extensions import mypyc_attr
 
 from anabranch import statetree
+from anabranch.blends import Blend, NumberBlend
 from anabranch.errors import ArtifactError, KafkaUnavailable
 from anabranch.events import AcceptedEvent, AcceptedLabel, Partition, Record
 from anabranch.messages import (
@@ -25,7 +26,6 @@ from anabranch.messages import (
     RetireAnswer,
     Retrain,
 )
-from anabranch.recommender import Blend, NumberBlend
 from anabranch.scope import Scope
 from anabranch.values import unboxed
 from config.settings import Settings

@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from anabranch import recommender
+from anabranch import blends
 from anabranch.events import AcceptedEvent, Prediction
 from anabranch.messages import TrainedOn
 from config.settings import Settings
@@ -261,7 +261,7 @@ class Blend:
         ways = self.told_apart
         for way in (*ways, RARE) if answering is RARE else ways:
             weighted = [each for each in zip(self.weights(members, way), tables, strict=True) if each[0]]
-            proba = recommender.mixed(weighted, clip=way.clip)
+            proba = blends.mixed(weighted, clip=way.clip)
             value = max(proba, key=proba.__getitem__) if proba else None
             # Of the one that does not answer, it only matters whether it is right.
             answers[way.key] = Prediction(value)
@@ -383,7 +383,7 @@ class Blend:
 
     def _mixture(self, models: list[Any], weights: list[float], way: Way) -> Any:
         """What is published."""
-        return recommender.Blend(models, weights, clip=way.clip)
+        return blends.Blend(models, weights, clip=way.clip)
 
     def _leave_out(self, context: DecisionContext) -> None:
         """It could not be announced: without those that could not be announced alone it may be."""
@@ -456,4 +456,4 @@ def _divergence(rate: float, said: float) -> float:
 
 def _table(answer: Prediction) -> dict[Any, float]:
     """What an answer counts for: its probabilities, or its label; nothing if it cannot be used."""
-    return answer.proba or recommender.certain(answer.value)
+    return answer.proba or blends.certain(answer.value)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from anabranch import recommender
+from anabranch import blends
 from anabranch.events import AcceptedEvent, Prediction
 from learners.blend import SHARP, Blend, Mean, Way
 from learners.models.fence import NOTHING
@@ -38,7 +38,7 @@ class NumberBlend(Blend):
 
     def _mixture(self, models: list[Any], weights: list[float], way: Way) -> Any:
         low, high = self._span()
-        return recommender.NumberBlend(models, weights, low=low, high=high)
+        return blends.NumberBlend(models, weights, low=low, high=high)
 
     def _span(self) -> tuple[float, float]:
         """Where labels have lain lately, and some way beyond."""
@@ -53,7 +53,7 @@ class NumberBlend(Blend):
         numbers = [answers.get(member.name, NOTHING).value for member in members]
         low, high = self._span()
         weighted = zip(self.weights(members, BY_LOSS), numbers, strict=True)
-        answers[BY_LOSS.key] = served = Prediction(recommender.mean_within(weighted, low=low, high=high))
+        answers[BY_LOSS.key] = served = Prediction(blends.mean_within(weighted, low=low, high=high))
         return served
 
     def judge(

@@ -66,7 +66,7 @@ _BY_HASH = "places values by Python's hash(), which differs between processes"
 
 # Our own models, and our own detector and metrics, which lie in checkpoints beside River's.
 _OURS: Final = frozenset(
-    {f"anabranch.recommender:{name}" for name in ("Blend", "NumberBlend", "Recommender")}
+    {"anabranch.blends:Blend", "anabranch.blends:NumberBlend", "anabranch.recommender:Recommender"}
     | {"detectors.sr:SRDetector"}
     | {f"anabranch.remembering:{name}" for name in ("Differences", "Labels", "LastLabel", "LastValue")}
     | {f"anabranch.groups:{name}" for name in ("GroupThresholds", "Reweighing")}
@@ -74,6 +74,9 @@ _OURS: Final = frozenset(
     | {f"anabranch.ranking_models:{name}" for name in ("Factors", "PairwiseLinear", "Pointwise")}
     | {f"config.ranking:{name}" for name in ("ColdShare", "HitRate", "MRR", "NDCG")}
 )
+
+# What lay elsewhere when older bytes were written.
+_MOVED: Final = {f"anabranch.recommender:{name}": f"anabranch.blends:{name}" for name in ("Blend", "NumberBlend")}
 
 # ── A set that iterates in the same order in every process, whatever PYTHONHASHSEED is ──────────────────────────────
 
@@ -218,6 +221,7 @@ class Trust:
 
     def resolve(self, name: str) -> Any:
         """Find the class or function called `name`, only ever by a name that is allowed."""
+        name = _MOVED.get(name, name)
         found = _FOREIGN.get(name) or self._resolved.get(name)
         if found is None:
             found = self._resolved[name] = self._resolve(name)

@@ -10,11 +10,11 @@ from typing import Any
 from river import active, base, naive_bayes
 
 from anabranch.artifact import derives_label, gives_probabilities, last_step
+from anabranch.blends import bayes_shares
 from anabranch.errors import ModelSpecError
 from anabranch.events import Prediction
 from anabranch.memory import View
 from anabranch.ranking import PROPENSITY, SHOWN, Popularity
-from anabranch.recommender import bayes_shares
 from config.ranking import gain
 from config.settings import Settings
 from learners.derived import views_of

@@ -6,8 +6,8 @@ import pytest
 from river import compose, linear_model, naive_bayes, preprocessing, tree
 
 from anabranch import statetree
+from anabranch.blends import Blend
 from anabranch.memory import LabelMemory, Views, names
-from anabranch.recommender import Blend
 from anabranch.remembering import Differences, Labels, LastLabel, LastValue, sees_labels
 
 

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from river import compose, drift, ensemble, forest, linear_model, naive_bayes, preprocessing, proba, stats, tree, utils
 
+from anabranch.blends import Blend, NumberBlend
 from anabranch.statetree import (
     MAGIC,
     CorruptState,
@@ -255,6 +256,15 @@ def test_no_other_name_can_be_brought_in(name: str) -> None:
     for tree_ in (([], [], [-22, name]), ([[name]], [[0]], [0])):
         with pytest.raises(StateTreeError):
             decode(packed(*tree_))
+
+
+@pytest.mark.parametrize("blend", [Blend, NumberBlend])
+def test_what_has_moved_since_is_found_by_the_name_in_older_bytes(blend: type) -> None:
+    """And written by its own."""
+    old = f"anabranch.recommender:{blend.__name__}"
+    assert decode(packed([], [], [-22, old])) is blend
+    assert old.encode() not in encode(blend())
+    assert type(decode(encode(blend()))) is blend
 
 
 def test_refusals_name_every_reason_and_its_place() -> None:

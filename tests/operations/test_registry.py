@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from anabranch.blends import Blend
 from anabranch.errors import ConfigError
 from anabranch.messages import MemberReport, ModelReport, ModelUpdate, Verdict, encode
-from anabranch.recommender import Blend
 from anabranch.signatures import Signer
 from config.loading import load
 from learners.models import catalogue

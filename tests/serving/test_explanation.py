@@ -21,8 +21,9 @@ from river import (
     tree,
 )
 
+from anabranch.blends import Blend
 from anabranch.errors import ExplanationError
-from anabranch.recommender import Blend, Recommender
+from anabranch.recommender import Recommender
 from anabranch.testing import MemoryFollower
 from config.learning import ModelSpec, Portfolio
 from learners.arena.standing import members, remembering
