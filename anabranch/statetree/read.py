@@ -29,7 +29,8 @@ from anabranch.statetree.nodes import (
     is_plain_class,
     slots_of,
 )
-from anabranch.statetree.trusted import CorruptState, StableSet, StateTreeError, Trust
+from anabranch.statetree.stable_sets import StableSet
+from anabranch.statetree.trusted import CorruptState, StateTreeError, Trust
 from anabranch.statetree.values import PLAIN, UNMADE, ValueReader
 
 # What Python's own constructors, and the __hash__ of a damaged River object, raise on wrong fields.

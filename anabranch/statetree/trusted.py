@@ -1,4 +1,4 @@
-"""Which classes and functions may stand in model bytes, by name; and the set that iterates alike everywhere.
+"""Which classes and functions may stand in model bytes, by name.
 
 Everything a blob can name goes through `Trust`: River's own classes, a short
 table of functions River keeps inside its models, and what the loader's own
@@ -11,16 +11,16 @@ import importlib
 import math
 import numbers
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any, Final, NoReturn
 
-import msgpack
 import numpy as np
 from river.__version__ import __version__ as river_version
 from river.utils import vectordict
 
 from anabranch.errors import AnabranchError
+from anabranch.statetree.stable_sets import StableSet
 
 __all__ = ["CorruptState", "StateTreeError", "Trust", "UnsupportedState", "UntrustedClass", "VersionMismatch"]
 
@@ -77,65 +77,6 @@ _OURS: Final = frozenset(
 
 # What lay elsewhere when older bytes were written.
 _MOVED: Final = {f"anabranch.recommender:{name}": f"anabranch.blends:{name}" for name in ("Blend", "NumberBlend")}
-
-# ── A set that iterates in the same order in every process, whatever PYTHONHASHSEED is ──────────────────────────────
-
-
-class StableSet(set[Any]):
-    """What `statetree.decode` makes of a set.
-
-    River's `Select` and `OneHotEncoder` put features in the order in which a set iterates, and a linear
-    model's sum depends on that order in its last bit. The order of a plain set depends on the process
-    and on its past; this one iterates in the order of its members' bytes.
-
-    >>> list(StableSet(["weir", "bed", "ford"]))
-    ['bed', 'ford', 'weir']
-    """
-
-    __slots__ = ("_order",)
-    _order: list[Any] | None
-
-    def __iter__(self) -> Iterator[Any]:
-        if getattr(self, "_order", None) is None:
-            self._order = sorted(super().__iter__(), key=_order_key)
-        return iter(self._order or ())
-
-    def add(self, member: Any, /) -> None:
-        """Add a member; one that is there already, as on every event in a tree's classes, leaves the order known."""
-        if member not in self:
-            self._order = None
-            super().add(member)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return StableSet, (list(self),)
-
-
-def _order_key(member: Any) -> bytes:
-    try:
-        key: bytes = msgpack.packb(member, unicode_errors="surrogatepass")
-    except (OverflowError, TypeError, ValueError):
-        return repr(member).encode("utf-8", "surrogatepass")
-    return key
-
-
-def _forgetting_order(name: str) -> Any:
-    change = getattr(set, name)
-
-    def changed(self: StableSet, *args: Any) -> Any:
-        self._order = None
-        return change(self, *args)
-
-    changed.__name__ = name
-    return changed
-
-
-_CHANGES: Final = (
-    "clear difference_update discard intersection_update pop remove symmetric_difference_update update "
-    "__iand__ __ior__ __isub__ __ixor__"
-)
-for _name in _CHANGES.split():
-    setattr(StableSet, _name, _forgetting_order(_name))
-
 
 # Classes whose behaviour depends on more than the state they hold.
 REFUSED: Final = {

@@ -40,7 +40,8 @@ from anabranch.statetree.nodes import (
     path_to,
     refers,
 )
-from anabranch.statetree.trusted import StableSet, StateTreeError, Trust, UnsupportedState
+from anabranch.statetree.stable_sets import StableSet
+from anabranch.statetree.trusted import StateTreeError, Trust, UnsupportedState
 
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 

@@ -32,7 +32,7 @@ from anabranch.statetree import (
     encode,
     refusals,
 )
-from anabranch.statetree.trusted import StableSet
+from anabranch.statetree.stable_sets import StableSet
 from support.command_line import python
 
 SCALARS = st.one_of(
