@@ -42,8 +42,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(client_wheel: Path) -> Non
 
 
 SOURCE_MAX = 420_000
-"""Bytes of its modules, which are few lines of code and many of words: messages and their descriptions, model bytes, Kafka,
-features as learners compute them, rankers, blends, groups, pseudonyms, signatures, and the loader for MLflow."""
+"""Bytes of its modules, many of them words: messages and their descriptions, model bytes, Kafka, features as learners
+compute them, rankers, blends, groups, pseudonyms, signatures, and the loader for MLflow."""
 
 
 def test_the_client_is_small(client_wheel: Path) -> None:
