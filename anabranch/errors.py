@@ -22,7 +22,7 @@ Expected failures (a bad event, a disqualified shadow, a retraining job that die
     │   └── SignatureError   none of the keys that are trusted has signed its update
     ├── ExplanationError     an answer cannot be explained (serving/explanation)
     ├── StateTreeError       a model's state cannot be turned into bytes, or bytes into a state (anabranch/statetree)
-    ├── UnreadableMessage    bytes that are not the message they should be (anabranch/messages.py)
+    ├── UnreadableMessage    bytes that are not the message they should be (anabranch/messages/codec.py)
     ├── NotCarriedOut        a worker could not carry out a retraining job; says why (consumers/jobs/topic.py)
     ├── ProcessEnded         a process has ended without a result; says how (consumers/jobs/processes.py)
     ├── AuditError           a file of an audit is not what was written (operations/audit.py)
