@@ -84,7 +84,7 @@ def _gaps(results: Results, *, left_out: Sequence[str], unknown: Sequence[str]) 
             ": `make capymoa` makes the environment of CapyMOA's" if any("CapyMOA" in each for each in unknown) else ""
         )
         passes = "One pass has" if len(unknown) == 1 else f"{len(unknown)} passes have"
-        said.append(f"{passes} not been run, of {', '.join(dict.fromkeys(unknown))}{how}.")
+        said.append(f"{passes} not been run yet, of {', '.join(dict.fromkeys(unknown))}{how}.")
     return [f"{each}\n" for each in said]
 
 
