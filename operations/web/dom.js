@@ -28,8 +28,25 @@ function set(element, attributes) {
   }
 }
 
-/** Show `node` in place of what is there, if it differs; who had the focus keeps it, and what was open stays open. */
+// What is pressed stays until it is let go: a click on something that is drawn anew meanwhile would lead nowhere.
+let pressed = null;
+const waiting = new Map();
+
+addEventListener("pointerdown", (event) => (pressed = event.target), true);
+for (const each of ["pointerup", "pointercancel", "blur"]) addEventListener(each, () => setTimeout(release), true); // the click comes first
+
+function release() {
+  pressed = null;
+  for (const [container, nodes] of waiting) show(container, ...nodes);
+  waiting.clear();
+}
+
+/** Show `nodes` in place of what is there, if they differ; who had the focus keeps it, and what was open stays open. */
 export function show(container, ...nodes) {
+  if (pressed && container.contains(pressed)) {
+    waiting.set(container, nodes);
+    return;
+  }
   const fresh = document.createElement("div");
   fresh.append(...nodes.flat(3).filter((each) => each != null && each !== false));
   if (container.shown === fresh.innerHTML) return;

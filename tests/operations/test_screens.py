@@ -170,6 +170,21 @@ def test_new_points_come_without_reload(chrome: Any, here: Settings, running: Ru
         watched.until(f"anabranchCounters.draws > {draws}")
 
 
+def test_what_is_pressed_is_not_drawn_anew(chrome: Any, here: Settings, running: Running) -> None:
+    """Models are told of several times a second, and a person holds the button down for a tenth of one."""
+    with opened(chrome, at(running, "")) as watched:
+        shown(watched)
+        link = watched.page.get_by_role("link", name="fraud").first
+        box = link.bounding_box()
+        watched.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        watched.page.mouse.down()
+        say(here, "reports", report(777_000, model="fraud", id="fraud/pressed", windowed={"accuracy": 0.5}))
+        watched.until("anabranch.store.rows.get('fraud/global').event_number === 777000")
+        watched.page.mouse.up()
+        watched.until("location.hash.startsWith('#/model/fraud')")
+        assert watched.complaints == []
+
+
 def test_a_permalink_explains_a_swap(chrome: Any, running: Running) -> None:
     """From what happened to its story."""
     with opened(chrome, at(running, "model/fraud/global")) as watched:

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from support.projects import SCALED_LINEAR, Project, announced, ended, sea
 from support.scorers import Scorer, free_port
 from support.waiting import until
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make peers")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make peers")
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.peers]
 
@@ -35,16 +34,6 @@ def ask(page: Any, action: str, *, why: str) -> None:
     form.get_by_role("button", name=action).click()
 
 
-def follow(page: Any, name: str) -> None:
-    """To a model's page. Its row may be drawn anew while the button is down: it is told of several times a second."""
-    for _ in range(5):
-        page.get_by_role("link", name=name).first.click()
-        with suppress(playwright.TimeoutError):
-            page.wait_for_function("location.hash.startsWith('#/model/')", timeout=3_000)
-            return
-    raise AssertionError("the link leads nowhere")
-
-
 def test_a_person_follows_a_model_and_takes_it_out_of_service(project: Callable[..., Project], chrome: Any) -> None:
     """It is seen learning; its swap is explained; retired by the page it answers, and the undo brings it back."""
     here, port = project(sections=SECTIONS), free_port()
@@ -57,7 +46,8 @@ def test_a_person_follows_a_model_and_takes_it_out_of_service(project: Callable[
         with opened(chrome, f"{address}#/") as watched:
             page = watched.page
             page.wait_for_selector(f"text={here.name}", timeout=30_000)
-            follow(page, here.name)
+            page.get_by_role("link", name=here.name).first.click()
+            watched.until("location.hash.startsWith('#/model/')")
             watched.until("anabranchCounters.mounted > 2 && anabranch.store.model.columns.t.length > 3", within_s=30)
             points = page.evaluate("anabranch.store.model.columns.t.length")
             watched.until(f"anabranch.store.model.columns.t.length > {points}", within_s=20)
