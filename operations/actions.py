@@ -61,12 +61,12 @@ def _retrain(asked: Asked) -> Retrain:
     return Retrain(id=uuid.uuid4().hex, model=asked.model, ts=asked.ts, reason=asked.why, by=asked.by)
 
 
-def _stepping(kind: type[Retire | Decision], step: str) -> Callable[[Asked], Message]:
-    """What makes a request for a step."""
+def _stepping(kind: type[Retire | Decision], step: str, *, about: str = "") -> Callable[[Asked], Message]:
+    """What makes a request for a step; `about` names the key of what is decided, where it is one thing among others."""
 
     def request(asked: Asked) -> Message:
         table = {"id": uuid.uuid4().hex, "model": asked.model, "ts": asked.ts, "why": asked.why, "by": asked.by}
-        return kind.model_validate({**table, "step": step})
+        return kind.model_validate({**table, "step": step} | ({about: asked.about} if about else {}))
 
     return request
 
@@ -137,15 +137,17 @@ def _nobody_to_come_back(model: ModelPicture) -> str:
     return "" if any(each.kind == "displaced" for each in members) else "no displaced champion is in its probation"
 
 
-def _is_held(model: ModelPicture, how: str) -> bool:
-    return model.report is not None and any(each.startswith(how) for each in model.report.held)
+def _held(model: ModelPicture, how: str) -> str:
+    """Who holds it so and why, or the digest of what is held; empty: it is not."""
+    several = () if model.report is None else model.report.held
+    return next((each.removeprefix(f"{how} ") for each in several if each.startswith(f"{how} ")), "")
 
 
 def _hold(step: str, title: str, preview: str, *, how: str, undo: str = "", ends: bool = False) -> Action:
     """One that begins to hold something, or ends it."""
 
     def why_not(model: ModelPicture) -> str:
-        if _is_held(model, how) == ends:
+        if bool(_held(model, how)) == ends:
             return ""
         return f"it is not {how}" if ends else f"it is {how} already"
 
@@ -153,18 +155,9 @@ def _hold(step: str, title: str, preview: str, *, how: str, undo: str = "", ends
     return Action(step, title, _stepping(Decision, step), lambda model: preview, why_not, command, undo=undo)
 
 
-UNAPPROVED = "unapproved "
-"""How a report says that a change envelope is held; its digest follows."""
-
-
 def _unapproved(model: ModelPicture) -> str:
     """The digest of the change envelope that waits for approval; empty: none does."""
-    held = () if model.report is None else model.report.held
-    return next((each.removeprefix(UNAPPROVED) for each in held if each.startswith(UNAPPROVED)), "")
-
-
-def _approve_envelope(asked: Asked) -> Message:
-    return _stepping(Decision, "envelope")(asked).model_copy(update={"envelope": asked.about})
+    return _held(model, "unapproved")
 
 
 def _preview_envelope(model: ModelPicture) -> str:
@@ -247,7 +240,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "envelope",
         "Approve the change envelope",
-        _approve_envelope,
+        _stepping(Decision, "envelope", about="envelope"),
         _preview_envelope,
         lambda model: "" if _unapproved(model) else "no change envelope waits for approval",
         "anabranch models envelope CONFIG --approve --reason …",

@@ -172,7 +172,7 @@ PARTS: dict[str, Part] = {
 }
 
 CHANGED_BY: dict[str, tuple[str, ...]] = {
-    "reports": ("row", "report"),
+    "reports": ("row", "report", "actions"),  # what is held, rolled out or in its probation, and so what can be done
     "updates": ("row", "versions", "marks", "acks", "audit", "actions"),
     "signals": ("signals", "marks"),
     "lifecycle": ("row", "steps", "audit"),

@@ -162,13 +162,13 @@ class Trust:
 
     def resolve(self, name: str) -> Any:
         """Find the class or function called `name`, only ever by a name that is allowed."""
-        name = _MOVED.get(name, name)
         found = _FOREIGN.get(name) or self._resolved.get(name)
         if found is None:
             found = self._resolved[name] = self._resolve(name)
         return found
 
     def _resolve(self, name: str) -> Any:
+        name = _MOVED.get(name, name)
         module, _, path = name.partition(":")
         self._check_allowed(name, module)
         found = _lookup(name, module, path)

@@ -1,6 +1,6 @@
 // What a person can do: seen before it is sent, answered, and taken back where that is possible.
 
-import { h } from "./dom.js";
+import { h, show } from "./dom.js";
 import { path, store } from "./store.js";
 import { view } from "./view.js";
 
@@ -9,10 +9,10 @@ let by = "";
 const dialog = document.getElementById("dialog");
 
 export function actionsBar(key) {
-  const root = h("div.actions", { role: "group", "aria-label": "Actions" });
   let asked = null; // {request, title, undo}
+  const buttons = h("div.offered");
   const said = h("p.answer", { role: "status" });
-  let drawn = "";
+  const root = h("div.actions", { role: "group", "aria-label": "Actions" }, buttons, said);
 
   function update() {
     const offered = store.model?.parts.actions;
@@ -24,11 +24,8 @@ export function actionsBar(key) {
       const undo = answer.accepted && asked.undo ? offered.listed.find((each) => each.name === asked.undo) : null;
       said.replaceChildren(`${asked.title}: ${answer.accepted ? "accepted" : `withheld: ${answer.withheld}`}. `, undo ? h("button", { type: "button", onclick: () => ask(undo) }, `Undo: ${undo.title}`) : "");
     }
-    const now = JSON.stringify([offered.listed.map((each) => [each.name, each.why_not, each.preview, each.about]), why]);
-    if (now === drawn) return;
-    drawn = now;
-    const buttons = offered.listed.filter((each) => !each.why_not).map((each) => h("button", { type: "button", disabled: Boolean(why), title: why || each.preview, onclick: () => ask(each) }, `${each.title}…`));
-    root.replaceChildren(...buttons, why ? h("span.note", {}, why) : "", said);
+    const possible = offered.listed.filter((each) => !each.why_not);
+    show(buttons, possible.map((each) => h("button", { type: "button", disabled: Boolean(why), title: why || each.preview, "data-key": each.name, onclick: () => ask(each) }, `${each.title}…`)), why ? h("span.note", {}, why) : null);
   }
 
   function ask(action) {

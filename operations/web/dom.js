@@ -33,7 +33,8 @@ let pressed = null;
 const waiting = new Map();
 
 addEventListener("pointerdown", (event) => (pressed = event.target), true);
-for (const each of ["pointerup", "pointercancel", "blur"]) addEventListener(each, () => setTimeout(release), true); // the click comes first
+for (const each of ["pointerup", "pointercancel"]) addEventListener(each, () => setTimeout(release), true); // the click comes first
+addEventListener("blur", release); // the window's: a press takes the focus from an element, and that is not letting go
 
 function release() {
   pressed = null;

@@ -176,12 +176,28 @@ def test_what_is_pressed_is_not_drawn_anew(chrome: Any, here: Settings, running:
         shown(watched)
         link = watched.page.get_by_role("link", name="fraud").first
         box = link.bounding_box()
+        watched.page.get_by_label("Filter the models").focus()  # which the press takes from it
         watched.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         watched.page.mouse.down()
         say(here, "reports", report(777_000, model="fraud", id="fraud/pressed", windowed={"accuracy": 0.5}))
         watched.until("anabranch.store.rows.get('fraud/global').event_number === 777000")
         watched.page.mouse.up()
         watched.until("location.hash.startsWith('#/model/fraud')")
+        assert watched.complaints == []
+
+
+def test_a_button_that_is_pressed_is_not_drawn_anew(chrome: Any, here: Settings, running: Running) -> None:
+    """Its preview tells how many shadows there are, which changes with reports."""
+    with opened(chrome, at(running, "model/fraud/global")) as watched:
+        shown(watched)
+        box = watched.page.get_by_role("button", name="Retrain now…").bounding_box()
+        watched.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        watched.page.mouse.down()
+        members = tuple(MemberReport(name=f"r{n}", kind="recruit", loss=0.2) for n in range(9))
+        say(here, "reports", report(888_000, model="fraud", id="fraud/pressed-button", members=members))
+        watched.until("anabranch.store.model.parts.actions.listed[0].preview.includes('now there are 8')")
+        watched.page.mouse.up()
+        watched.page.wait_for_selector("dialog[open] .preview")
         assert watched.complaints == []
 
 
